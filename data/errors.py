@@ -1,0 +1,129 @@
+"""Everything that can go wrong, as one tree; the message of each says what to do next.
+
+    LookalikeError
+    ├── UsageError                  the call is wrong: an option, a limit, a combination
+    │   ├── FilterError             a filter expression that cannot be read or does not fit the fields
+    │   └── FieldTypeError          a value that does not fit its field's type
+    ├── NotAPicture                 bytes that cannot be shown as a picture, or are too large to try
+    ├── FeedError                   a feed that cannot be read at all (a bad row is `Rejected`, not an error)
+    ├── CatalogError                the catalog itself
+    │   ├── CatalogNotFound         there is none at that address
+    │   ├── CatalogExists           there is one already
+    │   ├── CatalogBusy             another process is writing
+    │   ├── CatalogDamaged          the records cannot be trusted
+    │   ├── CatalogFormat           written by a version this one cannot read
+    │   └── ItemNotFound            no item of that key
+    └── ModelError                  the model
+        ├── ModelMismatch           the catalog was made with another model
+        ├── ModalityUnsupported     the model does not read texts (or pictures)
+        └── WeightsUnavailable      the weights are not on this machine, or are not the ones expected
+
+Facts are attributes; `ui/failures.py` maps each class to an exit code and an HTTP status.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CatalogBusy",
+    "CatalogDamaged",
+    "CatalogError",
+    "CatalogExists",
+    "CatalogFormat",
+    "CatalogNotFound",
+    "FeedError",
+    "FieldTypeError",
+    "FilterError",
+    "ItemNotFound",
+    "LookalikeError",
+    "ModalityUnsupported",
+    "ModelError",
+    "ModelMismatch",
+    "NotAPicture",
+    "UsageError",
+    "WeightsUnavailable",
+]
+
+
+class LookalikeError(Exception):
+    """Base of every error this project raises on purpose; `str(error)` is a sentence for people."""
+
+
+class UsageError(LookalikeError):
+    """The call is wrong: an option, a limit, or a combination of them."""
+
+
+class FilterError(UsageError):
+    """A filter expression that cannot be read, or that does not fit the catalog's fields.
+
+    `position` is the character (from 0) where reading stopped, or None when the text reads but does not fit.
+    """
+
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class FieldTypeError(UsageError):
+    """A value that does not fit its field's type."""
+
+    def __init__(self, message: str, *, field: str, expected: str, found: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.expected = expected
+        self.found = found
+
+
+class NotAPicture(LookalikeError):
+    """Bytes that cannot be shown as a picture, or that are too large to try."""
+
+
+class FeedError(LookalikeError):
+    """A feed that cannot be read at all."""
+
+
+class CatalogError(LookalikeError):
+    """Something about the catalog itself."""
+
+
+class CatalogNotFound(CatalogError):
+    """There is no catalog at that address."""
+
+
+class CatalogExists(CatalogError):
+    """There is a catalog at that address already."""
+
+
+class CatalogBusy(CatalogError):
+    """Another process is writing to the catalog."""
+
+
+class CatalogDamaged(CatalogError):
+    """The catalog's records cannot be trusted."""
+
+
+class CatalogFormat(CatalogError):
+    """The catalog was written by a version this one cannot read."""
+
+
+class ItemNotFound(CatalogError):
+    """The catalog has no item of that key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The catalog has no item with the key {key!r}.")
+        self.key = key
+
+
+class ModelError(LookalikeError):
+    """Something about the model."""
+
+
+class ModelMismatch(ModelError):
+    """The catalog was made with another model; vectors of two models cannot be compared."""
+
+
+class ModalityUnsupported(ModelError):
+    """The model does not read this kind of query."""
+
+
+class WeightsUnavailable(ModelError):
+    """The model's weights are not on this machine, or are not the ones expected."""

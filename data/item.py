@@ -1,0 +1,72 @@
+"""The vocabulary of what is indexed: items, their images, and rows that could not become items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from data.errors import UsageError
+
+__all__ = ["MAX_KEY_LENGTH", "Item", "ItemImage", "Json", "Rejected", "Value"]
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+"""A value that a field without a declared type may hold."""
+
+Value = None | bool | int | float | str | datetime | list[str] | Json
+"""A field's value: null, a scalar, a timestamp (UTC), a list of strings, or free JSON."""
+
+MAX_KEY_LENGTH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ItemImage:
+    """One picture of an item.
+
+    `source` is how the feed names it (shown to people, stored); `path` is where the file lies now (never stored).
+    """
+
+    source: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One product: a unique key, an optional title, scalar fields and any number of images.
+
+    `row` is where the feed had it (1-based, the header not counted), for messages.
+    """
+
+    key: str
+    title: str | None = None
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    images: tuple[ItemImage, ...] = ()
+    row: int = 0
+
+    def __post_init__(self) -> None:
+        check_key(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row (or a picture of one) that could not be indexed, and why."""
+
+    row: int
+    reason: str
+    key: str | None = None
+    source: str | None = None
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that could not be stored, typed or shown.
+
+    Raises:
+        UsageError: the key is empty, longer than `MAX_KEY_LENGTH`, or has characters that are not text.
+    """
+    if not key or not key.strip():
+        raise UsageError("An item's key is empty.")
+    if len(key) > MAX_KEY_LENGTH:
+        raise UsageError(f"The key {key[:40]!r}... has {len(key)} characters; at most {MAX_KEY_LENGTH} are allowed.")
+    if any(character < " " or "\ud800" <= character <= "\udfff" for character in key):
+        raise UsageError(f"The key {key!r} has characters that are not text.")
