@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from data.errors import UsageError
 
-__all__ = ["MAX_KEY_LENGTH", "Item", "ItemImage", "Json", "Rejected", "Value"]
+__all__ = ["MAX_KEY_LENGTH", "FieldType", "Item", "ItemImage", "Json", "Rejected", "Value"]
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A value that a field without a declared type may hold."""
@@ -18,6 +19,18 @@ Value = None | bool | int | float | str | datetime | list[str] | Json
 """A field's value: null, a scalar, a timestamp (UTC), a list of strings, or free JSON."""
 
 MAX_KEY_LENGTH = 512
+
+
+class FieldType(StrEnum):
+    """What a field holds; `JSON` is anything else, kept but not filtered."""
+
+    STRING = "string"
+    INT = "int"
+    FLOAT = "float"
+    BOOL = "bool"
+    TIMESTAMP = "timestamp"
+    STRINGS = "strings"
+    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)

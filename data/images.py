@@ -1,0 +1,158 @@
+"""The one way from bytes to a picture, for indexing and for queries alike.
+
+Every picture comes out as RGB, 8 bits a channel, turned the way its EXIF says, first frame only, with white where it
+was transparent. Size is checked on the header, before any pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from data.errors import NotAPicture
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Picture",
+    "decode",
+    "read_bytes",
+    "thumbnail",
+]
+
+MAX_BYTES = 64 * 1024 * 1024
+"""A file larger than this is refused unread."""
+
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
+"""A picture with more pixels than this is refused undecoded: Pillow's own bound, about 89 million."""
+
+THUMBNAIL_SIDE = 384
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "MPO", "PPM")
+_LARGE_PIXELS = 16_000_000
+_REDUCED_SCALE_MARGIN = 2
+_SIDEWAYS = (5, 6, 7, 8)
+
+# Pillow only warns between one and two times its bound; here that warning is a refusal like any other.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+_one_large_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture: `rgb`, and the size in pixels that it has when not reduced, the EXIF turn applied."""
+
+    rgb: Image.Image
+    width: int
+    height: int
+
+
+def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read a picture file whole.
+
+    Raises:
+        NotAPicture: there is no such file, it cannot be read, is empty, or is larger than `max_bytes`.
+    """
+    try:
+        if not path.is_file():
+            raise NotAPicture("There is no such file." if not path.exists() else "It is not a regular file.")
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise NotAPicture(f"The file has {size / 1e6:,.0f} MB; at most {max_bytes / 1e6:,.0f} MB are read.")
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise NotAPicture(f"The file cannot be read: {reason}.") from error
+    if not content:
+        raise NotAPicture("The file is empty.")
+    return content
+
+
+def decode(content: bytes, *, min_side: int | None = None) -> Picture:
+    """Decode a picture.
+
+    `min_side` is the side of the model's input in pixels: a JPEG whose sides are several times that is decoded at a
+    half, a quarter or an eighth of its scale, never to less than twice `min_side`, which is much quicker and leaves
+    the resize to come nothing to miss.
+
+    Raises:
+        NotAPicture: the bytes are no picture of a supported format, are cut short, or have more than `MAX_PIXELS`.
+    """
+    if not content:
+        raise NotAPicture("The file is empty.")
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+            if width * height > MAX_PIXELS:
+                raise NotAPicture(_too_large(f"{width:,} x {height:,} pixels"))
+            if width * height > _LARGE_PIXELS:
+                with _one_large_at_a_time:  # several hundred megabytes each
+                    rgb = _to_rgb(image, min_side)
+            else:
+                rgb = _to_rgb(image, min_side)
+    except NotAPicture:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise NotAPicture(_too_large("too many pixels")) from error
+    except UnidentifiedImageError as error:
+        raise NotAPicture(_what_it_is(content)) from error
+    except Exception as error:  # a codec given hostile bytes may raise anything
+        raise NotAPicture(f"The picture is damaged or cut short ({error or type(error).__name__}).") from error
+    return Picture(rgb, height if turned else width, width if turned else height)
+
+
+def thumbnail(picture: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
+    """Make a WebP of at most `side` pixels a side from an RGB picture."""
+    small = picture.copy() if max(picture.size) <= side else ImageOps.contain(picture, (side, side))
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=80, method=0)
+    return buffer.getvalue()
+
+
+def _to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
+    if min_side is not None and image.format in ("JPEG", "MPO"):
+        image.draft(None, (min_side * _REDUCED_SCALE_MARGIN,) * 2)
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        white = Image.new("RGB", layered.size, "white")
+        white.paste(layered, mask=layered.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Bring 16-bit, 32-bit and floating-point grey to 8 bits: 16-bit by its full range, the others by their own."""
+    grey = np.asarray(image, dtype=np.float64)
+    if image.mode.startswith("I") and grey.size and grey.min() >= 0 and grey.max() <= 65535:
+        low, high = 0.0, 65535.0
+    else:
+        finite = grey[np.isfinite(grey)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    scaled = np.nan_to_num((grey - low) / ((high - low) or 1.0), nan=0.0, posinf=1.0, neginf=0.0)
+    return Image.fromarray(np.rint(scaled.clip(0, 1) * 255).astype(np.uint8))
+
+
+def _too_large(found: str) -> str:
+    return f"The picture is too large ({found}); at most {MAX_PIXELS / 1e6:.0f} million pixels are decoded."
+
+
+def _what_it_is(content: bytes) -> str:
+    start = content[:512].lstrip().lower()
+    for sign, name in ((b"<svg", "an SVG drawing"), (b"<html", "a web page"), (b"<!doctype html", "a web page")):
+        if sign in start:
+            return f"This is {name}, not a picture of pixels; convert it to PNG or JPEG first."
+    if start.startswith(b"%pdf"):
+        return "This is a PDF, not a picture; convert its pages to PNG or JPEG first."
+    return "This is not a picture in a format that is read here (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000)."

@@ -1,0 +1,336 @@
+"""Rows out of CSV, TSV, JSON Lines and Parquet files, streamed; a row that cannot be read is `Rejected`, not an error.
+
+CSV has no types, so they are inferred from every value in a first pass: a column is a number, a truth value or a time
+when at least 95% of its values read as one (the other rows are then rejected by name), a list when a value has a `|`.
+JSON Lines and Parquet bring their own types.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from data.errors import FeedError
+from data.item import FieldType, Rejected, Value
+
+__all__ = ["LIST_SEPARATOR", "Row", "Table", "open_table"]
+
+LIST_SEPARATOR = "|"
+"""Between the parts of a list in a CSV cell."""
+
+_NULLS = frozenset({"", "null", "none", "na", "n/a", "nan", "-"})
+_TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
+_SHARE_THAT_FITS = 0.95
+_CHUNK_ROWS = 20_000
+_MAX_CELL = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its number (from 1, the header not counted) and its values by column name."""
+
+    number: int
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file of rows: its columns in order, how many rows it has, and a function that reads them from the start.
+
+    `types` has the columns whose type the file itself does not say (CSV); the reader applies them.
+    """
+
+    columns: tuple[str, ...]
+    count: int
+    types: Mapping[str, FieldType]
+    read: Callable[[], Iterator[Row | Rejected]]
+
+
+def open_table(path: Path, *, types: Mapping[str, FieldType], plain: frozenset[str] = frozenset()) -> Table:
+    """Open a file of rows by its suffix.
+
+    `types` overrides what would be inferred; columns whose lower-case name is in `plain` stay text.
+
+    Raises:
+        FeedError: the file is missing, empty, of an unknown kind, or cannot be read at all.
+    """
+    if not path.is_file():
+        raise FeedError(f"There is no feed at {path.name!r}.")
+    suffix = path.suffix.lower()
+    try:
+        if suffix in (".csv", ".tsv", ".txt"):
+            return _open_csv(path, types, plain)
+        if suffix in (".jsonl", ".ndjson", ".json"):
+            return _open_json_lines(path)
+        if suffix in (".parquet", ".pq"):
+            return _open_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise FeedError(f"{path.name} cannot be read: {error}") from error
+    raise FeedError(f"{path.name} is of no kind that is read here: use .csv, .tsv, .jsonl or .parquet, or a folder.")
+
+
+# --- CSV ----------------------------------------------------------------------------------------------------------
+
+
+def _open_csv(path: Path, types: Mapping[str, FieldType], plain: frozenset[str]) -> Table:
+    delimiter = _delimiter(path)
+    columns: tuple[str, ...] = ()
+    counters: dict[str, _Inference] = {}
+    count = 0
+    for cells in _csv_cells(path, delimiter):
+        if isinstance(cells, Rejected):
+            count += 1
+        elif not columns:
+            columns = _header(cells, path)
+            counters = {name: _Inference() for name in columns if name not in types and name.lower() not in plain}
+        else:
+            count += 1
+            if len(cells) == len(columns):
+                for name, cell in zip(columns, cells, strict=True):
+                    if name in counters:
+                        counters[name].see(cell)
+    if not columns:
+        raise FeedError(f"{path.name} is empty: its first row should name the columns.")
+    found = {name: counter.decide() for name, counter in counters.items()}
+    found.update({name: type_ for name, type_ in types.items() if name in columns and name.lower() not in plain})
+    return Table(columns, count, found, lambda: _read_csv(path, delimiter, columns, found))
+
+
+def _delimiter(path: Path) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline(1 << 20)
+    return max(",;\t|", key=header.count)
+
+
+def _header(cells: list[str], path: Path) -> tuple[str, ...]:
+    names = tuple(cell.strip() for cell in cells)
+    twice = {name for name in names if names.count(name) > 1}
+    if twice or "" in names:
+        what = f"the column {sorted(twice)[0]!r} twice" if twice and "" not in twice else "a column without a name"
+        raise FeedError(f"{path.name} has {what} in its first row; give every column a name of its own.")
+    return names
+
+
+def _csv_cells(path: Path, delimiter: str) -> Iterator[list[str] | Rejected]:
+    csv.field_size_limit(_MAX_CELL)
+    with path.open("rb") as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        reader = csv.reader(text, delimiter=delimiter)
+        number = -1
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                number += 1
+                yield Rejected(max(number, 1), f"The row cannot be read as CSV: {error}.")
+                continue
+            if cells:  # a blank line is no row
+                number += 1
+                yield cells
+
+
+def _read_csv(
+    path: Path, delimiter: str, columns: tuple[str, ...], types: Mapping[str, FieldType]
+) -> Iterator[Row | Rejected]:
+    parsers = [_PARSERS[types.get(name, FieldType.STRING)] for name in columns]
+    number = 0
+    for position, cells in enumerate(_csv_cells(path, delimiter)):
+        if position == 0 and not isinstance(cells, Rejected):
+            continue
+        number += 1
+        if isinstance(cells, Rejected):
+            yield cells
+        elif len(cells) != len(columns):
+            yield Rejected(number, f"The row has {len(cells)} cells where the header names {len(columns)}.")
+        elif any("\ud800" <= character <= "\udfff" for cell in cells for character in cell):
+            yield Rejected(number, "The row is not UTF-8 text; save the feed as UTF-8.")
+        else:
+            values: dict[str, Value] = {}
+            for name, cell, parse in zip(columns, cells, parsers, strict=True):
+                try:
+                    values[name] = parse(cell)
+                except ValueError:
+                    expected = types[name].value
+                    yield Rejected(number, f"{name} is {cell.strip()[:60]!r}, which is not a {expected}.")
+                    break
+            else:
+                yield Row(number, values)
+
+
+class _Inference:
+    """Counts, for one column, how many of its values read as each type."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._lists = 0
+        self._fits = dict.fromkeys((FieldType.INT, FieldType.FLOAT, FieldType.BOOL, FieldType.TIMESTAMP), 0)
+        self._cache: dict[str, tuple[FieldType, ...]] = {}
+
+    def see(self, cell: str) -> None:
+        if _is_null(cell):
+            return
+        self._total += 1
+        self._lists += LIST_SEPARATOR in cell
+        if cell not in self._cache:
+            if len(self._cache) > _CHUNK_ROWS:
+                self._cache.clear()
+            self._cache[cell] = tuple(type_ for type_ in self._fits if _reads_as(type_, cell))
+        for type_ in self._cache[cell]:
+            self._fits[type_] += 1
+
+    def decide(self) -> FieldType:
+        if not self._total:
+            return FieldType.STRING
+        enough = self._total * _SHARE_THAT_FITS
+        whole, number = self._fits[FieldType.INT], self._fits[FieldType.FLOAT]
+        if number >= enough and number > whole:
+            return FieldType.FLOAT
+        for type_, fits in self._fits.items():
+            if fits >= enough:
+                return type_
+        return FieldType.STRINGS if self._lists else FieldType.STRING
+
+
+def _is_null(cell: str) -> bool:
+    return cell.strip().lower() in _NULLS
+
+
+def _reads_as(type_: FieldType, cell: str) -> bool:
+    try:
+        _PARSERS[type_](cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse_text(cell: str) -> Value:
+    return cell.strip() or None
+
+
+def _parse_int(cell: str) -> Value:
+    if _is_null(cell):
+        return None
+    _refuse_code(cell)
+    return int(cell)
+
+
+def _parse_float(cell: str) -> Value:
+    if _is_null(cell):
+        return None
+    _refuse_code(cell)
+    value = float(cell)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(cell)
+    return value
+
+
+def _refuse_code(cell: str) -> None:
+    """Raise ValueError for what only looks like a number: 00123 is an article number, 1_000 a Python literal."""
+    digits = cell.strip().lstrip("+-")
+    if "_" in digits or (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
+        raise ValueError(cell)
+
+
+def _parse_bool(cell: str) -> Value:
+    word = cell.strip().lower()
+    if word in _NULLS:
+        return None
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError(cell)
+
+
+def _parse_timestamp(cell: str) -> Value:
+    text = cell.strip()
+    if text.lower() in _NULLS:
+        return None
+    if len(text) < 10 or text[4:5] != "-":  # `fromisoformat` also reads 20240131, which is more likely a code
+        raise ValueError(cell)
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _parse_list(cell: str) -> Value:
+    text = cell.strip()
+    if not text:
+        return None
+    return [part.strip() for part in text.split(LIST_SEPARATOR) if part.strip()]
+
+
+def _parse_json(cell: str) -> Value:
+    try:
+        parsed: Value = orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return _parse_text(cell)
+    return parsed
+
+
+_PARSERS: dict[FieldType, Callable[[str], Value]] = {
+    FieldType.STRING: _parse_text,
+    FieldType.INT: _parse_int,
+    FieldType.FLOAT: _parse_float,
+    FieldType.BOOL: _parse_bool,
+    FieldType.TIMESTAMP: _parse_timestamp,
+    FieldType.STRINGS: _parse_list,
+    FieldType.JSON: _parse_json,
+}
+
+
+# --- JSON Lines and Parquet -----------------------------------------------------------------------------------------
+
+
+def _open_json_lines(path: Path) -> Table:
+    names: dict[str, None] = {}
+    count = 0
+    for row in _read_json_lines(path):
+        count += 1
+        if isinstance(row, Row):
+            names.update(dict.fromkeys(row.values))
+    if not names:
+        raise FeedError(f"{path.name} has no row: it should hold one JSON object a line.")
+    return Table(tuple(names), count, {}, lambda: _read_json_lines(path))
+
+
+def _read_json_lines(path: Path) -> Iterator[Row | Rejected]:
+    number = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.strip():
+                continue
+            number += 1
+            try:
+                values = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                yield Rejected(number, f"The line is not JSON: {error}.")
+                continue
+            if isinstance(values, dict):
+                yield Row(number, values)
+            else:
+                yield Rejected(number, "The line is not a JSON object.")
+
+
+def _open_parquet(path: Path) -> Table:
+    frame = pl.scan_parquet(path)
+    count = frame.select(pl.len()).collect().item()
+    return Table(tuple(frame.collect_schema().names()), count, {}, lambda: _read_parquet(path, count))
+
+
+def _read_parquet(path: Path, count: int) -> Iterator[Row]:
+    frame = pl.scan_parquet(path)
+    for start in range(0, count, _CHUNK_ROWS):
+        chunk = frame.slice(start, _CHUNK_ROWS).collect()
+        for offset, values in enumerate(chunk.iter_rows(named=True)):
+            yield Row(start + offset + 1, values)
