@@ -62,7 +62,7 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """
     try:
         if not path.is_file():
-            raise NotAPicture("There is no such file." if not path.exists() else "It is not a regular file.")
+            raise NotAPicture(_why_no_file(path))
         size = path.stat().st_size
         if size > max_bytes:
             raise NotAPicture(f"The file has {size / 1e6:,.0f} MB; at most {max_bytes / 1e6:,.0f} MB are read.")
@@ -142,6 +142,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     scaled = np.nan_to_num((grey - low) / ((high - low) or 1.0), nan=0.0, posinf=1.0, neginf=0.0)
     return Image.fromarray(np.rint(scaled.clip(0, 1) * 255).astype(np.uint8))
+
+
+def _why_no_file(path: Path) -> str:
+    if path.is_symlink() and not path.exists():
+        return "It is a link to a file that is not there."
+    return "It is not a regular file." if path.exists() else "There is no such file."
 
 
 def _too_large(found: str) -> str:

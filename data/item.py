@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ Value = None | bool | int | float | str | datetime | list[str] | Json
 """A field's value: null, a scalar, a timestamp (UTC), a list of strings, or free JSON."""
 
 MAX_KEY_LENGTH = 512
+
+_NOT_TEXT = re.compile("[\x00-\x1f\ud800-\udfff]")
 
 
 class FieldType(StrEnum):
@@ -81,5 +84,5 @@ def check_key(key: str) -> None:
         raise UsageError("An item's key is empty.")
     if len(key) > MAX_KEY_LENGTH:
         raise UsageError(f"The key {key[:40]!r}... has {len(key)} characters; at most {MAX_KEY_LENGTH} are allowed.")
-    if any(character < " " or "\ud800" <= character <= "\udfff" for character in key):
+    if _NOT_TEXT.search(key):
         raise UsageError(f"The key {key!r} has characters that are not text.")

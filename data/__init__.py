@@ -1,0 +1,1 @@
+"""The vocabulary, and everything that comes in from outside."""

@@ -1,0 +1,277 @@
+"""The Openclipart collection: 6,900 public-domain drawings, and what their own metadata says about them.
+
+Debian's packages `openclipart-png` and `openclipart-svg` put the collection under `/usr/share/openclipart` as two trees
+with the same relative paths: `png/food/fruit/pear.png` and `svg/food/fruit/pear.svg`. The pictures come from the first,
+the metadata (title, keywords, author, licence) from the second. A drawing filed in several folders is one `Clipart`.
+
+The metadata were typed by hundreds of people: many titles name a collection ("Part of the Flat Icon Collection") rather
+than what is drawn. `is_real_title` tells the two apart, and `write_evaluation` makes from the real ones a test of how well
+words find pictures, in the files that `lookalike index` and `lookalike evaluate` read.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import html
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+__all__ = [
+    "DEBIAN_ROOT",
+    "MAX_PIXELS",
+    "Clipart",
+    "EvaluationSummary",
+    "half",
+    "is_flag",
+    "is_real_title",
+    "picture_size",
+    "query_text",
+    "read_openclipart",
+    "write_evaluation",
+]
+
+DEBIAN_ROOT = Path("/usr/share/openclipart")
+"""Where Debian's packages put the collection."""
+
+MAX_PIXELS = 40_000_000
+"""Larger pictures are left out: a few of the collection hold over 200 million pixels in a small file."""
+
+_PLACEHOLDERS = frozenset(
+    {
+        *("clip art", "clipart", "drawing", "icon", "icons", "image", "my title", "new document", "no name", "none"),
+        *("open clip art", "open clipart", "openclipart", "picture", "test", "title", "unknown", "unnamed", "untitled"),
+        # Names of whole collections, found by counting the titles that dozens of unlike drawings share.
+        *("advertising", "aiga symbol signs", "australian maps", "boating rules illustration", "card", "chess pieces"),
+        *("container for other icons", "etiquette icons", "gold theme", "gramastar", "homes clipart", "lemon svg theme"),
+        *("map symbols", "pc connectors", "people", "plastik icon theme", "preenchimento inkscape", "r16 sibmission"),
+        *("road signs", "sallite", "simple arrows", "svg buttons", "svg road signs", "various cliparts"),
+    }
+)
+_COLLECTION = re.compile(r"\b(part of the|gradient collection|iconset|icon set|menu clip art|e ?mail|www|http)\b")
+_DATE = re.compile(r"\b(19|20)\d\d[ ./-]\d\d?[ ./-]\d\d?\b")
+_FILE_ENDING = re.compile(r"\.(svg|png|jpe?g|gif|ai|eps)$", re.IGNORECASE)
+_BATCH_TITLE = re.compile(r"^clipart by .+ - (?P<name>\S+)$", re.IGNORECASE)
+_SHORT_WORDS = frozenset({"cd", "pc", "tv"})
+
+
+@dataclass(frozen=True, slots=True)
+class Clipart:
+    """One drawing of the collection.
+
+    `stem` is its path relative to the tree, without the ending (the first in order, when it is filed more than once);
+    `png` its picture; `categories` the folders it is filed in; `title` is cleaned of escapes and may be empty.
+    `public_domain` is true only where the drawing's own metadata says so.
+    """
+
+    stem: str
+    png: Path
+    categories: tuple[str, ...]
+    title: str
+    keywords: tuple[str, ...]
+    author: str
+    public_domain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSummary:
+    """What `write_evaluation` wrote, and how many drawings it left out for which reason."""
+
+    pictures: int
+    queries: int
+    without_title: int
+    flags: int
+    too_large: int
+    unreadable: int
+
+
+def read_openclipart(root: Path = DEBIAN_ROOT) -> Iterator[Clipart]:
+    """Yield every drawing under `root`, in order of its path.
+
+    Pictures with the same bytes (the collection links drawings into several folders) come once, with all their folders.
+    A picture without readable metadata comes with an empty title and `public_domain=False`. Pictures are not decoded.
+    """
+    copies: dict[str, list[Path]] = defaultdict(list)
+    for png in sorted((root / "png").rglob("*.png")):
+        if png.is_file():
+            copies[hashlib.sha256(png.read_bytes()).hexdigest()].append(png)
+    for pngs in copies.values():
+        stems = [png.relative_to(root / "png").with_suffix("") for png in pngs]
+        described = [_read_metadata(root / "svg" / f"{stem}.svg", file_name=stem.name) for stem in stems]
+        titled = [metadata for metadata in described if is_real_title(metadata.title, author=metadata.author)]
+        best = (titled or described)[0]
+        yield Clipart(
+            stem=stems[0].as_posix(),
+            png=pngs[0],
+            categories=tuple(dict.fromkeys(stem.parent.as_posix() for stem in stems)),
+            title=best.title,
+            keywords=tuple(dict.fromkeys(word for metadata in described for word in metadata.keywords)),
+            author=best.author,
+            public_domain=all(metadata.public_domain for metadata in described),
+        )
+
+
+def is_real_title(title: str, *, author: str = "") -> bool:
+    """Whether a title says what is drawn, rather than who drew it, when, or in which collection it came."""
+    text = _normalized(title)
+    if not text or text in _PLACEHOLDERS or text == _normalized(author) or "@" in title:
+        return False
+    if _COLLECTION.search(text) or _DATE.search(title) or _FILE_ENDING.search(title):
+        return False
+    return any(len(word) > 2 or word in _SHORT_WORDS for word in re.findall(r"[^\W\d_]+", text))
+
+
+def is_flag(clipart: Clipart) -> bool:
+    """Whether the drawing is a flag: by its folder, its title or its keywords. A flag's title names a country."""
+    in_flag_folder = any("flags" in category.split("/") for category in clipart.categories)
+    words = _normalized(" ".join((clipart.title, *clipart.keywords))).split()
+    return in_flag_folder or not {"flag", "flags", "bandiera", "drapeau"}.isdisjoint(words)
+
+
+def picture_size(png: Path) -> tuple[int, int] | None:
+    """Width and height in pixels from the file's header, or None where it is not a whole picture."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(png) as picture:
+                size = picture.size
+                picture.verify()
+        except Image.DecompressionBombError:
+            return (MAX_PIXELS, MAX_PIXELS)
+        except (OSError, SyntaxError, ValueError):
+            return None
+    return size
+
+
+def query_text(title: str) -> str:
+    """The words of a title, in lower case, without punctuation and without a number that only counts drawings.
+
+    Titles with the same words ("Mailbox", "mailbox 2") make one query.
+    """
+    text = _normalized(title)
+    return re.sub(r"[\d ]+$", "", text) or text
+
+
+def half(title: str) -> int:
+    """0 (for tuning) or 1 (held out): the same for all titles that make the same query."""
+    return hashlib.sha256(query_text(title).encode()).digest()[0] & 1
+
+
+def write_evaluation(root: Path, out: Path, *, limit: int | None = None) -> EvaluationSummary:
+    """Write `pictures.csv` and `queries.csv` into the folder `out`: a test of finding pictures by words.
+
+    `pictures.csv` has `key` and `image` (an absolute path) and nothing else, so that only the picture can answer;
+    `queries.csv` has `text` (a title) and `relevant` (the keys of all pictures with that title, with '|' between them).
+    Flags are left out, and so are pictures over `MAX_PIXELS` and pictures whose title is a placeholder.
+
+    Args:
+        root: The collection, a folder with `png` and `svg`.
+        out: Where to write; made if it is not there.
+        limit: At most so many pictures, the same ones every time, drawn from all over the collection.
+    """
+    without_title = flags = too_large = unreadable = 0
+    kept: list[Clipart] = []
+    for clipart in read_openclipart(root):
+        if is_flag(clipart):
+            flags += 1
+        elif not is_real_title(clipart.title, author=clipart.author):
+            without_title += 1
+        elif (size := picture_size(clipart.png)) is None:
+            unreadable += 1
+        elif size[0] * size[1] > MAX_PIXELS:
+            too_large += 1
+        else:
+            kept.append(clipart)
+    if limit is not None:
+        drawn = sorted(kept, key=lambda clipart: hashlib.sha256(clipart.stem.encode()).digest())[:limit]
+        kept = sorted(drawn, key=lambda clipart: clipart.stem)
+
+    queries: dict[str, list[str]] = defaultdict(list)
+    for clipart in kept:
+        queries[query_text(clipart.title)].append(clipart.stem)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_csv(
+        out / "pictures.csv",
+        ("key", "image"),
+        [(clipart.stem, str(clipart.png.absolute())) for clipart in kept],
+    )
+    _write_csv(
+        out / "queries.csv",
+        ("text", "relevant"),
+        [(text, "|".join(keys)) for text, keys in sorted(queries.items())],
+    )
+    return EvaluationSummary(len(kept), len(queries), without_title, flags, too_large, unreadable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    title: str = ""
+    keywords: tuple[str, ...] = ()
+    author: str = ""
+    public_domain: bool = False
+
+
+def _read_metadata(svg: Path, *, file_name: str) -> _Metadata:
+    """What an SVG file says about itself.
+
+    Read with patterns rather than with an XML parser: nothing is expanded or fetched, and a file with a broken drawing
+    still tells its title.
+    """
+    try:
+        data = svg.read_bytes()
+    except OSError:
+        return _Metadata()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    block = _element("metadata", text)
+    creator = _element("creator", block)
+    # Publisher, creator and rights hold titles of their own, the names of people.
+    work = re.sub(r"<(?:\w+:)?(creator|publisher|rights)\b.*?</(?:\w+:)?\1>", "", block, flags=re.DOTALL)
+    title = _plain(_element("title", work))
+    if batch := _BATCH_TITLE.match(title):
+        # These were saved from one another, and most kept the first one's title: believe it where the file agrees.
+        title = batch["name"] if batch["name"] == file_name else ""
+    words = re.findall(r"<(?:\w+:)?li\b[^>]*>(.*?)</(?:\w+:)?li>", _element("subject", work), flags=re.DOTALL)
+    licence = re.search(r"<(?:\w+:)?license\b[^>]*resource=[\"']([^\"']*)", work)
+    return _Metadata(
+        title=" ".join(title.replace("_", " ").split()),
+        keywords=tuple(word for word in map(_plain, words) if word not in ("", "hash")),
+        author=_plain(_element("title", creator)),
+        public_domain=licence is not None and "publicdomain" in licence[1].lower(),
+    )
+
+
+def _element(name: str, text: str) -> str:
+    """What stands inside the first element of that name, or nothing."""
+    found = re.search(rf"<(?:\w+:)?{name}\b[^>]*(?<!/)>(.*?)</(?:\w+:)?{name}\s*>", text, flags=re.DOTALL)
+    return found[1] if found else ""
+
+
+def _plain(text: str) -> str:
+    """Text without tags, escapes (some were escaped twice) and control characters, and with single spaces."""
+    text = html.unescape(html.unescape(re.sub(r"<[^>]*>", " ", text)))
+    try:
+        text = text.encode("latin-1").decode("utf-8")  # UTF-8 that was read as Latin-1 when it was typed in
+    except UnicodeError:
+        pass
+    return " ".join("".join(letter for letter in text if letter.isprintable() or letter.isspace()).split())
+
+
+def _normalized(text: str) -> str:
+    """Lower case, and everything that is neither letter nor digit is a space."""
+    return " ".join(re.sub(r"[\W_]+", " ", text.casefold()).split())
+
+
+def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

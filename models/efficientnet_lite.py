@@ -1,0 +1,141 @@
+"""EfficientNet-Lite0, the picture network of the `compact` model.
+
+EfficientNet: Tan and Le, 2019, arXiv:1905.11946. The Lite variants (Liu, 2020, TensorFlow blog) drop the squeeze-and-excite
+blocks and use ReLU6, so that a small processor runs them well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["CLASS_COUNT", "FEATURE_DIM", "INPUT_SIZE", "EfficientNetLite0"]
+
+INPUT_SIZE = 224
+FEATURE_DIM = 1280
+CLASS_COUNT = 1000
+
+_PIXEL_MEAN, _PIXEL_DEVIATION = 0.498, 0.502
+_BATCH_NORM_EPSILON = 1e-3
+_STAGES = (
+    # kernel, stride of the first block, expansion, channels out, blocks
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+
+
+class _Convolution(nn.Module):
+    """A convolution with TensorFlow's "same" padding, its batch normalisation folded in, and perhaps ReLU6.
+
+    "Same" padding with stride 2 on an even side adds its pixel to the right and bottom only, so it is done apart; with
+    stride 1 it is symmetric and left to the convolution.
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, groups: int = 1, relu: bool = True
+    ) -> None:
+        super().__init__()
+        padding = kernel // 2 if stride == 1 else 0
+        self.convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, groups=groups)
+        self.margin = (kernel - 2) // 2, (kernel - 1) // 2
+        self.stride = stride
+        self.relu = relu
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if self.stride == 2:
+            rows = functional.pad(rows, self.margin * 2)
+        rows = self.convolution(rows)
+        return functional.relu6(rows, inplace=True) if self.relu else rows
+
+
+class _Block(nn.Module):
+    """An inverted bottleneck: widen (1x1), look around (depthwise), narrow (1x1, linear), and add the input if it fits."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        width = channels_in * expansion
+        self.expand = _Convolution(channels_in, width, 1) if expansion > 1 else None
+        self.depthwise = _Convolution(width, width, kernel, stride=stride, groups=width)
+        self.project = _Convolution(width, channels_out, 1, relu=False)
+        self.residual = stride == 1 and channels_in == channels_out
+
+    def forward(self, rows: Tensor) -> Tensor:
+        wide = rows if self.expand is None else self.expand(rows)
+        narrow: Tensor = self.project(self.depthwise(wide))
+        return narrow + rows if self.residual else narrow
+
+
+class EfficientNetLite0(nn.Module):
+    """Pictures in, features and ImageNet class scores out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _Convolution(3, 32, 3, stride=2)
+        blocks: list[nn.Module] = []
+        channels = 32
+        for kernel, first_stride, expansion, channels_out, count in _STAGES:
+            for position in range(count):
+                stride = first_stride if position == 0 else 1
+                blocks.append(_Block(channels, channels_out, kernel, stride, expansion))
+                channels = channels_out
+        self.blocks = nn.Sequential(*blocks)
+        self.head = _Convolution(channels, FEATURE_DIM, 1)
+        self.classifier = nn.Linear(FEATURE_DIM, CLASS_COUNT)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Read pictures.
+
+        Args:
+            pictures: uint8, shape [n, 224, 224, 3], RGB.
+
+        Returns:
+            Features, shape [n, 1280], from 0 to 6, and class scores (logits), shape [n, 1000], both in the network's own
+            precision.
+        """
+        weight = self.classifier.weight
+        pixels = pictures.permute(0, 3, 1, 2).to(weight.dtype).div_(255).sub_(_PIXEL_MEAN).div_(_PIXEL_DEVIATION)
+        features = self.head(self.blocks(self.stem(pixels))).mean(dim=(2, 3))
+        return features, self.classifier(features)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Mapping[str, Tensor]) -> EfficientNetLite0:
+        """Build the network from the tensors of the published checkpoint, each batch normalisation folded into its convolution.
+
+        Raises:
+            KeyError, RuntimeError: a tensor is missing, left over, or of another shape.
+        """
+        remaining = {name: tensor for name, tensor in checkpoint.items() if not name.endswith("num_batches_tracked")}
+        state: dict[str, Tensor] = {}
+
+        def fold(target: str, convolution: str, norm: str) -> None:
+            scale = remaining.pop(f"{norm}.weight") / torch.sqrt(remaining.pop(f"{norm}.running_var") + _BATCH_NORM_EPSILON)
+            weight = remaining.pop(f"{convolution}.weight") * scale[:, None, None, None]
+            state[f"{target}.convolution.weight"] = weight
+            state[f"{target}.convolution.bias"] = (
+                remaining.pop(f"{norm}.bias") - remaining.pop(f"{norm}.running_mean") * scale
+            )
+
+        network = cls()
+        fold("stem", "_conv_stem", "_bn0")
+        for index, block in enumerate(network.blocks.children()):
+            assert isinstance(block, _Block)
+            source, target = f"_blocks.{index}", f"blocks.{index}"
+            if block.expand is not None:
+                fold(f"{target}.expand", f"{source}._expand_conv", f"{source}._bn0")
+            fold(f"{target}.depthwise", f"{source}._depthwise_conv", f"{source}._bn1")
+            fold(f"{target}.project", f"{source}._project_conv", f"{source}._bn2")
+        fold("head", "_conv_head", "_bn1")
+        state["classifier.weight"] = remaining.pop("_fc.weight")
+        state["classifier.bias"] = remaining.pop("_fc.bias")
+        if remaining:
+            raise KeyError(f"tensors that no layer takes: {', '.join(sorted(remaining))}")
+        network.load_state_dict(state)
+        return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)

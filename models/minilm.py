@@ -1,0 +1,120 @@
+"""MiniLM-L6, the text network of the `compact` model: a six-layer BERT whose word vectors are averaged.
+
+BERT: Devlin et al., 2019, arXiv:1810.04805. MiniLM: Wang et al., 2020, arXiv:2002.10957. Averaging and training on sentence
+pairs: Reimers and Gurevych, 2019, arXiv:1908.10084; the weights are sentence-transformers/all-MiniLM-L6-v2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["MAX_TOKENS", "TEXT_DIM", "MiniLM", "read_tokenizer"]
+
+TEXT_DIM = 384
+MAX_TOKENS = 256
+"""What the model was tuned for; words past it are not read."""
+
+_VOCABULARY, _POSITIONS, _SEGMENTS = 30_522, 512, 2
+_LAYERS, _HEADS, _WIDE = 6, 12, 1536
+_LAYER_NORM_EPSILON = 1e-12
+
+
+class _Layer(nn.Module):
+    """One transformer layer, normalised after each of its two halves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query_key_value = nn.Linear(TEXT_DIM, 3 * TEXT_DIM)
+        self.attended = nn.Linear(TEXT_DIM, TEXT_DIM)
+        self.attended_norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
+        self.widen = nn.Linear(TEXT_DIM, _WIDE)
+        self.narrow = nn.Linear(_WIDE, TEXT_DIM)
+        self.narrow_norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
+
+    def forward(self, words: Tensor, visible: Tensor) -> Tensor:
+        count, length, _ = words.shape
+        heads = self.query_key_value(words).view(count, length, 3, _HEADS, TEXT_DIM // _HEADS).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=visible)
+        words = self.attended_norm(words + self.attended(mixed.transpose(1, 2).reshape(count, length, TEXT_DIM)))
+        changed: Tensor = self.narrow_norm(words + self.narrow(functional.gelu(self.widen(words))))
+        return changed
+
+
+class MiniLM(nn.Module):
+    """Tokens in, one vector a text out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.word = nn.Embedding(_VOCABULARY, TEXT_DIM)
+        self.position = nn.Embedding(_POSITIONS, TEXT_DIM)
+        self.segment = nn.Embedding(_SEGMENTS, TEXT_DIM)
+        self.norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
+        self.layers = nn.ModuleList(_Layer() for _ in range(_LAYERS))
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Average the vectors of the words of each text.
+
+        Args:
+            tokens: int64, shape [n, length].
+            mask: bool, shape [n, length]; False where a short text was padded.
+
+        Returns:
+            Shape [n, 384], float32, not yet of unit length.
+        """
+        words = self.norm(self.word(tokens) + self.segment.weight[0] + self.position.weight[: tokens.shape[1]])
+        visible = mask[:, None, None, :]
+        for layer in self.layers:
+            words = layer(words, visible)
+        weights = mask[:, :, None].float()
+        return (words.float() * weights).sum(dim=1) / weights.sum(dim=1)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Mapping[str, Tensor]) -> MiniLM:
+        """Build the network from the tensors of the published checkpoint (its unused pooler left out).
+
+        Raises:
+            KeyError, RuntimeError: a tensor is missing, left over, or of another shape.
+        """
+        unused = ("pooler.", "embeddings.position_ids")
+        remaining = {name: tensor for name, tensor in checkpoint.items() if not name.startswith(unused)}
+        state: dict[str, Tensor] = {}
+
+        def take(target: str, *sources: str) -> None:
+            for kind in ("weight", "bias"):
+                state[f"{target}.{kind}"] = torch.cat([remaining.pop(f"{source}.{kind}") for source in sources])
+
+        for target, source in (("word", "word"), ("position", "position"), ("segment", "token_type")):
+            state[f"{target}.weight"] = remaining.pop(f"embeddings.{source}_embeddings.weight")
+        take("norm", "embeddings.LayerNorm")
+        for index in range(_LAYERS):
+            source, target = f"encoder.layer.{index}", f"layers.{index}"
+            attention = f"{source}.attention"
+            take(f"{target}.query_key_value", *(f"{attention}.self.{part}" for part in ("query", "key", "value")))
+            take(f"{target}.attended", f"{attention}.output.dense")
+            take(f"{target}.attended_norm", f"{attention}.output.LayerNorm")
+            take(f"{target}.widen", f"{source}.intermediate.dense")
+            take(f"{target}.narrow", f"{source}.output.dense")
+            take(f"{target}.narrow_norm", f"{source}.output.LayerNorm")
+        if remaining:
+            raise KeyError(f"tensors that no layer takes: {', '.join(sorted(remaining))}")
+        network = cls()
+        network.load_state_dict(state, assign=True)
+        return network.eval().requires_grad_(False)
+
+
+def read_tokenizer(content: bytes) -> Tokenizer:
+    """Read a tokenizer.json; texts are cut at `MAX_TOKENS` and not padded."""
+    tokenizer = Tokenizer.from_str(content.decode("utf-8"))
+    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def token_rows(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Turn texts into token ids, one list a text."""
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]

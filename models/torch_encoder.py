@@ -1,0 +1,152 @@
+"""The bookkeeping every torch model shares: device, precision, batches, locks, unit rows.
+
+A model adds only its forward passes.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from data.errors import ModalityUnsupported, UsageError
+from models.base import Modality, ModelSpec, Prepared
+from models.vectors import Matrix, unit_rows
+
+__all__ = ["TorchEncoder", "Tower", "pick_device", "precision_on"]
+
+PICTURES_PER_BATCH = 32
+TEXTS_PER_BATCH = 64
+
+PartT = TypeVar("PartT")
+InputT = TypeVar("InputT")
+
+
+class Tower(Generic[PartT]):
+    """A part of a model that is loaded at its first use and run by one thread at a time.
+
+    One thread is enough: a forward pass uses all processors by itself, and several at once only get in each other's way.
+    """
+
+    def __init__(self, load: Callable[[], PartT]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._part: PartT | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it was used yet."""
+        return self._part is not None
+
+    @contextmanager
+    def use(self) -> Iterator[PartT]:
+        """Give the loaded part to the caller alone."""
+        with self._lock:
+            if self._part is None:
+                self._part = self._load()
+            yield self._part
+
+
+class TorchEncoder(ABC):
+    """An `Encoder` whose forward passes are written in torch."""
+
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
+        self._spec = spec
+        self.device = device
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What this encoder is."""
+        return self._spec
+
+    @abstractmethod
+    def prepare(self, image: Image.Image) -> Prepared:
+        """Resize one RGB picture to the model's input."""
+
+    @abstractmethod
+    def _picture_rows(self, pictures: Tensor) -> Tensor:
+        """Turn uint8 [n, input_size, input_size, 3] on `device` into float32 rows [n, spec.dim] of any length."""
+
+    def _text_rows(self, texts: Sequence[str]) -> Tensor:
+        """Turn texts into float32 rows [n, spec.dim] of any length, in the pictures' space."""
+        raise NotImplementedError
+
+    def _title_rows(self, texts: Sequence[str]) -> Tensor:
+        """Turn texts into float32 rows [n, spec.title_dim] of any length, for comparing texts with texts."""
+        raise NotImplementedError
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Matrix:
+        """Turn RGB pictures into unit float32 rows, shape [len(images), spec.dim]."""
+        return self.encode_prepared([self.prepare(image) for image in images])
+
+    def encode_prepared(self, batch: Sequence[Prepared]) -> Matrix:
+        """Turn prepared pictures into unit float32 rows, shape [len(batch), spec.dim]."""
+
+        def run(pictures: Sequence[Prepared]) -> Tensor:
+            return self._picture_rows(torch.from_numpy(np.stack(pictures)).to(self.device))
+
+        return self._in_batches(run, batch, PICTURES_PER_BATCH, self.spec.dim)
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Turn words that describe pictures into unit float32 rows in the pictures' space, [len(texts), spec.dim].
+
+        Raises:
+            ModalityUnsupported: the model reads no text.
+        """
+        self._check_reads_texts()
+        return self._in_batches(self._text_rows, texts, TEXTS_PER_BATCH, self.spec.dim)
+
+    def encode_titles(self, texts: Sequence[str]) -> Matrix:
+        """Turn texts into unit float32 rows for comparing texts with texts, shape [len(texts), spec.title_dim].
+
+        Raises:
+            ModalityUnsupported: the model reads no text.
+        """
+        self._check_reads_texts()
+        return self._in_batches(self._title_rows, texts, TEXTS_PER_BATCH, self.spec.title_dim)
+
+    def _check_reads_texts(self) -> None:
+        if Modality.TEXT not in self.spec.modalities:
+            raise ModalityUnsupported(f"The model {self.spec.name} reads pictures only; search by picture instead.")
+
+    def _in_batches(
+        self, run: Callable[[Sequence[InputT]], Tensor], inputs: Sequence[InputT], size: int, dim: int
+    ) -> Matrix:
+        rows = np.zeros((len(inputs), dim), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(inputs), size):
+                part = run(inputs[start : start + size])
+                rows[start : start + size] = part.float().cpu().numpy()
+        return unit_rows(rows)
+
+
+
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:1" into a torch device; "auto" is CUDA where there is one.
+
+    Raises:
+        UsageError: the name is of no device, or of one that this machine lacks.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"There is no device named {name!r}; use auto, cpu or cuda.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"The device {name!r} was asked for, but torch finds no CUDA here; use auto or cpu.")
+    return device
+
+
+def precision_on(device: torch.device) -> torch.dtype:
+    """Half precision on CUDA, where it is twice as quick and costs no recall; single on a CPU, where it would be slower."""
+    return torch.float16 if device.type == "cuda" else torch.float32

@@ -1,0 +1,409 @@
+"""The catalog: everything that can be done with one, as methods of one class."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import orjson
+from filelock import FileLock, Timeout
+from numpy.typing import ArrayLike, NDArray
+
+from data.errors import CatalogBusy, CatalogExists, ItemNotFound, ModalityUnsupported, UsageError
+from data.item import Value
+from models import Encoder, load_encoder
+from retrieval.catalog_file import CatalogFile
+from retrieval.facets import Facet, facets_of
+from retrieval.filters import Filter
+from retrieval.fusion import Ranking, rank
+from retrieval.live import Live
+from retrieval.parts import WITHOUT_WEIGHT, QueryImage, QueryParts, many
+from retrieval.query import MAX_LIMIT, Hit, Part, Results, recall_of
+from retrieval.records import Records, StoredImage
+from retrieval.thumbnails import Thumbnails
+from retrieval.vector_index import IndexKind, Metric
+from retrieval.view import Allowed, View
+from retrieval.writing import checked_vectors, vector_writes, with_fields_of
+
+__all__ = ["Catalog", "CatalogInfo", "StoredItem"]
+
+_RECORDS = "records.sqlite"
+_WRITE_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """One item as the catalog has it."""
+
+    key: str
+    title: str | None
+    fields: Mapping[str, Value]
+    images: tuple[StoredImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogInfo:
+    """What a catalog is and how much it holds; `tail` are items committed since the generation was built."""
+
+    items: int
+    vectors: int
+    model: str | None
+    dim: int
+    metric: str
+    generation: str | None
+    tail: int
+    bytes_on_disk: int
+    spaces: Mapping[str, int]
+    fields: Mapping[str, str]
+    rejected: int
+
+
+class Catalog:
+    """A directory of items, their vectors, and what made them. Safe to use from several threads and processes."""
+
+    def __init__(self, folder: Path, file: CatalogFile, records: Records) -> None:
+        self.name = folder.resolve().name
+        self.file = file
+        self.records = records
+        self.thumbnails = Thumbnails(folder / "thumbnails")
+        self._folder = folder
+        self._live = Live(folder, records, file.spaces)
+        self._encoder: Encoder | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(
+        cls, path: str | Path, *, model: str | None = None, dim: int | None = None, metric: str = "cosine"
+    ) -> Catalog:
+        """Make a catalog whose vectors a model makes, or with `dim` one of ready vectors.
+
+        Raises:
+            CatalogExists: there is something at that path.
+            UsageError: both or neither of model and dim are given, or they are not valid.
+        """
+        folder = _folder(path)
+        if (model is None) == (dim is None):
+            raise UsageError("Give either a model, or the dimension of ready vectors.")
+        if model is not None:
+            file = CatalogFile.for_model(load_encoder(model).spec)
+        else:
+            if not isinstance(dim, int) or not 1 <= dim <= 65_536:
+                raise UsageError(f"The dimension is {dim!r}; give a whole number from 1 to 65536.")
+            if metric not in list(Metric):
+                raise UsageError(f"The metric is {metric!r}; it can be {', '.join(Metric)}.")
+            file = CatalogFile.for_vectors(dim, Metric(metric))
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CatalogExists(f"There is something at {folder} already.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+        building.mkdir()
+        try:
+            Records.create(building / _RECORDS).close()
+            file.write(building)
+            building.rename(folder)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Catalog:
+        """Open a catalog.
+
+        Raises:
+            CatalogNotFound: there is none.
+            CatalogFormat: a newer version wrote it.
+            CatalogDamaged: its records cannot be trusted.
+        """
+        folder = _folder(path)
+        return cls(folder, CatalogFile.read(folder), Records.open(folder / _RECORDS))
+
+    def close(self) -> None:
+        """Close the records; the catalog cannot be used afterwards."""
+        self.records.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model that made the catalog, loaded at first use.
+
+        Raises:
+            ModalityUnsupported: the catalog holds ready vectors and has no model.
+            ModelMismatch: the model on this machine is not the one that made the catalog.
+        """
+        with self._lock:
+            if self._encoder is None:
+                if self.file.model is None:
+                    raise ModalityUnsupported(
+                        "This catalog holds ready vectors and has no model to read words or pictures; "
+                        "search it by vector or by key."
+                    )
+                encoder = load_encoder(self.file.model["name"])
+                self.file.check(encoder.spec)
+                self._encoder = encoder
+            return self._encoder
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def add_vectors(
+        self,
+        keys: Sequence[str],
+        vectors: ArrayLike,
+        fields: Mapping[str, Sequence[Value] | NDArray[np.generic]] | None = None,
+        *,
+        titles: Sequence[str | None] | None = None,
+    ) -> int:
+        """Insert items that are ready vectors, or replace those of the same keys; return the commit number.
+
+        `vectors` is float [n, dim], `fields` {name: n values}. Written in transactions of 20,000 items: when this
+        returns, all of them are on disk; if it fails, none of the transaction at hand is.
+
+        Raises:
+            UsageError: lengths differ, a key is bad or occurs twice, a vector cannot be stored.
+            FieldTypeError: a value does not fit its field's type.
+        """
+        keys = [str(key) for key in keys]
+        rows = checked_vectors(vectors, self.file.spaces["image"])
+        schema = with_fields_of(self.records.schema(), fields or {})
+        writes = list(vector_writes(keys, rows, fields or {}, titles, schema))
+        seq = self.records.version()[0]
+        for start in range(0, len(writes), _WRITE_ROWS):
+            seq = self.records.upsert(writes[start : start + _WRITE_ROWS], schema=schema, summary="add vectors")
+        return seq
+
+    def delete(self, *, keys: Sequence[str] | None = None, filter: str | None = None) -> int:
+        """Delete items by key, or all that satisfy a filter; return how many.
+
+        Raises:
+            UsageError: both or neither are given.
+            ItemNotFound: a key is not there; nothing is deleted.
+        """
+        if (keys is None) == (filter is None):
+            raise UsageError("Say what to delete: keys, or a filter.")
+        if keys is not None:
+            found = self.records.items_of_keys(keys)
+            for key in keys:
+                if key not in found:
+                    raise ItemNotFound(key)
+            ids = [row.id for row in found.values()]
+        else:
+            view = self._live.view()
+            allowed = view.allowed(_parse(filter, None))
+            ids = view.item_ids(view.first_items(allowed, 0, allowed.count)).tolist()
+        if ids:
+            self.records.delete(ids)
+        return len(ids)
+
+    def optimize(self, *, index: str = "auto") -> str:
+        """Fold what was committed since into a new generation; return its name.
+
+        Raises:
+            UsageError: no index kind is called that.
+            CatalogBusy: another process is doing so.
+        """
+        if index not in list(IndexKind):
+            raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
+        return self._live.optimize(IndexKind(index))
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Hold the right to index into the catalog, which one process has at a time.
+
+        Raises:
+            CatalogBusy: another process has it.
+        """
+        try:
+            with FileLock(self._folder / "index.lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise CatalogBusy("Another process is indexing into the catalog; try again when it is done.") from error
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        *,
+        text: str | Sequence[str] | None = None,
+        image: QueryImage | Sequence[QueryImage] | None = None,
+        like: str | Sequence[str] | None = None,
+        vector: ArrayLike | None = None,
+        without: str | Sequence[str] | None = None,
+        filter: str | None = None,
+        params: Mapping[str, Value] | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        recall: float | str = 0.95,
+        balance: float = 0.5,
+        min_score: float | None = None,
+    ) -> Results:
+        """Find the items most like what is given: words, pictures, items by key, a vector, any of them together.
+
+        `without` are words to keep away from, `balance` is the share of the words (0 to 1) beside pictures, `filter`
+        an expression that every hit satisfies, `params` the values of its `{names}`. With nothing to be like, items
+        come in the order they were added. `recall` is "exact" or the share of the true best that should be found.
+
+        Raises:
+            UsageError: an option is out of range, or there is only something to keep away from.
+            FilterError: the filter cannot be read or does not fit the fields.
+            NotAPicture: a picture is none.
+            ItemNotFound: a key of `like` is not there.
+            ModalityUnsupported: the catalog's model does not read what is given.
+        """
+        started = time.perf_counter()
+        _check_page(limit, offset, balance)
+        view = self._live.view()
+        query = QueryParts(view, self.records, dict(self.file.spaces), lambda: self.encoder)
+        texts = [str(one) for one in many(text)]
+        images: list[QueryImage] = many(image)  # type: ignore[assignment]
+        keys = [str(one) for one in many(like)]
+        words, pictures = any(one.strip() for one in texts), bool(images or keys or vector is not None)
+        word_weight, picture_weight = (balance, 1 - balance) if words and pictures else (1.0, 1.0)
+        query.add_texts(texts, word_weight)
+        query.add_images(images, picture_weight)
+        query.add_keys(keys, picture_weight)
+        if vector is not None:
+            query.add_vectors(checked_vectors(vector, self.file.spaces["image"], what="query vector"), picture_weight)
+        query.add_texts([str(one) for one in many(without)], -WITHOUT_WEIGHT)
+        allowed = view.allowed(_parse(filter, params), np.sort(np.array(query.like_ids, dtype=np.int64)))
+        ranking = self._rank(view, query.parts, allowed, limit + offset, recall_of(recall), texts)
+        hits = self._hits(view, ranking, offset)
+        if min_score is not None:
+            hits = tuple(hit for hit in hits if hit.score >= min_score)
+        took_ms = (time.perf_counter() - started) * 1000
+        return Results(hits, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(query.notices))
+
+    def search_many(
+        self, vectors: ArrayLike, *, filter: str | None = None, limit: int = 10, recall: float | str = 0.95
+    ) -> list[Results]:
+        """Find the items most like each of many vectors, float [queries, dim], under one filter."""
+        started = time.perf_counter()
+        _check_page(limit, 0, 0.5)
+        queries = checked_vectors(vectors, self.file.spaces["image"], what="query vectors")
+        view = self._live.view()
+        allowed = view.allowed(_parse(filter, None))
+        found, exact, plan = view.nearest("image", queries, limit, allowed, recall_of(recall))
+        rankings = [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found]
+        hits = [self._hits(view, ranking, 0) for ranking in rankings]
+        took_ms = (time.perf_counter() - started) * 1000 / max(len(queries), 1)
+        return [Results(one, allowed.count, exact, plan, took_ms) for one in hits]
+
+    def get(self, keys: Sequence[str]) -> list[StoredItem]:
+        """Return items by key, in the order asked for.
+
+        Raises:
+            ItemNotFound: a key is not there.
+        """
+        rows = self.records.items_of_keys(keys)
+        schema = self.records.schema()
+        images = self.records.images([row.id for row in rows.values()])
+        items = []
+        for key in keys:
+            if key not in rows:
+                raise ItemNotFound(key)
+            stored = orjson.loads(rows[key].fields)
+            fields = {name: schema.restore(name, stored.get(name)) for name in schema}
+            items.append(StoredItem(key, rows[key].title, fields, tuple(images.get(rows[key].id, ()))))
+        return items
+
+    def keys(self, among: Sequence[str]) -> list[str]:
+        """Return those of some keys that are in the catalog."""
+        return list(self.records.items_of_keys(among))
+
+    def count(self, *, filter: str | None = None) -> int:
+        """Return how many items there are, or how many satisfy a filter."""
+        return self._live.view().allowed(_parse(filter, None)).count
+
+    def facets(self, fields: Sequence[str] | None = None, *, filter: str | None = None, limit: int = 50) -> list[Facet]:
+        """Count the values of fields among the items that satisfy a filter."""
+        view = self._live.view()
+        return facets_of(view, view.allowed(_parse(filter, None)), fields, limit)
+
+    def info(self) -> CatalogInfo:
+        """Say what the catalog is and how much it holds."""
+        view = self._live.view()
+        space = self.file.spaces["image"]
+        counts = self.records.count_vectors()
+        files = (path for path in self._folder.rglob("*") if path.is_file())
+        return CatalogInfo(
+            items=view.everything.count,
+            vectors=counts.get("image", 0),
+            model=None if self.file.model is None else self.file.model["name"],
+            dim=space.dim,
+            metric=space.metric.value,
+            generation=self._live.generation,
+            tail=view.tail_count if self._live.generation else view.everything.count,
+            bytes_on_disk=sum(path.stat().st_size for path in files),
+            spaces={name: counts.get(name, 0) for name in self.file.spaces},
+            fields=view.schema.to_json(),
+            rejected=len(self.records.rejects()),
+        )
+
+    def _rank(
+        self, view: View, parts: Sequence[Part], allowed: Allowed, limit: int, recall: float, texts: Sequence[str]
+    ) -> Ranking:
+        if not parts:
+            items = view.first_items(allowed, 0, limit)
+            zeros = np.zeros(len(items), dtype=np.float32)
+            return Ranking(items, zeros, {}, view.first_images("image", items), True, "no query: in the order added")
+        parts = [part for part in parts if part.weight]
+        if all(part.weight < 0 for part in parts):
+            raise UsageError("Say what to look for as well as what to keep away from.")
+        ranking = rank(view, parts, allowed, limit, recall)
+        named = self.records.items_of_keys(texts) if texts else {}
+        if named:  # a text that is a key names its item, which comes first
+            ids = np.array(sorted(row.id for row in named.values()), dtype=np.int64)
+            ranking = rank(view, parts, view.only(ids, allowed), limit, recall).followed_by(ranking, limit)
+        return ranking
+
+    def _hits(self, view: View, ranking: Ranking, offset: int) -> tuple[Hit, ...]:
+        page = slice(offset, None)
+        rows = view.rows(ranking.items[page])
+        images = self.records.images_by_id(ranking.image_ids[page])
+        hits = []
+        for place, (row, image_id) in enumerate(zip(rows, ranking.image_ids[page], strict=True), start=offset):
+            image = images.get(int(image_id))
+            hits.append(
+                Hit(
+                    key=str(row.pop("key")),
+                    score=float(ranking.scores[place]),
+                    scores={name: float(scores[place]) for name, scores in ranking.parts.items()},
+                    image=None if image is None else image.source,
+                    image_id=None if image is None else image.sha256.hex(),
+                    fields=row,
+                )
+            )
+        return tuple(hits)
+
+
+def _folder(path: str | Path) -> Path:
+    if str(path).startswith("milvus://"):
+        raise UsageError("This version of Lookalike keeps catalogs in folders; milvus:// is not read yet.")
+    return Path(path)
+
+
+def _parse(filter: str | None, params: Mapping[str, Value] | None) -> Filter | None:
+    return None if filter is None else Filter.parse(filter, params)
+
+
+def _check_page(limit: int, offset: int, balance: float) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise UsageError(f"The limit is {limit}; it can be 1 to {MAX_LIMIT:,}.")
+    if not 0 <= offset <= MAX_LIMIT:
+        raise UsageError(f"The offset is {offset}; it can be 0 to {MAX_LIMIT:,}.")
+    if not 0 <= balance <= 1:
+        raise UsageError(f"The balance is {balance}; it can be 0 (pictures only) to 1 (words only).")

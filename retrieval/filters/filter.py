@@ -1,0 +1,77 @@
+"""A filter as the rest of the project handles it: read once, checked, computed, shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import FilterError
+from retrieval.filters.conditions import Condition
+from retrieval.filters.grammar import parse
+from retrieval.filters.nodes import Parameters
+from retrieval.filters.operands import Parameter
+from retrieval.schema import Schema
+
+__all__ = ["Filter"]
+
+
+class _Columns(Protocol):
+    def mask(self, condition: Condition) -> NDArray[np.bool_]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A condition whose parameters are bound; equal to another of the same canonical `text`, and hashed by it."""
+
+    condition: Condition = field(compare=False)
+    text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.condition.to_milvus())
+
+    @classmethod
+    def parse(cls, text: str, params: Parameters | None = None) -> Self:
+        """Read a filter and put the values of `params` in the place of its `{name}` parameters.
+
+        The values are never pasted into the text, so no value can change what the filter means.
+
+        Raises:
+            FilterError: the text cannot be read, or its parameters are not those given.
+        """
+        condition = parse(text)
+        params = params or {}
+        used = {node.name for node in condition.walk() if isinstance(node, Parameter)}
+        for names, problem in ((used - params.keys(), "no value"), (params.keys() - used, "no place in the filter")):
+            if names:
+                raise FilterError(f"The parameter {', '.join(f'{{{name}}}' for name in sorted(names))} has {problem}.")
+        return cls(condition.bind(params) if used else condition)
+
+    def check(self, schema: Schema) -> Filter:
+        """Check the filter against the fields of a catalog; gives it with texts that stand for dates as timestamps.
+
+        Raises:
+            FilterError: a field does not exist, or cannot be compared in this way.
+        """
+        return Filter(self.condition.fit(schema.filterable))
+
+    def mask(self, columns: _Columns) -> NDArray[np.bool_]:
+        """Find which items pass: those for which the condition is true, neither false nor unknown.
+
+        Raises:
+            FilterError: the filter does not fit the columns.
+        """
+        return columns.mask(self.condition)
+
+    def to_milvus(self) -> str:
+        """Give the canonical text; read again, it is the same filter."""
+        return self.text
+
+    def describe(self) -> str:
+        """Say the filter in words: `category is "shoes" and price is below 80`."""
+        return self.condition.describe()
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,254 @@
+"""What stands on either side of a comparison: fields, constants and parameters (`filter_arithmetic` has the rest).
+
+`fit` checks an operand against the fields of a catalog and gives a fitted one, whose `kind` is known.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from difflib import get_close_matches
+from typing import Final, TypeAlias
+
+import numpy as np
+import polars as pl
+
+from data.errors import FilterError
+from retrieval.field_type import INT64_MAX, INT64_MIN, FieldType, datetime_of, microseconds_of
+from retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
+from retrieval.filters.strings import quoted
+
+__all__ = [
+    "RESERVED",
+    "Constant",
+    "Field",
+    "Operand",
+    "Parameter",
+    "constants_of",
+]
+
+RESERVED: Final = frozenset({"and", "or", "not", "in", "like", "true", "false", "is", "null", "iso"})
+"""Words (in any case) that a field's name can only be as `$meta["name"]`."""
+
+MAX_NAMES_SHOWN: Final = 30
+Scalar: TypeAlias = bool | int | float | str
+
+_BARE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Operand(Node):
+    """Something that has a value for every item."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> FieldType:
+        """What the values are; known of a fitted operand."""
+
+    @abstractmethod
+    def fit(self, fields: Fields) -> Operand:
+        """Check the operand against the fields of a catalog.
+
+        Raises:
+            FilterError: it does not fit.
+        """
+
+    def bind(self, parameters: Parameters) -> Operand:
+        """Put values in the place of parameters."""
+        return self
+
+    def parts(self) -> tuple[Node, ...]:
+        """Give the nodes right below."""
+        return ()
+
+    def nested(self) -> str:
+        """Write it as part of arithmetic."""
+        return self.to_milvus()
+
+
+@dataclass(frozen=True, slots=True)
+class Field(Operand):
+    """A field of the items, or the column `key` or `title`. `known` is its type, once fitted."""
+
+    name: str
+    known: FieldType | None = None
+
+    @property
+    def kind(self) -> FieldType:
+        """What the values are."""
+        assert self.known is not None, "the field is not fitted"
+        return self.known
+
+    def fit(self, fields: Fields) -> Field:
+        """Find the field's type."""
+        if self.name not in fields:
+            close = get_close_matches(self.name, fields, n=3)
+            hint = f"A text is written in quotes: {quoted(self.name)}."
+            if self.name.lower() == "null":
+                hint = "Null is asked for with `is null` or `is not null`."
+            elif close:
+                hint = f"Did you mean {' or '.join(close)}?"
+            raise FilterError(f"There is no field {self.name!r}. {hint} The fields are {_some(fields)}.")
+        return Field(self.name, fields[self.name])
+
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Give its column."""
+        return table.column(self.name)
+
+    def to_milvus(self) -> str:
+        """Write the bare name where it can be read so, else `$meta["name"]`."""
+        bare = _BARE_NAME.fullmatch(self.name) and self.name.lower() not in RESERVED
+        return self.name if bare else f"$meta[{quoted(self.name)}]"
+
+    def describe(self) -> str:
+        """Say its name."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Operand):
+    """A constant; a timestamp's value is microseconds since 1970 UTC."""
+
+    type: FieldType
+    value: Scalar
+
+    @property
+    def kind(self) -> FieldType:
+        """What the value is."""
+        return self.type
+
+    @classmethod
+    def of(cls, value: object) -> Constant:
+        """Make a constant of a Python or NumPy value.
+
+        Raises:
+            FilterError: no constant can have such a value.
+        """
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, date):
+            return cls(FieldType.TIMESTAMP, microseconds_of(value))
+        kinds = {bool: FieldType.BOOL, int: FieldType.INT, float: FieldType.FLOAT, str: FieldType.STRING}
+        kind = kinds.get(type(value))
+        if kind is None or not isinstance(value, bool | int | float | str):
+            hint = "; ask with `is null` instead" if value is None else ""
+            raise FilterError(f"A filter cannot compare with a value of type {type(value).__name__}{hint}.")
+        try:
+            stored = kind.coerce(value)
+        except ValueError as error:
+            raise FilterError(f"A filter cannot compare with {value!r}: it is {error}.") from None
+        if stored is None:
+            raise FilterError("A filter cannot compare with NaN; ask with `is null` instead.")
+        return cls(kind, value)
+
+    @classmethod
+    def moment(cls, text: str) -> Constant:
+        """Read ISO 8601 text.
+
+        Raises:
+            FilterError: the text is not a date.
+        """
+        try:
+            return cls(FieldType.TIMESTAMP, microseconds_of(text))
+        except ValueError:
+            raise FilterError(f"{quoted(text)} is not a date such as 2026-05-31 or 2026-05-31T12:00:00Z.") from None
+
+    def fit(self, fields: Fields) -> Constant:
+        """Check that the value can be stored at all."""
+        if self.type is FieldType.INT and not INT64_MIN <= self.value <= INT64_MAX:  # type: ignore[operator]  # an int
+            raise FilterError(f"{self.value} has more than 64 bits.")
+        return self
+
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Give the constant."""
+        return pl.lit(self.value, dtype=COLUMN_TYPES[self.type])
+
+    def to_milvus(self) -> str:
+        """Write the constant."""
+        match self.type:
+            case FieldType.STRING:
+                return quoted(str(self.value))
+            case FieldType.TIMESTAMP:
+                return f'ISO "{self._datetime().isoformat()}"'
+            case FieldType.BOOL:
+                return "true" if self.value else "false"
+            case _:
+                return repr(self.value)
+
+    def nested(self) -> str:
+        """Write it as part of arithmetic: `-2 ** 2` would be -(2 ** 2)."""
+        text = self.to_milvus()
+        return f"({text})" if text.startswith("-") else text
+
+    def describe(self) -> str:
+        """Say the value."""
+        if self.type is not FieldType.TIMESTAMP:
+            return f'"{self.value}"' if self.type is FieldType.STRING else self.to_milvus()
+        moment = self._datetime()
+        return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment.replace(tzinfo=None)} UTC"
+
+    def _datetime(self) -> datetime:
+        return datetime_of(int(self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Operand):
+    """`{name}`: a value that is given with the filter, not in its text."""
+
+    name: str
+
+    @property
+    def kind(self) -> FieldType:
+        """Fail: a parameter has no type before it is bound."""
+        raise self._missing()
+
+    def bind(self, parameters: Parameters) -> Constant:
+        """Give the value."""
+        if self.name not in parameters:
+            raise self._missing()
+        value = parameters[self.name]
+        if isinstance(value, list | tuple | np.ndarray):
+            raise FilterError(f"The parameter {{{self.name}}} is a list; here one value is needed.")
+        return Constant.of(value)
+
+    def fit(self, fields: Fields) -> Operand:
+        """Fail: only a bound filter can be checked."""
+        raise self._missing()
+
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Fail: only a bound filter can be computed."""
+        raise self._missing()
+
+    def to_milvus(self) -> str:
+        """Write the parameter."""
+        return f"{{{self.name}}}"
+
+    def describe(self) -> str:
+        """Say the parameter."""
+        return self.to_milvus()
+
+    def _missing(self) -> FilterError:
+        return FilterError(f"The parameter {{{self.name}}} has no value.")
+
+
+def _some(fields: Fields) -> str:
+    names = list(fields)
+    return ", ".join(names if len(names) <= MAX_NAMES_SHOWN else [*names[:MAX_NAMES_SHOWN], "..."])
+
+
+def constants_of(values: tuple[Operand, ...] | Parameter, parameters: Parameters) -> tuple[Operand, ...]:
+    """Bind a list of values, or a parameter that is one.
+
+    Raises:
+        FilterError: the parameter has no value, or one that is not a list.
+    """
+    if not isinstance(values, Parameter):
+        return tuple(value.bind(parameters) for value in values)
+    given = parameters.get(values.name)
+    if isinstance(given, np.ndarray):
+        given = given.tolist()
+    if not isinstance(given, list | tuple):
+        raise FilterError(f"The parameter {{{values.name}}} must be a list of values here.")
+    return tuple(Constant.of(value) for value in given)

@@ -1,0 +1,153 @@
+"""The one table of operators: each has its Milvus text, its words for people, and what it computes.
+
+Three values: true, false, and null for unknown. A comparison with null is unknown. Arithmetic whose result is not a
+finite number, or is a whole number of more than 64 bits, gives null. Whole numbers compare, add and multiply exactly;
+as soon as a number with a fraction takes part, both are float64.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+__all__ = [
+    "ARITHMETIC",
+    "COMPARISONS",
+    "LISTS",
+    "ArithmeticOperator",
+    "ComparisonOperator",
+    "ListOperator",
+    "is_one_of",
+]
+
+FEW_VALUES = 4
+"""Up to so many values, as many comparisons are quicker than a set."""
+
+Numbers: TypeAlias = NDArray[Any]
+"""int64 or float64, both sides alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonOperator:
+    """`left symbol right`; `mirrored` is the symbol that says the same with the sides exchanged."""
+
+    symbol: str
+    words: str
+    negated_words: str
+    mirrored: str
+    build: Callable[[pl.Expr, pl.Expr], pl.Expr]
+    orders: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ArithmeticOperator:
+    """`left symbol right`, of numbers.
+
+    `whole` says whether two whole numbers give a whole one (else they are made float64 first), `fractions` whether
+    numbers with fractions are allowed.
+    """
+
+    symbol: str
+    compute: Callable[[Numbers, Numbers], Numbers]
+    whole: bool = True
+    fractions: bool = True
+
+    def apply(self, left: pl.Series, right: pl.Series) -> pl.Series:
+        """Compute over columns of one length, or of one value.
+
+        Eager and not an expression: the check needs the result twice, so nested expressions would double at each level.
+        """
+        whole = self.whole and left.dtype.is_integer() and right.dtype.is_integer()
+        dtype = np.dtype(np.int64 if whole else np.float64)
+        sides = [side.fill_null(1).to_numpy().astype(dtype, copy=False) for side in (left, right)]
+        with np.errstate(all="ignore"):
+            result = self.compute(*sides)
+            known = _fits(self.compute, sides, result) if whole else np.isfinite(result)
+        known = known & left.is_not_null().to_numpy() & right.is_not_null().to_numpy()
+        values = pl.Series(result)
+        return values if known.all() else values.set(pl.Series(~known), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ListOperator:
+    """`array_contains...(field, value or values)` over a field of lists of texts."""
+
+    function: str
+    words: str
+    negated_words: str
+    takes_list: bool
+    build: Callable[[pl.Expr, Sequence[str]], pl.Expr]
+
+
+def _fits(
+    compute: Callable[[Numbers, Numbers], Numbers], sides: Sequence[Numbers], result: Numbers
+) -> NDArray[np.bool_]:
+    """Find where a whole result fits in 64 bits.
+
+    One that wrapped around is about 2**64 away from the same in float64; one that fits is near it.
+    """
+    if compute is _remainder:
+        return np.not_equal(sides[1], 0)
+    near = compute(*(side.astype(np.float64) for side in sides))
+    return np.less(np.abs(result.astype(np.float64) - near), 2.0**63)
+
+
+def _remainder(left: Numbers, right: Numbers) -> Numbers:
+    """Compute the remainder with the sign of the dividend, as C does."""
+    return np.fmod(left, np.where((right == 0) | (right == -1), 1, right))
+
+
+def _has_all(field: pl.Expr, values: Sequence[str]) -> pl.Expr:
+    wanted = sorted(set(values))
+    return field.list.set_intersection(pl.lit(pl.Series([wanted], dtype=pl.List(pl.String)))).list.len() == len(wanted)
+
+
+def _has_any(field: pl.Expr, values: Sequence[str]) -> pl.Expr:
+    return field.list.eval(is_one_of(pl.element(), pl.Series(values, dtype=pl.String))).list.any()
+
+
+def is_one_of(operand: pl.Expr, values: pl.Series) -> pl.Expr:
+    """Build the mask of `operand in values`; null where the operand is null, even when there are no values."""
+    if 0 < len(values) <= FEW_VALUES:
+        return pl.any_horizontal(*(operand == pl.lit(value, dtype=values.dtype) for value in values))
+    return pl.when(operand.is_not_null()).then(operand.is_in(values.implode()))
+
+
+COMPARISONS: Mapping[str, ComparisonOperator] = {
+    entry.symbol: entry
+    for entry in (
+        ComparisonOperator("==", "is", "is not", "==", operator.eq, orders=False),
+        ComparisonOperator("!=", "is not", "is", "!=", operator.ne, orders=False),
+        ComparisonOperator("<", "is below", "is not below", ">", operator.lt),
+        ComparisonOperator("<=", "is at most", "is not at most", ">=", operator.le),
+        ComparisonOperator(">", "is above", "is not above", "<", operator.gt),
+        ComparisonOperator(">=", "is at least", "is not at least", "<=", operator.ge),
+    )
+}
+
+ARITHMETIC: Mapping[str, ArithmeticOperator] = {
+    entry.symbol: entry
+    for entry in (
+        ArithmeticOperator("+", np.add),
+        ArithmeticOperator("-", np.subtract),
+        ArithmeticOperator("*", np.multiply),
+        ArithmeticOperator("/", np.divide, whole=False),
+        ArithmeticOperator("%", _remainder, fractions=False),
+        ArithmeticOperator("**", np.power, whole=False),
+    )
+}
+
+LISTS: Mapping[str, ListOperator] = {
+    entry.function: entry
+    for entry in (
+        ListOperator("array_contains", "has", "does not have", False, _has_any),
+        ListOperator("array_contains_all", "has all of", "does not have all of", True, _has_all),
+        ListOperator("array_contains_any", "has any of", "has none of", True, _has_any),
+    )
+}

@@ -1,0 +1,330 @@
+"""The conditions that read fields: comparisons, lists of values, patterns, null, and what a list contains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from data.errors import FilterError
+from retrieval.field_type import FieldType
+from retrieval.filters.arithmetic import NUMBERS
+from retrieval.filters.conditions import Condition
+from retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
+from retrieval.filters.operands import Constant, Field, Operand, Parameter, constants_of
+from retrieval.filters.operators import COMPARISONS, LISTS, is_one_of
+from retrieval.filters.patterns import LikePattern
+
+__all__ = ["Comparison", "Contains", "IsNull", "Like", "Membership", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Condition):
+    """`left symbol right`; see `compare` for the usual order of the sides."""
+
+    symbol: str
+    left: Operand
+    right: Operand
+
+    def __post_init__(self) -> None:
+        Node.__post_init__(self)
+        if not (_reads_fields(self.left) or _reads_fields(self.right)):
+            raise FilterError(f"{self.to_milvus()} compares two constants; one side must name a field.")
+
+    def parts(self) -> tuple[Node, ...]:
+        """Give both sides."""
+        return (self.left, self.right)
+
+    def bind(self, parameters: Parameters) -> Comparison:
+        """Put values in the place of parameters."""
+        return Comparison(self.symbol, self.left.bind(parameters), self.right.bind(parameters))
+
+    def fit(self, fields: Fields) -> Comparison:
+        """Check that the sides can be compared in this way."""
+        left, right = self.left.fit(fields), self.right.fit(fields)
+        left, right = _comparable(left, right), _comparable(right, left)
+        if left.kind is FieldType.BOOL and COMPARISONS[self.symbol].orders:
+            raise FilterError(f"{_subject(left)}, which can be compared with == and != but not with {self.symbol}.")
+        return Comparison(self.symbol, left, right)
+
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Compare; whole numbers exactly, a whole one and one with a fraction as float64."""
+        left, right = self.left.to_polars(table), self.right.to_polars(table)
+        if self.left.kind is not self.right.kind:
+            left, right = left.cast(pl.Float64), right.cast(pl.Float64)
+        return COMPARISONS[self.symbol].build(left, right)
+
+    def to_milvus(self) -> str:
+        """Write it."""
+        return f"{self.left.to_milvus()} {self.symbol} {self.right.to_milvus()}"
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"{self.left.describe()} {COMPARISONS[self.symbol].words} {self.right.describe()}"
+
+    def describe_negated(self) -> str:
+        """Say the opposite in words."""
+        return f"{self.left.describe()} {COMPARISONS[self.symbol].negated_words} {self.right.describe()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership(Condition):
+    """`operand in [values]`."""
+
+    operand: Operand
+    values: tuple[Operand, ...] | Parameter
+
+    def __post_init__(self) -> None:
+        Node.__post_init__(self)
+        _require_field(self.operand, "in")
+
+    def parts(self) -> tuple[Node, ...]:
+        """Give the operand and the values."""
+        return (self.operand, *_listed(self.values))
+
+    def bind(self, parameters: Parameters) -> Membership:
+        """Put values in the place of parameters."""
+        return Membership(self.operand.bind(parameters), constants_of(self.values, parameters))
+
+    def fit(self, fields: Fields) -> Membership:
+        """Check that the operand can be compared with each value."""
+        operand = self.operand.fit(fields)
+        _refuse_lists(operand)
+        values = tuple(value.fit(fields) for value in _listed(self.values))
+        for value in {value.kind: value for value in values}.values():
+            _comparable(operand, value)
+        if operand.kind is FieldType.TIMESTAMP:
+            values = tuple(_comparable(value, operand) for value in values)
+        return Membership(operand, values)
+
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Compare with all values at once, each as `==` would."""
+        operand, kind = self.operand.to_polars(table), self.operand.kind
+        values = [value for value in _listed(self.values) if isinstance(value, Constant)]
+        if kind is not FieldType.INT:
+            return is_one_of(operand, _column([value.value for value in values], kind))
+        whole = _column([value.value for value in values if value.type is FieldType.INT], FieldType.INT)
+        fractions = _column([value.value for value in values if value.type is FieldType.FLOAT], FieldType.FLOAT)
+        found = is_one_of(operand, whole)
+        return found | is_one_of(operand.cast(pl.Float64), fractions) if len(fractions) else found
+
+    def to_milvus(self) -> str:
+        """Write it."""
+        return f"{self.operand.to_milvus()} in {_list_text(self.values)}"
+
+    def negated_milvus(self) -> str:
+        """Write the opposite."""
+        return f"{self.operand.to_milvus()} not in {_list_text(self.values)}"
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"{self.operand.describe()} is one of {_in_words(self.values)}"
+
+    def describe_negated(self) -> str:
+        """Say the opposite in words."""
+        return f"{self.operand.describe()} is none of {_in_words(self.values)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Like(Condition):
+    """`operand like "pattern"`."""
+
+    operand: Operand
+    pattern: Operand
+
+    def __post_init__(self) -> None:
+        Node.__post_init__(self)
+        _require_field(self.operand, "like")
+
+    def parts(self) -> tuple[Node, ...]:
+        """Give the operand and the pattern."""
+        return (self.operand, self.pattern)
+
+    def bind(self, parameters: Parameters) -> Like:
+        """Put values in the place of parameters."""
+        return Like(self.operand.bind(parameters), self.pattern.bind(parameters))
+
+    def fit(self, fields: Fields) -> Like:
+        """Check that both are text."""
+        operand, pattern = self.operand.fit(fields), self.pattern.fit(fields)
+        if operand.kind is not FieldType.STRING:
+            raise FilterError(f"{_subject(operand)}, and like is for text.")
+        if pattern.kind is not FieldType.STRING:
+            raise FilterError(f"The pattern after like must be text, not {pattern.describe()}.")
+        self._read(pattern)
+        return Like(operand, pattern)
+
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Match the pattern."""
+        return self._read(self.pattern).to_polars(self.operand.to_polars(table))
+
+    def to_milvus(self) -> str:
+        """Write it."""
+        return f"{self.operand.to_milvus()} like {self.pattern.to_milvus()}"
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"{self.operand.describe()} {self._read(self.pattern).describe()}"
+
+    def describe_negated(self) -> str:
+        """Say the opposite in words."""
+        return f"{self.operand.describe()} {self._read(self.pattern).describe(negated=True)}"
+
+    @staticmethod
+    def _read(pattern: Operand) -> LikePattern:
+        return LikePattern.read(str(pattern.value) if isinstance(pattern, Constant) else pattern.to_milvus())
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull(Condition):
+    """`field is null`; never unknown."""
+
+    field: Field
+
+    def parts(self) -> tuple[Node, ...]:
+        """Give the field."""
+        return (self.field,)
+
+    def bind(self, parameters: Parameters) -> IsNull:
+        """Give itself: it has no parameters."""
+        return self
+
+    def fit(self, fields: Fields) -> IsNull:
+        """Check that there is such a field, of any type."""
+        return IsNull(self.field.fit(fields))
+
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Find where there is no value."""
+        return self.field.to_polars(table).is_null()
+
+    def to_milvus(self) -> str:
+        """Write it."""
+        return f"{self.field.to_milvus()} is null"
+
+    def negated_milvus(self) -> str:
+        """Write the opposite."""
+        return f"{self.field.to_milvus()} is not null"
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"{self.field.describe()} is missing"
+
+    def describe_negated(self) -> str:
+        """Say the opposite in words."""
+        return f"{self.field.describe()} is present"
+
+
+@dataclass(frozen=True, slots=True)
+class Contains(Condition):
+    """`array_contains(field, value)`, or `array_contains_all` or `_any` with `(field, [values])`."""
+
+    function: str
+    field: Field
+    values: tuple[Operand, ...] | Parameter
+
+    def parts(self) -> tuple[Node, ...]:
+        """Give the field and the values."""
+        return (self.field, *_listed(self.values))
+
+    def bind(self, parameters: Parameters) -> Contains:
+        """Put values in the place of parameters."""
+        return Contains(self.function, self.field, constants_of(self.values, parameters))
+
+    def fit(self, fields: Fields) -> Contains:
+        """Check that the field holds lists, and that the values are text."""
+        field = self.field.fit(fields)
+        if field.kind is not FieldType.STRINGS:
+            raise FilterError(f"{_subject(field)}, and {self.function} is for lists.")
+        values = tuple(value.fit(fields) for value in _listed(self.values))
+        for value in values:
+            if value.kind is not FieldType.STRING:
+                raise FilterError(f"{_subject(field)}; it cannot contain {value.describe()}.")
+        return Contains(self.function, field, values)
+
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Look for the values in each list."""
+        values = [str(value.value) for value in _listed(self.values) if isinstance(value, Constant)]
+        return LISTS[self.function].build(self.field.to_polars(table), values)
+
+    def to_milvus(self) -> str:
+        """Write it."""
+        values = _list_text(self.values) if LISTS[self.function].takes_list else _listed(self.values)[0].to_milvus()
+        return f"{self.function}({self.field.to_milvus()}, {values})"
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"{self.field.describe()} {LISTS[self.function].words} {_in_words(self.values)}"
+
+    def describe_negated(self) -> str:
+        """Say the opposite in words."""
+        return f"{self.field.describe()} {LISTS[self.function].negated_words} {_in_words(self.values)}"
+
+
+def compare(symbol: str, left: Operand, right: Operand) -> Comparison:
+    """Compare with the side that names a field on the left: `80 > price` is `price < 80`."""
+    if _reads_fields(right) and not _reads_fields(left):
+        return Comparison(COMPARISONS[symbol].mirrored, right, left)
+    return Comparison(symbol, left, right)
+
+
+def _reads_fields(operand: Operand) -> bool:
+    return any(isinstance(node, Field) for node in operand.walk())
+
+
+def _require_field(operand: Operand, word: str) -> None:
+    if not _reads_fields(operand):
+        raise FilterError(f"Before {word} there must be a field, not {operand.to_milvus()}.")
+
+
+def _subject(operand: Operand) -> str:
+    if isinstance(operand, Field):
+        return f"The field {operand.name!r} holds {operand.kind.words}"
+    return f"{operand.describe()} {'is' if isinstance(operand, Constant) else 'gives'} {operand.kind.words}"
+
+
+def _beside(operand: Operand) -> str:
+    if isinstance(operand, Field):
+        return f"the field {operand.name!r}, which holds {operand.kind.words}"
+    return f"{operand.describe()}, which is {operand.kind.words}"
+
+
+def _refuse_lists(operand: Operand) -> None:
+    if operand.kind is FieldType.STRINGS:
+        raise FilterError(f"{_subject(operand)}; ask with array_contains({operand.to_milvus()}, ...) instead.")
+    if operand.kind is FieldType.JSON:
+        raise FilterError(f"{_subject(operand)}; a filter can only ask whether it is null.")
+
+
+def _comparable(operand: Operand, other: Operand) -> Operand:
+    """Give the operand as it is compared with the other: a text beside a timestamp is read as a date."""
+    _refuse_lists(operand)
+    _refuse_lists(other)
+    if other.kind is FieldType.TIMESTAMP and isinstance(operand, Constant) and operand.type is FieldType.STRING:
+        return Constant.moment(str(operand.value))
+    text_beside_date = operand.kind is FieldType.TIMESTAMP and isinstance(other, Constant)
+    if text_beside_date and other.kind in (FieldType.STRING, FieldType.TIMESTAMP):
+        return operand
+    if operand.kind is not other.kind and not (operand.kind in NUMBERS and other.kind in NUMBERS):
+        raise FilterError(f"{_subject(operand)} and cannot be compared with {_beside(other)}.")
+    return operand
+
+
+def _listed(values: tuple[Operand, ...] | Parameter) -> tuple[Operand, ...]:
+    return (values,) if isinstance(values, Parameter) else values
+
+
+def _list_text(values: tuple[Operand, ...] | Parameter) -> str:
+    if isinstance(values, Parameter):
+        return values.to_milvus()
+    return f"[{', '.join(value.to_milvus() for value in values)}]"
+
+
+def _in_words(values: tuple[Operand, ...] | Parameter) -> str:
+    texts = [value.describe() for value in _listed(values)]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts) or "nothing"
+
+
+def _column(values: list[bool | int | float | str], kind: FieldType) -> pl.Series:
+    if kind is FieldType.FLOAT:
+        values = [float(value) for value in values]
+    return pl.Series(values, dtype=COLUMN_TYPES[kind])

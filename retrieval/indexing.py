@@ -1,0 +1,290 @@
+"""A feed into a catalog: read, decode, encode, write, with a bounded look-ahead and a commit every few seconds.
+
+Loader threads read, hash, decode and resize while the model runs on what they have ready. A picture whose bytes the
+catalog knows is not decoded again, and an item of which nothing changed is not written again, so a run that was stopped
+goes on where it was when it is started again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import orjson
+
+from data.errors import LookalikeError, NotAPicture
+from data.feed import Feed
+from data.images import decode, read_bytes
+from data.item import Item, ItemImage, Rejected
+from models import Modality, Prepared
+from retrieval.catalog import Catalog
+from retrieval.field_type import FieldType
+from retrieval.records import ImageWrite, ItemRow, ItemWrite, StoredImage
+from retrieval.schema import Schema
+from retrieval.writing import fields_json
+
+__all__ = ["IndexReport", "IndexRun"]
+
+_LOOK_AHEAD_ITEMS = 96
+_CHUNK_ITEMS = 32
+_BATCH_IMAGES = 32
+_COMMIT_EVERY_S = 2.0
+_MAX_UNCOMMITTED_ITEMS = 2_000
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """How a run stands: items by what became of them, pictures encoded, rejects in the order of the feed."""
+
+    rows: int = 0
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    encoded: int = 0
+    seconds: float = 0.0
+    rejects: list[Rejected] = field(default_factory=list)
+
+    @property
+    def images_per_second(self) -> float:
+        """Pictures encoded a second."""
+        return self.encoded / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the catalog has of an item before the run reaches it."""
+
+    row: ItemRow
+    images: Sequence[StoredImage]
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """One picture of an item: known by its bytes (`kept`, `vector`), or `prepared` for the model, or `failed`."""
+
+    source: str
+    sha256: bytes = b""
+    width: int = 0
+    height: int = 0
+    kept: int | None = None
+    vector: bytes | None = None
+    prepared: Prepared | None = None
+    failed: str | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    """One item on its way."""
+
+    item: Item
+    known: _Known | None
+    images: Future[list[_Loaded]]
+
+
+class IndexRun:
+    """One run over a feed. Iterate it to run it: it yields the report as it stands, several times a second.
+
+    What has been committed stays when the iteration is broken off; the next run does the rest.
+    """
+
+    def __init__(self, catalog: Catalog, feed: Feed, *, restart: bool = False, workers: int | None = None) -> None:
+        self.report = IndexReport()
+        self._catalog = catalog
+        self._feed = feed
+        self._restart = restart
+        self._workers = workers or max(os.cpu_count() or 1, 2)
+        self._schema = catalog.records.schema()
+        self._stored_schema = self._schema
+        self._encoder = catalog.encoder
+        self._titles = "title" in catalog.file.spaces and Modality.TEXT in self._encoder.spec.modalities
+
+    def __iter__(self) -> Iterator[IndexReport]:
+        """Run.
+
+        Raises:
+            CatalogBusy: another process is indexing into the catalog.
+        """
+        started = last = time.monotonic()
+        with self._catalog.writer(), closing(self._jobs()) as jobs:
+            waiting: list[tuple[_Job, list[_Loaded]]] = []
+            ready: list[tuple[_Job, list[_Loaded]]] = []
+            try:
+                for job in jobs:
+                    if isinstance(job, Rejected):
+                        self.report.rejects.append(job)
+                    else:
+                        waiting.append((job, job.images.result()))
+                        if _count_prepared(waiting) >= _BATCH_IMAGES:
+                            self._encode(waiting)
+                            ready += waiting
+                            waiting = []
+                    self.report.rows += 1
+                    now = time.monotonic()
+                    if now - last > _COMMIT_EVERY_S or len(ready) >= _MAX_UNCOMMITTED_ITEMS:
+                        self._commit(ready)
+                        ready, last = [], now
+                    self.report.seconds = now - started
+                    yield self.report
+                self._encode(waiting)
+                self._commit(ready + waiting)
+            finally:
+                self._catalog.records.put_rejects(
+                    self._feed.name, [(one.row, one.key, one.source, one.reason) for one in self.report.rejects]
+                )
+        self.report.seconds = time.monotonic() - started
+        yield self.report
+
+    # --- reading ahead ---------------------------------------------------------------------------------------------
+
+    def _jobs(self) -> Generator[_Job | Rejected]:
+        """Yield the feed's rows in order, their pictures being loaded while earlier rows are worked on."""
+        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="load")
+        try:
+            ahead: deque[_Job | Rejected] = deque()
+            entries = iter(self._feed)
+            while chunk := list(islice(entries, _CHUNK_ITEMS)):
+                known = self._known([entry.key for entry in chunk if isinstance(entry, Item)])
+                for entry in chunk:
+                    if isinstance(entry, Rejected):
+                        ahead.append(entry)
+                    elif not entry.images:
+                        ahead.append(Rejected(entry.row, "The row names no picture.", entry.key))
+                    else:
+                        mine = known.get(entry.key)
+                        ahead.append(_Job(entry, mine, executor.submit(self._load, entry, mine)))
+                while len(ahead) > _LOOK_AHEAD_ITEMS:
+                    yield ahead.popleft()
+            yield from ahead
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    def _known(self, keys: Sequence[str]) -> dict[str, _Known]:
+        records = self._catalog.records
+        rows = records.items_of_keys(keys)
+        images = records.images([row.id for row in rows.values()])
+        return {key: _Known(row, images.get(row.id, ())) for key, row in rows.items()}
+
+    def _load(self, item: Item, known: _Known | None) -> list[_Loaded]:
+        stored = {image.sha256: image for image in reversed(known.images)} if known and not self._restart else {}
+        return [self._load_image(image, stored) for image in item.images]
+
+    def _load_image(self, image: ItemImage, stored: dict[bytes, StoredImage]) -> _Loaded:
+        """Read one picture; runs in a loader thread. A stored image is taken once, should a feed name it twice."""
+        try:
+            content = read_bytes(image.path)
+            digest = hashlib.sha256(content).digest()
+            same = stored.pop(digest, None)
+            if same is not None:
+                return _Loaded(image.source, digest, same.width, same.height, kept=same.id)
+            elsewhere = None if self._restart else self._catalog.records.image_vector(digest)
+            if elsewhere is not None:
+                width, height, vector = elsewhere
+                return _Loaded(image.source, digest, width, height, vector=vector)
+            picture = decode(content, min_side=self._encoder.spec.input_size)
+            self._catalog.thumbnails.add(digest.hex(), picture.rgb)
+            prepared = self._encoder.prepare(picture.rgb)
+            return _Loaded(image.source, digest, picture.width, picture.height, prepared=prepared)
+        except NotAPicture as error:
+            return _Loaded(image.source, failed=str(error))
+
+    # --- encoding and writing --------------------------------------------------------------------------------------
+
+    def _encode(self, jobs: Sequence[tuple[_Job, list[_Loaded]]]) -> None:
+        images = [image for _, loaded in jobs for image in loaded if image.prepared is not None]
+        if not images:
+            return
+        rows = self._encoder.encode_prepared([image.prepared for image in images if image.prepared is not None])
+        for image, row in zip(images, rows.astype(np.float16), strict=True):
+            image.vector, image.prepared = row.tobytes(), None
+        self.report.encoded += len(images)
+
+    def _commit(self, jobs: Sequence[tuple[_Job, list[_Loaded]]]) -> None:
+        writes: list[ItemWrite] = []
+        added = updated = unchanged = 0
+        for job, loaded in jobs:
+            try:
+                write = self._write_of(job, loaded)
+            except LookalikeError as error:
+                self.report.rejects.append(Rejected(job.item.row, str(error), job.item.key))
+                continue
+            if write is None:
+                continue
+            if job.known is None:
+                added += 1
+            elif self._is_unchanged(job.known, write):
+                unchanged += 1
+                continue
+            else:
+                updated += 1
+            writes.append(write)
+        if writes:
+            schema = self._schema if self._schema != self._stored_schema else None
+            self._catalog.records.upsert(self._with_titles(writes), schema=schema, summary=f"index {self._feed.name}")
+            self._stored_schema = self._schema
+        self.report.added += added
+        self.report.updated += updated
+        self.report.unchanged += unchanged
+
+    def _write_of(self, job: _Job, loaded: Sequence[_Loaded]) -> ItemWrite | None:
+        """Give what to write for an item; None when none of its pictures is one. Notes the rejects."""
+        item = job.item
+        failed = [image for image in loaded if image.failed]
+        for image in failed:
+            self.report.rejects.append(Rejected(item.row, image.failed or "", item.key, image.source))
+        if len(failed) == len(loaded):
+            return None
+        self._schema = _extended(self._schema, item)
+        images = [
+            ImageWrite(image.source, image.sha256, image.width, image.height, image.vector, image.kept)
+            for image in loaded
+            if not image.failed
+        ]
+        same_title = job.known is not None and job.known.row.title == item.title and not self._restart
+        return ItemWrite(item.key, item.title, fields_json(self._schema, item.fields), images, not same_title and None)
+
+    def _is_unchanged(self, known: _Known, write: ItemWrite) -> bool:
+        images = write.images or ()
+        return (
+            known.row.title == write.title
+            and [(image.kept, image.source) for image in images] == [(image.id, image.source) for image in known.images]
+            and orjson.loads(known.row.fields) == orjson.loads(write.fields)
+        )
+
+    def _with_titles(self, writes: Sequence[ItemWrite]) -> list[ItemWrite]:
+        """Add the vectors of new titles, encoded all together."""
+        new = [
+            place for place, write in enumerate(writes) if self._titles and write.title_vector is None and write.title
+        ]
+        vectors: Mapping[int, bytes] = {}
+        if new:
+            rows = self._encoder.encode_titles([writes[place].title or "" for place in new]).astype(np.float16)
+            vectors = {place: row.tobytes() for place, row in zip(new, rows, strict=True)}
+        return [
+            ItemWrite(write.key, write.title, write.fields, write.images, vectors[place]) if place in vectors else write
+            for place, write in enumerate(writes)
+        ]
+
+
+def _extended(schema: Schema, item: Item) -> Schema:
+    """Give the schema that has the item's fields too; a whole-number field that meets a fraction widens."""
+    for name, value in item.fields.items():
+        found = Schema.infer([value]) if value is not None else None
+        if found is None:
+            continue
+        if name not in schema:
+            schema = schema.extended({name: found})
+        elif schema[name] is FieldType.INT and found is FieldType.FLOAT:
+            schema = schema.widened(name, found)
+    return schema
+
+
+def _count_prepared(jobs: Sequence[tuple[_Job, list[_Loaded]]]) -> int:
+    return sum(image.prepared is not None for _, loaded in jobs for image in loaded)

@@ -1,0 +1,104 @@
+"""The newest view of a catalog, kept up with the commits of every process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from data.errors import CatalogBusy, CatalogDamaged
+from retrieval.generation import open_generation, remove_other_generations, write_generation
+from retrieval.records import Records
+from retrieval.segment import Space, load_segment
+from retrieval.vector_index import IndexKind
+from retrieval.view import View
+
+__all__ = ["Live"]
+
+_MAX_SEGMENTS = 8
+
+log = logging.getLogger("lookalike")
+
+
+class Live:
+    """Gives the current view, and folds the tail into a new generation."""
+
+    def __init__(self, folder: Path, records: Records, spaces: Mapping[str, Space]) -> None:
+        self._folder = folder
+        self._records = records
+        self._spaces = spaces
+        self._lock = threading.Lock()
+        self._view: View | None = None
+        self._generation: str | None = None
+
+    @property
+    def generation(self) -> str | None:
+        """The name of the generation in use; None while everything is in memory."""
+        return self._generation
+
+    def view(self) -> View:
+        """Return the state as of the newest commit; a commit of any process is in the next view asked for."""
+        view = self._view
+        if view is not None and (view.seq, self._generation) == self._records.version():
+            return view
+        with self._lock, self._records.snapshot():
+            seq, generation = self._records.version()
+            view = self._view
+            if view is None or generation != self._generation:
+                view = self._opened(generation, seq)
+            if view.seq < seq:
+                view = self._caught_up(view, seq)
+            self._view = view
+            return view
+
+    def optimize(self, kind: IndexKind = IndexKind.AUTO) -> str:
+        """Build a generation of everything committed, put it in place of the one before, and return its name.
+
+        Raises:
+            CatalogBusy: another process is doing so.
+        """
+        try:
+            with FileLock(self._folder / "optimize.lock", timeout=0):
+                with self._records.snapshot():
+                    seq = self._records.version()[0]
+                    segment = load_segment(self._records, self._records.schema(), self._spaces, seq)
+                name = write_generation(self._generations, segment, self._spaces, kind)
+                self._records.put_generation(name)
+                remove_other_generations(self._generations, keep=name)
+        except Timeout as error:
+            raise CatalogBusy("Another process is optimizing the catalog; try again when it is done.") from error
+        return name
+
+    @property
+    def _generations(self) -> Path:
+        return self._folder / "generations"
+
+    def _opened(self, generation: str | None, seq: int) -> View:
+        """Open a generation; one that is missing or damaged is left aside, loudly, and everything read instead."""
+        schema = self._records.schema()
+        self._generation = generation
+        if generation is not None:
+            try:
+                segment = open_generation(self._generations / generation, self._spaces)
+                if segment.seq <= seq:
+                    return View([segment], [None], schema, segment.seq)
+                reason = f"It is of commit {segment.seq}, and the newest is {seq}."
+            except CatalogDamaged as error:
+                reason = str(error)
+            log.warning("The generation %s cannot be used: %s Rebuilt from the records.", generation, reason)
+        segment = load_segment(self._records, schema, self._spaces, seq)
+        return View([segment], [None], schema, seq)
+
+    def _caught_up(self, view: View, seq: int) -> View:
+        schema = self._records.schema()
+        base = view
+        if len(view.segments) >= _MAX_SEGMENTS:  # read all of the tail anew, as one segment
+            first = view.segments[0]
+            base = View([first], [None], schema, first.seq)
+        touched = self._records.touched_since(base.seq)
+        segment = load_segment(self._records, schema, self._spaces, seq, np.asarray(touched))
+        return base.followed_by(segment, touched, schema, seq)

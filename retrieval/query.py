@@ -1,0 +1,105 @@
+"""What a search takes and gives: parts to be like or unlike, hits, results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import UsageError
+from data.item import Value
+
+__all__ = ["EXACT", "MAX_LIMIT", "Hit", "Part", "Results", "recall_of"]
+
+MAX_LIMIT = 10_000
+EXACT = 1.0
+"""The recall that only an exhaustive search has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that hits should be like, or with a negative weight unlike.
+
+    `name` is what its score is reported under; `vector` is float32 [dim] in the space named `space`.
+    """
+
+    name: str
+    space: str
+    vector: NDArray[np.float32]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One item found.
+
+    `score` is the similarity for a query of one part; for several parts it is their weighted mean in standard
+    deviations above what the catalog's vectors score on average. `scores` has each part's own similarity. `image` is
+    the picture that matched, as the feed named it, and `image_id` the opaque name of its thumbnail.
+    """
+
+    key: str
+    score: float
+    scores: Mapping[str, float]
+    image: str | None
+    image_id: str | None
+    fields: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Results(Sequence[Hit]):
+    """Hits, best first, and how they were found.
+
+    `total` is how many items satisfy the filter; `exact` says that no better item was passed over; `plan` says in words
+    how the search went; `notices` are sentences for the person who asked.
+    """
+
+    hits: tuple[Hit, ...]
+    total: int
+    exact: bool
+    plan: str
+    took_ms: float
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the hits, best first."""
+        return [hit.key for hit in self.hits]
+
+    @property
+    def scores(self) -> list[float]:
+        """The scores of the hits, best first."""
+        return [hit.score for hit in self.hits]
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[index]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+
+def recall_of(wanted: float | str) -> float:
+    """Read a wanted recall: "exact", or a share above 0 and at most 1.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if wanted == "exact":
+        return EXACT
+    try:
+        share = float(wanted)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"The recall is {wanted!r}; give a share such as 0.95, or exact.")
+    return share

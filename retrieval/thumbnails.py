@@ -1,0 +1,41 @@
+"""Small WebP pictures for screens, named by the hash of the file they were made from."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from PIL import Image
+
+from data.images import thumbnail
+
+__all__ = ["Thumbnails"]
+
+_HASH_CHARACTERS = frozenset("0123456789abcdef")
+
+
+class Thumbnails:
+    """The folder of a catalog's thumbnails; derived, and spread over 256 folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, image_id: str) -> Path | None:
+        """Return where the thumbnail of an image is, None where there is none or the id is no id."""
+        if len(image_id) != 64 or not set(image_id) <= _HASH_CHARACTERS:
+            return None
+        path = self._path(image_id)
+        return path if path.is_file() else None
+
+    def add(self, image_id: str, picture: Image.Image) -> None:
+        """Make the thumbnail of a picture unless there is one."""
+        path = self._path(image_id)
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        building = path.with_name(f".{uuid.uuid4().hex}")
+        building.write_bytes(thumbnail(picture))
+        building.replace(path)
+
+    def _path(self, image_id: str) -> Path:
+        return self._folder / image_id[:2] / f"{image_id}.webp"

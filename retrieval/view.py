@@ -1,0 +1,228 @@
+"""One state of a catalog, ready to be searched: a generation, what was committed since, less what is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.item import Value
+from retrieval.columns import Columns
+from retrieval.filters import Filter
+from retrieval.planner import choose
+from retrieval.schema import Schema
+from retrieval.segment import Ids, Segment
+
+__all__ = ["Allowed", "Nearest", "View"]
+
+Mask = NDArray[np.bool_]
+Scores = NDArray[np.float32]
+
+SAMPLE_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Which items may be found: a mask of items for each segment (None: all of them), and how many there are."""
+
+    masks: tuple[Mask | None, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The best items for one query, best first: `items` as places in the view, and the image that scored best."""
+
+    items: Ids
+    scores: Scores
+    image_ids: Ids
+
+
+class View:
+    """Segments, oldest first, under one schema; immutable. An item's place counts through all segments."""
+
+    def __init__(self, segments: Sequence[Segment], gone: Sequence[Mask | None], schema: Schema, seq: int) -> None:
+        self.schema = schema
+        self.seq = seq
+        self.segments = tuple(replace(segment, columns=segment.columns.aligned(schema)) for segment in segments)
+        self.gone = tuple(gone)
+        self._offsets = np.cumsum([0, *(len(segment.item_ids) for segment in segments)])
+
+    def followed_by(self, segment: Segment, touched: Ids, schema: Schema, seq: int) -> View:
+        """Return the view after more commits: `segment` has the items of `touched` that are still there."""
+        gone: list[Mask | None] = []
+        for old, mask in zip(self.segments, self.gone, strict=True):
+            positions = old.positions_of(touched)
+            if len(positions):
+                mask = np.zeros(len(old.item_ids), dtype=np.bool_) if mask is None else mask.copy()
+                mask[positions] = True
+            gone.append(mask)
+        return View([*self.segments, segment], [*gone, None], schema, seq)
+
+    @cached_property
+    def everything(self) -> Allowed:
+        """All items that are there."""
+        return self.allowed(None)
+
+    def allowed(self, filter: Filter | None, without: Ids | None = None) -> Allowed:
+        """Find the items that satisfy a filter, less those with the ids `without`.
+
+        Raises:
+            FilterError: the filter does not fit the fields.
+        """
+        masks: list[Mask | None] = []
+        count = 0
+        for segment, gone in zip(self.segments, self.gone, strict=True):
+            mask = None if gone is None else ~gone
+            if filter is not None:
+                passing = filter.mask(segment.columns)
+                mask = passing if mask is None else passing & mask
+            if without is not None and len(positions := segment.positions_of(without)):
+                mask = np.ones(len(segment.item_ids), dtype=np.bool_) if mask is None else mask.copy()
+                mask[positions] = False
+            masks.append(mask)
+            count += len(segment.item_ids) if mask is None else int(np.count_nonzero(mask))
+        return Allowed(tuple(masks), count)
+
+    def only(self, ids: Ids, allowed: Allowed) -> Allowed:
+        """Narrow what may be found to some items by id."""
+        masks: list[Mask] = []
+        for segment, mask in zip(self.segments, allowed.masks, strict=True):
+            chosen = np.zeros(len(segment.item_ids), dtype=np.bool_)
+            chosen[segment.positions_of(ids)] = True
+            masks.append(chosen if mask is None else chosen & mask)
+        return Allowed(tuple(masks), sum(int(np.count_nonzero(mask)) for mask in masks))
+
+    def nearest(
+        self, space: str, queries: NDArray[np.float32], limit: int, allowed: Allowed, recall: float
+    ) -> tuple[list[Nearest], bool, str]:
+        """Find the best `limit` items for each query, float32 [queries, dim], an item scoring as its best vector.
+
+        Returns one `Nearest` a query, whether no better item can have been passed over, and the plan in words.
+        """
+        scores, items, images = [], [], []
+        exact, plans = True, []
+        for number, (segment, mask) in enumerate(zip(self.segments, allowed.masks, strict=True)):
+            rows = segment.spaces[space]
+            count = rows.vectors.count
+            if not count:
+                continue
+            row_mask = None if mask is None else mask[rows.items]
+            survivors = count if row_mask is None else int(np.count_nonzero(row_mask))
+            if not survivors:
+                continue
+            # The best (limit - 1) * most + 1 rows hold at least `limit` items, if there are so many.
+            k = min((limit - 1) * rows.most_per_item + 1, survivors)
+            index = rows.approximate
+            plan = choose(
+                index=None if index is None else index.kind, rows=count, survivors=survivors, k=k, recall=recall
+            )
+            plans.append(plan.words)
+            if plan.scan or index is None:
+                found_scores, found = rows.vectors.search(queries, k, row_mask)
+            else:
+                found_scores, found, whole = index.search(queries, k, recall, row_mask, survivors)
+                exact = exact and whole
+            scores.append(np.where(found >= 0, found_scores, -np.inf))
+            items.append(np.where(found >= 0, rows.items[found] + self._offsets[number], -1))
+            images.append(rows.image_ids[found])
+        if not scores:
+            empty = Nearest(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
+            return [empty] * len(queries), True, "nothing to search"
+        merged = [np.concatenate(parts, axis=1) for parts in (scores, items, images)]
+        best = [_best_items(one, two, three, limit) for one, two, three in zip(*merged, strict=True)]
+        return best, exact, " + ".join(plans)
+
+    def scores(self, space: str, query: NDArray[np.float32], items: Ids) -> tuple[Scores, Ids]:
+        """Compare one query, float32 [dim], with items by place: best score (NaN: none) and its image."""
+        best = np.full(len(items), np.nan, dtype=np.float32)
+        images = np.zeros(len(items), dtype=np.int64)
+        numbers = np.searchsorted(self._offsets, items, side="right") - 1
+        for number in np.unique(numbers):
+            here = np.flatnonzero(numbers == number)
+            rows = self.segments[number].spaces[space]
+            found, places = rows.rows_of(items[here] - self._offsets[number])
+            if not len(found):
+                continue
+            scores = rows.vectors.scores(query, found)
+            order = np.lexsort((-scores, places))
+            first = order[np.unique(places[order], return_index=True)[1]]
+            best[here[places[first]]] = scores[first]
+            images[here[places[first]]] = rows.image_ids[found[first]]
+        return best, images
+
+    def sample(self, space: str) -> NDArray[np.float32]:
+        """Return up to `SAMPLE_ROWS` vectors spread over the largest segment, float32 [rows, dim]."""
+        rows = max((segment.spaces[space] for segment in self.segments), key=lambda rows: rows.vectors.count)
+        step = max(rows.vectors.count // SAMPLE_ROWS, 1)
+        return rows.vectors.rows(np.arange(0, rows.vectors.count, step)[:SAMPLE_ROWS])
+
+    def has_vectors(self, space: str) -> bool:
+        """Say whether any item has a vector in that space."""
+        return any(space in segment.spaces and segment.spaces[space].vectors.count for segment in self.segments)
+
+    def first_items(self, allowed: Allowed, start: int, count: int) -> Ids:
+        """Return the places of some of the allowed items, in the order they were added."""
+        places = [
+            np.flatnonzero(np.ones(len(segment.item_ids), dtype=np.bool_) if mask is None else mask) + offset
+            for segment, mask, offset in zip(self.segments, allowed.masks, self._offsets, strict=False)
+        ]
+        joined = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+        return joined[start : start + count]
+
+    def item_ids(self, items: Ids) -> Ids:
+        """Return the ids of items by place."""
+        return np.concatenate([segment.item_ids for segment in self.segments])[items] if len(items) else items
+
+    def rows(self, items: Ids) -> list[dict[str, Value]]:
+        """Return the columns of items by place, the key and the title among them."""
+        rows: list[dict[str, Value]] = []
+        for item in items:
+            number = int(np.searchsorted(self._offsets, item, side="right")) - 1
+            rows += self.segments[number].columns.rows([int(item - self._offsets[number])])
+        return rows
+
+    def columns(self, allowed: Allowed) -> list[tuple[Columns, Mask | None]]:
+        """Return the columns of each segment with the mask of what is allowed."""
+        return [(segment.columns, mask) for segment, mask in zip(self.segments, allowed.masks, strict=True)]
+
+    def vectors_of(self, space: str, item_id: int) -> NDArray[np.float32]:
+        """Return the vectors of one item by id, float32 [vectors, dim]; none where it has none."""
+        for segment, gone in zip(reversed(self.segments), reversed(self.gone), strict=True):
+            positions = segment.positions_of(np.array([item_id]))
+            if len(positions) and (gone is None or not gone[positions[0]]):
+                rows = segment.spaces[space]
+                return rows.vectors.rows(rows.rows_of(positions)[0])
+        return np.empty((0, 0), dtype=np.float32)
+
+    def first_images(self, space: str, items: Ids) -> Ids:
+        """Return the id of the first image of each item by place, 0 where it has none."""
+        images = np.zeros(len(items), dtype=np.int64)
+        for place, item in enumerate(items):
+            number = int(np.searchsorted(self._offsets, item, side="right")) - 1
+            rows = self.segments[number].spaces[space]
+            found, _ = rows.rows_of(np.array([item - self._offsets[number]]))
+            images[place] = rows.image_ids[found[0]] if len(found) else 0
+        return images
+
+    @property
+    def tail_count(self) -> int:
+        """How many items came, or changed, after the first segment."""
+        masks = self.everything.masks[1:]
+        lengths = (len(segment.item_ids) for segment in self.segments[1:])
+        return sum(
+            length if mask is None else int(np.count_nonzero(mask)) for length, mask in zip(lengths, masks, strict=True)
+        )
+
+
+def _best_items(scores: Scores, items: Ids, images: Ids, limit: int) -> Nearest:
+    """Group rows by item, the best row speaking for it; equal scores are ordered by place, so that paging is stable."""
+    found = items >= 0
+    scores, items, images = scores[found], items[found], images[found]
+    order = np.lexsort((items, -scores))
+    _, first = np.unique(items[order], return_index=True)
+    chosen = order[np.sort(first)][:limit]
+    return Nearest(items[chosen], scores[chosen].astype(np.float32), images[chosen])

@@ -1,0 +1,118 @@
+"""From what callers give to what the records take: values checked and coerced, vectors checked and halved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import orjson
+from numpy.typing import ArrayLike, NDArray
+
+from data.errors import UsageError
+from data.item import Value, check_key
+from models import Matrix, unit_rows
+from retrieval.field_type import FieldType
+from retrieval.records import ItemWrite
+from retrieval.schema import Schema
+from retrieval.segment import Space
+from retrieval.vector_index import Metric
+
+__all__ = ["checked_vectors", "fields_json", "vector_writes", "with_fields_of"]
+
+_LARGEST_HALF = float(np.finfo(np.float16).max)
+
+
+def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
+    """Give float32 rows [count, dim] that can be stored and compared; unit ones where the metric is the cosine.
+
+    Raises:
+        UsageError: the shape is not [count, dim], a value is not finite, a row is all zeros or too large for float16.
+    """
+    try:
+        rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"The {what} are not an array of numbers: {error}.") from error
+    if rows.ndim == 1:
+        rows = rows[None]
+    if rows.ndim != 2 or rows.shape[1] != space.dim:
+        raise UsageError(f"The {what} have the shape {rows.shape}; this catalog takes [count, {space.dim}].")
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(bad):
+        raise UsageError(f"Row {bad[0]} of the {what} has a value that is not a finite number.")
+    if space.metric is Metric.COSINE:
+        lengths = np.linalg.norm(rows, axis=1)
+        if (lengths == 0).any():
+            raise UsageError(f"Row {int(np.argmin(lengths))} of the {what} is all zeros and has no direction.")
+        return unit_rows(rows)
+    if rows.size and np.abs(rows).max() > _LARGEST_HALF:
+        raise UsageError(f"The {what} have values beyond {_LARGEST_HALF:g}, the largest of a 16-bit float; scale them.")
+    return rows
+
+
+def with_fields_of(schema: Schema, fields: Mapping[str, Sequence[Value] | NDArray[np.generic]]) -> Schema:
+    """Give the schema that has these fields too, inferring the types of new ones; whole numbers widen to numbers.
+
+    Raises:
+        FieldTypeError: a field holds another type.
+    """
+    for name, values in fields.items():
+        plain = values.tolist() if isinstance(values, np.ndarray) else values
+        found = Schema.infer(plain)
+        if found is None:
+            continue
+        if name not in schema:
+            schema = schema.extended({name: found})
+        elif schema[name] is FieldType.INT and found is FieldType.FLOAT:
+            schema = schema.widened(name, found)
+    return schema
+
+
+def fields_json(schema: Schema, fields: Mapping[str, Value]) -> str:
+    """Give an item's fields as JSON text, coerced; nulls are left out.
+
+    Raises:
+        FieldTypeError: a value does not fit its field's type.
+    """
+    stored = {name: schema.coerce(name, value) for name, value in fields.items() if value is not None}
+    return orjson.dumps({name: value for name, value in stored.items() if value is not None}).decode()
+
+
+def vector_writes(
+    keys: Sequence[str],
+    rows: Matrix,
+    fields: Mapping[str, Sequence[Value] | NDArray[np.generic]],
+    titles: Sequence[str | None] | None,
+    schema: Schema,
+) -> Iterator[ItemWrite]:
+    """Yield one write a row for items that are a vector and no picture.
+
+    Raises:
+        UsageError: lengths differ, or a key is bad or occurs twice.
+        FieldTypeError: a value does not fit its field's type.
+    """
+    _check_lengths(keys, rows, fields, titles)
+    for key in keys:
+        check_key(key)
+    if len(set(keys)) != len(keys):
+        seen: set[str] = set()
+        twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise UsageError(f"The key {twice!r} occurs twice; every item has a key of its own.")
+    stored = {name: schema.coerce_column(name, values) for name, values in fields.items() if name in schema}
+    halves = rows.astype(np.float16)
+    for place, key in enumerate(keys):
+        values = {name: column[place] for name, column in stored.items()}
+        title = titles[place] if titles is not None else None
+        yield ItemWrite(key, title, orjson.dumps(values).decode(), None, None, halves[place].tobytes())
+
+
+def _check_lengths(
+    keys: Sequence[str],
+    rows: Matrix,
+    fields: Mapping[str, Sequence[Value] | NDArray[np.generic]],
+    titles: Sequence[str | None] | None,
+) -> None:
+    if len(keys) != len(rows):
+        raise UsageError(f"There are {len(keys):,} keys for {len(rows):,} vectors.")
+    for name, values in {**fields, **({} if titles is None else {"title": titles})}.items():
+        if len(values) != len(keys):
+            raise UsageError(f"The field {name!r} has {len(values):,} values for {len(keys):,} keys.")

@@ -1,0 +1,379 @@
+"""The command line: parse, call, format."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from typer.core import TyperGroup
+
+from data.errors import CatalogNotFound, LookalikeError, UsageError
+from data.feed import Feed, open_feed
+from retrieval import Catalog, Results
+from retrieval.evaluation import Evaluation, evaluate, read_queries
+from retrieval.indexing import IndexReport, IndexRun
+from ui import bench
+from ui.failures import exit_code_of
+from ui.formats import results_json
+
+__all__ = ["app", "main"]
+
+SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "catalog.csv"
+MAX_SHOWN_REJECTS = 10
+SHOWN_FIELDS = 4
+
+out = Console()
+err = Console(stderr=True)
+
+
+class _Commands(TyperGroup):
+    """Turns our errors into a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # Click's own signature
+        try:
+            return super().invoke(ctx)
+        except LookalikeError as error:
+            err.print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False)
+            raise typer.Exit(exit_code_of(error)) from error
+        except KeyboardInterrupt:
+            err.print("Stopped.")
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Find products by picture and by words.",
+)
+app.add_typer(bench.app, name="bench", help="Measure: every figure is a ratio of things timed in one run.")
+
+CatalogArgument = Annotated[Path, typer.Argument(metavar="CATALOG", help="The folder of the catalog.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+HostOption = Annotated[str, typer.Option(help="The address to listen on; any but this machine's own needs --api-key.")]
+PortOption = Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)]
+ApiKeyOption = Annotated[
+    str | None,
+    typer.Option(envvar="LOOKALIKE_API_KEY", help="Ask everyone who calls for this key.", show_default=False),
+]
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to make the catalog.")] = Path(
+        "lookalike-demo"
+    ),
+    serve_it: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the page when done.")] = True,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 7860,
+    api_key: ApiKeyOption = None,
+) -> None:
+    """Index the sample shop that comes along and open its page."""
+    with _opened_or_created(folder, None) as catalog:
+        _show_report(_index(catalog, open_feed(SAMPLE, types=catalog.records.schema()), restart=False))
+    if serve_it:
+        serve(folder, host=host, port=port, api_key=api_key)
+    else:
+        out.print(f'Try: lookalike search {folder} "a cup of coffee"', highlight=False)
+
+
+@app.command()
+def index(
+    catalog: CatalogArgument,
+    source: Annotated[Path, typer.Argument(help="A CSV, TSV, JSON Lines or Parquet feed, or a folder of pictures.")],
+    model: Annotated[str | None, typer.Option(help="The model of a new catalog.", show_default="auto")] = None,
+    key: Annotated[str | None, typer.Option(help="The column with the key.", show_default="found by name")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="The column with the pictures.", show_default="found by name")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="The column with the title.", show_default="found by name")] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart/--resume", help="Encode all pictures anew, or only new and changed ones.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Index a catalogue: what is new or changed is written, the rest is left as it is."""
+    with _opened_or_created(catalog, model) as opened:
+        feed = open_feed(source, key=key, image=image, title=title, types=opened.records.schema())
+        report = _index(opened, feed, restart=restart)
+    if json:
+        rejects = [
+            {"row": one.row, "reason": one.reason, "key": one.key, "image": one.source} for one in report.rejects
+        ]
+        _print_json(
+            {
+                "added": report.added,
+                "updated": report.updated,
+                "unchanged": report.unchanged,
+                "rejected": len(report.rejects),
+                "seconds": round(report.seconds, 3),
+                "images_per_second": round(report.images_per_second, 2),
+                "rejects": rejects,
+            }
+        )
+    else:
+        _show_report(report)
+
+
+@app.command()
+def search(
+    catalog: CatalogArgument,
+    text: Annotated[str | None, typer.Argument(help="Words to look for.")] = None,
+    image: Annotated[list[Path] | None, typer.Option(help="A picture to look for; may be given again.")] = None,
+    like: Annotated[list[str] | None, typer.Option(metavar="KEY", help="An item to find others like.")] = None,
+    without: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Words to keep away from.")] = None,
+    filter: Annotated[
+        str | None,
+        typer.Option(metavar="EXPR", help="""What every hit satisfies: 'category == "food" and price < 20'."""),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many hits.")] = 10,
+    recall: Annotated[str, typer.Option(help="The share of the true best to find, or exact.")] = "0.95",
+    balance: Annotated[float, typer.Option(help="The words' share beside a picture, 0 to 1.")] = 0.5,
+    json: JsonOption = False,
+) -> None:
+    """Search by words, by pictures, by items, or by all of them, within a filter."""
+    with Catalog.open(catalog) as opened:
+        results = opened.search(
+            text=text,
+            image=image,
+            like=like,
+            without=without,
+            filter=filter,
+            limit=limit,
+            recall=recall,
+            balance=balance,
+        )
+        if json:
+            _print_json(results_json(results))
+        else:
+            _show_results(results)
+
+
+@app.command(name="evaluate")
+def evaluate_command(
+    catalog: CatalogArgument,
+    queries: Annotated[Path, typer.Argument(help="CSV or JSON Lines: text and/or image, filter, relevant.")],
+    limit: Annotated[int, typer.Option(help="How deep to search, at least 10.", min=1)] = 10,
+    json: JsonOption = False,
+) -> None:
+    """Measure how good search is on judged queries."""
+    with Catalog.open(catalog) as opened:
+        judged = read_queries(queries)
+        found: Evaluation | None = None
+        with _progress() as progress:
+            task = progress.add_task("Searching", total=len(judged), rate="")
+            for step in evaluate(opened, judged, limit=limit):
+                if isinstance(step, Evaluation):
+                    found = step
+                else:
+                    progress.update(task, completed=step)
+    assert found is not None
+    measures: dict[str, float] = {
+        "recall@1": round(found.recall_at_1, 4),
+        "recall@5": round(found.recall_at_5, 4),
+        "recall@10": round(found.recall_at_10, 4),
+        "mrr": round(found.mrr, 4),
+        "ndcg@10": round(found.ndcg_at_10, 4),
+        "p50_ms": round(found.p50_ms, 2),
+        "p95_ms": round(found.p95_ms, 2),
+    }
+    if json:
+        _print_json({"queries": found.queries, **measures, "unknown_relevant": found.unknown})
+        return
+    table = Table("measure", "value", title=f"{found.queries:,} queries")
+    for name, value in measures.items():
+        table.add_row(name, f"{value:g}")
+    out.print(table)
+    if found.unknown:
+        out.print(f"{found.unknown:,} relevant keys are in no item of the catalog; they count as not found.")
+
+
+@app.command()
+def info(catalog: CatalogArgument, json: JsonOption = False) -> None:
+    """Say what a catalog is and how much it holds."""
+    with Catalog.open(catalog) as opened:
+        facts = asdict(opened.info())
+    if json:
+        _print_json(facts)
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        shown = ", ".join(f"{key} ({one})" for key, one in value.items()) if isinstance(value, dict) else value
+        table.add_row(name.replace("_", " "), f"{shown:,}" if isinstance(shown, int) else str(shown or "none"))
+    out.print(table)
+
+
+@app.command()
+def delete(
+    catalog: CatalogArgument,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="The items to delete.")] = None,
+    filter: Annotated[str | None, typer.Option(metavar="EXPR", help="Delete all items that satisfy this.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Delete items by key or by filter."""
+    with Catalog.open(catalog) as opened:
+        count = opened.delete(keys=keys or None, filter=filter)
+    if json:
+        _print_json({"deleted": count})
+    else:
+        out.print(f"Deleted {count:,} items.")
+
+
+@app.command()
+def optimize(
+    catalog: CatalogArgument,
+    index: Annotated[str, typer.Option(help="auto, flat, ivf_pq or hnsw.")] = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Fold what was committed since into a new generation, for quicker search."""
+    with Catalog.open(catalog) as opened, err.status("Optimizing"):
+        name = opened.optimize(index=index)
+    if json:
+        _print_json({"generation": name})
+    else:
+        out.print(f"Generation {name}")
+
+
+@app.command()
+def serve(
+    catalog: CatalogArgument, host: HostOption = "127.0.0.1", port: PortOption = 7860, api_key: ApiKeyOption = None
+) -> None:
+    """Serve the page and the REST API."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from ui import server  # gradio takes seconds to import
+
+    with Catalog.open(catalog) as opened:
+        server.serve(opened, host=host, port=port, api_key=api_key)
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)], force=True
+    )
+    app()
+
+
+@contextlib.contextmanager
+def _opened_or_created(folder: Path, model: str | None) -> Iterator[Catalog]:
+    """Open a catalog, or make one with that model where there is none."""
+    try:
+        catalog = Catalog.open(folder)
+    except CatalogNotFound:
+        catalog = Catalog.create(folder, model=model or "auto")
+        chosen = catalog.file.model
+        if model is None and chosen is not None:
+            err.print(f"New catalog with the model {chosen['name']}, which needs no download.", highlight=False)
+    with catalog:
+        if model is not None and (catalog.file.model or {}).get("name") != model:
+            raise UsageError(
+                f"The catalog was made with the model {(catalog.file.model or {}).get('name')}, not {model}. "
+                f"Index into a new catalog with: lookalike index NEW SOURCE --model {model}"
+            )
+        yield catalog
+
+
+def _index(catalog: Catalog, feed: Feed, *, restart: bool) -> IndexReport:
+    """Run the indexer with a progress bar, then fold what is new into a generation."""
+    if feed.columns:
+        columns = ", ".join(f"{name} ({taken_for})" for name, taken_for in feed.columns.items())
+        err.print(f"Columns: {_plain(columns)}", highlight=False)
+    run = IndexRun(catalog, feed, restart=restart)
+    try:
+        with _progress() as progress:
+            task = progress.add_task("Indexing", total=feed.count, rate="")
+            for report in run:
+                rejected = f", {len(report.rejects):,} rejected" if report.rejects else ""
+                rate = f"{report.images_per_second:.0f} pictures a second{rejected}" if report.encoded else rejected
+                progress.update(task, completed=report.rows, rate=rate)
+    except KeyboardInterrupt:
+        err.print(
+            f"Stopped: {run.report.added + run.report.updated:,} items are written and safe. "
+            "Run the same command again to go on."
+        )
+        raise typer.Exit(1) from None
+    if run.report.added or run.report.updated:
+        with err.status("Building the search index"):
+            catalog.optimize()
+    return run.report
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
+        console=err,
+        transient=True,
+    )
+
+
+def _show_report(report: IndexReport) -> None:
+    out.print(
+        f"[bold]{report.added:,}[/] added, [bold]{report.updated:,}[/] updated, {report.unchanged:,} unchanged, "
+        f"[bold]{len(report.rejects):,}[/] rejected in {report.seconds:.1f} s"
+        + (f" ({report.images_per_second:.0f} pictures a second)" if report.encoded else ""),
+        highlight=False,
+    )
+    for one in report.rejects[:MAX_SHOWN_REJECTS]:
+        where = f" ({one.source})" if one.source else ""
+        out.print(f"  row {one.row}{_plain(where)}: {_plain(one.reason)}", highlight=False)
+    if len(report.rejects) > MAX_SHOWN_REJECTS:
+        out.print(f"  ... and {len(report.rejects) - MAX_SHOWN_REJECTS:,} more; --json lists all")
+
+
+def _show_results(results: Results) -> None:
+    if not results.hits:
+        out.print("Nothing found." + ("" if results.total else " No item satisfies the filter."))
+        return
+    names = [name for name in results[0].fields if name != "title"][:SHOWN_FIELDS]
+    table = Table("", "score", "key", "title", *names)
+    for rank, hit in enumerate(results, start=1):
+        values = (_shown(hit.fields.get(name)) for name in ("title", *names))
+        table.add_row(str(rank), f"{hit.score:.3f}", _plain(hit.key), *map(_plain, values))
+    out.print(table)
+    kind = "exact" if results.exact else "approximate"
+    out.print(f"{results.total:,} items searched, {kind}, {results.took_ms:.0f} ms", style="dim", highlight=False)
+    for notice in results.notices:
+        out.print(notice, style="yellow", highlight=False)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="minutes")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _plain(text: str) -> str:
+    """Escape what Rich would read as markup, and what the terminal cannot print."""
+    encodable = text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8")
+    return encodable.replace("[", "\\[")
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main()
