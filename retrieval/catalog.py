@@ -209,16 +209,18 @@ class Catalog:
             self.records.delete(ids)
         return len(ids)
 
-    def optimize(self, *, index: str = "auto") -> str:
+    def optimize(self, *, index: str | None = None) -> str:
         """Fold what was committed since into a new generation; return its name.
+
+        `index` is the kind: auto, flat, ivf_pq or hnsw; without it that of the generation before, at first auto.
 
         Raises:
             UsageError: no index kind is called that.
             CatalogBusy: another process is doing so.
         """
-        if index not in list(IndexKind):
+        if index is not None and index not in list(IndexKind):
             raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
-        return self._live.optimize(IndexKind(index))
+        return self._live.optimize(None if index is None else IndexKind(index))
 
     @contextmanager
     def writer(self) -> Iterator[None]:

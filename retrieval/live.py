@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Live:
         self._lock = threading.Lock()
         self._view: View | None = None
         self._generation: str | None = None
+        self._broken = False
 
     @property
     def generation(self) -> str | None:
@@ -45,18 +47,29 @@ class Live:
         view = self._view
         if view is not None and (view.seq, self._generation) == self._records.version():
             return view
-        with self._lock, self._records.snapshot():
-            seq, generation = self._records.version()
-            view = self._view
-            if view is None or generation != self._generation:
-                view = self._opened(generation, seq)
-            if view.seq < seq:
-                view = self._caught_up(view, seq)
-            self._view = view
+        with self._lock:
+            with self._records.snapshot():
+                view = self._refreshed()
+            if self._broken:
+                self._broken = False
+                with contextlib.suppress(CatalogBusy, CatalogDamaged, OSError):  # a catalog may be read-only
+                    self.optimize()
             return view
 
-    def optimize(self, kind: IndexKind = IndexKind.AUTO) -> str:
+    def _refreshed(self) -> View:
+        seq, generation = self._records.version()
+        view = self._view
+        if view is None or generation != self._generation:
+            view = self._opened(generation, seq)
+        if view.seq < seq:
+            view = self._caught_up(view, seq)
+        self._view = view
+        return view
+
+    def optimize(self, kind: IndexKind | None = None) -> str:
         """Build a generation of everything committed, put it in place of the one before, and return its name.
+
+        Without a kind the index is of the kind of the generation before, at first `auto`.
 
         Raises:
             CatalogBusy: another process is doing so.
@@ -66,8 +79,9 @@ class Live:
                 with self._records.snapshot():
                     seq = self._records.version()[0]
                     segment = load_segment(self._records, self._records.schema(), self._spaces, seq)
+                    kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
                 name = write_generation(self._generations, segment, self._spaces, kind)
-                self._records.put_generation(name)
+                self._records.put_generation(name, kind)
                 remove_other_generations(self._generations, keep=name)
         except Timeout as error:
             raise CatalogBusy("Another process is optimizing the catalog; try again when it is done.") from error
@@ -78,7 +92,7 @@ class Live:
         return self._folder / "generations"
 
     def _opened(self, generation: str | None, seq: int) -> View:
-        """Open a generation; one that is missing or damaged is left aside, loudly, and everything read instead."""
+        """Open a generation; of one that is missing or damaged, say so and read everything from the records."""
         schema = self._records.schema()
         self._generation = generation
         if generation is not None:
@@ -89,7 +103,8 @@ class Live:
                 reason = f"It is of commit {segment.seq}, and the newest is {seq}."
             except CatalogDamaged as error:
                 reason = str(error)
-            log.warning("The generation %s cannot be used: %s Rebuilt from the records.", generation, reason)
+            log.warning("The generation %s cannot be used: %s It is made anew from the records.", generation, reason)
+            self._broken = True
         segment = load_segment(self._records, schema, self._spaces, seq)
         return View([segment], [None], schema, seq)
 

@@ -57,8 +57,8 @@ CREATE INDEX vectors_item ON vectors (item_id) WHERE died IS NULL;
 CREATE TABLE rejects (
     feed TEXT NOT NULL, row INTEGER NOT NULL, key TEXT, source TEXT, reason TEXT NOT NULL, time REAL NOT NULL
 );
-CREATE TABLE generation (name TEXT);
-INSERT INTO generation VALUES (NULL);
+CREATE TABLE generation (name TEXT, index_kind TEXT);
+INSERT INTO generation VALUES (NULL, NULL);
 """
 
 
@@ -190,6 +190,11 @@ class Records:
         """Return the fields and their types."""
         rows = self._connection.execute("SELECT name, type FROM fields ORDER BY rowid")
         return Schema({name: FieldType(type_) for name, type_ in rows})
+
+    def index_kind(self) -> str | None:
+        """Return the kind of index asked for when the generation was built; None before the first."""
+        kind: str | None = self._connection.execute("SELECT index_kind FROM generation").fetchone()[0]
+        return kind
 
     def count(self) -> int:
         """Return the number of items."""
@@ -323,10 +328,10 @@ class Records:
                 [(feed, row, key, source, reason, now) for row, key, source, reason in rejects],
             )
 
-    def put_generation(self, name: str) -> None:
-        """Name the generation in use; other processes notice as of any commit."""
+    def put_generation(self, name: str, index_kind: str) -> None:
+        """Name the generation in use and the kind of its index; other processes notice as of any commit."""
         with self._immediate() as connection:
-            connection.execute("UPDATE generation SET name = ?", (name,))
+            connection.execute("UPDATE generation SET name = ?, index_kind = ?", (name, index_kind))
 
     def _put_schema(self, schema: Schema) -> None:
         """Add fields; one that another process has just added must be of a type that can hold both."""

@@ -28,7 +28,6 @@ _ADD_ROWS = 16_384
 _REFINE_FACTOR = 8
 _CALIBRATION_QUERIES = 100
 _HNSW_LINKS = 32
-_SUBQUANTIZER_DIMS = 4
 
 
 class Metric(StrEnum):
@@ -210,9 +209,9 @@ def build_approximate(vectors: Vectors, kind: IndexKind) -> Approximate:
         index.hnsw.efConstruction = 100
         ladder = [16, 32, 64, 128, 256, 512, 1024, 2048]
     else:
-        lists = 1 << int(np.clip(np.log2(4 * count**0.5), 4, 16))
+        lists = 1 << int(np.log2(max(min(4 * count**0.5, count / 64), 1)))
         quantizer = faiss.IndexFlat(dim, vectors.metric._faiss)
-        parts = max(dim // _SUBQUANTIZER_DIMS, 1) if dim % _SUBQUANTIZER_DIMS == 0 else _divisor(dim)
+        parts = dim // next(size for size in (4, 2, 1) if dim % size == 0 and dim >= 8 * size * (size - 1))
         index = faiss.IndexIVFPQFastScan(quantizer, dim, lists, parts, 4, vectors.metric._faiss)
         quantizer.this.disown()
         index.own_fields = True
@@ -241,11 +240,6 @@ def _calibrate(built: Approximate, ladder: list[int], k: int = 10) -> dict[float
                 efforts.setdefault(target, effort)
     efforts.setdefault(0.99, ladder[-1])
     return efforts
-
-
-def _divisor(dim: int) -> int:
-    """Return the largest number of parts of at least 2 dimensions that divides `dim`, or 1."""
-    return next((parts for parts in range(dim // 2, 0, -1) if dim % parts == 0), 1)
 
 
 def _read(path: Path) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.errors import FieldTypeError, UsageError
-from data.item import Value
+from data.item import Json, Value
 from retrieval.field_type import MAX_JSON_DEPTH, datetime_of, microseconds_of
 from retrieval.schema import FieldType, Schema
 
@@ -111,7 +111,7 @@ def test_a_value_that_does_not_fit_is_refused_with_the_facts(field: str, value: 
 
 
 def test_deep_json_is_refused() -> None:
-    value: Value = []
+    value: Json = []
     for _ in range(MAX_JSON_DEPTH + 1):
         value = [value]
     with pytest.raises(FieldTypeError, match="nested"):

@@ -236,7 +236,7 @@ def delete(
 @app.command()
 def optimize(
     catalog: CatalogArgument,
-    index: Annotated[str, typer.Option(help="auto, flat, ivf_pq or hnsw.")] = "auto",
+    index: Annotated[str | None, typer.Option(help="auto, flat, ivf_pq or hnsw.", show_default="as before")] = None,
     json: JsonOption = False,
 ) -> None:
     """Fold what was committed since into a new generation, for quicker search."""

@@ -85,11 +85,11 @@ class Field(Operand):
         """Find the field's type."""
         if self.name not in fields:
             close = get_close_matches(self.name, fields, n=3)
-            hint = f"A text is written in quotes: {quoted(self.name)}."
+            hint = f"If it is a text, write it in quotes: {quoted(self.name)}."
             if self.name.lower() == "null":
-                hint = "Null is asked for with `is null` or `is not null`."
+                hint = "Ask for null with `is null` or `is not null`."
             elif close:
-                hint = f"Did you mean {' or '.join(close)}?"
+                hint = f"Did you mean {' or '.join(close)}? {hint}"
             raise FilterError(f"There is no field {self.name!r}. {hint} The fields are {_some(fields)}.")
         return Field(self.name, fields[self.name])
 

@@ -38,9 +38,7 @@ class LikePattern:
             FilterError: it is too long.
         """
         if len(text) > MAX_PATTERN_LENGTH:
-            raise FilterError(
-                f"The pattern after like has {len(text)} characters; at most {MAX_PATTERN_LENGTH} will do."
-            )
+            raise FilterError(f"The pattern of like has {len(text)} characters; the most is {MAX_PATTERN_LENGTH}.")
         pieces: list[str | _Wildcard] = []
         for escaped, wildcard, plain in _PARTS.findall(text):
             last = pieces[-1] if pieces else None

@@ -17,6 +17,8 @@ from retrieval.filters.patterns import LikePattern
 
 __all__ = ["Comparison", "Contains", "IsNull", "Like", "Membership", "compare"]
 
+MAX_VALUES_SAID = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Condition):
@@ -320,7 +322,10 @@ def _list_text(values: tuple[Operand, ...] | Parameter) -> str:
 
 
 def _in_words(values: tuple[Operand, ...] | Parameter) -> str:
-    texts = [value.describe() for value in _listed(values)]
+    listed = _listed(values)
+    texts = [value.describe() for value in listed[:MAX_VALUES_SAID]]
+    if len(listed) > MAX_VALUES_SAID:
+        texts.append(f"{len(listed) - MAX_VALUES_SAID} others")
     return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts) or "nothing"
 
 

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import retrieval.catalog
+from data.feed import open_feed
+from retrieval import Catalog
+from retrieval.indexing import IndexRun
+from tests.fakes import ColourEncoder
+
+SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "catalog.csv"
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop") / "shop"
+    with Catalog.create(folder, model="compact") as catalog:
+        for _ in IndexRun(catalog, open_feed(SAMPLE)):
+            pass
+        catalog.optimize()
+    return folder
+
+
+@pytest.fixture
+def encoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[ColourEncoder]:
+    fake = ColourEncoder()
+    monkeypatch.setattr(retrieval.catalog, "load_encoder", lambda name, **_: fake)
+    yield fake

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.errors import FeedError
+from data.feed import Feed, open_feed
+from data.item import Item, Rejected, Value
+from retrieval.field_type import FieldType
+
+
+def written(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def items(feed: Feed) -> list[Item]:
+    return [entry for entry in feed if isinstance(entry, Item)]
+
+
+def rejects(feed: Feed) -> list[Rejected]:
+    return [entry for entry in feed if isinstance(entry, Rejected)]
+
+
+def test_columns_are_found_by_their_usual_names_and_types_by_their_values(tmp_path: Path) -> None:
+    feed = open_feed(
+        written(
+            tmp_path,
+            "feed.csv",
+            "SKU,Name,photo,price,stock,sold,added,tags,code,size\n"
+            "a1,Red cup,a.png|b.png,9.50,3,true,2026-01-31,cup|red,007,10\n"
+            "a2,Blue cup,c.png,12,,False,2026-02-01T10:00:00+02:00,cup,012,\n",
+        )
+    )
+    first, second = items(feed)
+    assert (first.key, first.title) == ("a1", "Red cup")
+    assert [image.path for image in first.images] == [tmp_path / "a.png", tmp_path / "b.png"]
+    assert dict(first.fields) == {
+        "price": 9.5,
+        "stock": 3,
+        "sold": True,
+        "added": datetime(2026, 1, 31, tzinfo=UTC),
+        "tags": ["cup", "red"],
+        "code": "007",
+        "size": 10,
+    }
+    assert second.fields["stock"] is None
+    assert second.fields["added"] == datetime(2026, 2, 1, 8, tzinfo=UTC)
+    assert feed.columns["SKU"] == "key"
+    assert feed.columns["tags"] == "strings"
+    assert feed.count == 2
+
+
+def test_options_name_columns_and_unknown_ones_are_refused_with_the_choice(tmp_path: Path) -> None:
+    path = written(tmp_path, "feed.csv", "ref,pic,label\n1,a.png,Cup\n")
+    (item,) = items(open_feed(path, key="ref", image="PIC", title="label"))
+    assert (item.key, item.title, item.images[0].source) == ("1", "Cup", "a.png")
+    with pytest.raises(FeedError, match="--key.*ref, pic, label"):
+        open_feed(path)
+    with pytest.raises(FeedError, match="no column 'nope'"):
+        open_feed(path, key="nope")
+    with pytest.raises(FeedError, match="--image"):
+        open_feed(path, key="ref")
+
+
+def test_several_picture_columns_belong_to_one_item(tmp_path: Path) -> None:
+    path = written(tmp_path, "f.csv", "id,image_link,additional_image_link,image_2\n1,a.png,b.png|c.png,d.png\n")
+    (item,) = items(open_feed(path))
+    assert [image.source for image in item.images] == ["a.png", "b.png", "c.png", "d.png"]
+
+
+def test_bad_rows_are_rejected_with_their_number_and_reason(tmp_path: Path) -> None:
+    good = "".join(f"k{number},{number}.png,{number}.5\n" for number in range(40))
+    path = written(
+        tmp_path,
+        "feed.csv",
+        b"key,image,price\n"
+        + good.encode()
+        + b"k40,40.png,n.a.\n"  # row 41
+        + b"k41,41.png\n"  # row 42
+        + b",42.png,1\n"  # row 43
+        + b"k\xff,43.png,1\n"  # row 44
+        + b"k1,44.png,1\n"  # row 45
+        + b"k45,45.png,\n",  # row 46: a null
+    )
+    feed = open_feed(path)
+    found = {one.row: one.reason for one in rejects(feed)}
+    assert sorted(found) == [41, 42, 43, 44, 45]
+    assert found[41] == "price is 'n.a.', which is not a float."
+    assert "2 cells where the header names 3" in found[42]
+    assert found[43] == "The row has no key."
+    assert "UTF-8" in found[44]
+    assert "row 2" in found[45]
+    assert len(items(feed)) == 41
+    assert items(feed)[-1].row == 46
+
+
+def test_a_field_keeps_the_type_that_the_catalog_gave_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "feed.csv", "key,image,size\n1,a.png,10\n")
+    (item,) = items(open_feed(path, types={"size": FieldType.STRING}))
+    assert item.fields["size"] == "10"
+
+
+@pytest.mark.parametrize(("name", "separator"), [("f.csv", ";"), ("f.csv", "\t"), ("f.tsv", "\t"), ("f.csv", "|")])
+def test_the_separator_is_found_in_the_header(tmp_path: Path, name: str, separator: str) -> None:
+    text = separator.join(["key", "image", "price"]) + "\n" + separator.join(["a", "a.png", "1.5"]) + "\n"
+    (item,) = items(open_feed(written(tmp_path, name, text)))
+    assert item.fields == {"price": 1.5}
+
+
+def test_json_lines_bring_their_own_types(tmp_path: Path) -> None:
+    rows = [
+        {"id": 7, "images": ["a.png", "b.png"], "title": "Cup", "price": 3, "tags": ["x"], "size": {"w": 1}},
+        {"id": "8", "image": "c.png", "price": None},
+    ]
+    path = written(tmp_path, "f.jsonl", b"\n".join(map(orjson.dumps, rows)) + b"\nnot json\n[1]\n")
+    first, second = items(open_feed(path, image="images"))
+    assert first.key == "7"
+    assert first.fields == {"image": None, "price": 3, "tags": ["x"], "size": {"w": 1}} or first.fields == {
+        "price": 3,
+        "tags": ["x"],
+        "size": {"w": 1},
+    }
+    assert second.images == ()
+    reasons = [one.reason for one in rejects(open_feed(path, image="images"))]
+    assert "not JSON" in reasons[0]
+    assert "not a JSON object" in reasons[1]
+
+
+def test_parquet_is_read_in_order(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"key": ["a", "b"], "image": ["1.png", "2.png"], "price": [1.5, None], "tags": [["x"], []]})
+    frame.write_parquet(tmp_path / "f.parquet")
+    first, second = items(open_feed(tmp_path / "f.parquet"))
+    assert first.fields == {"price": 1.5, "tags": ["x"]}
+    assert second.fields == {"price": None, "tags": []}
+
+
+def test_a_folder_gives_key_category_and_title(tmp_path: Path) -> None:
+    for name in ("mugs/big_blue-mug.png", "mugs/deep/x.jpg", "loose.png", ".hidden/a.png", "mugs/.b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = {item.key: item for item in items(open_feed(tmp_path))}
+    assert list(found) == ["loose.png", "mugs/big_blue-mug.png", "mugs/deep/x.jpg"]
+    assert found["mugs/big_blue-mug.png"].title == "big blue mug"
+    assert found["mugs/deep/x.jpg"].fields == {"category": "mugs"}
+    assert found["loose.png"].fields == {"category": None}
+
+
+def test_a_file_name_that_is_not_utf8_gets_a_readable_key(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    with open(path, "wb") as file:  # noqa: PTH123  # a path of bytes
+        file.write(b"x")
+    (item,) = items(open_feed(tmp_path))
+    assert item.key == "caf\\xe9.png"
+    assert item.images[0].path.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("f.csv", "", "empty"),
+        ("f.csv", "key,key\n", "twice"),
+        ("f.jsonl", "\n", "no row"),
+        ("f.xlsx", "x", "no kind"),
+        ("f.parquet", "x", "cannot be read"),
+    ],
+)
+def test_a_feed_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: str, reason: str) -> None:
+    with pytest.raises(FeedError, match=reason):
+        open_feed(written(tmp_path, name, content))
+
+
+def test_a_missing_feed_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FeedError, match="no feed"):
+        open_feed(tmp_path / "gone.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FeedError, match="no files"):
+        open_feed(tmp_path / "empty")
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.integers(-(10**12), 10**12),
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0|"), max_size=12),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30))
+def test_every_row_of_a_csv_comes_out_once_as_item_or_reject(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[Value, Value]]
+) -> None:
+    path = tmp_path_factory.mktemp("feed") / "feed.csv"
+    columns = {"key": [f"k{place}" for place in range(len(rows))], "image": ["a.png"] * len(rows)}
+    cells = {name: [None if row[at] is None else str(row[at]) for row in rows] for at, name in enumerate(("p", "q"))}
+    pl.DataFrame({**columns, **cells}, schema_overrides={"p": pl.String, "q": pl.String}).write_csv(path)
+    feed = open_feed(path)
+    assert [entry.row for entry in feed] == list(range(1, len(rows) + 1)) == list(range(1, feed.count + 1))

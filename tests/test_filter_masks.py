@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+
+from data.errors import FilterError
+from retrieval.columns import Columns
+from retrieval.filters import Condition, Filter
+from retrieval.filters.grammar import parse
+from tests.filter_oracle import SCHEMA, conditions, rows, truth
+
+
+def columns_of(table: list[dict[str, Any]]) -> Columns:
+    keys = [f"k{number}" for number in range(len(table))]
+    return Columns.from_json(SCHEMA, keys, [None] * len(table), [orjson.dumps(row) for row in table])
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(conditions, rows)
+def test_masks_are_what_plain_python_finds_row_by_row(condition: Condition, table: list[dict[str, Any]]) -> None:
+    fitted = condition.fit(SCHEMA.filterable)
+    expected = [truth(fitted, row) is True for row in table]
+    assert columns_of(table).mask(condition).tolist() == expected
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(conditions)
+def test_the_text_of_a_tree_reads_as_the_same_tree(condition: Condition) -> None:
+    again = parse(condition.to_milvus())
+    assert again == condition
+    assert again.to_milvus() == condition.to_milvus()
+    assert condition.describe()
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(conditions)
+def test_a_fitted_filter_reads_as_itself(condition: Condition) -> None:
+    fitted = Filter(condition).check(SCHEMA)
+    assert Filter.parse(fitted.text).check(SCHEMA) == fitted
+
+
+ROWS: list[dict[str, Any]] = [
+    {"brand": "Ada", "stock": 3, "price": 10.0, "live": True, "tags": ["new", "sale"], "added": 1_767_225_600_000_000},
+    {"brand": "Bo", "stock": 0, "price": 20.5, "live": False, "tags": [], "added": 1_767_312_000_000_000},
+    {"brand": "50% off", "stock": -7, "price": None, "live": None, "tags": ["sale"], "added": None},
+    {"brand": None, "stock": None, "price": 80.0, "live": True, "tags": None, "added": 1_767_225_600_000_001},
+    {"brand": "ada", "stock": 2**53 + 1, "price": 0.0, "live": True, "tags": ["sale", "sale"]},
+]
+TABLE = columns_of(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("text", "passing"),
+    [
+        ('brand == "Ada"', [0]),
+        ('brand != "Ada"', [1, 2, 4]),
+        ('not (brand == "Ada")', [1, 2, 4]),
+        ('not brand == "Ada"', [1, 2, 4]),
+        ('! brand == "Ada"', [1, 2, 4]),
+        ('brand == "Ada" or brand is null', [0, 3]),
+        ('brand == "Ada" || not (brand is not null)', [0, 3]),
+        ("price < 20.5", [0, 4]),
+        ("10 < price <= 80", [1, 3]),
+        ("80 >= price > 10", [1, 3]),
+        ("80 > price && price >= 10", [0, 1]),
+        ("price == 10", [0]),
+        ("price in [10, 80.0, 7]", [0, 3]),
+        ("price not in [10, 80.0]", [1, 4]),
+        ("price in []", []),
+        ("price not in []", [0, 1, 3, 4]),
+        ("stock == 9007199254740993", [4]),
+        ("stock == 9007199254740992", []),
+        ("stock in [9007199254740992, 3]", [0]),
+        ("stock in [9007199254740992, 3, 4, 5, 6]", [0]),
+        ("stock == 0x3", [0]),
+        ("stock < 2.5", [1, 2]),
+        ("stock == 3.0", [0]),
+        ("stock in [3.0, 2.5]", [0]),
+        ("stock % 3 == -1", [2]),
+        ("stock % 0 == 0", []),
+        ("stock / 2 == 1.5", [0]),
+        ("1 / stock > 0", [0, 4]),
+        ("not (1 / stock > 0)", [2]),
+        ("stock * 2 - 1 == 5", [0]),
+        ("stock * 4611686018427387904 > 0", []),
+        ("-stock > 0", [2]),
+        ("2 ** stock == 8", [0]),
+        ("-2 ** 2 == stock - 7", [0]),
+        ("stock ** -1 > 0.3", [0]),
+        ("price > stock", [0, 1]),
+        ("live", [0, 3, 4]),
+        ("not live", [1]),
+        ("live == false", [1]),
+        ("live != TRUE and price > 0", [1]),
+        ("live in [true]", [0, 3, 4]),
+        ('brand like "A%"', [0]),
+        ('brand like "%a"', [0, 4]),
+        ('brand like "_da"', [0, 4]),
+        ('brand like "%d%"', [0, 4]),
+        (r'brand like "50\%%"', [2]),
+        (r'brand like "%\\%%"', [2]),
+        ('brand like "%"', [0, 1, 2, 4]),
+        ('brand like ""', []),
+        ('brand not like "%a"', [1, 2]),
+        ('array_contains(tags, "sale")', [0, 2, 4]),
+        ('ARRAY_CONTAINS_ALL(tags, ["sale", "new"])', [0]),
+        ('json_contains_any(tags, ["x", "new"])', [0]),
+        ("array_contains_all(tags, [])", [0, 1, 2, 4]),
+        ("array_contains_any(tags, [])", []),
+        ('not array_contains(tags, "sale")', [1]),
+        ("array_length(tags) == 2", [0, 4]),
+        ("array_length(tags) * 2 > 2 and live", [0, 4]),
+        ('added > "2026-01-01"', [1, 3]),
+        ('added == "2026-01-01T01:00:00+01:00"', [0]),
+        ('ISO "2026-01-01" < added', [1, 3]),
+        ('"2026-01-01" <= added < "2026-01-02"', [0, 3]),
+        ("added in [\"2026-01-01\", iso '2026-01-02']", [0, 1]),
+        ('$meta["brand"] == "Bo" and $meta["odd name"] is null', [1]),
+        ('key == "k2" or key in ["k4"]', [2, 4]),
+        ("title is null and stock IS NOT NULL", [0, 1, 2, 4]),
+        ('brand < "a"', [0, 1, 2]),
+        ("notes is null", [0, 1, 2, 3, 4]),
+    ],
+)
+def test_which_rows_pass(text: str, passing: list[int]) -> None:
+    assert [number for number, passes in enumerate(Filter.parse(text).mask(TABLE)) if passes] == passing
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "passing"),
+    [
+        ("brand == {name}", {"name": "Ada"}, [0]),
+        ("brand == {name}", {"name": '" or true or brand == "'}, []),
+        ("brand == {name}", {"name": "{name}"}, []),
+        ("brand in {names}", {"names": ["Ada", "Bo", '"] or live or brand in ["']}, [0, 1]),
+        ("brand in [{first}, 'Bo']", {"first": "Ada"}, [0, 1]),
+        ("price < {most} and live", {"most": 20}, [0, 4]),
+        ("{low} < price <= {high}", {"low": 10, "high": 80.0}, [1, 3]),
+        ("brand like {pattern}", {"pattern": "%d%"}, [0, 4]),
+        ("array_contains(tags, {tag})", {"tag": "new"}, [0]),
+        ("array_contains_all(tags, {tags})", {"tags": ("new", "sale")}, [0]),
+        ("stock * {twice} == 6", {"twice": 2}, [0]),
+        ("live == {yes}", {"yes": True}, [0, 3, 4]),
+    ],
+)
+def test_parameters_are_values(text: str, params: dict[str, object], passing: list[int]) -> None:
+    bound = Filter.parse(text, params)
+    assert [number for number, passes in enumerate(bound.mask(TABLE)) if passes] == passing
+    assert Filter.parse(bound.text) == bound
+
+
+def test_a_large_list_is_compared_all_at_once() -> None:
+    bound = Filter.parse("stock in {values}", {"values": list(range(1, 10_000))})
+    assert bound.mask(TABLE).tolist() == [True, False, False, False, False]
+
+
+def test_many_conditions_make_one_mask() -> None:
+    text = " or ".join(f"stock == {number}" for number in range(1_000))
+    assert Filter.parse(text).mask(TABLE).tolist() == [True, True, False, False, False]
+    with pytest.raises(FilterError, match="more than 1000 conditions"):
+        Filter.parse(text + " or live")
+
+
+def test_deep_arithmetic_is_computed_once_a_level() -> None:
+    text = "+".join(["stock"] + ["1"] * 150)
+    assert Filter.parse(f"{text} == 153").mask(TABLE).tolist() == [True, False, False, False, False]
+    deep = "not (" * 150 + "live" + ")" * 150
+    assert Filter.parse(deep).mask(TABLE).tolist() == [True, False, False, True, True]

@@ -1,0 +1,148 @@
+"""The REST API's routes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+
+from data.errors import UsageError
+from data.images import MAX_BYTES
+from retrieval import Catalog, Results
+from retrieval.filters import Filter
+from ui.metrics import Metrics
+from ui.schemas import (
+    Deleted,
+    DeleteRequest,
+    ErrorAnswer,
+    FacetBody,
+    FacetsAnswer,
+    ItemAnswer,
+    SearchAnswer,
+    SearchRequest,
+)
+
+__all__ = ["create_api"]
+
+MAX_IMAGES = 8
+_LISTS = ("text", "like", "without")
+_AS_JSON = ("params", "vector")
+_FORM = "multipart/form-data"
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorAnswer, "description": "There is no such item."},
+    413: {"model": ErrorAnswer, "description": "The request is too large."},
+    422: {"model": ErrorAnswer, "description": "Something about the request is not right; the message says what."},
+}
+_SEARCH_BODIES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/SearchRequest"}},
+            _FORM: {
+                "schema": {
+                    "type": "object",
+                    "description": "The same fields, repeated for several values; params and vector as JSON text.",
+                    "properties": {"image": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                }
+            },
+        },
+    }
+}
+
+
+def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
+    """Make the routes under /api/v1."""
+    api = APIRouter(prefix="/api/v1", responses=_ERRORS)
+
+    def address(request: Request, image_id: str | None) -> str | None:
+        if image_id is None or catalog.thumbnails.path(image_id) is None:
+            return None
+        return f"{request.scope.get('root_path', '')}/thumbnails/{image_id}.webp"
+
+    def find(query: SearchRequest, images: list[bytes]) -> Results:
+        with metrics.search("rest"):
+            return catalog.search(image=images or None, **query.model_dump())
+
+    @api.post("/search", summary="Search by words, pictures, items and vectors", openapi_extra=_SEARCH_BODIES)
+    async def search(request: Request) -> SearchAnswer:
+        """Send JSON, or a form with pictures as `image` files; parts may be combined."""
+        query, images = await _read(request)
+        results = await run_in_threadpool(find, query, images)
+        return SearchAnswer.of(results, [address(request, hit.image_id) for hit in results])
+
+    @api.get("/items/{key:path}", summary="Get one item")
+    def item(key: str, request: Request) -> ItemAnswer:
+        """Give an item's fields and pictures."""
+        (found,) = catalog.get([key])
+        return ItemAnswer.of(found, [address(request, image.sha256.hex()) for image in found.images])
+
+    @api.delete("/items", summary="Delete items by key or by filter")
+    def delete(body: DeleteRequest) -> Deleted:
+        """Delete the items of some keys, or all that satisfy a filter; they are gone from the next search on."""
+        filter = None if body.filter is None else Filter.parse(body.filter, body.params).text
+        return Deleted(deleted=catalog.delete(keys=body.keys, filter=filter))
+
+    @api.get("/facets", summary="Count the values of fields")
+    def facets(
+        field: Annotated[list[str] | None, Query(description="Fields to count; all by default.")] = None,
+        filter: Annotated[str | None, Query(description="Count only items that satisfy this.")] = None,
+        limit: Annotated[int, Query(ge=1, le=10_000, description="How many values of each field.")] = 50,
+    ) -> FacetsAnswer:
+        """Give the values of fields with their counts, or their ranges: what filters are made of."""
+        return FacetsAnswer(facets=[FacetBody.of(one) for one in catalog.facets(field, filter=filter, limit=limit)])
+
+    @api.get("/info", summary="Say what the catalog is and how much it holds")
+    def info() -> dict[str, Any]:
+        """Give the same facts as `lookalike info --json`."""
+        return asdict(catalog.info())
+
+    # The schema of a body that is read by hand is listed by a route that is not.
+    api.add_api_route("/search/schema", _schema, methods=["GET"], include_in_schema=False)
+    return api
+
+
+def _schema() -> dict[str, Any]:
+    return SearchRequest.model_json_schema()
+
+
+async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
+    """Read a query and its pictures from JSON or from a form."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        return _checked(await request.body()), []
+    async with request.form(max_files=MAX_IMAGES, max_fields=200) as form:
+        images = [await one.read() for one in form.getlist("image") if isinstance(one, UploadFile)]
+        return _checked(_plain(form)), images
+
+
+def _plain(form: FormData) -> dict[str, Any]:
+    """Give a form's fields as the JSON body that says the same."""
+    plain: dict[str, Any] = {}
+    for name in form:
+        if name == "image":
+            continue
+        values = form.getlist(name)
+        if not all(isinstance(value, str) for value in values):
+            raise UsageError(f"The field {name!r} is a file; pictures are sent as fields named image.")
+        plain[name] = values if name in _LISTS else values[-1]
+        if name in _AS_JSON:
+            try:
+                plain[name] = json.loads(str(values[-1]))
+            except ValueError:
+                raise UsageError(f"The field {name!r} is not JSON text.") from None
+    return plain
+
+
+def _checked(body: bytes | dict[str, Any]) -> SearchRequest:
+    try:
+        return (
+            SearchRequest.model_validate_json(body) if isinstance(body, bytes) else SearchRequest.model_validate(body)
+        )
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from None

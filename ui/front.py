@@ -1,0 +1,74 @@
+"""Gradio's application, cut down to what the page needs: its files, its queue and its uploads, and a head of our own.
+
+Gradio serves files by path, fetches addresses, and answers for a login, a monitor and a history that are not used here;
+what is not in the list below does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from pathlib import Path
+
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ui.guard import error_body
+
+__all__ = ["PageOnly"]
+
+_PATHS = re.compile(
+    r"/(?:config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|(?:assets|static|svelte)/.+|"
+    r"gradio_api/(?:queue/(?:join|data)|upload|upload_progress|heartbeat/\w+|cancel|startup-events|app_id/?|"
+    r"theme\.css))?"
+)
+_FOREIGN = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Ccircle cx='12' cy='16' r='9' "
+    "fill='%234f46e5' fill-opacity='.9'/%3E%3Ccircle cx='20' cy='16' r='9' fill='%23f97362' fill-opacity='.85'/%3E%3C/svg%3E"
+)
+
+
+class PageOnly:
+    """Lets through what the page needs, and writes our head into the page: name, icon, style and script."""
+
+    def __init__(self, app: ASGIApp, *, title: str) -> None:
+        self._app = app
+        here = Path(__file__).parent
+        stamp = int(max((here / name).stat().st_mtime for name in ("page.css", "page.js")))
+        self._head = (
+            f'<meta name="description" content="{escape(title)}: search by picture and by words">'
+            f'<link rel="icon" href="{_ICON}"><link rel="stylesheet" href="page.css?{stamp}">'
+            f'<script src="page.js?{stamp}"></script></head>'
+        ).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        if not _PATHS.fullmatch(path):
+            await JSONResponse(error_body("NotFound", "There is nothing here."), 404)(scope, receive, send)
+        elif path == "/":
+            await self._page(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+        start: Message = {}
+        body = b""
+
+        async def collect(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+            elif message["type"] == "http.response.body":
+                body += message.get("body", b"")
+
+        await self._app({**scope, "headers": plain}, receive, collect)
+        html = _FOREIGN.sub(b"", body).replace(b"</head>", self._head, 1)
+        kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+        kept.append((b"content-length", str(len(html)).encode()))
+        await send({**start, "headers": kept})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else html})

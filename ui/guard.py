@@ -1,0 +1,145 @@
+"""Who may ask, and how much they may send: checked before any other code sees the request."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from data.images import MAX_BYTES
+
+__all__ = ["LOOPBACK", "MAX_BODY_BYTES", "Guard", "error_body"]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""The names by which a machine calls itself."""
+
+MAX_BODY_BYTES = MAX_BYTES + 1024 * 1024
+"""The largest request: one picture of the largest size, and what is around it."""
+
+_OPEN_TO_ALL = "/healthz"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_OWN_SITES = ("same-origin", "none")
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def error_body(kind: str, message: str) -> dict[str, dict[str, str]]:
+    """Give the one shape that errors have."""
+    return {"error": {"type": kind, "message": message}}
+
+
+class Guard:
+    """Refuses requests under a foreign host name, from another site's page, without the key, or that are too large.
+
+    `hosts` are the names the server answers to, None for any: a page of another site cannot reach a server on this
+    machine by a name of its own. With a key, `Authorization: Bearer KEY` lets in, and so does a browser's own login
+    with the key as the password and any name.
+    """
+
+    def __init__(self, app: ASGIApp, *, api_key: str | None, hosts: Collection[str] | None) -> None:
+        self._app = app
+        self._api_key = api_key
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+
+        async def send_protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    sent.setdefault(name, value)
+                for name in [one for one in sent if one.lower().startswith("access-control-")]:
+                    del sent[name]
+            await send(message)
+
+        await self._app(scope, _Limited(receive), send_protected)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+        host = headers.get("host", "")
+        if self._hosts is not None and _name(host) not in self._hosts:
+            return _refuse(421, "WrongHost", "This server does not answer to that name.")
+        if scope["method"] not in _SAFE_METHODS and not _is_own_site(headers, host):
+            return _refuse(403, "OtherSite", "Pages of other sites may not send requests here.")
+        if self._api_key is not None and scope["path"] != _OPEN_TO_ALL and not self._has_key(headers):
+            challenge = 'Basic realm="Lookalike", charset="UTF-8"'
+            message = "Give the key: as Authorization: Bearer KEY, or as the password of the login."
+            return _refuse(401, "Unauthorized", message, {"WWW-Authenticate": challenge})
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > MAX_BODY_BYTES:
+            return _refuse(413, "TooLarge", _too_large())
+        return None
+
+    def _has_key(self, headers: Headers) -> bool:
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "basic":
+            try:
+                given = base64.b64decode(given, validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return False
+        elif kind.lower() != "bearer":
+            return False
+        return hmac.compare_digest(given.strip().encode(), (self._api_key or "").encode())
+
+
+class _Limited:
+    """Counts what is received, whatever its announced length, and breaks off past the limit."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = MAX_BODY_BYTES
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise HTTPException(413, _too_large())
+        return message
+
+
+def _is_own_site(headers: Headers, host: str) -> bool:
+    """Say whether a request comes from a page of this server, or from no page at all."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in _OWN_SITES
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc in (host, headers.get("x-forwarded-host"))
+
+
+def _name(host: str) -> str:
+    """Give the name in a Host header, without the port."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _too_large() -> str:
+    return f"The request is too large; at most {MAX_BODY_BYTES // 2**20} MB are read."
+
+
+def _refuse(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(error_body(kind, message), status, headers)

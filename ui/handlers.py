@@ -1,0 +1,225 @@
+"""What the page's events do: values of controls in, text for the page out. Knows nothing of Gradio.
+
+Anyone who can reach the server can call these with any value, whatever the page shows: all input goes through `Recipe`.
+What goes back to the page is JSON text of `html` and a few facts; `page.js` puts it in its place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
+from pydantic import ValidationError
+
+from data.errors import LookalikeError, NotAPicture, UsageError
+from data.images import read_bytes
+from retrieval import Catalog, Results
+from retrieval.facets import Facet
+from retrieval.field_type import FieldType
+from retrieval.query import MAX_LIMIT
+from ui.cards import CardFields, title_of
+from ui.filter_panel import MAX_OFFERED, is_offered, panel_html
+from ui.item_view import item_html
+from ui.messages import public_message
+from ui.metrics import Metrics
+from ui.narrowing import Narrowing
+from ui.recipe import Chosen, Recipe, Subject
+from ui.results_view import empty_html, more_html, nothing_html, problem_html, results_html
+from ui.welcome import examples_html, header_html
+
+__all__ = ["PAGE_ITEMS", "Handlers"]
+
+PAGE_ITEMS = 24
+
+log = logging.getLogger("lookalike")
+
+
+class Handlers:
+    """The events of one catalogue's page; `uploads` is the only folder that pictures are read from."""
+
+    def __init__(self, catalog: Catalog, uploads: Path, metrics: Metrics) -> None:
+        self._catalog = catalog
+        self._uploads = uploads.resolve()
+        self._metrics = metrics
+        self._offered: tuple[str, ...] | None = None
+        self._fields = CardFields()
+
+    def opened(self, address: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """Open the page at an address: give `header`, `examples`, `text`, `without`, `subject`, `panel`, `results`."""
+        recipe = Recipe.from_address(address)
+        try:
+            items = self._catalog.count()
+            self._look_at_fields(items)
+            header = header_html(self._catalog.name, items)
+            examples = examples_html(self._catalog, items, words=self._catalog.file.model is not None)
+        except Exception as error:  # whatever is wrong, the page opens and says so
+            return {"header": header_html(self._catalog.name, 0), "results": self._problem(error)}
+        results, panel = self._answer(recipe)
+        return {
+            "header": header,
+            "examples": examples,
+            "text": recipe.text,
+            "without": recipe.without,
+            "subject": self._subject(recipe.subject.key),
+            "panel": panel,
+            "results": results,
+        }
+
+    def searched(self, values: Mapping[str, object]) -> tuple[str, str]:
+        """Search with what the controls say: give the results and the panel."""
+        try:
+            recipe = Recipe.of(values)
+        except UsageError as error:
+            return self._problem(error), ""
+        return self._answer(recipe)
+
+    def more(self, recipe: object, offset: object) -> str:
+        """Give the next page of a search, as it was asked."""
+        try:
+            if not isinstance(offset, int) or isinstance(offset, bool):
+                raise UsageError("The page sent something that cannot be read; reload the page and try again.")
+            asked = Recipe.of(recipe if isinstance(recipe, dict) else {})
+            results = self._search(asked, offset)
+            html = more_html(results, self._fields, asked=_is_search(asked))
+        except Exception as error:
+            return self._problem(error)
+        return _json(html=html, append=True, next=_next(results, offset))
+
+    def like(self, key: object, values: Mapping[str, object]) -> tuple[str, str, str]:
+        """Search for items like one, within the filters chosen: give the results, the panel and the subject."""
+        try:
+            recipe = Recipe.of({**values, "text": "", "without": "", "subject": Subject(key=_key(key))})
+        except UsageError as error:
+            return self._problem(error), "", ""
+        results, panel = self._answer(recipe)
+        return results, panel, self._subject(recipe.subject.key)
+
+    def item(self, key: object) -> str:
+        """Give the window of one item."""
+        try:
+            (item,) = self._catalog.get([_key(key)])
+            ids = [image.sha256.hex() for image in item.images]
+            pictures = [image_id for image_id in dict.fromkeys(ids) if self._catalog.thumbnails.path(image_id)]
+            return _json(html=item_html(item, self._fields, pictures))
+        except Exception as error:
+            return self._problem(error)
+
+    def _answer(self, recipe: Recipe) -> tuple[str, str]:
+        """Search and count anew: give the results and the panel, whatever goes wrong."""
+        try:
+            narrowing = Narrowing.of(recipe.chosen, self._kinds())
+            results = self._search(recipe, 0, narrowing)
+        except Exception as error:
+            problem = public_message(error) if isinstance(error, LookalikeError) else ""
+            return self._problem(error), self._panel(recipe.chosen, None, problem)
+        panel = self._panel(recipe.chosen, narrowing)
+        asked, filtered, upcoming = _is_search(recipe), bool(recipe.chosen.count), _next(results, 0)
+        if results.hits:
+            html = results_html(results, self._fields, asked=asked, filtered=filtered, more=upcoming is not None)
+        elif not filtered and not self._catalog.count():
+            html = empty_html(self._catalog.name)
+        else:
+            html = nothing_html(filtered=filtered, min_score=recipe.min_score is not None)
+        facts = recipe.model_dump(mode="json")
+        return _json(html=html, recipe=facts, next=upcoming, address=recipe.address()), panel
+
+    def _search(self, recipe: Recipe, offset: int, narrowing: Narrowing | None = None) -> Results:
+        narrowing = narrowing or Narrowing.of(recipe.chosen, self._kinds())
+        with self._metrics.search("web"):
+            return self._catalog.search(
+                text=recipe.text or None,
+                image=None if recipe.subject.path is None else self._upload(recipe.subject.path),
+                like=recipe.subject.key,
+                without=recipe.without or None,
+                filter=narrowing.text(),
+                limit=PAGE_ITEMS,
+                offset=offset,
+                recall="exact" if recipe.exact else 0.95,
+                balance=recipe.balance,
+                min_score=recipe.min_score if _is_search(recipe) else None,
+            )
+
+    def _upload(self, path: str) -> bytes:
+        """Read an uploaded picture; any path outside the folder of uploads is none."""
+        try:
+            found = Path(path).resolve()
+        except (OSError, ValueError):
+            found = Path()
+        if not found.is_relative_to(self._uploads) or not found.is_file():
+            raise NotAPicture("The picture is no longer here; choose it again.")
+        return read_bytes(found)
+
+    def _panel(self, chosen: Chosen, narrowing: Narrowing | None, problem: str = "") -> str:
+        """Give the panel, each field counted under what is asked of the others."""
+        try:
+            kinds = self._kinds()
+            narrowed = set(narrowing.conditions) if narrowing else set()
+            text = narrowing.text() if narrowing else None
+            free = [name for name in self._shown() if name not in narrowed]
+            found = {facet.name: facet for facet in self._catalog.facets(free, filter=text, limit=MAX_OFFERED)}
+            for name in narrowed.intersection(self._shown()):
+                others = narrowing.text(leaving_out=name) if narrowing else None
+                (found[name],) = self._catalog.facets([name], filter=others, limit=MAX_OFFERED)
+            facets: list[Facet] = [found[name] for name in self._shown()]
+            return _json(html=panel_html(facets, chosen, kinds, problem), chosen=chosen.model_dump(mode="json"))
+        except Exception as error:
+            self._note(error)
+            return ""
+
+    def _kinds(self) -> Mapping[str, FieldType]:
+        return self._catalog.records.schema().filterable
+
+    def _shown(self) -> tuple[str, ...]:
+        if self._offered is None:
+            self._look_at_fields(self._catalog.count())
+        return self._offered or ()
+
+    def _look_at_fields(self, items: int) -> None:
+        """Decide which fields the panel and the cards show."""
+        facets = self._catalog.facets(limit=1)
+        self._fields = CardFields.of(self._kinds(), facets)
+        self._offered = tuple(facet.name for facet in facets if is_offered(facet, items))
+
+    def _subject(self, key: str | None) -> str:
+        if key is None:
+            return ""
+        try:
+            (item,) = self._catalog.get([key])
+        except LookalikeError:
+            return ""
+        ids = (image.sha256.hex() for image in item.images)
+        thumbnail = next((f"thumbnails/{one}.webp" for one in ids if self._catalog.thumbnails.path(one)), None)
+        return _json(key=key, title=title_of(key, {"title": item.title}), thumbnail=thumbnail)
+
+    def _problem(self, error: Exception) -> str:
+        self._note(error)
+        return _json(html=problem_html(error), problem=public_message(error), next=None)
+
+    def _note(self, error: Exception) -> None:
+        self._metrics.failed(error)
+        if not isinstance(error, UsageError | NotAPicture):
+            log.error("The page could not be answered.", exc_info=error)
+
+
+def _is_search(recipe: Recipe) -> bool:
+    return bool(recipe.text.strip() or recipe.subject.path or recipe.subject.key or recipe.without.strip())
+
+
+def _next(results: Results, offset: int) -> int | None:
+    """Give where the next page starts, None where there is none."""
+    upcoming = offset + PAGE_ITEMS
+    full = len(results) == PAGE_ITEMS
+    return upcoming if full and upcoming < results.total and upcoming + PAGE_ITEMS <= MAX_LIMIT else None
+
+
+def _key(key: object) -> str:
+    try:
+        return Subject.model_validate({"key": key}).key or ""
+    except ValidationError:
+        raise UsageError("The page sent something that cannot be read; reload the page and try again.") from None
+
+
+def _json(**facts: object) -> str:
+    return orjson.dumps(facts).decode()

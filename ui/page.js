@@ -1,0 +1,324 @@
+// The page's own behaviour. Gradio carries values both ways; each part mounts here and draws what the server sent,
+// which is JSON with ready HTML in which every text of the catalogue is escaped already.
+(() => {
+  "use strict";
+
+  const parts = {};
+  let busyTimer = 0;
+
+  const read = (value) => {
+    try {
+      return value ? JSON.parse(value) : {};
+    } catch {
+      return {};
+    }
+  };
+
+  const busy = () => {
+    clearTimeout(busyTimer);
+    document.body.classList.add("is-busy");
+    busyTimer = setTimeout(idle, 30000);
+  };
+
+  const idle = () => {
+    clearTimeout(busyTimer);
+    document.body.classList.remove("is-busy");
+  };
+
+  // One listener for all buttons of a part: data-action names what to do.
+  const onAction = (root, actions) => {
+    root.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-action]");
+      const act = button && root.contains(button) && actions[button.dataset.action];
+      if (act) act(button, event);
+    });
+  };
+
+  const keyOf = (element) => element.closest("[data-key]").dataset.key;
+
+  // --- the picture to look for: chosen, dropped anywhere on the page, or pasted ------------------------------------
+
+  const subject = ({ root, props, trigger, watch, upload }) => {
+    root.innerHTML =
+      '<label class="subject-add" title="Search with a picture">' +
+      '<input type="file" accept="image/*" aria-label="Search with a picture">' +
+      '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 8.5A2.5 2.5 0 0 1 6.5 6h1.2l1.2-1.8A1.5 1.5 0 0 1 ' +
+      '10.1 3.5h3.8a1.5 1.5 0 0 1 1.2.7L16.3 6h1.2A2.5 2.5 0 0 1 20 8.5v9a2.5 2.5 0 0 1-2.5 2.5h-11A2.5 2.5 0 0 1 4 ' +
+      '17.5z"/><circle cx="12" cy="13" r="3.5"/></svg></label>' +
+      '<span class="subject-chip" hidden><span class="subject-picture"></span><span class="subject-name"></span>' +
+      '<button type="button" data-action="remove" aria-label="Remove the picture">×</button></span>' +
+      '<span class="subject-problem" role="alert"></span>';
+    const [add, chip, picture, name, problem] = [
+      ".subject-add", ".subject-chip", ".subject-picture", ".subject-name", ".subject-problem",
+    ].map((one) => root.querySelector(one));
+    const input = root.querySelector("input");
+    let preview = "";
+
+    const show = (source, text) => {
+      chip.hidden = !text;
+      add.hidden = Boolean(text);
+      name.textContent = text || "";
+      picture.replaceChildren();
+      if (source) picture.append(Object.assign(new Image(), { src: source, alt: "" }));
+      document.body.classList.toggle("has-subject", Boolean(text));
+      if (preview && source !== preview) URL.revokeObjectURL(preview);
+      preview = source && source.startsWith("blob:") ? source : "";
+    };
+
+    const take = async (file) => {
+      problem.textContent = "";
+      busy();
+      try {
+        const sent = await upload(file);
+        show(URL.createObjectURL(file), file.name || "Pasted picture");
+        props.value = JSON.stringify({ path: sent.path });
+        trigger("input");
+      } catch {
+        idle();
+        problem.textContent = "The picture could not be sent; it may be larger than 64 MB.";
+        setTimeout(() => (problem.textContent = ""), 8000);
+      }
+      input.value = "";
+    };
+
+    const firstPicture = (list) => [...(list || [])].find((file) => file.type.startsWith("image/"));
+    input.addEventListener("change", () => input.files[0] && take(input.files[0]));
+    document.addEventListener("paste", (event) => {
+      const file = firstPicture(event.clipboardData && event.clipboardData.files);
+      if (file) {
+        event.preventDefault();
+        take(file);
+      }
+    });
+    for (const kind of ["dragover", "dragleave", "drop"]) {
+      document.addEventListener(kind, (event) => {
+        if (![...(event.dataTransfer ? event.dataTransfer.types : [])].includes("Files")) return;
+        event.preventDefault();
+        document.body.classList.toggle("is-dropping", kind === "dragover");
+        const file = kind === "drop" && firstPicture(event.dataTransfer.files);
+        if (file) take(file);
+      });
+    }
+    onAction(root, {
+      remove: () => {
+        show("", "");
+        props.value = "";
+        trigger("input");
+        input.focus();
+      },
+    });
+    watch("value", () => {
+      const { key, title, thumbnail } = read(props.value);
+      show(thumbnail || "", key ? title : "");
+    });
+    if (props.value) show(read(props.value).thumbnail, read(props.value).title);
+  };
+
+  // --- examples ----------------------------------------------------------------------------------------------------
+
+  const examples = ({ root, props, trigger, watch }) => {
+    const draw = () => (root.innerHTML = props.value || "");
+    onAction(root, {
+      words: (button) => trigger("words", { text: button.textContent }),
+      like: (button) => trigger("like", { key: keyOf(button) }),
+    });
+    watch("value", draw);
+    draw();
+  };
+
+  // --- the filter panel: what is ticked and typed becomes one value ------------------------------------------------
+
+  const panel = ({ root, props, trigger, watch }) => {
+    let chosen = {};
+
+    const gather = () => {
+      const found = { values: {}, low: {}, high: {}, expression: "" };
+      for (const one of root.querySelectorAll("input[type=checkbox]:checked, [data-find]")) {
+        const value = one.value.trim() || (one.type === "checkbox" ? one.value : "");
+        if (one.type !== "checkbox" && !value) continue;
+        const values = (found.values[one.name] = found.values[one.name] || []);
+        if (!values.includes(value)) values.push(value);
+        if (one.type !== "checkbox") one.value = "";
+      }
+      for (const one of root.querySelectorAll("[data-bound]")) {
+        if (one.value.trim()) found[one.dataset.bound][one.name] = one.value.trim();
+      }
+      found.expression = (root.querySelector("[name=expression]:is(textarea)") || { value: "" }).value.trim();
+      return found;
+    };
+
+    const send = (value) => {
+      const text = JSON.stringify(value);
+      if (text === JSON.stringify(chosen)) return;
+      chosen = value;
+      props.value = text;
+      trigger("input");
+    };
+
+    // The panel is drawn anew after each search: what is open, focused and being typed stays.
+    const draw = () => {
+      const sent = read(props.value);
+      if (sent.html === undefined) return;
+      const groups = (selector) => [...root.querySelectorAll(selector)];
+      const open = new Map(groups("details").map((one) => [one.dataset.group, one.open]));
+      const scrolled = new Map(groups(".ticks").map((one, place) => [place, one.scrollTop]));
+      const expanded = root.querySelector(".panel-toggle[aria-expanded=true]") !== null;
+      const focused = root.contains(document.activeElement) ? document.activeElement : null;
+      const same = (one) =>
+        one.name === focused.name && one.type === focused.type && one.dataset.bound === focused.dataset.bound &&
+        (one.type !== "checkbox" || one.value === focused.value) && one.dataset.action === focused.dataset.action;
+      root.innerHTML = sent.html;
+      for (const one of groups("details")) {
+        if (open.has(one.dataset.group)) one.open = open.get(one.dataset.group) || one.querySelector(".problem") !== null;
+      }
+      groups(".ticks").forEach((one, place) => (one.scrollTop = scrolled.get(place) || 0));
+      if (expanded) toggle(true);
+      const again = focused && groups("input, textarea, button").find(same);
+      if (again) {
+        const details = again.closest("details");
+        if (details) details.open = true;
+        if (/^(text|textarea)$/.test(again.type)) {
+          again.value = focused.value;
+          again.focus({ preventScroll: true });
+          again.setSelectionRange(focused.selectionStart, focused.selectionEnd);
+        } else {
+          again.focus({ preventScroll: true });
+        }
+      }
+      chosen = gather();
+      props.value = JSON.stringify(chosen);
+    };
+
+    const toggle = (open) => {
+      const button = root.querySelector(".panel-toggle");
+      const next = open === undefined ? button.getAttribute("aria-expanded") !== "true" : open;
+      button.setAttribute("aria-expanded", String(next));
+    };
+
+    const clear = () => send({ values: {}, low: {}, high: {}, expression: "" });
+    parts.clearFilters = () => {
+      for (const one of root.querySelectorAll("textarea, [data-bound]")) one.value = "";
+      clear();
+    };
+    root.addEventListener("change", () => send(gather()));
+    root.addEventListener("submit", (event) => event.preventDefault());
+    root.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey && event.target.matches("textarea, input:not([type=checkbox])")) {
+        event.preventDefault();
+        send(gather());
+      }
+    });
+    onAction(root, { toggle: () => toggle(), clear: () => parts.clearFilters() });
+    watch("value", draw);
+    draw();
+  };
+
+  // --- results -----------------------------------------------------------------------------------------------------
+
+  const results = ({ root, props, trigger, watch }) => {
+    let recipe = {};
+    let next = null;
+
+    const append = (html) => {
+      const list = root.querySelector(".cards");
+      const known = new Set([...list.children].map((one) => one.dataset.key));
+      const added = document.createElement("ul");
+      added.innerHTML = html;
+      const fresh = [...added.children].filter((one) => !known.has(one.dataset.key));
+      list.append(...fresh);
+      if (fresh.length) fresh[0].querySelector("button").focus({ preventScroll: true });
+    };
+
+    const draw = () => {
+      const sent = read(props.value);
+      if (sent.html === undefined) return;
+      idle();
+      next = sent.next;
+      if (sent.append) {
+        append(sent.html);
+        const more = root.querySelector(".more");
+        if (more && next === null) more.remove();
+      } else {
+        root.innerHTML = sent.html;
+        recipe = sent.recipe || {};
+        if (sent.address !== undefined) {
+          history.replaceState(null, "", sent.address ? "?" + sent.address : location.pathname);
+        }
+      }
+      props.value = "";
+    };
+
+    onAction(root, {
+      open: (button) => trigger("open", { key: keyOf(button) }),
+      similar: (button) => {
+        trigger("like", { key: keyOf(button) });
+        window.scrollTo({ top: 0, behavior: "smooth" });
+      },
+      more: () => trigger("more", { recipe, offset: next }),
+      clear: () => parts.clearFilters(),
+    });
+    watch("value", draw);
+    draw();
+  };
+
+  // --- the window of one item --------------------------------------------------------------------------------------
+
+  const itemWindow = ({ root, props, trigger, watch }) => {
+    root.innerHTML = '<dialog aria-labelledby="item-title"><div class="window-body"></div></dialog>';
+    const dialog = root.querySelector("dialog");
+    const body = root.querySelector(".window-body");
+    const close =
+      '<button type="button" class="window-close" data-action="close" aria-label="Close">×</button>';
+    watch("value", () => {
+      const sent = read(props.value);
+      if (sent.html === undefined) return;
+      body.innerHTML = close + sent.html;
+      props.value = "";
+      if (!dialog.open) dialog.showModal();
+      dialog.scrollTop = 0;
+    });
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    onAction(dialog, {
+      close: () => dialog.close(),
+      similar: (button) => {
+        dialog.close();
+        trigger("like", { key: keyOf(button) });
+        window.scrollTo({ top: 0, behavior: "smooth" });
+      },
+      show: (button) => {
+        for (const one of dialog.querySelectorAll("[data-action=show]")) {
+          one.setAttribute("aria-pressed", String(one === button));
+        }
+        dialog.querySelector(".item-main img").src = button.querySelector("img").src;
+      },
+    });
+  };
+
+  const mounts = { subject, examples, panel, results, window: itemWindow };
+
+  // The slider between picture and words shows only while both are given.
+  document.addEventListener("input", (event) => {
+    if (event.target.closest("#words")) {
+      document.body.classList.toggle("has-words", event.target.value.trim() !== "");
+    }
+  });
+  const noticeWords = () => {
+    const box = document.querySelector("#words input, #words textarea");
+    if (box) document.body.classList.toggle("has-words", box.value.trim() !== "");
+  };
+
+  // A picture that cannot be loaded leaves its tile empty rather than broken.
+  document.addEventListener("error", (event) => {
+    if (event.target instanceof HTMLImageElement) event.target.classList.add("is-missing");
+  }, true);
+
+  window.lookalike = {
+    busy,
+    idle: () => {
+      idle();
+      noticeWords();
+    },
+    mount: (name, { element, props, trigger, watch, upload }) =>
+      mounts[name]({ root: element.querySelector(".part"), props, trigger, watch, upload }),
+  };
+})();

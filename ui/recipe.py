@@ -1,0 +1,125 @@
+"""What the page's controls say, checked as the input of a public endpoint; and the same as a page address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+from urllib.parse import urlencode
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from data.errors import UsageError
+from data.item import MAX_KEY_LENGTH
+
+__all__ = ["Chosen", "Recipe", "Subject"]
+
+MAX_WORDS_LENGTH = 2_000
+MAX_EXPRESSION_LENGTH = 10_000
+MAX_CHOSEN = 200
+
+
+def _is_text(value: str) -> str:
+    value.encode()  # half of a surrogate pair has no UTF-8, and raises a ValueError
+    return value
+
+
+Text = Annotated[str, AfterValidator(_is_text)]
+ShortText = Annotated[Text, Field(max_length=MAX_KEY_LENGTH)]
+Words = Annotated[Text, Field(max_length=MAX_WORDS_LENGTH)]
+FewTexts = Annotated[list[ShortText], Field(max_length=MAX_CHOSEN)]
+
+
+class Subject(BaseModel):
+    """What the hits should look like: an uploaded picture by the path of its upload, or an item by its key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Text | None = None
+    key: ShortText | None = None
+
+
+class Chosen(BaseModel):
+    """The filter panel: values ticked, ranges typed, and an expression."""
+
+    model_config = ConfigDict(frozen=True)
+
+    values: Annotated[dict[ShortText, FewTexts], Field(max_length=MAX_CHOSEN)] = {}
+    low: Annotated[dict[ShortText, ShortText], Field(max_length=MAX_CHOSEN)] = {}
+    high: Annotated[dict[ShortText, ShortText], Field(max_length=MAX_CHOSEN)] = {}
+    expression: Annotated[Text, Field(max_length=MAX_EXPRESSION_LENGTH)] = ""
+
+    @property
+    def count(self) -> int:
+        """How many things are asked for."""
+        ranges = {name for bounds in (self.low, self.high) for name, bound in bounds.items() if bound.strip()}
+        return sum(map(len, self.values.values())) + len(ranges) + bool(self.expression.strip())
+
+
+class Recipe(BaseModel):
+    """One search as the page asks for it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: Words = ""
+    subject: Subject = Subject()
+    without: Words = ""
+    chosen: Chosen = Chosen()
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    exact: bool = False
+    min_score: Annotated[float | None, Field(allow_inf_nan=False)] = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> Recipe:
+        """Read what the page sent; texts of JSON stand for their values.
+
+        Raises:
+            UsageError: it is not what the page sends, or a text is too long.
+        """
+        plain = {name: value for name, value in values.items() if value is not None and value != ""}
+        try:
+            for name, kind in (("subject", Subject), ("chosen", Chosen)):
+                if isinstance(sent := plain.get(name), str):
+                    plain[name] = kind.model_validate_json(sent)
+            return cls.model_validate(plain)
+        except ValidationError as error:
+            raise UsageError(_problem(error)) from None
+
+    @classmethod
+    def from_address(cls, parameters: Iterable[tuple[str, str]]) -> Recipe:
+        """Read the part of a page's address after the question mark; what is not understood is left out."""
+        plain: dict[str, str] = {}
+        values: dict[str, list[str]] = {}
+        bounds: dict[str, dict[str, str]] = {"min": {}, "max": {}}
+        for name, value in parameters:
+            kind, dot, field = name.partition(".")
+            if dot and kind == "in":
+                values.setdefault(field, []).append(value)
+            elif dot and kind in bounds:
+                bounds[kind][field] = value
+            else:
+                plain[name] = value
+        try:
+            return cls(
+                text=plain.get("q", ""),
+                subject=Subject(key=plain.get("like")),
+                without=plain.get("without", ""),
+                chosen=Chosen(values=values, low=bounds["min"], high=bounds["max"], expression=plain.get("filter", "")),
+            )
+        except ValidationError:
+            return cls()
+
+    def address(self) -> str:
+        """Give the same search as the part of an address after the question mark; an uploaded picture has none."""
+        pairs = [("q", self.text), ("like", self.subject.key or ""), ("without", self.without)]
+        pairs += [(f"in.{name}", value) for name, values in self.chosen.values.items() for value in values]
+        pairs += [(f"min.{name}", value) for name, value in self.chosen.low.items()]
+        pairs += [(f"max.{name}", value) for name, value in self.chosen.high.items()]
+        pairs.append(("filter", self.chosen.expression))
+        return urlencode([(name, value) for name, value in pairs if value.strip()])
+
+
+def _problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "string_too_long":
+        return f"A text is too long; at most {first['ctx']['max_length']:,} characters are read."
+    return "The page sent something that cannot be read; reload the page and try again."

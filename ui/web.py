@@ -1,0 +1,128 @@
+"""The page: layout and wiring only. What happens on an event is in `handlers.py`, how it looks in `page.css`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from retrieval import Catalog
+from ui.handlers import Handlers
+
+__all__ = ["create_web", "page_theme"]
+
+MAX_WAITING = 64
+SEARCHES_AT_ONCE = 4
+
+_BUSY = "(...values) => { lookalike.busy(); return values; }"
+_IDLE = "() => { lookalike.idle(); }"
+
+
+def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
+    """Lay the page out and connect its events."""
+    with gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as page:
+        header = gr.HTML(elem_id="page-header")
+        with gr.Column(elem_id="ask", visible=catalog.file.model is not None):
+            with gr.Row(elem_id="search-row"):
+                subject = _part("subject", "input")
+                words = gr.Textbox(
+                    elem_id="words",
+                    placeholder="Describe what you look for, or add a picture",
+                    label="What you look for",
+                    show_label=False,
+                    container=False,
+                    max_length=2000,
+                    lines=1,
+                    max_lines=1,
+                )
+                go = gr.Button("Search", variant="primary", elem_id="go")
+            balance = gr.Slider(
+                0, 1, 0.5, step=0.05, label="Weight of the words beside the picture", elem_id="balance", buttons=[]
+            )
+            with gr.Accordion("More options", open=False, elem_id="options"), gr.Row():
+                without = gr.Textbox(label="Without", placeholder="less like these words", max_length=2000)
+                least = gr.Number(label="Least score", value=None, placeholder="any")
+                exact = gr.Checkbox(label="Exact search", info="Compare with every item; slower when there are many")
+        examples = _part("examples", "words", "like")
+        with gr.Row(elem_id="found"):
+            panel = _part("panel", "input")
+            results = _part("results", "open", "more", "like")
+        window = _part("window", "like")
+
+        controls: list[Any] = [words, subject, panel, without, balance, exact, least]
+
+        def values_of(*values: object) -> dict[str, object]:
+            names = ("text", "subject", "chosen", "without", "balance", "exact", "min_score")
+            return dict(zip(names, values, strict=True))
+
+        def open_page(request: gr.Request) -> list[object]:
+            found = handlers.opened(list(request.query_params.multi_items()))
+            return [found.get(name, "") for name in ("header", "examples", "text", "without", "subject", *_LISTS)]
+
+        def search(*values: object) -> tuple[str, str]:
+            return handlers.searched(values_of(*values))
+
+        def try_words(event: gr.EventData, *values: object) -> tuple[object, ...]:
+            text = str(event._data.get("text", ""))
+            found = handlers.searched({**values_of(*values), "text": text, "subject": ""})
+            return *found, text, ""
+
+        def find_like(event: gr.EventData, *values: object) -> tuple[object, ...]:
+            found = handlers.like(event._data.get("key"), values_of(*values))
+            return *found, "", ""
+
+        def open_item(event: gr.EventData) -> str:
+            return handlers.item(event._data.get("key"))
+
+        def show_more(event: gr.EventData) -> str:
+            return handlers.more(event._data.get("recipe"), event._data.get("offset"))
+
+        def connect(listen: Callable[..., Any], act: Callable[..., Any], inputs: Any, outputs: Any) -> None:  # noqa: ANN401
+            done = listen(
+                act,
+                inputs,
+                outputs,
+                js=_BUSY,
+                show_progress="hidden",
+                api_visibility="private",
+                trigger_mode="always_last",
+                concurrency_limit=SEARCHES_AT_ONCE,
+                concurrency_id="search",
+            )
+            done.then(None, js=_IDLE, api_visibility="private")
+
+        connect(page.load, open_page, None, [header, examples, words, without, subject, panel, results])
+        for listen in (go.click, words.submit, without.submit, least.submit, exact.input, balance.release):
+            connect(listen, search, controls, [results, panel])
+        for part in (subject.input, panel.input):
+            connect(part, search, controls, [results, panel])
+        connect(examples.words, try_words, controls, [results, panel, words, subject])
+        for part in (examples.like, results.like, window.like):
+            connect(part, find_like, controls, [results, panel, subject, words, without])
+        connect(results.open, open_item, None, window)
+        connect(results.more, show_more, None, results)
+    page.queue(api_open=False, max_size=MAX_WAITING, default_concurrency_limit=SEARCHES_AT_ONCE)
+    return page
+
+
+_LISTS = ("panel", "results")
+
+
+def _part(name: str, *events: str) -> gr.HTML:
+    """Make a part of the page that `page.js` draws and listens to; `events` are those it sends."""
+    listed = ", ".join(f"'{event}'" for event in events)
+    script = f"lookalike.mount('{name}', {{ element, props, trigger, watch, upload, events: [{listed}] }});"
+    return gr.HTML(
+        "", elem_id=name, html_template=f"<div class='part {name}-part'></div>", js_on_load=script, padding=False
+    )
+
+
+def page_theme() -> gr.themes.Base:
+    """Give the theme of the few controls that are Gradio's own: the system's fonts, no request to anywhere."""
+    return gr.themes.Base(
+        primary_hue="neutral",
+        neutral_hue="neutral",
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
+    )
