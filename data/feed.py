@@ -12,7 +12,8 @@ from pathlib import Path
 import orjson
 
 from data.errors import FeedError, UsageError
-from data.item import FieldType, Item, ItemImage, Rejected, Value
+from data.field_type import FieldType
+from data.item import Item, ItemImage, Rejected, Value
 from data.tables import LIST_SEPARATOR, Table, open_table
 
 __all__ = ["Feed", "open_feed"]

@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 from data.errors import UsageError
 
-__all__ = ["MAX_KEY_LENGTH", "FieldType", "Item", "ItemImage", "Json", "Rejected", "Value"]
+__all__ = ["MAX_KEY_LENGTH", "Item", "ItemImage", "Json", "Rejected", "Value"]
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A value that a field without a declared type may hold."""
@@ -22,18 +21,6 @@ Value = None | bool | int | float | str | datetime | list[str] | Json
 MAX_KEY_LENGTH = 512
 
 _NOT_TEXT = re.compile("[\x00-\x1f\ud800-\udfff]")
-
-
-class FieldType(StrEnum):
-    """What a field holds; `JSON` is anything else, kept but not filtered."""
-
-    STRING = "string"
-    INT = "int"
-    FLOAT = "float"
-    BOOL = "bool"
-    TIMESTAMP = "timestamp"
-    STRINGS = "strings"
-    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)

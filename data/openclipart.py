@@ -49,7 +49,14 @@ _PLACEHOLDERS = frozenset(
         *("open clip art", "open clipart", "openclipart", "picture", "test", "title", "unknown", "unnamed", "untitled"),
         # Names of whole collections, found by counting the titles that dozens of unlike drawings share.
         *("advertising", "aiga symbol signs", "australian maps", "boating rules illustration", "card", "chess pieces"),
-        *("container for other icons", "etiquette icons", "gold theme", "gramastar", "homes clipart", "lemon svg theme"),
+        *(
+            "container for other icons",
+            "etiquette icons",
+            "gold theme",
+            "gramastar",
+            "homes clipart",
+            "lemon svg theme",
+        ),
         *("map symbols", "pc connectors", "people", "plastik icon theme", "preenchimento inkscape", "r16 sibmission"),
         *("road signs", "sallite", "simple arrows", "svg buttons", "svg road signs", "various cliparts"),
     }

@@ -18,7 +18,8 @@ import orjson
 import polars as pl
 
 from data.errors import FeedError
-from data.item import FieldType, Rejected, Value
+from data.field_type import FieldType
+from data.item import Rejected, Value
 
 __all__ = ["LIST_SEPARATOR", "Row", "Table", "open_table"]
 
@@ -56,7 +57,8 @@ class Table:
 def open_table(path: Path, *, types: Mapping[str, FieldType], plain: frozenset[str] = frozenset()) -> Table:
     """Open a file of rows by its suffix.
 
-    `types` overrides what would be inferred; columns whose lower-case name is in `plain` stay text.
+    `types` goes before what would be inferred, but for whole numbers that turn out to have fractions; columns whose
+    lower-case name is in `plain` stay text.
 
     Raises:
         FeedError: the file is missing, empty, of an unknown kind, or cannot be read at all.
@@ -89,7 +91,7 @@ def _open_csv(path: Path, types: Mapping[str, FieldType], plain: frozenset[str])
             count += 1
         elif not columns:
             columns = _header(cells, path)
-            counters = {name: _Inference() for name in columns if name not in types and name.lower() not in plain}
+            counters = {name: _Inference() for name in columns if name.lower() not in plain}
         else:
             count += 1
             if len(cells) == len(columns):
@@ -99,7 +101,9 @@ def _open_csv(path: Path, types: Mapping[str, FieldType], plain: frozenset[str])
     if not columns:
         raise FeedError(f"{path.name} is empty: its first row should name the columns.")
     found = {name: counter.decide() for name, counter in counters.items()}
-    found.update({name: type_ for name, type_ in types.items() if name in columns and name.lower() not in plain})
+    for name in found.keys() & types.keys():
+        if (types[name], found[name]) != (FieldType.INT, FieldType.FLOAT):  # the only field that can widen
+            found[name] = types[name]
     return Table(columns, count, found, lambda: _read_csv(path, delimiter, columns, found))
 
 
@@ -161,8 +165,7 @@ def _read_csv(
                 try:
                     values[name] = parse(cell)
                 except ValueError:
-                    expected = types[name].value
-                    yield Rejected(number, f"{name} is {cell.strip()[:60]!r}, which is not a {expected}.")
+                    yield Rejected(number, f"{name} is {cell.strip()[:60]!r}; this column holds {types[name].words}.")
                     break
             else:
                 yield Row(number, values)

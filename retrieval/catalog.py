@@ -27,7 +27,8 @@ from retrieval.fusion import Ranking, rank
 from retrieval.live import Live
 from retrieval.parts import WITHOUT_WEIGHT, QueryImage, QueryParts, many
 from retrieval.query import MAX_LIMIT, Hit, Part, Results, recall_of
-from retrieval.records import Records, StoredImage
+from retrieval.records import Records
+from retrieval.rows import StoredImage
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import IndexKind, Metric
 from retrieval.view import Allowed, View

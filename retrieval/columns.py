@@ -18,8 +18,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged, UsageError
+from data.field_type import FieldType
 from data.item import Json, Value
-from retrieval.field_type import FieldType
 from retrieval.filters.conditions import Condition
 from retrieval.filters.nodes import COLUMN_TYPES
 from retrieval.schema import BUILT_IN, Schema

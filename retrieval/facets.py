@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.errors import UsageError
+from data.field_type import FieldType
 from data.item import Value
-from retrieval.field_type import FieldType
 from retrieval.view import Allowed, View
 
 __all__ = ["Facet", "facets_of"]

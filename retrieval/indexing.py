@@ -22,12 +22,12 @@ import orjson
 
 from data.errors import LookalikeError, NotAPicture
 from data.feed import Feed
+from data.field_type import FieldType
 from data.images import decode, read_bytes
 from data.item import Item, ItemImage, Rejected
 from models import Modality, Prepared
 from retrieval.catalog import Catalog
-from retrieval.field_type import FieldType
-from retrieval.records import ImageWrite, ItemRow, ItemWrite, StoredImage
+from retrieval.rows import ImageWrite, ItemRow, ItemWrite, StoredImage
 from retrieval.schema import Schema
 from retrieval.writing import fields_json
 

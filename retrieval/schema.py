@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import FieldTypeError, UsageError
+from data.field_type import FieldType, datetime_of, name_of_type
 from data.item import Json, Value
-from retrieval.field_type import FieldType, datetime_of, name_of_type
 
 __all__ = ["BUILT_IN", "FieldType", "Schema"]
 

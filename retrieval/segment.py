@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.columns import Columns
-from retrieval.records import Records, VectorRows
+from retrieval.records import Records
+from retrieval.rows import VectorRows
 from retrieval.schema import Schema
 from retrieval.vector_index import Approximate, Metric, Vectors
 

@@ -91,7 +91,7 @@ class Vectors:
 
     def rows(self, rows: Rows) -> NDArray[np.float32]:
         """Return some vectors, float32 [len(rows), dim]."""
-        return self._halves[rows].astype(np.float32)
+        return np.asarray(self._halves[rows], dtype=np.float32)
 
     def scores(self, query: NDArray[np.float32], rows: Rows) -> Scores:
         """Compare one query, float32 [dim], with some rows."""

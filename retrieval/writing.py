@@ -9,10 +9,10 @@ import orjson
 from numpy.typing import ArrayLike, NDArray
 
 from data.errors import UsageError
+from data.field_type import FieldType
 from data.item import Value, check_key
 from models import Matrix, unit_rows
-from retrieval.field_type import FieldType
-from retrieval.records import ItemWrite
+from retrieval.rows import ItemWrite
 from retrieval.schema import Schema
 from retrieval.segment import Space
 from retrieval.vector_index import Metric

@@ -33,10 +33,9 @@ RANDOM = np.random.default_rng(5)
 COUNT = 500
 KEYS = [f"k{number:03}" for number in range(COUNT)]
 ROWS = RANDOM.standard_normal((COUNT, DIM)).astype(np.float32)
-FIELDS: dict[str, list[Value]] = {
-    "price": [float(price) for price in RANDOM.integers(0, 100, COUNT)],
-    "brand": [f"b{number}" for number in RANDOM.integers(0, 5, COUNT)],
-}
+PRICES = [float(price) for price in RANDOM.integers(0, 100, COUNT)]
+BRANDS = [f"b{number}" for number in RANDOM.integers(0, 5, COUNT)]
+FIELDS: dict[str, list[Value]] = {"price": [*PRICES], "brand": [*BRANDS]}
 
 
 @pytest.fixture
@@ -49,7 +48,8 @@ def catalog(tmp_path: Path) -> Catalog:
 def stored(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     """What a catalog keeps of vectors: unit rows in float16."""
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit.astype(np.float16).astype(np.float64)
+    halved: NDArray[np.float16] = unit.astype(np.float16)
+    return halved.astype(np.float64)
 
 
 def expected(query: NDArray[np.float32], passes: Callable[[int], bool], limit: int) -> list[str]:
@@ -60,11 +60,11 @@ def expected(query: NDArray[np.float32], passes: Callable[[int], bool], limit: i
 
 FILTERS: list[tuple[str | None, Callable[[int], bool]]] = [
     (None, lambda place: True),
-    ('brand == "b1"', lambda place: FIELDS["brand"][place] == "b1"),
+    ('brand == "b1"', lambda place: BRANDS[place] == "b1"),
     (
         'price < 10 and brand in ["b2", "b3"]',
-        lambda at: FIELDS["price"][at] < 10 and FIELDS["brand"][at] in ("b2", "b3"),
-    ),  # type: ignore[operator]
+        lambda at: PRICES[at] < 10 and BRANDS[at] in ("b2", "b3"),
+    ),
     ("price > 1000", lambda place: False),
 ]
 
@@ -119,7 +119,7 @@ def test_upsert_replaces_and_delete_removes(catalog: Catalog) -> None:
     (item,) = catalog.get(["k000"])
     assert item.fields == {"price": 7.0, "brand": "new"}
     assert catalog.delete(keys=["k000"]) == 1
-    assert catalog.delete(filter='brand == "b1"') == FIELDS["brand"].count("b1") - (FIELDS["brand"][0] == "b1")
+    assert catalog.delete(filter='brand == "b1"') == BRANDS.count("b1") - (BRANDS[0] == "b1")
     assert catalog.count(filter='brand == "b1"') == 0
     with pytest.raises(ItemNotFound, match="k000"):
         catalog.get(["k000"])
@@ -217,9 +217,7 @@ def test_wrong_filters_are_errors_and_never_an_empty_answer(catalog: Catalog) ->
     for filter in ('brnd == "b1"', 'price == "b1"', "price <", "", "brand > 3"):
         with pytest.raises(FilterError):
             catalog.search(vector=ROWS[0], filter=filter)
-    assert catalog.search(vector=ROWS[0], filter="brand == {b}", params={"b": "b1"}).total == FIELDS["brand"].count(
-        "b1"
-    )
+    assert catalog.search(vector=ROWS[0], filter="brand == {b}", params={"b": "b1"}).total == BRANDS.count("b1")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +254,7 @@ def test_what_cannot_be_stored_is_refused_whole(
 )
 def test_wrong_options_are_refused(catalog: Catalog, options: dict[str, object], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
-        catalog.search(**{"vector": ROWS[0], **options})  # type: ignore[arg-type]
+        catalog.search(**{"vector": ROWS[0], **options})
 
 
 def test_words_and_pictures_need_a_model(catalog: Catalog) -> None:
@@ -294,7 +292,7 @@ def test_creating_and_opening_say_what_is_wrong(tmp_path: Path, catalog: Catalog
         Catalog.open(tmp_path / "nowhere")
     for options in ({}, {"dim": 3, "model": "compact"}, {"dim": 0}, {"dim": 3, "metric": "manhattan"}):
         with pytest.raises(UsageError):
-            Catalog.create(tmp_path / "new", **options)  # type: ignore[arg-type]
+            Catalog.create(tmp_path / "new", **options)
     with pytest.raises(UsageError, match="milvus"):
         Catalog.open("milvus://host:19530/shop")
     catalog.close()
@@ -326,10 +324,10 @@ def test_facets_count_through_generation_and_tail(catalog: Catalog) -> None:
     catalog.optimize()
     catalog.add_vectors(["x"], ROWS[:1], {"brand": ["b1"], "price": [-5.0]})
     price, brand = catalog.facets()
-    counts = {name: FIELDS["brand"].count(name) + (name == "b1") for name in ("b0", "b1", "b2", "b3", "b4")}
+    counts = {name: BRANDS.count(name) + (name == "b1") for name in ("b0", "b1", "b2", "b3", "b4")}
     assert dict(brand.values) == counts
     assert [count for _, count in brand.values] == sorted(counts.values(), reverse=True)
-    assert (price.low, price.high) == (-5.0, max(FIELDS["price"]))  # type: ignore[type-var]
+    assert (price.low, price.high) == (-5.0, max(PRICES))
     (narrow,) = catalog.facets(["brand"], filter='brand != "b1"', limit=2)
     assert len(narrow.values) == 2
     assert narrow.distinct == 4

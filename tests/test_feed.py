@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from data.errors import FeedError
 from data.feed import Feed, open_feed
+from data.field_type import FieldType
 from data.item import Item, Rejected, Value
-from retrieval.field_type import FieldType
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -94,7 +94,7 @@ def test_bad_rows_are_rejected_with_their_number_and_reason(tmp_path: Path) -> N
     feed = open_feed(path)
     found = {one.row: one.reason for one in rejects(feed)}
     assert sorted(found) == [41, 42, 43, 44, 45]
-    assert found[41] == "price is 'n.a.', which is not a float."
+    assert found[41] == "price is 'n.a.'; this column holds numbers."
     assert "2 cells where the header names 3" in found[42]
     assert found[43] == "The row has no key."
     assert "UTF-8" in found[44]

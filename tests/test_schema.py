@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from data.errors import FieldTypeError, UsageError
+from data.field_type import MAX_JSON_DEPTH, datetime_of, microseconds_of
 from data.item import Json, Value
-from retrieval.field_type import MAX_JSON_DEPTH, datetime_of, microseconds_of
 from retrieval.schema import FieldType, Schema
 
 EVERY = Schema({kind.value + "_field": kind for kind in FieldType})

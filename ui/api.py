@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from data.errors import UsageError
-from data.images import MAX_BYTES
 from retrieval import Catalog, Results
 from retrieval.filters import Filter
 from ui.metrics import Metrics
@@ -44,7 +43,7 @@ _SEARCH_BODIES = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/SearchRequest"}},
+            "application/json": {"schema": SearchRequest.model_json_schema()},
             _FORM: {
                 "schema": {
                     "type": "object",
@@ -103,13 +102,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         """Give the same facts as `lookalike info --json`."""
         return asdict(catalog.info())
 
-    # The schema of a body that is read by hand is listed by a route that is not.
-    api.add_api_route("/search/schema", _schema, methods=["GET"], include_in_schema=False)
     return api
-
-
-def _schema() -> dict[str, Any]:
-    return SearchRequest.model_json_schema()
 
 
 async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:

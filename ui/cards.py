@@ -9,10 +9,10 @@ from html import escape
 
 import orjson
 
+from data.field_type import FieldType
 from data.item import Value
 from retrieval import Hit
 from retrieval.facets import Facet
-from retrieval.field_type import FieldType
 
 __all__ = ["CardFields", "cards", "picture", "shown", "title_of"]
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from html import escape
 from urllib.parse import quote
 
+from data.field_type import FieldType
 from retrieval.facets import Facet
-from retrieval.field_type import FieldType
 from ui.recipe import Chosen
 
 __all__ = ["MAX_OFFERED", "is_offered", "panel_html"]
@@ -26,7 +26,7 @@ _SYMBOL = {FieldType.INT: "20", FieldType.FLOAT: "20", FieldType.TIMESTAMP: '"20
 def is_offered(facet: Facet, items: int) -> bool:
     """Say whether a field makes a useful filter: it has values, and not one of its own for nearly each item."""
     if facet.type in _COUNTED:
-        return 0 < facet.distinct and (facet.distinct <= _TICKED or facet.distinct <= items / 2)
+        return facet.distinct > 0 and (facet.distinct <= _TICKED or facet.distinct <= items / 2)
     return facet.distinct > 0 or facet.low is not None
 
 

@@ -14,10 +14,10 @@ import orjson
 from pydantic import ValidationError
 
 from data.errors import LookalikeError, NotAPicture, UsageError
+from data.field_type import FieldType
 from data.images import read_bytes
 from retrieval import Catalog, Results
 from retrieval.facets import Facet
-from retrieval.field_type import FieldType
 from retrieval.query import MAX_LIMIT
 from ui.cards import CardFields, title_of
 from ui.filter_panel import MAX_OFFERED, is_offered, panel_html

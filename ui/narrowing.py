@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from data.errors import FilterError, UsageError
-from retrieval.field_type import FieldType
+from data.field_type import FieldType
 from retrieval.filters import Filter
 from retrieval.filters.operands import Field
 from ui.recipe import Chosen

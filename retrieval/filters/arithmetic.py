@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from data.errors import FilterError
-from retrieval.field_type import FieldType
+from data.field_type import FieldType
 from retrieval.filters.nodes import Fields, Node, Parameters, Table
 from retrieval.filters.operands import Constant, Field, Operand
 from retrieval.filters.operators import ARITHMETIC

@@ -11,7 +11,7 @@ from typing import NoReturn, TypeAlias
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken, v_args
 
 from data.errors import FilterError
-from retrieval.field_type import FieldType
+from data.field_type import FieldType
 from retrieval.filters.arithmetic import Arithmetic, Length, negative
 from retrieval.filters.conditions import And, Condition, Not, Or
 from retrieval.filters.nodes import Node

@@ -10,7 +10,7 @@ from typing import Protocol, Self, TypeAlias
 import polars as pl
 
 from data.errors import FilterError
-from retrieval.field_type import FieldType
+from data.field_type import FieldType
 
 __all__ = ["COLUMN_TYPES", "MAX_DEPTH", "Fields", "Node", "Parameters", "Table"]
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from data.errors import FilterError
-from retrieval.field_type import INT64_MAX, INT64_MIN, FieldType, datetime_of, microseconds_of
+from data.field_type import INT64_MAX, INT64_MIN, FieldType, datetime_of, microseconds_of
 from retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
 from retrieval.filters.strings import quoted
 

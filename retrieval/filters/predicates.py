@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from data.errors import FilterError
-from retrieval.field_type import FieldType
+from data.field_type import FieldType
 from retrieval.filters.arithmetic import NUMBERS
 from retrieval.filters.conditions import Condition
 from retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table

@@ -1,0 +1,74 @@
+"""What goes into the records and what comes out: rows of items, images and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ImageWrite", "ItemRow", "ItemWrite", "StoredImage", "VectorRows"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One image of an item as the ledger has it: `source` as the feed named it, `sha256` of the file (32 bytes)."""
+
+    id: int
+    source: str
+    sha256: bytes
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWrite:
+    """One image of an item to be written; `kept` is the id of a stored image of the same bytes, else `vector` is new.
+
+    `vector` is the float16 row of the image space, as bytes.
+    """
+
+    source: str
+    sha256: bytes
+    width: int
+    height: int
+    vector: bytes | None = None
+    kept: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemWrite:
+    """One item to be inserted, or to take the place of the item of the same key.
+
+    `fields` is JSON text. `images` are all its images in order; None leaves those that are stored. `title_vector` is
+    the row of the title space, None when there is none, False to leave the stored one. `bare_vector` is the row of an
+    item that has a vector and no picture.
+    """
+
+    key: str
+    title: str | None
+    fields: str
+    images: Sequence[ImageWrite] | None = None
+    title_vector: bytes | None | bool = None
+    bare_vector: bytes | None = None
+
+
+class ItemRow(NamedTuple):
+    """The current state of one item; `fields` is JSON text."""
+
+    id: int
+    key: str
+    title: str | None
+    fields: str
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRows:
+    """Vectors of one space, float16 [n, dim], and what they belong to, int64 [n]; image id 0 is none."""
+
+    ids: NDArray[np.int64]
+    item_ids: NDArray[np.int64]
+    image_ids: NDArray[np.int64]
+    vectors: NDArray[np.float16]

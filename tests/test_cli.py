@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from ui.cli import app
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "data" / "sample"
+
+
+def call(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.stdout if code == 0 else result.output
+
+
+def call_json(*arguments: object) -> Any:  # noqa: ANN401  # JSON
+    return json.loads(call(*arguments, "--json"))
+
+
+def sample_rows() -> pl.DataFrame:
+    return pl.read_csv(SAMPLE / "catalog.csv")
+
+
+def test_words_find_a_cup_of_coffee(shop: Path) -> None:
+    found = call_json("search", shop, "a cup of coffee")
+    titles = [hit["fields"]["title"].lower() for hit in found["hits"]]
+    assert len(found["hits"]) == 10
+    assert sum(any(word in title for word in ("coffee", "cup", "mug", "tea")) for title in titles[:5]) >= 4
+    assert set(found) >= {"hits", "exact", "plan", "took_ms"}
+    assert set(found["hits"][0]) >= {"key", "score", "scores", "image", "fields"}
+    assert found["exact"] is True
+
+
+def test_every_hit_satisfies_the_filter(shop: Path) -> None:
+    found = call_json("search", shop, "a cup of coffee", "--filter", 'category == "food" and price < 20')
+    assert found["hits"]
+    assert found["total"] == sample_rows().filter((pl.col("category") == "food") & (pl.col("price") < 20)).height
+    for hit in found["hits"]:
+        assert hit["fields"]["category"] == "food"
+        assert hit["fields"]["price"] < 20
+
+
+def distorted(path: Path) -> bytes:
+    """Crop 15% away, turn by 8 degrees, save as a poor JPEG."""
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    width, height = picture.size
+    cut_x, cut_y = round(width * 0.075), round(height * 0.075)
+    cropped = picture.crop((cut_x, cut_y, width - cut_x, height - cut_y))
+    buffer = io.BytesIO()
+    cropped.rotate(8, expand=True, fillcolor="white").save(buffer, "JPEG", quality=35)
+    return buffer.getvalue()
+
+
+def test_a_distorted_copy_finds_its_own_picture_first(shop: Path, tmp_path: Path) -> None:
+    from retrieval import Catalog
+
+    rows = sample_rows()
+    chosen = rows.gather_every(max(rows.height // 100, 1)).head(100)
+    first = 0
+    with Catalog.open(shop) as catalog:
+        for key, images in chosen.select("key", "image").iter_rows():
+            content = distorted(SAMPLE / images.split("|")[0])
+            first += catalog.search(image=content, limit=1).keys == [key]
+    assert first >= 95
+    (tmp_path / "copy.jpg").write_bytes(content)
+    assert call_json("search", shop, "--image", tmp_path / "copy.jpg")["hits"][0]["key"] == key
+
+
+def test_like_finds_others_of_its_kind(shop: Path) -> None:
+    rows = sample_rows()
+    key = rows.filter(pl.col("category") == "food")["key"][0]
+    hits = call_json("search", shop, "--like", key)["hits"]
+    assert key not in [hit["key"] for hit in hits]
+    assert len(hits) == 10
+
+
+def test_a_terminal_gets_a_table(shop: Path) -> None:
+    shown = call("search", shop, "a cup of coffee", "--limit", 3)
+    assert "score" in shown
+    assert "exact" in shown
+    assert "No item satisfies the filter" in call("search", shop, "x", "--filter", "price > 1e9")
+
+
+def test_indexing_again_changes_nothing_and_says_so(shop: Path) -> None:
+    report = call_json("index", shop, SAMPLE / "catalog.csv")
+    assert (report["added"], report["updated"], report["rejected"]) == (0, 0, 0)
+    assert report["unchanged"] == sample_rows().height
+    assert set(report) == {
+        "added", "updated", "unchanged", "rejected", "seconds", "images_per_second", "rejects"
+    }  # fmt: skip
+
+
+def test_info_evaluate_delete_and_optimize(shop: Path, tmp_path: Path) -> None:
+    info = call_json("info", shop)
+    assert set(info) >= {"items", "vectors", "model", "dim", "generation", "tail", "bytes_on_disk"}
+    assert info["items"] == sample_rows().height
+    assert info["model"] == "compact"
+    rows = sample_rows().head(30)
+    queries = tmp_path / "queries.csv"
+    rows.select(text=pl.col("title"), relevant=pl.col("key")).write_csv(queries)
+    measured = call_json("evaluate", shop, queries)
+    assert set(measured) >= {"queries", "recall@1", "recall@5", "recall@10", "mrr", "ndcg@10", "p50_ms", "p95_ms"}
+    assert measured["queries"] == 30
+    assert measured["recall@10"] > 0.9
+    assert "recall@10" in call("evaluate", shop, queries)
+    assert "items" in call("info", shop)
+
+
+def test_a_small_catalogue_can_be_made_searched_and_emptied(tmp_path: Path) -> None:
+    rows = sample_rows().head(4).with_columns(image=str(SAMPLE) + "/" + pl.col("image").str.split("|").list.first())
+    rows.write_csv(tmp_path / "feed.csv")
+    report = call_json("index", tmp_path / "shop", tmp_path / "feed.csv", "--model", "compact")
+    assert report["added"] == 4
+    hits = call_json("search", tmp_path / "shop", "anything")["hits"]
+    assert not any(str(ROOT) in json.dumps(hit) for hit in hits)
+    assert call_json("delete", tmp_path / "shop", hits[0]["key"]) == {"deleted": 1}
+    assert call_json("delete", tmp_path / "shop", "--filter", "price > 0") == {"deleted": 3}
+    assert call_json("optimize", tmp_path / "shop")["generation"]
+    assert call_json("search", tmp_path / "shop", "anything")["hits"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("search", "{none}", "x"), 1, "There is no catalog"),
+        (("search", "{shop}", "x", "--filter", "pric < 3"), 2, "pric"),
+        (("search", "{shop}", "x", "--filter", "price <"), 2, "price <"),
+        (("search", "{shop}", "x", "--limit", "0"), 2, "limit"),
+        (("search", "{shop}", "--like", "nobody"), 1, "nobody"),
+        (("search", "{shop}", "--image", "{none}"), 1, "no such file"),
+        (("search", "{shop}", "--nonsense"), 2, "nonsense"),
+        (("delete", "{shop}"), 2, "what to delete"),
+        (("index", "{shop}", "{none}"), 1, "no feed"),
+        (("index", "{new}", "{none}", "--model", "gpt"), 2, "gpt"),
+        (("evaluate", "{shop}", "{none}"), 1, "no feed"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_an_exit_code(
+    shop: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, sentence: str
+) -> None:
+    places = {"none": tmp_path / "none", "shop": shop, "new": tmp_path / "new"}
+    shown = call(*[argument.format(**places) for argument in arguments], code=code)
+    assert sentence in " ".join(shown.split())
+    assert "Traceback" not in shown
+
+
+def test_another_model_is_refused_with_what_mends_it(shop: Path) -> None:
+    path = shop / "catalog.json"
+    text = path.read_text()
+    try:
+        path.write_text(text.replace('"preprocessing": "', '"preprocessing": "other-'))
+        shown = call("search", shop, "a cup", code=1)
+    finally:
+        path.write_text(text)
+    assert "Vectors of two models cannot be compared" in " ".join(shown.split())
+    assert "lookalike index NEW SOURCE --model compact" in " ".join(shown.split())
+
+
+def test_the_demo_runs_offline_from_a_bare_shell(tmp_path: Path) -> None:
+    """Every socket but those of this machine is refused from before the first import on."""
+    code = (
+        "import socket, sys\n"
+        "def refuse(*arguments, **options): raise RuntimeError('a socket was opened')\n"
+        "socket.socket.connect = refuse; socket.create_connection = refuse; socket.getaddrinfo = refuse\n"
+        "from ui.cli import main\n"
+        f"sys.argv = ['lookalike', 'demo', {str(tmp_path / 'demo')!r}, '--no-serve']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        f"sys.argv = ['lookalike', 'search', {str(tmp_path / 'demo')!r}, 'a cup of coffee', '--json']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '"hits"' in done.stdout

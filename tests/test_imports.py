@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("data", "models", "retrieval", "ui")
+MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py") if "sample" not in path.parts)
+HOME = {
+    "torch": ("models",),
+    "torchvision": ("models",),
+    "faiss": ("retrieval/vector_index.py",),
+    "sqlite3": ("retrieval/records.py",),
+    "gradio": ("ui",),
+    "fastapi": ("ui",),
+    "typer": ("ui",),
+    "rich": ("ui",),
+}
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_left_and_heavy_packages_stay_at_home(path: Path) -> None:
+    layer = LAYERS.index(path.relative_to(ROOT).parts[0])
+    for name in imported(path):
+        top = name.split(".")[0]
+        if top in LAYERS:
+            assert LAYERS.index(top) <= layer, f"{path} imports {name}, which lies to its right"
+        homes = HOME.get(top)
+        relative = str(path.relative_to(ROOT))
+        assert homes is None or any(relative.startswith(home) for home in homes), f"{relative} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_of_reading_length_and_says_what_it_is(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 450
+    assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("package", ["models", "retrieval", "retrieval.filters"])
+def test_a_packages_list_of_names_is_sorted_and_true(package: str) -> None:
+    module = importlib.import_module(package)
+    assert module.__all__ == sorted(module.__all__, key=lambda name: (name.islower(), name))
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("data.feed", ("numpy.random._pickle", "torch", "faiss", "gradio", "fastapi", "typer")[1:]),
+        ("models", ("torch", "transformers", "sentence_transformers", "faiss")),
+        ("retrieval", ("torch", "transformers", "gradio", "fastapi", "typer", "rich", "pandas")),
+        ("ui.cli", ("torch", "gradio", "fastapi", "pandas")),
+    ],
+)
+def test_importing_loads_nothing_heavy(module: str, absent: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print(*[name for name in {absent!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_every_package_and_its_files_are_listed_for_installation() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("*/**/__init__.py")}
+    assert set(listed) == {name for name in found if name.split(".")[0] in LAYERS}

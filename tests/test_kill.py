@@ -1,0 +1,116 @@
+"""Kill an index run at random moments with SIGKILL, run it to the end, compare with an uninterrupted one.
+
+The test kills a few times; `python -m tests.test_kill 20` as often as asked, with the sample catalogue and `compact`.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from retrieval import Catalog
+from retrieval.records import Records
+from tests.test_indexing import picture
+
+ROOT = Path(__file__).parent.parent
+RUN = """
+import sys
+import retrieval.catalog, retrieval.indexing
+from pathlib import Path
+from data.feed import open_feed
+from retrieval import Catalog
+if sys.argv[3] == "colour":
+    from tests.fakes import ColourEncoder
+    retrieval.catalog.load_encoder = lambda name: ColourEncoder()
+retrieval.indexing._COMMIT_EVERY_S = float(sys.argv[4])
+opened = Catalog.open if Path(sys.argv[1]).exists() else Catalog.create
+with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": sys.argv[3]})) as catalog:
+    print("running", flush=True)
+    for report in retrieval.indexing.IndexRun(catalog, open_feed(Path(sys.argv[2]))):
+        pass
+    catalog.optimize()
+"""
+
+
+def start(catalog: Path, feed: Path, model: str, commit_every_s: float) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", RUN, str(catalog), str(feed), model, str(commit_every_s)]
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+
+
+def contents(catalog: Path) -> dict[str, tuple[object, ...]]:
+    """What a catalog holds by key, and its vectors and thumbnails."""
+    held: dict[str, tuple[object, ...]] = {}
+    with Catalog.open(catalog) as opened:
+        view = opened._live.view()
+        for row in opened.records.items():
+            images = opened.records.images([row.id]).get(row.id, [])
+            shown = [opened.thumbnails.path(image.sha256.hex()) is not None for image in images]
+            vectors = [view.vectors_of(space, row.id) for space in sorted(opened.file.spaces)]
+            facts = [(image.source, image.sha256, image.width, image.height) for image in images]
+            held[row.key] = (row.title, row.fields, facts, all(shown), vectors)
+        assert opened.count() == opened.records.count() == len(held)
+    return held
+
+
+def same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    return one[:4] == other[:4] and all(
+        left.shape == right.shape and np.allclose(left, right, atol=2e-3)
+        for left, right in zip(one[4], other[4], strict=True)  # type: ignore[call-overload]
+    )
+
+
+def kill_and_compare(folder: Path, feed: Path, model: str, kills: int, commit_every_s: float, seed: int) -> int:
+    """Return how many of the kills hit a run that was under way."""
+    moments = random.Random(seed)
+    catalogs = [folder / "whole", folder / "killed"]
+    whole = start(catalogs[0], feed, model, commit_every_s)
+    assert whole.stdout is not None
+    whole.stdout.readline()
+    started = time.monotonic()
+    finish(whole)
+    whole_s = time.monotonic() - started
+    hits = 0
+    for _ in range(kills):
+        process = start(catalogs[1], feed, model, commit_every_s)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(moments.uniform(0, whole_s))
+        hits += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        Records.open(catalogs[1] / "records.sqlite").close()
+    finish(start(catalogs[1], feed, model, commit_every_s))
+    expected, found = (contents(catalog) for catalog in catalogs)
+    assert expected.keys() == found.keys()
+    assert all(same(expected[key], found[key]) for key in expected)
+    return hits
+
+
+def test_a_killed_run_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    rows = []
+    for number in range(1500):
+        picture(tmp_path / "feed" / f"{number}.png", number)
+        rows.append(f"k{number},{number}.png,red {number},{number}.5")
+    feed = tmp_path / "feed" / "feed.csv"
+    feed.write_text("key,image,title,price\n" + "\n".join(rows) + "\n")
+    assert kill_and_compare(tmp_path, feed, "colour", kills=4, commit_every_s=0.0, seed=1) >= 1
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[1])
+    with tempfile.TemporaryDirectory() as place:
+        sample = ROOT / "data" / "sample" / "catalog.csv"
+        reached = kill_and_compare(Path(place), sample, "compact", count, 0.5, seed=2)
+    sys.stdout.write(f"{count} kills, {reached} during the run: the catalogue equals an uninterrupted one\n")

@@ -1,0 +1,217 @@
+"""One application over one catalog: the REST API, the page, metrics and health; and the process that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
+
+from data.errors import LookalikeError, UsageError
+from data.images import MAX_BYTES
+from retrieval import Catalog
+from ui.api import create_api
+from ui.failures import status_of
+from ui.front import PageOnly
+from ui.guard import LOOPBACK, Guard, error_body
+from ui.handlers import Handlers
+from ui.messages import UNEXPECTED, public_message
+from ui.metrics import CONTENT_TYPE_LATEST, Metrics
+from ui.reference import reference_html
+
+__all__ = ["create_app", "serve"]
+
+_FOREVER = "public, max-age=31536000, immutable"
+_HERE = Path(__file__).parent
+
+log = logging.getLogger("lookalike")
+
+
+def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collection[str] | None = None) -> FastAPI:
+    """Build the application.
+
+    With `api_key` everyone is asked for it, on the page, for pictures and for the API alike. `hosts` are the names that
+    the server answers to; without them, any.
+    """
+    uploads = Path(tempfile.mkdtemp(prefix="lookalike-uploads-"))
+    metrics = Metrics(catalog)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(run_in_threadpool(_warm, catalog))
+        yield
+        await warming
+        shutil.rmtree(uploads, ignore_errors=True)
+
+    app = FastAPI(
+        title=f"Lookalike: {catalog.name}",
+        description="Search this catalogue by picture and by words.",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_middleware(Guard, api_key=api_key, hosts=hosts)
+    _add_errors(app, metrics)
+    app.include_router(create_api(catalog, metrics))
+    _add_routes(app, catalog, metrics)
+    _mount_page(app, catalog, uploads, metrics)
+    return app
+
+
+def serve(catalog: Catalog, host: str = "127.0.0.1", port: int = 7860, *, api_key: str | None = None) -> None:
+    """Serve until stopped.
+
+    Raises:
+        UsageError: the address is not this machine's own and there is no key, or it cannot be listened on.
+    """
+    if not _is_loopback(host) and not api_key:
+        raise UsageError(
+            f"{host} lets other machines in; give a key that they have to know: --api-key, or LOOKALIKE_API_KEY."
+        )
+    app = create_app(catalog, api_key=api_key, hosts=None if api_key else LOOPBACK)
+    with _listening(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        sys.stdout.write(f"Lookalike is at http://{shown}:{listener.getsockname()[1]} (stop with Ctrl+C)\n")
+        sys.stdout.flush()
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _add_errors(app: FastAPI, metrics: Metrics) -> None:
+    """Answer every error in one shape."""
+
+    @app.exception_handler(LookalikeError)
+    async def lookalike_error(_: Request, error: LookalikeError) -> JSONResponse:
+        metrics.failed(error)
+        status = status_of(error)
+        if status >= 500:
+            log.error("A request failed.", exc_info=error)
+        return JSONResponse(error_body(type(error).__name__, public_message(error)), status)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
+        metrics.failed(error)
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
+        return JSONResponse(error_body("UsageError", f"{place or 'The body'}: {first['msg']}."), 422)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
+        kinds = {404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
+        body = error_body(kinds.get(error.status_code, "BadRequest"), str(error.detail))
+        return JSONResponse(body, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected_error(_: Request, error: Exception) -> JSONResponse:
+        metrics.failed(error)
+        return JSONResponse(error_body("InternalError", UNEXPECTED), 500)
+
+
+def _add_routes(app: FastAPI, catalog: Catalog, metrics: Metrics) -> None:
+    @app.get("/thumbnails/{image_id}.webp", summary="Get a small picture", response_class=FileResponse)
+    def thumbnail(image_id: str) -> FileResponse:
+        """Give the WebP of a picture, by the id that hits and items name."""
+        path = catalog.thumbnails.path(image_id)
+        if path is None:
+            raise HTTPException(404, "There is no such picture.")
+        return FileResponse(path, media_type="image/webp", headers={"Cache-Control": _FOREVER})
+
+    @app.get("/healthz", summary="Ask whether the server can search")
+    def health() -> dict[str, str]:
+        """Answer 200 while the catalog can be read, an error otherwise."""
+        catalog.count()
+        return {"status": "ok"}
+
+    @app.get("/metrics", summary="Get measures for Prometheus", response_class=Response)
+    def measures() -> Response:
+        """Give how many searches there were, how long they took, and what went wrong."""
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs(request: Request) -> HTMLResponse:
+        return HTMLResponse(reference_html(app.openapi(), str(request.base_url).rstrip("/")))
+
+    for name in ("page.css", "page.js"):
+        file = _HERE / name
+        kind = "text/css" if file.suffix == ".css" else "text/javascript"
+        app.add_api_route(f"/{name}", _file(file, kind), methods=["GET"], include_in_schema=False)
+
+
+def _file(path: Path, media_type: str):  # noqa: ANN202
+    def file() -> FileResponse:
+        return FileResponse(path, media_type=media_type, headers={"Cache-Control": "no-cache"})
+
+    return file
+
+
+def _mount_page(app: FastAPI, catalog: Catalog, uploads: Path, metrics: Metrics) -> None:
+    """Put the page at the root, behind every route above; Gradio reads its settings when it is imported."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    import gradio
+
+    from ui.web import create_web, page_theme
+
+    gradio.mount_gradio_app(
+        app,
+        create_web(catalog, Handlers(catalog, uploads, metrics)),
+        path="/",
+        theme=page_theme(),
+        show_error=False,
+        max_file_size=MAX_BYTES,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+    )
+    mounted = app.router.routes[-1]
+    assert isinstance(mounted, Mount)
+    mounted.app = PageOnly(mounted.app, title=catalog.name)
+
+
+def _warm(catalog: Catalog) -> None:
+    """Load the model before the first search needs it."""
+    if catalog.file.model is not None:
+        try:
+            _ = catalog.encoder
+        except LookalikeError as error:
+            log.warning("The model cannot be used: %s", error)
+
+
+def _is_loopback(host: str) -> bool:
+    if host in LOOPBACK:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port.") from None
+    return listener
