@@ -97,7 +97,7 @@ class Vectors:
         """Compare one query, float32 [dim], with some rows."""
         vectors = self.rows(rows)
         if self.metric is Metric.L2:
-            return -np.square(vectors - query).sum(axis=1, dtype=np.float32)
+            return np.asarray(-np.square(vectors - query).sum(axis=1), dtype=np.float32)
         return np.asarray(vectors @ query, dtype=np.float32)
 
     def search(self, queries: NDArray[np.float32], k: int, mask: Mask | None = None) -> tuple[Scores, Rows]:

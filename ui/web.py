@@ -22,7 +22,7 @@ _IDLE = "() => { lookalike.idle(); }"
 def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
     """Lay the page out and connect its events."""
     with gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as page:
-        header = gr.HTML(elem_id="page-header")
+        header = gr.HTML(elem_id="page-header", padding=False, apply_default_css=False)
         with gr.Column(elem_id="ask", visible=catalog.file.model is not None):
             with gr.Row(elem_id="search-row"):
                 subject = _part("subject", "input")
@@ -114,7 +114,12 @@ def _part(name: str, *events: str) -> gr.HTML:
     listed = ", ".join(f"'{event}'" for event in events)
     script = f"lookalike.mount('{name}', {{ element, props, trigger, watch, upload, events: [{listed}] }});"
     return gr.HTML(
-        "", elem_id=name, html_template=f"<div class='part {name}-part'></div>", js_on_load=script, padding=False
+        "",
+        elem_id=name,
+        html_template=f"<div class='part {name}-part'></div>",
+        js_on_load=script,
+        padding=False,
+        apply_default_css=False,
     )
 
 
