@@ -384,7 +384,11 @@ class Catalog:
                 Hit(
                     key=str(row.pop("key")),
                     score=float(ranking.scores[place]),
-                    scores={name: float(scores[place]) for name, scores in ranking.parts.items()},
+                    scores={
+                        name: float(scores[place])
+                        for name, scores in ranking.parts.items()
+                        if not np.isnan(scores[place])  # the item has no vector for this part
+                    },
                     image=None if image is None else image.source,
                     image_id=None if image is None else image.sha256.hex(),
                     fields=row,

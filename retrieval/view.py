@@ -50,6 +50,7 @@ class View:
         self.segments = tuple(replace(segment, columns=segment.columns.aligned(schema)) for segment in segments)
         self.gone = tuple(gone)
         self._offsets = np.cumsum([0, *(len(segment.item_ids) for segment in segments)])
+        self._samples: dict[str, NDArray[np.float32]] = {}
 
     def followed_by(self, segment: Segment, touched: Ids, schema: Schema, seq: int) -> View:
         """Return the view after more commits: `segment` has the items of `touched` that are still there."""
@@ -156,9 +157,11 @@ class View:
 
     def sample(self, space: str) -> NDArray[np.float32]:
         """Return up to `SAMPLE_ROWS` vectors spread over the largest segment, float32 [rows, dim]."""
-        rows = max((segment.spaces[space] for segment in self.segments), key=lambda rows: rows.vectors.count)
-        step = max(rows.vectors.count // SAMPLE_ROWS, 1)
-        return rows.vectors.rows(np.arange(0, rows.vectors.count, step)[:SAMPLE_ROWS])
+        if space not in self._samples:
+            rows = max((segment.spaces[space] for segment in self.segments), key=lambda rows: rows.vectors.count)
+            step = max(rows.vectors.count // SAMPLE_ROWS, 1)
+            self._samples[space] = rows.vectors.rows(np.arange(0, rows.vectors.count, step)[:SAMPLE_ROWS])
+        return self._samples[space]
 
     def has_vectors(self, space: str) -> bool:
         """Say whether any item has a vector in that space."""

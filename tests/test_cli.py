@@ -143,17 +143,20 @@ def test_a_small_catalogue_can_be_made_searched_and_emptied(tmp_path: Path) -> N
         (("search", "{shop}", "--nonsense"), 2, "nonsense"),
         (("delete", "{shop}"), 2, "what to delete"),
         (("index", "{shop}", "{none}"), 1, "no feed"),
-        (("index", "{new}", "{none}", "--model", "gpt"), 2, "gpt"),
+        (("index", "{new}", "{none}"), 1, "no feed"),
+        (("index", "{new}", "{sample}", "--model", "gpt"), 2, "gpt"),
+        (("index", "{shop}", "{sample}", "--model", "gpt"), 2, "made with the model compact"),
         (("evaluate", "{shop}", "{none}"), 1, "no feed"),
     ],
 )
 def test_a_mistake_gets_a_sentence_and_an_exit_code(
     shop: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    places = {"none": tmp_path / "none", "shop": shop, "new": tmp_path / "new"}
+    places = {"none": tmp_path / "none", "shop": shop, "new": tmp_path / "new", "sample": SAMPLE / "catalog.csv"}
     shown = call(*[argument.format(**places) for argument in arguments], code=code)
     assert sentence in " ".join(shown.split())
     assert "Traceback" not in shown
+    assert not (tmp_path / "new").exists()
 
 
 def test_another_model_is_refused_with_what_mends_it(shop: Path) -> None:

@@ -25,6 +25,7 @@ from data.feed import Feed, open_feed
 from retrieval import Catalog, Results
 from retrieval.evaluation import Evaluation, evaluate, read_queries
 from retrieval.indexing import IndexReport, IndexRun
+from retrieval.schema import Schema
 from ui import bench
 from ui.failures import exit_code_of
 from ui.formats import results_json
@@ -83,8 +84,9 @@ def demo(
     api_key: ApiKeyOption = None,
 ) -> None:
     """Index the sample shop that comes along and open its page."""
+    feed = open_feed(SAMPLE, types=_types_of(folder))
     with _opened_or_created(folder, None) as catalog:
-        _show_report(_index(catalog, open_feed(SAMPLE, types=catalog.records.schema()), restart=False))
+        _show_report(_index(catalog, feed, restart=False))
     if serve_it:
         serve(folder, host=host, port=port, api_key=api_key)
     else:
@@ -107,8 +109,8 @@ def index(
     json: JsonOption = False,
 ) -> None:
     """Index a catalogue: what is new or changed is written, the rest is left as it is."""
+    feed = open_feed(source, key=key, image=image, title=title, types=_types_of(catalog))  # before a catalog is made
     with _opened_or_created(catalog, model) as opened:
-        feed = open_feed(source, key=key, image=image, title=title, types=opened.records.schema())
         report = _index(opened, feed, restart=restart)
     if json:
         rejects = [
@@ -266,6 +268,15 @@ def main() -> None:
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)], force=True
     )
     app()
+
+
+def _types_of(folder: Path) -> Schema | None:
+    """Return the types that the fields of a catalog have; None where there is no catalog."""
+    try:
+        with Catalog.open(folder) as catalog:
+            return catalog.records.schema()
+    except CatalogNotFound:
+        return None
 
 
 @contextlib.contextmanager

@@ -113,7 +113,8 @@ def _bounds(facet: Facet, chosen: Chosen) -> str:
             f'<input {kind} name="{name}" data-bound="{side}" value="{escape(typed)}" '
             f'placeholder="{escape(_bound(bound))}" aria-label="{label} {word}">'
         )
-    return f'<div class="bounds">{inputs[0]}<span aria-hidden="true">–</span>{inputs[1]}</div>'
+    days = " days" if facet.type is FieldType.TIMESTAMP else ""
+    return f'<div class="bounds{days}">{inputs[0]}<span aria-hidden="true">–</span>{inputs[1]}</div>'
 
 
 def _expression(chosen: Chosen, kinds: Mapping[str, FieldType], problem: str) -> str:

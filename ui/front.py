@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,9 +24,9 @@ _PATHS = re.compile(
     r"theme\.css))?"
 )
 _FOREIGN = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
-_ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Ccircle cx='12' cy='16' r='9' "
-    "fill='%234f46e5' fill-opacity='.9'/%3E%3Ccircle cx='20' cy='16' r='9' fill='%23f97362' fill-opacity='.85'/%3E%3C/svg%3E"
+_ICON = "data:image/svg+xml," + quote(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="12" cy="16" r="9" fill="#4f46e5"/>'
+    '<circle cx="20" cy="16" r="9" fill="#f97362" fill-opacity=".85"/></svg>'
 )
 
 
@@ -43,6 +44,7 @@ class PageOnly:
         ).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 from pydantic import ValidationError
 
-from data.errors import LookalikeError, NotAPicture, UsageError
+from data.errors import FilterError, LookalikeError, NotAPicture, UsageError
 from data.field_type import FieldType
 from data.images import read_bytes
 from retrieval import Catalog, Results
@@ -112,7 +112,7 @@ class Handlers:
             narrowing = Narrowing.of(recipe.chosen, self._kinds())
             results = self._search(recipe, 0, narrowing)
         except Exception as error:
-            problem = public_message(error) if isinstance(error, LookalikeError) else ""
+            problem = str(error) if isinstance(error, FilterError) else ""
             return self._problem(error), self._panel(recipe.chosen, None, problem)
         panel = self._panel(recipe.chosen, narrowing)
         asked, filtered, upcoming = _is_search(recipe), bool(recipe.chosen.count), _next(results, 0)

@@ -122,4 +122,6 @@ def _problem(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "string_too_long":
         return f"A text is too long; at most {first['ctx']['max_length']:,} characters are read."
+    if first["loc"][:1] == ("min_score",):
+        return "The least score is not a number; give one such as 0.5, or leave it empty."
     return "The page sent something that cannot be read; reload the page and try again."

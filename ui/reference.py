@@ -40,9 +40,7 @@ def reference_html(openapi: Mapping[str, Any], base: str) -> str:
     )
 
 
-def _section(
-    path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any], base: str
-) -> str:
+def _section(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any], base: str) -> str:
     parts = [
         f'<section><h2><code><span class="method">{method.upper()}</span>{escape(path)}</code></h2>'
         f"<p>{escape(operation.get('summary', ''))}. {escape(operation.get('description', ''))}</p>"
@@ -91,9 +89,9 @@ def _type(schema: Mapping[str, Any]) -> str:
 def _example(path: str, method: str, content: Mapping[str, Any], base: str) -> str:
     if path.endswith("/search"):
         return (
-            f"curl {base}{path} --json '{{\"text\": \"a cup of coffee\", \"limit\": 3}}'\n"
+            f'curl {base}{path} --json \'{{"text": "a cup of coffee", "limit": 3}}\'\n'
             f"curl {base}{path} -F image=@photo.jpg -F text=red -F limit=3"
         )
     if content:
-        return f"curl -X {method.upper()} {base}{path} --json '{{\"keys\": [\"SKU-1\"]}}'"
+        return f'curl -X {method.upper()} {base}{path} --json \'{{"keys": ["SKU-1"]}}\''
     return f"curl {base}{path.replace('{key}', 'SKU-1').replace('{image_id}', 'ID')}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -103,7 +104,7 @@ class ItemAnswer(BaseModel):
     def of(cls, item: StoredItem, thumbnails: list[str | None]) -> ItemAnswer:
         """Make the answer; `thumbnails` are the addresses of the item's pictures."""
         images = [
-            ImageBody(source=image.source, width=image.width, height=image.height, thumbnail=address)
+            ImageBody(source=_named(image.source), width=image.width, height=image.height, thumbnail=address)
             for image, address in zip(item.images, thumbnails, strict=True)
         ]
         fields = {name: json_value(value) for name, value in item.fields.items()}
@@ -168,9 +169,18 @@ class ErrorAnswer(BaseModel):
 
 def json_value(value: Value) -> JsonValue:
     """Give a field's value as JSON: times as ISO 8601."""
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, datetime) else cast(JsonValue, value)
 
 
 def _hit(hit: Hit, thumbnail: str | None) -> dict[str, object]:
     fields = {name: json_value(value) for name, value in hit.fields.items()}
-    return {**hit_json(hit), "fields": fields, "thumbnail": thumbnail}
+    image = None if hit.image is None else _named(hit.image)
+    return {**hit_json(hit), "image": image, "fields": fields, "thumbnail": thumbnail}
+
+
+def _named(source: str) -> str:
+    """Give a picture's name as the feed has it; of a path of the machine only the last part."""
+    for path in (PurePosixPath(source), PureWindowsPath(source)):
+        if path.is_absolute():
+            return path.name
+    return source

@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 
 import uvicorn
@@ -153,7 +153,7 @@ def _add_routes(app: FastAPI, catalog: Catalog, metrics: Metrics) -> None:
         app.add_api_route(f"/{name}", _file(file, kind), methods=["GET"], include_in_schema=False)
 
 
-def _file(path: Path, media_type: str):  # noqa: ANN202
+def _file(path: Path, media_type: str) -> Callable[[], FileResponse]:
     def file() -> FileResponse:
         return FileResponse(path, media_type=media_type, headers={"Cache-Control": "no-cache"})
 
@@ -213,5 +213,5 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port.") from None
+        raise UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}; give another --port.") from None
     return listener

@@ -21,7 +21,8 @@ _IDLE = "() => { lookalike.idle(); }"
 
 def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
     """Lay the page out and connect its events."""
-    with gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as page:
+    page = gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600))
+    with page:
         header = gr.HTML(elem_id="page-header", padding=False, apply_default_css=False)
         with gr.Column(elem_id="ask", visible=catalog.file.model is not None):
             with gr.Row(elem_id="search-row"):
@@ -38,11 +39,17 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                 )
                 go = gr.Button("Search", variant="primary", elem_id="go")
             balance = gr.Slider(
-                0, 1, 0.5, step=0.05, label="Weight of the words beside the picture", elem_id="balance", buttons=[]
+                0,
+                1,
+                0.5,
+                step=0.05,
+                label="Weight of the words beside the picture, from none to all",
+                elem_id="balance",
+                buttons=[],
             )
             with gr.Accordion("More options", open=False, elem_id="options"), gr.Row():
                 without = gr.Textbox(label="Without", placeholder="less like these words", max_length=2000)
-                least = gr.Number(label="Least score", value=None, placeholder="any")
+                least = gr.Textbox(label="Least score", placeholder="any", max_length=20)
                 exact = gr.Checkbox(label="Exact search", info="Compare with every item; slower when there are many")
         examples = _part("examples", "words", "like")
         with gr.Row(elem_id="found"):

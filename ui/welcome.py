@@ -20,8 +20,8 @@ def header_html(name: str, items: int) -> str:
     count = "1 item" if items == 1 else f"{items:,} items"
     return (
         f'<a class="brand" href="./" aria-label="{escape(name)}, start page">'
-        f'<svg viewBox="0 0 32 32" aria-hidden="true"><circle cx="13" cy="16" r="8.5"/><circle cx="19" cy="16" r="8.5"/>'
-        f'</svg><span class="brand-name">{escape(name)}</span></a><span class="brand-count">{count}</span>'
+        '<svg viewBox="0 0 32 32" aria-hidden="true"><circle cx="13" cy="16" r="8.5"/>'
+        f'<circle cx="19" cy="16" r="8.5"/></svg><span class="brand-name">{escape(name)}</span></a><span class="brand-count">{count}</span>'
         '<a class="quiet-link" href="docs">API</a>'
     )
 
@@ -43,7 +43,8 @@ def examples_html(catalog: Catalog, items: int, *, words: bool) -> str:
     if chips:
         groups.append(f'<div class="example-group"><span>Try</span>{chips}</div>')
     if pictures:
-        groups.append(f'<div class="example-group"><span>{"or one" if chips else "Find more"} like</span>{pictures}</div>')
+        lead = "or one like" if chips else "Find more like"
+        groups.append(f'<div class="example-group"><span>{lead}</span>{pictures}</div>')
     return "".join(groups)
 
 

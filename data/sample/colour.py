@@ -1,0 +1,79 @@
+"""What colour a drawing is: the one of eleven names that most of it would be called.
+
+Red to brown are told apart by hue, lightness and chroma in OKLab (Björn Ottosson, 2020), where equal steps look about
+equally large. The white around a drawing does not count, and black, white and grey count less than a hue: most drawings
+have black outlines, and nobody calls a tomato black.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+__all__ = ["COLOURS", "dominant_colour", "oklab"]
+
+COLOURS = ("black", "grey", "white", "red", "orange", "brown", "yellow", "green", "blue", "purple", "pink")
+
+_OUTSIDE = (255, 0, 254)
+_OUTSIDE_TOLERANCE = 16
+_NEUTRAL_WEIGHT = 0.35
+_NEUTRAL_CHROMA = 0.035
+_LMS = np.array([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+                 [0.0883024619, 0.2817188376, 0.6299787005]])  # fmt: skip
+_LAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+                 [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
+
+
+def dominant_colour(picture: Image.Image) -> str:
+    """The name in `COLOURS` of most of a picture on white, whose top left corner belongs to the surroundings."""
+    inside = _inside(picture.convert("RGB"))
+    if not len(inside):
+        return "white"
+    lightness, chroma, hue = _polar(oklab(inside))
+    names = _names(lightness, chroma, hue)
+    votes = np.bincount(names, weights=np.where(chroma < _NEUTRAL_CHROMA, _NEUTRAL_WEIGHT, 1.0), minlength=len(COLOURS))
+    return COLOURS[int(np.argmax(votes))]
+
+
+def oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """OKLab coordinates [n, 3] of sRGB colours [n, 3]: lightness 0 to 1, then green to red, then blue to yellow."""
+    channels = rgb.astype(np.float64) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return np.cbrt(linear @ _LMS.T) @ _LAB.T
+
+
+def _inside(picture: Image.Image) -> NDArray[np.uint8]:
+    """The colours [n, 3] of all pixels that are not the white around the drawing."""
+    marked = picture.copy()
+    ImageDraw.floodfill(marked, (0, 0), _OUTSIDE, thresh=_OUTSIDE_TOLERANCE)
+    outside = (np.asarray(marked) == np.array(_OUTSIDE, dtype=np.uint8)).all(axis=2)
+    return np.asarray(picture)[~outside]
+
+
+def _polar(lab: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Lightness, chroma and hue in degrees (0 to 360) of OKLab coordinates [n, 3]."""
+    hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
+    return lab[:, 0], np.hypot(lab[:, 1], lab[:, 2]), hue
+
+
+def _names(lightness: NDArray[np.float64], chroma: NDArray[np.float64], hue: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The place in `COLOURS` of each colour; the first rule that holds decides."""
+    rules = [
+        (lightness < 0.22, "black"),
+        ((chroma < _NEUTRAL_CHROMA) & (lightness < 0.40), "black"),
+        ((chroma < _NEUTRAL_CHROMA) & (lightness < 0.93), "grey"),
+        (chroma < _NEUTRAL_CHROMA, "white"),
+        ((hue >= 15) & (hue < 48) & (lightness >= 0.78), "pink"),
+        ((hue >= 33) & (hue < 100) & ((lightness < 0.64) | (chroma < 0.09)), "brown"),
+        ((hue >= 15) & (hue < 42), "red"),
+        ((hue >= 42) & (hue < 82), "orange"),
+        ((hue >= 82) & (hue < 116) & ((lightness >= 0.66) | (hue < 100)), "yellow"),
+        ((hue >= 82) & (hue < 185), "green"),
+        ((hue >= 185) & (hue < 285), "blue"),
+        ((hue >= 285) & (hue < 335) & (lightness < 0.78), "purple"),
+        ((lightness >= 0.64), "pink"),
+        ((hue >= 335) & (hue < 360) | (hue < 15), "red"),
+    ]
+    places = [COLOURS.index(name) for _, name in rules]
+    return np.select([holds for holds, _ in rules], places, default=COLOURS.index("purple")).astype(np.intp)
