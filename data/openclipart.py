@@ -5,12 +5,13 @@ with the same relative paths: `png/food/fruit/pear.png` and `svg/food/fruit/pear
 the metadata (title, keywords, author, licence) from the second. A drawing filed in several folders is one `Clipart`.
 
 The metadata were typed by hundreds of people: many titles name a collection ("Part of the Flat Icon Collection") rather
-than what is drawn. `is_real_title` tells the two apart, and `write_evaluation` makes from the real ones a test of how well
-words find pictures, in the files that `lookalike index` and `lookalike evaluate` read.
+than what is drawn. `is_real_title` tells the two apart, and `write_evaluation` makes from the real ones a test of how
+well words find pictures, in the files that `lookalike index` and `lookalike evaluate` read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import html
@@ -65,6 +66,7 @@ _COLLECTION = re.compile(r"\b(part of the|gradient collection|iconset|icon set|m
 _DATE = re.compile(r"\b(19|20)\d\d[ ./-]\d\d?[ ./-]\d\d?\b")
 _FILE_ENDING = re.compile(r"\.(svg|png|jpe?g|gif|ai|eps)$", re.IGNORECASE)
 _BATCH_TITLE = re.compile(r"^clipart by .+ - (?P<name>\S+)$", re.IGNORECASE)
+_LINKED_PICTURE = re.compile(r"<(?:\w+:)?image\b[^>]*?\bxlink:href=[\"'](?!data:|#)[^\"']", re.DOTALL)
 _SHORT_WORDS = frozenset({"cd", "pc", "tv"})
 
 
@@ -74,7 +76,8 @@ class Clipart:
 
     `stem` is its path relative to the tree, without the ending (the first in order, when it is filed more than once);
     `png` its picture; `categories` the folders it is filed in; `title` is cleaned of escapes and may be empty.
-    `public_domain` is true only where the drawing's own metadata says so.
+    `public_domain` is true only where the drawing's own metadata says so. `whole` is false where the drawing links to
+    a picture in another file, which was never sent in: a part is missing, or all of it ("Linked Image Not Found").
     """
 
     stem: str
@@ -84,6 +87,7 @@ class Clipart:
     keywords: tuple[str, ...]
     author: str
     public_domain: bool
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ def read_openclipart(root: Path = DEBIAN_ROOT) -> Iterator[Clipart]:
             keywords=tuple(dict.fromkeys(word for metadata in described for word in metadata.keywords)),
             author=best.author,
             public_domain=all(metadata.public_domain for metadata in described),
+            whole=best.whole,
         )
 
 
@@ -157,7 +162,7 @@ def picture_size(png: Path) -> tuple[int, int] | None:
 
 
 def query_text(title: str) -> str:
-    """The words of a title, in lower case, without punctuation and without a number that only counts drawings.
+    """Return the words of a title, in lower case, without punctuation and without a number that only counts drawings.
 
     Titles with the same words ("Mailbox", "mailbox 2") make one query.
     """
@@ -175,7 +180,7 @@ def write_evaluation(root: Path, out: Path, *, limit: int | None = None) -> Eval
 
     `pictures.csv` has `key` and `image` (an absolute path) and nothing else, so that only the picture can answer;
     `queries.csv` has `text` (a title) and `relevant` (the keys of all pictures with that title, with '|' between them).
-    Flags are left out, and so are pictures over `MAX_PIXELS` and pictures whose title is a placeholder.
+    Flags are left out, and so are pictures whose title is a placeholder, that cannot be read, or over `MAX_PIXELS`.
 
     Args:
         root: The collection, a folder with `png` and `svg`.
@@ -189,7 +194,7 @@ def write_evaluation(root: Path, out: Path, *, limit: int | None = None) -> Eval
             flags += 1
         elif not is_real_title(clipart.title, author=clipart.author):
             without_title += 1
-        elif (size := picture_size(clipart.png)) is None:
+        elif not clipart.whole or (size := picture_size(clipart.png)) is None:
             unreadable += 1
         elif size[0] * size[1] > MAX_PIXELS:
             too_large += 1
@@ -222,12 +227,13 @@ class _Metadata:
     keywords: tuple[str, ...] = ()
     author: str = ""
     public_domain: bool = False
+    whole: bool = True
 
 
 def _read_metadata(svg: Path, *, file_name: str) -> _Metadata:
-    """What an SVG file says about itself.
+    """Read what an SVG file says about itself.
 
-    Read with patterns rather than with an XML parser: nothing is expanded or fetched, and a file with a broken drawing
+    With patterns rather than with an XML parser: nothing is expanded or fetched, and a file with a broken drawing
     still tells its title.
     """
     try:
@@ -253,11 +259,12 @@ def _read_metadata(svg: Path, *, file_name: str) -> _Metadata:
         keywords=tuple(word for word in map(_plain, words) if word not in ("", "hash")),
         author=_plain(_element("title", creator)),
         public_domain=licence is not None and "publicdomain" in licence[1].lower(),
+        whole=_LINKED_PICTURE.search(text) is None,
     )
 
 
 def _element(name: str, text: str) -> str:
-    """What stands inside the first element of that name, or nothing."""
+    """Return what stands inside the first element of that name, or nothing."""
     found = re.search(rf"<(?:\w+:)?{name}\b[^>]*(?<!/)>(.*?)</(?:\w+:)?{name}\s*>", text, flags=re.DOTALL)
     return found[1] if found else ""
 
@@ -265,10 +272,8 @@ def _element(name: str, text: str) -> str:
 def _plain(text: str) -> str:
     """Text without tags, escapes (some were escaped twice) and control characters, and with single spaces."""
     text = html.unescape(html.unescape(re.sub(r"<[^>]*>", " ", text)))
-    try:
+    with contextlib.suppress(UnicodeError):
         text = text.encode("latin-1").decode("utf-8")  # UTF-8 that was read as Latin-1 when it was typed in
-    except UnicodeError:
-        pass
     return " ".join("".join(letter for letter in text if letter.isprintable() or letter.isspace()).split())
 
 

@@ -26,7 +26,7 @@ _LAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.
 
 
 def dominant_colour(picture: Image.Image) -> str:
-    """The name in `COLOURS` of most of a picture on white, whose top left corner belongs to the surroundings."""
+    """Return the name in `COLOURS` of most of a picture on white, whose top left corner belongs to the surroundings."""
     inside = _inside(picture.convert("RGB"))
     if not len(inside):
         return "white"
@@ -37,34 +37,37 @@ def dominant_colour(picture: Image.Image) -> str:
 
 
 def oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """OKLab coordinates [n, 3] of sRGB colours [n, 3]: lightness 0 to 1, then green to red, then blue to yellow."""
+    """Compute OKLab [n, 3] of sRGB colours [n, 3]: lightness 0 to 1, then green to red, then blue to yellow."""
     channels = rgb.astype(np.float64) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(linear @ _LMS.T) @ _LAB.T
+    lab: NDArray[np.float64] = np.cbrt(linear @ _LMS.T) @ _LAB.T
+    return lab
 
 
 def _inside(picture: Image.Image) -> NDArray[np.uint8]:
-    """The colours [n, 3] of all pixels that are not the white around the drawing."""
+    """Return the colours [n, 3] of all pixels that are not the white around the drawing."""
     marked = picture.copy()
     ImageDraw.floodfill(marked, (0, 0), _OUTSIDE, thresh=_OUTSIDE_TOLERANCE)
     outside = (np.asarray(marked) == np.array(_OUTSIDE, dtype=np.uint8)).all(axis=2)
-    return np.asarray(picture)[~outside]
+    inside: NDArray[np.uint8] = np.asarray(picture)[~outside]
+    return inside
 
 
 def _polar(lab: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Lightness, chroma and hue in degrees (0 to 360) of OKLab coordinates [n, 3]."""
+    """Return lightness, chroma and hue in degrees (0 to 360) of OKLab coordinates [n, 3]."""
     hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
     return lab[:, 0], np.hypot(lab[:, 1], lab[:, 2]), hue
 
 
 def _names(lightness: NDArray[np.float64], chroma: NDArray[np.float64], hue: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The place in `COLOURS` of each colour; the first rule that holds decides."""
+    """Find the place in `COLOURS` of each colour; the first rule that holds decides."""
     rules = [
         (lightness < 0.22, "black"),
         ((chroma < _NEUTRAL_CHROMA) & (lightness < 0.40), "black"),
         ((chroma < _NEUTRAL_CHROMA) & (lightness < 0.93), "grey"),
         (chroma < _NEUTRAL_CHROMA, "white"),
         ((hue >= 15) & (hue < 48) & (lightness >= 0.78), "pink"),
+        ((hue >= 15) & (hue < 22) & (lightness >= 0.66), "pink"),
         ((hue >= 33) & (hue < 100) & ((lightness < 0.64) | (chroma < 0.09)), "brown"),
         ((hue >= 15) & (hue < 42), "red"),
         ((hue >= 42) & (hue < 82), "orange"),
@@ -72,8 +75,8 @@ def _names(lightness: NDArray[np.float64], chroma: NDArray[np.float64], hue: NDA
         ((hue >= 82) & (hue < 185), "green"),
         ((hue >= 185) & (hue < 285), "blue"),
         ((hue >= 285) & (hue < 335) & (lightness < 0.78), "purple"),
-        ((lightness >= 0.64), "pink"),
-        ((hue >= 335) & (hue < 360) | (hue < 15), "red"),
+        (lightness >= 0.64, "pink"),
+        ((hue >= 335) | (hue < 15), "red"),
     ]
     places = [COLOURS.index(name) for _, name in rules]
     return np.select([holds for holds, _ in rules], places, default=COLOURS.index("purple")).astype(np.intp)

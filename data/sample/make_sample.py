@@ -62,11 +62,14 @@ PRICES = {
 
 _FILING_WORDS = frozenset(
     {
-        *("clip art", "clipart", "colour", "color", "computer icon", "externalsource", "hash", "icon", "icons", "image"),
-        *("lemon theme icon", "media", "openclipart", "png", "recreation", "signs and symbols", "special", "svg"),
-        *("symbol", "theme", "unchecked", "unsorted", "wmf"),
+        *("clip art", "clipart", "colour", "color", "computer icon", "externalsource", "hash", "icon", "icons"),
+        *("image", "lemon theme icon", "media", "openclipart", "png", "recreation", "signs and symbols", "special"),
+        *("svg", "symbol", "theme", "unchecked", "unsorted", "wmf"),
+        # What dozens of drawings carry because they were sent in together.
+        *("author", "cuptazzacolazione", "dvb", "menu", "musicstuff", "satellite", "stock", "voip", "work"),
     }
 )
+_ICON_WORDS = frozenset({"application", "computer", "hardware", "internet", "network"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +130,8 @@ def make_item(choice: Choice, drawings: dict[str, Clipart], pictures: Path) -> t
         "|".join(f"pictures/{file.name}" for file in files),
         choice.title,
         choice.category,
-        "|".join(tags_of(drawing)),
-        drawing.author,
+        "|".join(tags_of(drawing, choice.category)),
+        author_of(drawing),
         colour,
         f"{price_of(key, choice.category):.2f}",
         "true" if _share(key, "stock") < IN_STOCK_SHARE else "false",
@@ -136,12 +139,12 @@ def make_item(choice: Choice, drawings: dict[str, Clipart], pictures: Path) -> t
 
 
 def on_white(png: Path) -> Image.Image:
-    """A drawing on white, cut to what is drawn, with a small margin, at most `SIDE` pixels on the longer side."""
+    """Draw on white, cut to what is drawn, with a small margin, at most `SIDE` pixels on the longer side."""
     return _flattened(_trimmed(png), "white")
 
 
 def other_view(png: Path, view: str) -> Image.Image:
-    """A second view of a drawing: its middle, larger (`detail`), turned over (`mirror`), or on colour (`tint`)."""
+    """Draw a second view: the middle, larger (`detail`), turned over (`mirror`), or on colour (`tint`)."""
     drawing = _trimmed(png)
     if view == "mirror":
         return _flattened(ImageOps.mirror(drawing), "white")
@@ -151,17 +154,26 @@ def other_view(png: Path, view: str) -> Image.Image:
     return _flattened(drawing.crop((width // 5, height // 5, width - width // 5, height - height // 5)), "white")
 
 
-def tags_of(drawing: Clipart) -> list[str]:
-    """The drawing's own keywords in order of the alphabet, without words that only file it; at most `MAX_TAGS`."""
+def tags_of(drawing: Clipart, category: str) -> list[str]:
+    """Return the drawing's keywords in order of the alphabet, without words that only file it; at most `MAX_TAGS`."""
+    # A cup and a house are filed under "computer" because they came as icons.
+    filing = _FILING_WORDS if category in ("computers", "electronics") else _FILING_WORDS | _ICON_WORDS
     words = {" ".join(keyword.lower().replace("_", " ").split()) for keyword in drawing.keywords}
-    usable = (word for word in words if re.fullmatch(r"[^\W\d_][\w' -]{1,23}", word) and word not in _FILING_WORDS)
+    usable = (word for word in words if re.fullmatch(r"[^\W\d_][\w' -]{1,23}", word) and word not in filing)
     return sorted(usable)[:MAX_TAGS]
 
 
+def author_of(drawing: Clipart) -> str:
+    """Return the author's name without a mail address, which nobody needs in a catalogue."""
+    named = re.sub(r"\s*\(\S+@\S+\)", "", drawing.author).split("@")[0].strip()
+    return "Anonymous" if named.lower() in ("", "anonymous", "author", "unknown") else named
+
+
 def price_of(key: str, category: str) -> float:
-    """An invented price within the category's range, low ones more often than high ones."""
+    """Invent a price within the category's range, low ones more often than high ones."""
     low, high = PRICES[category]
-    return round(low * (high / low) ** _share(key, "price") * 20) / 20
+    price: float = low * (high / low) ** _share(key, "price")
+    return round(price * 20) / 20
 
 
 def _free_drawing(stem: str, drawings: dict[str, Clipart]) -> Clipart:
@@ -177,7 +189,7 @@ def _free_drawing(stem: str, drawings: dict[str, Clipart]) -> Clipart:
 
 
 def _trimmed(png: Path) -> Image.Image:
-    """The drawing [RGBA], cut to the part that differs from white."""
+    """Read the drawing [RGBA], cut to the part that differs from white."""
     with Image.open(png) as picture:
         drawing = picture.convert("RGBA")
     backed = Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
@@ -186,7 +198,7 @@ def _trimmed(png: Path) -> Image.Image:
 
 
 def _flattened(drawing: Image.Image, background: str | tuple[int, int, int]) -> Image.Image:
-    """The drawing [RGB] on a background, with a margin, no larger than `SIDE` and never enlarged."""
+    """Put the drawing [RGB] on a background, with a margin, no larger than `SIDE` and never enlarged."""
     inner = SIDE - 2 * MARGIN
     scale = min(1.0, inner / max(drawing.size))
     width, height = (max(1, round(length * scale)) for length in drawing.size)
@@ -198,7 +210,7 @@ def _flattened(drawing: Image.Image, background: str | tuple[int, int, int]) -> 
 
 
 def _share(key: str, purpose: str) -> float:
-    """A number from 0 to 1 that depends on the key and the purpose alone."""
+    """Return a number from 0 to 1 that depends on the key and the purpose alone."""
     return int.from_bytes(hashlib.sha256(f"{purpose}:{key}".encode()).digest()[:6]) / 2**48
 
 

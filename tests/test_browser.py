@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
+
+from retrieval import Catalog
+from tests.conftest import SAMPLE
+from ui.guard import LOOPBACK
+from ui.server import create_app
+
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+CUT_OFF = """selectors => {
+  const cut = [...document.querySelectorAll(selectors)].filter(one => one.offsetParent && one.scrollWidth > one.clientWidth);
+  const page = document.documentElement;
+  if (page.scrollWidth > page.clientWidth) cut.push(page);
+  return cut.map(one => one.className || one.tagName);
+}"""
+TEXTS = ".card, .card-open, .card-text, .card-title, .card-facts, .found, .item-text, .item h2, .panel-body, #search-row"
+
+
+@pytest.fixture(scope="module")
+def address(shop: Path) -> Iterator[str]:
+    with Catalog.open(shop) as catalog, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(create_app(catalog, hosts=LOOPBACK), log_level="warning", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert program, "these tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=SWITCHES)
+        yield started
+        started.close()
+
+
+@pytest.fixture(params=[WIDE, NARROW], ids=["wide", "narrow"])
+def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
+    yield from watched(browser, address, request.param)
+
+
+@pytest.fixture
+def wide_page(browser: Browser, address: str) -> Iterator[Page]:
+    yield from watched(browser, address, WIDE)
+
+
+def watched(browser: Browser, address: str, viewport: dict[str, int]) -> Iterator[Page]:
+    """Give an open page, and see to it that nothing went wrong on it and nothing left the server's origin."""
+    wrong: list[str] = []
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            wrong.append(f"console: {message.text}")
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((f"{address}/", "data:", f"blob:{address}/")):
+            wrong.append(f"foreign request: {request.url}")
+
+    def answered(response: Response) -> None:
+        if response.status >= 400:
+            wrong.append(f"{response.status}: {response.url}")
+
+    context = browser.new_context(viewport={"width": viewport["width"], "height": viewport["height"]})
+    context.set_default_timeout(15_000)
+    opened = context.new_page()
+    opened.on("console", said)
+    opened.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+    opened.on("request", asked)
+    opened.on("response", answered)
+    opened.goto(address)
+    expect(opened.locator(".card").first).to_be_visible()
+    yield opened
+    context.close()
+    assert wrong == []
+
+
+def settled(page: Page) -> None:
+    expect(page.locator("body:not(.is-busy)")).to_be_attached()
+
+
+def say(page: Page, words: str) -> None:
+    page.locator("#words input").fill(words)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(lambda_url(words))
+    settled(page)
+
+
+def lambda_url(words: str) -> object:
+    import re
+
+    return re.compile(re.escape("?q=" + words.replace(" ", "+")))
+
+
+def first_key(page: Page) -> str | None:
+    return page.locator(".card").first.get_attribute("data-key")
+
+
+def unfold_filters(page: Page) -> None:
+    toggle = page.locator(".panel-toggle")
+    if toggle.is_visible() and toggle.get_attribute("aria-expanded") == "false":
+        toggle.click()
+
+
+def test_nothing_is_cut_off(page: Page) -> None:
+    assert page.evaluate(CUT_OFF, TEXTS) == []
+    unfold_filters(page)
+    assert page.evaluate(CUT_OFF, TEXTS) == []
+    page.locator(".card-open").first.click()
+    expect(page.locator("dialog .item")).to_be_visible()
+    assert page.evaluate(CUT_OFF, TEXTS) == []
+    assert page.locator("dialog").evaluate("one => one.scrollWidth <= one.clientWidth")
+
+
+def test_words_find_the_cup(page: Page) -> None:
+    say(page, "a cup of coffee")
+    expect(page.locator(".card-score").first).to_be_visible()
+    assert "coffee" in page.locator(".card-title").first.inner_text().lower()
+    assert page.evaluate(CUT_OFF, TEXTS) == []
+
+
+def test_an_uploaded_photo_finds_its_product(wide_page: Page) -> None:
+    picture = SAMPLE.parent / "pictures" / "cup-of-coffee.webp"
+    wide_page.locator(".subject-add input").set_input_files(picture)
+    expect(wide_page.locator(".card-score").first).to_be_visible()
+    settled(wide_page)
+    assert first_key(wide_page) == "cup-of-coffee"
+    expect(wide_page.locator(".subject-chip")).to_be_visible()
+    expect(wide_page.locator("#balance")).to_be_hidden()
+    wide_page.locator("#words input").fill("tea")
+    expect(wide_page.locator("#balance")).to_be_visible()
+    wide_page.get_by_role("button", name="Remove the picture").click()
+    expect(wide_page.locator(".subject-chip")).to_be_hidden()
+
+
+def test_a_file_that_is_no_picture_is_said_kindly(wide_page: Page, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"not a picture at all")
+    wide_page.locator(".subject-add input").set_input_files(tmp_path / "photo.jpg")
+    expect(wide_page.locator(".state")).to_contain_text("That picture cannot be read")
+
+
+def test_a_pasted_picture_is_searched_with(wide_page: Page) -> None:
+    wide_page.evaluate(
+        """async address => {
+          const content = await (await fetch(address)).blob();
+          const data = new DataTransfer();
+          data.items.add(new File([content], "pasted.webp", { type: "image/webp" }));
+          document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+        }""",
+        wide_page.locator(".card img").nth(3).get_attribute("src"),
+    )
+    expected = wide_page.locator(".card").nth(3).get_attribute("data-key")
+    expect(wide_page.locator(".card-score").first).to_be_visible()
+    settled(wide_page)
+    assert first_key(wide_page) == expected
+
+
+def test_a_category_narrows_every_card(page: Page) -> None:
+    unfold_filters(page)
+    category = page.locator("[data-group=category] .ticks label").nth(1)
+    name = category.locator(".value").inner_text()
+    count = int(category.locator(".count").inner_text())
+    category.click()
+    expect(page.locator(".found")).to_contain_text(f"{count} items match the filters")
+    assert set(page.locator(".card-category").all_inner_texts()) == {name}
+    say(page, "something red")
+    assert set(page.locator(".card-category").all_inner_texts()) == {name}
+    unfold_filters(page)
+    page.locator("[data-bound=high]").first.fill("12")
+    page.keyboard.press("Enter")
+    expect(page.locator(".panel-head")).to_contain_text("Clear all")
+    settled(page)
+    prices = [float(text.strip("$€ ")) for text in page.locator(".card-price").all_inner_texts()]
+    assert all(price <= 12 for price in prices)
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator(".found")).not_to_contain_text("match the filters")
+
+
+def test_quick_ticks_all_count(wide_page: Page) -> None:
+    ticks = wide_page.locator("[data-group=category] .ticks label")
+    names = [ticks.nth(place).locator(".value").inner_text() for place in (0, 1, 2)]
+    wide_page.evaluate(
+        "() => [...document.querySelectorAll('[data-group=category] .ticks label')].slice(0, 3).forEach(one => one.click())"
+    )
+    expect(wide_page.locator("[data-group=category] > summary .badge")).to_have_text("3")
+    settled(wide_page)
+    expect(wide_page).to_have_url(lambda_url("").__class__ and __import__("re").compile(f"in.category={names[2]}"))
+    assert set(wide_page.locator(".card-category").all_inner_texts()) <= set(names)
+
+
+def test_a_wrong_expression_is_said_in_words_and_mended(wide_page: Page) -> None:
+    wide_page.locator("[data-group=expression] > summary").click()
+    box = wide_page.locator("textarea[name=expression]")
+    box.fill("prize < 3")
+    wide_page.keyboard.press("Enter")
+    expect(wide_page.locator("#expression-problem")).to_contain_text("There is no field 'prize'")
+    expect(wide_page.locator(".state")).to_be_visible()
+    box.fill("price < 3")
+    wide_page.keyboard.press("Enter")
+    expect(wide_page.locator(".found")).to_contain_text("match the filters")
+
+
+def test_the_keyboard_opens_an_item_and_finds_similar_ones(wide_page: Page) -> None:
+    card = wide_page.locator(".card-open").first
+    key, title = first_key(wide_page), wide_page.locator(".card-title").first.inner_text()
+    card.focus()
+    wide_page.keyboard.press("Enter")
+    expect(wide_page.locator("dialog h2")).to_have_text(title)
+    wide_page.keyboard.press("Escape")
+    expect(wide_page.locator("dialog")).to_be_hidden()
+    assert wide_page.evaluate("document.activeElement.classList.contains('card-open')"), "focus is back on the card"
+    wide_page.keyboard.press("Enter")
+    wide_page.get_by_role("button", name="Find similar", exact=True).click()
+    expect(wide_page.locator(".card-score").first).to_be_visible()
+    settled(wide_page)
+    assert key not in wide_page.locator(".card").evaluate_all("cards => cards.map(one => one.dataset.key)")
+    expect(wide_page.locator(".subject-name")).to_have_text(title)
+
+
+def test_show_more_goes_on_with_the_same_ranking(wide_page: Page) -> None:
+    say(wide_page, "fruit")
+    wide_page.locator(".more").click()
+    expect(wide_page.locator(".card")).to_have_count(48)
+    keys = wide_page.locator(".card").evaluate_all("cards => cards.map(one => one.dataset.key)")
+    scores = [float(text) for text in wide_page.locator(".card-score").all_inner_texts()]
+    assert len(set(keys)) == 48 and scores == sorted(scores, reverse=True)
+
+
+def test_examples_search_and_the_address_brings_it_back(wide_page: Page) -> None:
+    words = wide_page.locator("[data-action=words]").first
+    text = words.inner_text()
+    words.click()
+    expect(wide_page.locator("#words input")).to_have_value(text)
+    expect(wide_page.locator(".card-score").first).to_be_visible()
+    settled(wide_page)
+    found = first_key(wide_page)
+    wide_page.reload()
+    expect(wide_page.locator("#words input")).to_have_value(text)
+    expect(wide_page.locator(".card-score").first).to_be_visible()
+    assert first_key(wide_page) == found
+    wide_page.locator(".example-picture").first.click()
+    expect(wide_page.locator(".subject-chip")).to_be_visible()
+    expect(wide_page.locator("#words input")).to_have_value("")

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+import pytest
+
+from data.errors import FilterError, UsageError
+from retrieval import Catalog
+from tests.fakes import ColourEncoder
+from tests.web_shop import COLOURS, COUNT, HOSTILE, make_shop, picture
+from ui.handlers import PAGE_ITEMS, Handlers
+from ui.metrics import Metrics
+from ui.narrowing import Narrowing
+from ui.recipe import Chosen, Recipe
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
+    with make_shop(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Path:
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def handlers(catalog: Catalog, uploads: Path) -> Handlers:
+    return Handlers(catalog, uploads, Metrics(catalog))
+
+
+def read(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def keys(html: str) -> list[str]:
+    return [part.partition('"')[0] for part in html.split('<li class="card" data-key="')[1:]]
+
+
+def results(handlers: Handlers, **values: object) -> dict[str, Any]:
+    return read(handlers.searched(values)[0])
+
+
+def test_the_page_opens_with_the_first_items(handlers: Handlers, catalog: Catalog) -> None:
+    opened = handlers.opened([])
+    found = read(opened["results"])
+    assert keys(found["html"]) == [f"k{number:02}" for number in range(PAGE_ITEMS)]
+    assert "30 items" in opened["header"] and "in the order they were added" in found["html"]
+    assert opened["examples"].count('data-action="words"') == 5
+    assert 'data-action="like"' in opened["examples"]
+    assert "card-score" not in found["html"]
+    panel = read(opened["panel"])["html"]
+    for name in ("colour", "price", "in_stock", "added", "tags"):
+        assert f'data-group="{name}"' in panel
+
+
+def test_a_search_shows_what_the_catalog_finds(handlers: Handlers, catalog: Catalog) -> None:
+    found = results(handlers, text="red")
+    expected = catalog.search(text="red", limit=COUNT)
+    assert keys(found["html"]) == expected.keys[:PAGE_ITEMS]
+    assert "card-score" in found["html"] and "30 items" in found["html"] and "exact" in found["html"]
+    assert found["address"] == "q=red" and found["next"] == PAGE_ITEMS
+    more = read(handlers.more(found["recipe"], found["next"]))
+    assert keys(more["html"]) == expected.keys[PAGE_ITEMS:]
+    assert more["append"] is True and more["next"] is None
+
+
+def test_an_uploaded_picture_finds_its_item(handlers: Handlers, uploads: Path) -> None:
+    handlers.opened([])
+    (uploads / "photo.png").write_bytes(picture(COLOURS["green"], shade=9))
+    sent = json.dumps({"path": str(uploads / "photo.png")})
+    found = results(handlers, subject=sent)
+    assert [int(key[1:]) % len(COLOURS) for key in keys(found["html"])[:6]] == [1] * 6, "the green ones"
+    assert "path" not in found["address"]
+    both = results(handlers, subject=sent, text="white", balance=1.0)
+    assert int(keys(both["html"])[0][1:]) % len(COLOURS) == 3, "words alone: a white one"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "{shop}/feed.csv", "{uploads}/../feed.csv", "{uploads}", "", "\x00", "~"]
+)
+def test_no_file_outside_the_uploads_is_read(handlers: Handlers, tmp_path: Path, uploads: Path, path: str) -> None:
+    path = path.replace("{shop}", str(tmp_path)).replace("{uploads}", str(uploads))
+    found = results(handlers, subject=json.dumps({"path": path}))
+    assert "That picture cannot be read" in found["html"] and "choose it again" in found["html"]
+
+
+def test_a_link_out_of_the_uploads_is_not_followed(handlers: Handlers, tmp_path: Path, uploads: Path) -> None:
+    (uploads / "link.png").symlink_to(tmp_path / "pictures" / "k00.png")
+    assert "cannot be read" in results(handlers, subject=json.dumps({"path": str(uploads / "link.png")}))["html"]
+
+
+def test_what_is_no_picture_is_said_kindly(handlers: Handlers, uploads: Path) -> None:
+    (uploads / "photo.png").write_bytes(b"<html>")
+    found = results(handlers, subject=json.dumps({"path": str(uploads / "photo.png")}))
+    assert "That picture cannot be read" in found["html"] and "Choose another one" in found["html"]
+
+
+def test_filters_of_the_panel_combine(handlers: Handlers) -> None:
+    handlers.opened([])
+    chosen = {"values": {"colour": ["red", "blue"], "in_stock": ["true"]}, "low": {"price": "6,5"}, "expression": ""}
+    found, panel = (read(text) for text in handlers.searched({"chosen": json.dumps(chosen)}))
+    assert keys(found["html"]) == ["k12", "k18", "k24"]
+    assert "3 items" in found["html"] and "match the filters" in found["html"]
+    assert found["address"] == "in.colour=red&in.colour=blue&in.in_stock=true&min.price=6%2C5"
+    assert panel["chosen"]["values"] == chosen["values"]
+    assert panel["html"].count(" checked>") == 3
+
+
+def test_each_field_is_counted_under_the_other_filters(handlers: Handlers) -> None:
+    handlers.opened([])
+    chosen = Chosen(values={"colour": ["red"]}, high={"price": "7"})
+    panel = read(handlers.searched({"chosen": chosen.model_dump_json()})[1])["html"]
+    colours = panel.partition('data-group="colour"')[2].partition("</details>")[0]
+    assert [colours.count(f'value="{name}"') for name in COLOURS] == [1, 1, 1, 1]
+    assert colours.count('<span class="count">2</span>') == 4, "of the 8 cheapest, two of each colour"
+    stock = panel.partition('data-group="in_stock"')[2].partition("</details>")[0]
+    assert stock.count('<span class="count">1</span>') == 2, "of the red ones below 8: k00 and k04"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "passes"),
+    [
+        ({"values": {"tags": ["even"]}}, lambda number: number % 2 == 0),
+        ({"values": {"tags": ["even", "odd"]}}, lambda number: True),
+        ({"values": {"in_stock": ["true", "false"]}}, lambda number: True),
+        ({"values": {"in_stock": ["false"]}}, lambda number: number % 3 != 0),
+        ({"low": {"added": "2026-01-05"}, "high": {"added": "2026-01-07"}}, lambda number: 4 <= number <= 6),
+        ({"high": {"added": "9999-12-31"}}, lambda number: True),
+        ({"low": {"price": " 3 "}, "high": {"price": "1e1"}}, lambda number: 3 <= number <= 10),
+        ({"expression": "price < 5 or price > 27"}, lambda number: number < 5 or number > 27),
+        ({"expression": "price < 5 or price > 27", "values": {"tags": ["odd"]}}, lambda n: n in (1, 3, 29)),
+        ({"values": {"colour": ['red" or price >= 0 or colour == "']}}, lambda number: False),
+        ({"values": {"colour": ["{x}"]}}, lambda number: False),
+    ],
+)
+def test_what_is_chosen_becomes_one_exact_filter(catalog: Catalog, chosen: dict[str, Any], passes: Callable[[int], bool]) -> None:
+    kinds = catalog.records.schema().filterable
+    text = Narrowing.of(Chosen.model_validate(chosen), kinds).text()
+    expected = [f"k{number:02}" for number in range(COUNT) if passes(number)]
+    assert sorted(catalog.search(filter=text, limit=COUNT).keys) == expected
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"expression": "price < 5) or (price > 0"},
+        {"expression": "price <"},
+        {"values": {"gone": ["x"]}},
+        {"low": {"price": "cheap"}},
+        {"low": {"price": "nan"}},
+        {"high": {"price": "1e999"}},
+        {"low": {"added": "yesterday"}},
+    ],
+)
+def test_a_wrong_filter_is_an_error_and_shown_in_words(
+    catalog: Catalog, handlers: Handlers, chosen: dict[str, Any]
+) -> None:
+    with pytest.raises((FilterError, UsageError)):
+        Narrowing.of(Chosen.model_validate(chosen), catalog.records.schema().filterable)
+    found, panel = handlers.searched({"text": "red", "chosen": json.dumps(chosen)})
+    assert read(found)["problem"] and 'class="state"' in read(found)["html"]
+    assert "Filters" in read(panel)["html"], "the panel stays, to be mended"
+
+
+def test_the_problem_of_an_expression_stands_by_it(handlers: Handlers) -> None:
+    handlers.opened([])
+    panel = read(handlers.searched({"chosen": json.dumps({"expression": "weight > 3"})})[1])["html"]
+    assert 'aria-invalid="true"' in panel and "There is no field" in panel
+    assert ">weight &gt; 3</textarea>" in panel
+
+
+def test_everything_of_the_catalogue_is_escaped(handlers: Handlers, catalog: Catalog) -> None:
+    opened = handlers.opened([("q", HOSTILE), ("filter", HOSTILE), ("in.colour", HOSTILE)])
+    shown = [
+        opened["header"],
+        opened["examples"],
+        *(read(text)["html"] for text in (opened["results"], opened["panel"])),
+        results(handlers)["html"],
+        read(handlers.item("k03"))["html"],
+    ]
+    assert HOSTILE.partition("onerror")[0].replace("<", "&lt;") in shown[-1]
+    for html in shown:
+        assert "<img src=x" not in html
+
+
+def test_the_window_of_an_item_shows_all_its_pictures_and_fields(handlers: Handlers) -> None:
+    handlers.opened([])
+    html = read(handlers.item("k05"))["html"]
+    assert html.count("<img") == 3, "the large one, and two to choose from"
+    for text in ("green square 5", "Find similar", "2026-01-06", "Key", "k05", "odd", "In stock", "No"):
+        assert text in html
+    assert read(handlers.item("none"))["problem"].startswith("The catalog has no item")
+
+
+def test_similar_items_keep_the_filters(handlers: Handlers, catalog: Catalog) -> None:
+    chosen = json.dumps({"high": {"price": "20"}})
+    found, _, subject = handlers.like("k05", {"text": "red", "chosen": chosen})
+    expected = catalog.search(like="k05", filter="price <= 20", limit=PAGE_ITEMS)
+    assert keys(read(found)["html"]) == expected.keys
+    assert read(subject)["title"] == "green square 5" and read(subject)["thumbnail"].startswith("thumbnails/")
+    assert read(found)["address"] == "like=k05&max.price=20"
+
+
+def test_an_address_opens_the_search_it_was_taken_from(handlers: Handlers) -> None:
+    chosen = Chosen(
+        values={"colour": ["red"]}, low={"price": "3"}, high={"added": "2026-01-20"}, expression="price > 1"
+    )
+    recipe = Recipe(text="a & b", without="blue", chosen=chosen)
+    assert Recipe.from_address(parse_qsl(recipe.address())) == recipe
+    opened = handlers.opened(parse_qsl(recipe.address()))
+    assert opened["text"] == "a & b" and opened["without"] == "blue"
+    assert read(opened["results"])["recipe"]["chosen"]["low"] == {"price": "3"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"text": 3},
+        {"text": "x" * 3000},
+        {"text": ["red"]},
+        {"text": "\ud800"},
+        {"subject": "no json"},
+        {"subject": '{"path": 3}'},
+        {"subject": {"key": ["k00"]}},
+        {"chosen": '{"values": [1]}'},
+        {"chosen": '{"values": {"colour": "red"}}'},
+        {"chosen": json.dumps({"values": {"colour": ["x"] * 1000}})},
+        {"balance": 7},
+        {"balance": "nan"},
+        {"exact": "perhaps"},
+        {"min_score": "high"},
+        {"min_score": "inf"},
+    ],
+)
+def test_values_the_page_would_not_send_are_refused(handlers: Handlers, values: dict[str, object]) -> None:
+    found, panel = handlers.searched(values)
+    assert read(found)["problem"] and panel == ""
+    assert "pydantic" not in found and "Traceback" not in found
+
+
+def test_events_with_foreign_values_are_refused(handlers: Handlers) -> None:
+    for key in (None, 3, ["k00"], "x" * 600, "\ud800"):
+        assert "problem" in read(handlers.item(key))
+        assert "problem" in read(handlers.like(key, {})[0])
+    for offset in (None, "24", True, -1, 10**9, 2.5):
+        assert "problem" in read(handlers.more({}, offset))
+    assert "problem" in read(handlers.more({"text": 3}, 24))
+
+
+def test_nothing_found_says_what_to_do(handlers: Handlers) -> None:
+    filtered = results(handlers, chosen=json.dumps({"low": {"price": "1000"}}))
+    assert "No item passes these filters" in filtered["html"] and 'data-action="clear"' in filtered["html"]
+    least = results(handlers, text="red", min_score="1000")
+    assert "No item is that similar" in least["html"]
+
+
+def test_without_alone_and_notices_are_said(handlers: Handlers) -> None:
+    assert "look for" in results(handlers, without="red")["problem"]
+    assert 'class="notice"' in results(handlers, text="red without blue")["html"]
+
+
+def test_an_empty_catalogue_says_how_to_fill_it(tmp_path: Path, uploads: Path, encoder: ColourEncoder) -> None:
+    with Catalog.create(tmp_path / "empty", model="colour") as catalog:
+        opened = Handlers(catalog, uploads, Metrics(catalog)).opened([])
+        assert "This catalogue is empty" in read(opened["results"])["html"]
+        assert "lookalike index empty" in read(opened["results"])["html"]
+        assert "0 items" in opened["header"]
+
+
+def test_a_catalogue_without_a_model_is_browsed_and_searched_by_item(tmp_path: Path, uploads: Path) -> None:
+    with Catalog.create(tmp_path / "bare", dim=2) as catalog:
+        catalog.add_vectors(["a", "b", "c"], np.array([[1, 0], [0, 1], [0.9, 0.1]]), {"size": [1, 2, 3]})
+        handlers = Handlers(catalog, uploads, Metrics(catalog))
+        opened = handlers.opened([])
+        assert keys(read(opened["results"])["html"]) == ["a", "b", "c"]
+        assert "data-action" not in opened["examples"]
+        assert keys(read(handlers.like("a", {})[0])["html"]) == ["c", "b"]
+        assert "cannot be searched that way" in results(handlers, text="red")["html"]
+
+
+def test_an_unexpected_error_is_said_without_its_text(
+    handlers: Handlers, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError("/home/someone")
+
+    monkeypatch.setattr(catalog, "search", broken)
+    for text in (handlers.searched({"text": "red"})[0], handlers.more({}, 24), handlers.opened([])["results"]):
+        assert "someone" not in text and "server" in read(text)["problem"]
