@@ -133,10 +133,9 @@ class Columns:
 
     def rows(self, places: Sequence[int]) -> list[dict[str, Value]]:
         """Give whole rows by place, the key and the title among them, values as the caller gave them."""
-        stored = self._frame[list(places)].with_columns(pl.col(pl.Datetime).to_physical())
-        return [
-            {name: self._restored(name, value) for name, value in row.items()} for row in stored.iter_rows(named=True)
-        ]
+        chosen = self._frame[list(places)]
+        columns = [self._restored(name, chosen.to_series(place)) for name, place in self._places.items()]
+        return [dict(zip(self._places, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def facets(self, name: str, mask: Mask | None = None, *, limit: int = 20) -> list[tuple[str | bool, int]]:
         """Count the items of each value of a text, boolean or list field, the most frequent first, then by value.
@@ -161,7 +160,7 @@ class Columns:
         low, high = cast(float | None, values.min()), values.max()
         if low is None:
             return None
-        return self._restored(name, low), self._restored(name, cast(float, high))
+        return self.schema.restore(name, low), self.schema.restore(name, cast(float, high))
 
     def histogram(self, name: str, mask: Mask | None = None, *, bins: int = 20) -> list[Bin]:
         """Count the items in equal steps from the least to the greatest value of a number or timestamp field.
@@ -189,11 +188,13 @@ class Columns:
         """Compute an expression over the columns; one of constants only gives one value."""
         return self._frame.select(expression.alias("result")).to_series()
 
-    def _restored(self, name: str, value: float | str | bytes | list[Json] | None) -> Value:
-        """Give a column's value as the caller gave it."""
-        if isinstance(value, bytes):
-            return cast(Json, orjson.loads(value))
-        return value if name in BUILT_IN else self.schema.restore(name, value)
+    def _restored(self, name: str, values: pl.Series) -> list[Value]:
+        """Give a column's values as the caller gave them."""
+        if values.dtype == pl.Datetime:
+            return [self.schema.restore(name, value) for value in values.to_physical().to_list()]
+        if values.dtype == pl.Binary:
+            return [None if value is None else orjson.loads(value) for value in values.to_list()]
+        return values.to_list()
 
     def _place(self, name: str) -> int:
         if name not in self._places:

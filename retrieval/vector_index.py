@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
 
-__all__ = ["Approximate", "IndexKind", "Metric", "Vectors", "build_approximate"]
+__all__ = ["Approximate", "IndexKind", "Metric", "RowFilter", "Vectors", "build_approximate"]
 
 Mask = NDArray[np.bool_]
 Scores = NDArray[np.float32]
@@ -49,6 +49,15 @@ class IndexKind(StrEnum):
     FLAT = "flat"
     IVF_PQ = "ivf_pq"
     HNSW = "hnsw"
+
+
+class RowFilter:
+    """Which rows may be found, made once from a mask, bool [rows], for any number of searches."""
+
+    def __init__(self, mask: Mask) -> None:
+        self.count = int(np.count_nonzero(mask))
+        self._bits = np.packbits(mask, bitorder="little")  # Faiss reads them during the search
+        self.selector = faiss.IDSelectorBitmap(self._bits)
 
 
 class Vectors:
@@ -100,28 +109,19 @@ class Vectors:
             return np.asarray(-np.square(vectors - query).sum(axis=1), dtype=np.float32)
         return np.asarray(vectors @ query, dtype=np.float32)
 
-    def search(self, queries: NDArray[np.float32], k: int, mask: Mask | None = None) -> tuple[Scores, Rows]:
-        """Find the k best rows for each query exactly, among those that the mask lets through.
+    def search(self, queries: NDArray[np.float32], k: int, passing: RowFilter | None = None) -> tuple[Scores, Rows]:
+        """Find the k best rows for each query exactly, among those that pass.
 
-        Takes float32 [queries, dim] and bool [count]; gives scores and rows, both [queries, min(k, count)], best
-        first, row -1 where there are no more.
+        Takes float32 [queries, dim]; gives scores and rows, both [queries, min(k, count)], best first, row -1 where
+        there are no more.
         """
         k = min(k, self.count)
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         _use_threads(len(queries))
-        selector = _Selector(mask)
-        parameters = None if mask is None else faiss.SearchParameters(sel=selector.bitmap)
+        parameters = None if passing is None else faiss.SearchParameters(sel=passing.selector)
         scores, rows = self._index.search(np.ascontiguousarray(queries), k, params=parameters)
         return (-scores if self.metric is Metric.L2 else scores), rows
-
-
-class _Selector:
-    """A mask as the bitmap that Faiss tests during the search; keeps the bits alive."""
-
-    def __init__(self, mask: Mask | None) -> None:
-        self._bits = None if mask is None else np.packbits(mask, bitorder="little")
-        self.bitmap = None if self._bits is None else faiss.IDSelectorBitmap(self._bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +138,16 @@ class Approximate:
     index: Any
 
     def search(
-        self, queries: NDArray[np.float32], k: int, recall: float, mask: Mask | None, survivors: int
+        self, queries: NDArray[np.float32], k: int, recall: float, passing: RowFilter | None = None
     ) -> tuple[Scores, Rows, bool]:
-        """Find about the k best rows for each query, float32 [queries, dim], among the survivors of the mask.
+        """Find about the k best rows for each query, float32 [queries, dim], among those that pass.
 
         The narrower the filter, the wider the search; a query that still has not found k rows is answered by an exact
         scan. Gives scores and rows, [queries, k], best first, and whether every query was scanned.
         """
+        survivors = self.vectors.count if passing is None else passing.count
         effort = self._effort(recall, k, survivors / self.vectors.count)
-        candidates = self._candidates(queries, min(k * _REFINE_FACTOR, survivors), effort, mask)
+        candidates = self._candidates(queries, min(k * _REFINE_FACTOR, survivors), effort, passing)
         short = np.count_nonzero(candidates >= 0, axis=1) < k
         scores, rows = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
         for place in np.flatnonzero(~short):
@@ -155,7 +156,7 @@ class Approximate:
             best = np.argsort(-true, kind="stable")[:k]
             scores[place], rows[place] = true[best], found[best]
         if short.any():
-            scores[short], rows[short] = self.vectors.search(queries[short], k, mask)
+            scores[short], rows[short] = self.vectors.search(queries[short], k, passing)
         return scores, rows, bool(short.all())
 
     def write(self, path: Path) -> None:
@@ -180,13 +181,13 @@ class Approximate:
             return max(int(setting / max(share, 0.02)), k)
         return min(int(np.ceil(setting / max(share, 0.01) ** 0.5)), int(self.index.nlist))
 
-    def _candidates(self, queries: NDArray[np.float32], k: int, effort: int, mask: Mask | None) -> Rows:
+    def _candidates(self, queries: NDArray[np.float32], k: int, effort: int, passing: RowFilter | None) -> Rows:
         _use_threads(len(queries))
-        selector = _Selector(mask)
+        selector = None if passing is None else passing.selector
         if self.kind is IndexKind.HNSW:
-            parameters = faiss.SearchParametersHNSW(efSearch=max(effort, k), sel=selector.bitmap)
+            parameters = faiss.SearchParametersHNSW(efSearch=max(effort, k), sel=selector)
         else:
-            parameters = faiss.SearchParametersIVF(nprobe=effort, sel=selector.bitmap)
+            parameters = faiss.SearchParametersIVF(nprobe=effort, sel=selector)
         _, rows = self.index.search(np.ascontiguousarray(queries), min(k, self.vectors.count), params=parameters)
         return np.asarray(rows, dtype=np.int64)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,8 @@ from retrieval.columns import Columns
 from retrieval.filters import Filter
 from retrieval.planner import choose
 from retrieval.schema import Schema
-from retrieval.segment import Ids, Segment
+from retrieval.segment import Ids, Segment, SpaceRows
+from retrieval.vector_index import RowFilter
 
 __all__ = ["Allowed", "Nearest", "View"]
 
@@ -22,6 +23,7 @@ Mask = NDArray[np.bool_]
 Scores = NDArray[np.float32]
 
 SAMPLE_ROWS = 2048
+REMEMBERED_FILTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,15 @@ class Allowed:
 
     masks: tuple[Mask | None, ...]
     count: int
+    _rows: dict[tuple[int, str], RowFilter | None] = field(default_factory=dict, compare=False)
+
+    def rows(self, number: int, space: str, rows: SpaceRows) -> RowFilter | None:
+        """Return the filter of a segment's vectors that follows from its mask of items; made at first use."""
+        place = number, space
+        if place not in self._rows:
+            mask = self.masks[number]
+            self._rows[place] = None if mask is None else RowFilter(mask[rows.items])
+        return self._rows[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class View:
         self.segments = tuple(replace(segment, columns=segment.columns.aligned(schema)) for segment in segments)
         self.gone = tuple(gone)
         self._offsets = np.cumsum([0, *(len(segment.item_ids) for segment in segments)])
+        self._remembered: dict[Filter, Allowed] = {}
         self._samples: dict[str, NDArray[np.float32]] = {}
 
     def followed_by(self, segment: Segment, touched: Ids, schema: Schema, seq: int) -> View:
@@ -66,14 +78,25 @@ class View:
     @cached_property
     def everything(self) -> Allowed:
         """All items that are there."""
-        return self.allowed(None)
+        return self._computed(None, None)
 
     def allowed(self, filter: Filter | None, without: Ids | None = None) -> Allowed:
-        """Find the items that satisfy a filter, less those with the ids `without`.
+        """Find the items that satisfy a filter, less those with the ids `without`; the last filters are remembered.
 
         Raises:
             FilterError: the filter does not fit the fields.
         """
+        if without is not None and len(without):
+            return self._computed(filter, without)
+        if filter is None:
+            return self.everything
+        found = self._remembered.pop(filter, None) or self._computed(filter, None)
+        self._remembered[filter] = found
+        while len(self._remembered) > REMEMBERED_FILTERS:
+            self._remembered.pop(next(iter(self._remembered)), None)
+        return found
+
+    def _computed(self, filter: Filter | None, without: Ids | None) -> Allowed:
         masks: list[Mask | None] = []
         count = 0
         for segment, gone in zip(self.segments, self.gone, strict=True):
@@ -106,13 +129,13 @@ class View:
         """
         scores, items, images = [], [], []
         exact, plans = True, []
-        for number, (segment, mask) in enumerate(zip(self.segments, allowed.masks, strict=True)):
+        for number, segment in enumerate(self.segments):
             rows = segment.spaces[space]
             count = rows.vectors.count
             if not count:
                 continue
-            row_mask = None if mask is None else mask[rows.items]
-            survivors = count if row_mask is None else int(np.count_nonzero(row_mask))
+            passing = allowed.rows(number, space, rows)
+            survivors = count if passing is None else passing.count
             if not survivors:
                 continue
             # The best (limit - 1) * most + 1 rows hold at least `limit` items, if there are so many.
@@ -123,9 +146,9 @@ class View:
             )
             plans.append(plan.words)
             if plan.scan or index is None:
-                found_scores, found = rows.vectors.search(queries, k, row_mask)
+                found_scores, found = rows.vectors.search(queries, k, passing)
             else:
-                found_scores, found, whole = index.search(queries, k, recall, row_mask, survivors)
+                found_scores, found, whole = index.search(queries, k, recall, passing)
                 exact = exact and whole
             scores.append(np.where(found >= 0, found_scores, -np.inf))
             items.append(np.where(found >= 0, rows.items[found] + self._offsets[number], -1))
@@ -182,11 +205,13 @@ class View:
 
     def rows(self, items: Ids) -> list[dict[str, Value]]:
         """Return the columns of items by place, the key and the title among them."""
-        rows: list[dict[str, Value]] = []
-        for item in items:
-            number = int(np.searchsorted(self._offsets, item, side="right")) - 1
-            rows += self.segments[number].columns.rows([int(item - self._offsets[number])])
-        return rows
+        rows: dict[int, dict[str, Value]] = {}
+        numbers = np.searchsorted(self._offsets, items, side="right") - 1
+        for number in np.unique(numbers):
+            here = np.flatnonzero(numbers == number)
+            found = self.segments[number].columns.rows((items[here] - self._offsets[number]).tolist())
+            rows.update(zip(here.tolist(), found, strict=True))
+        return [rows[place] for place in range(len(items))]
 
     def columns(self, allowed: Allowed) -> list[tuple[Columns, Mask | None]]:
         """Return the columns of each segment with the mask of what is allowed."""

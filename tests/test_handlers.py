@@ -143,7 +143,9 @@ def test_each_field_is_counted_under_the_other_filters(handlers: Handlers) -> No
         ({"values": {"colour": ["{x}"]}}, lambda number: False),
     ],
 )
-def test_what_is_chosen_becomes_one_exact_filter(catalog: Catalog, chosen: dict[str, Any], passes: Callable[[int], bool]) -> None:
+def test_what_is_chosen_becomes_one_exact_filter(
+    catalog: Catalog, chosen: dict[str, Any], passes: Callable[[int], bool]
+) -> None:
     kinds = catalog.records.schema().filterable
     text = Narrowing.of(Chosen.model_validate(chosen), kinds).text()
     expected = [f"k{number:02}" for number in range(COUNT) if passes(number)]

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
-from retrieval.vector_index import Approximate, IndexKind, Metric, Vectors, build_approximate
+from retrieval.vector_index import Approximate, IndexKind, Metric, RowFilter, Vectors, build_approximate
 
 RANDOM = np.random.default_rng(3)
 CENTRES = RANDOM.standard_normal((60, 32))
@@ -38,7 +38,7 @@ def test_an_exact_search_is_brute_force(
     if mapped:
         vectors.write(tmp_path / "vectors.faiss")
         vectors = Vectors.open(tmp_path / "vectors.faiss", metric)
-    scores, rows = vectors.search(QUERIES, 25, mask)
+    scores, rows = vectors.search(QUERIES, 25, None if mask is None else RowFilter(mask))
     expected_scores, expected_rows = truth(metric, mask, 25)
     assert np.array_equal(rows, expected_rows)
     assert np.allclose(scores, expected_scores, rtol=1e-5, atol=1e-4)
@@ -47,7 +47,7 @@ def test_an_exact_search_is_brute_force(
 def test_fewer_rows_than_asked_for_are_padded() -> None:
     mask = np.zeros(6000, dtype=np.bool_)
     mask[[5, 70]] = True
-    _, rows = Vectors.of(ROWS, Metric.COSINE).search(QUERIES[:1], 4, mask)
+    _, rows = Vectors.of(ROWS, Metric.COSINE).search(QUERIES[:1], 4, RowFilter(mask))
     assert sorted(rows[0].tolist()) == [-1, -1, 5, 70]
 
 
@@ -67,8 +67,8 @@ def test_an_approximate_search_finds_most_of_the_true_best_with_true_scores(
     vectors = Vectors.of(ROWS, metric)
     build_approximate(vectors, kind).write(tmp_path / "index.faiss")
     index = Approximate.open(tmp_path / "index.faiss", kind, vectors, build_approximate(vectors, kind).effort)
-    for mask, survivors in ((None, 6000), (MASK, int(MASK.sum()))):
-        scores, rows, whole = index.search(QUERIES, 10, 0.95, mask, survivors)
+    for mask in (None, MASK):
+        scores, rows, whole = index.search(QUERIES, 10, 0.95, None if mask is None else RowFilter(mask))
         _, expected = truth(metric, mask, 10)
         recall = np.mean([np.isin(expected[place], rows[place]).mean() for place in range(len(QUERIES))])
         assert recall >= 0.9
@@ -85,7 +85,7 @@ def test_an_approximate_search_under_a_narrow_filter_still_gives_k(kind: IndexKi
     far = np.argsort(QUERIES[0] @ ROWS.T.astype(np.float32))[:30]  # the rows least like the query
     mask = np.zeros(6000, dtype=np.bool_)
     mask[far] = True
-    _, rows, _ = index.search(QUERIES[:1], 30, 0.95, mask, 30)
+    _, rows, _ = index.search(QUERIES[:1], 30, 0.95, RowFilter(mask))
     assert sorted(rows[0]) == sorted(far)
 
 
@@ -93,7 +93,7 @@ def test_an_approximate_search_under_a_narrow_filter_still_gives_k(kind: IndexKi
 def test_any_dimension_can_be_indexed(dim: int) -> None:
     vectors = Vectors.of(RANDOM.standard_normal((2000, dim)).astype(np.float16), Metric.L2)
     queries = vectors.rows(np.arange(5))
-    _, found, _ = build_approximate(vectors, IndexKind.IVF_PQ).search(queries, 10, 0.95, None, 2000)
+    _, found, _ = build_approximate(vectors, IndexKind.IVF_PQ).search(queries, 10, 0.95)
     _, expected = vectors.search(queries, 10)
     assert np.mean([np.isin(expected[place], found[place]).mean() for place in range(5)]) > 0.5
 

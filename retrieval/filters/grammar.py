@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NoReturn, TypeAlias
 
@@ -28,8 +28,9 @@ MAX_PREDICATES = 1_000
 Values: TypeAlias = tuple[Operand, ...] | Parameter
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Condition:
-    """Read a filter; its parameters are left open.
+    """Read a filter; its parameters are left open. The last texts are remembered, since a page asks the same again.
 
     Raises:
         FilterError: the text cannot be read; the message shows where.
