@@ -204,7 +204,11 @@ def _sources(value: Value) -> list[str]:
 
 
 def _item_image(source: str, folder: Path) -> ItemImage:
-    return ItemImage(source, Path(source) if _ADDRESS.match(source) else folder / source)
+    """Find where a picture is; one that is named by its place on this machine is called by its name alone."""
+    path = Path(source)
+    if _ADDRESS.match(source):
+        return ItemImage(source, path)
+    return ItemImage(path.name, path) if path.is_absolute() else ItemImage(source, folder / path)
 
 
 def _words(stem: str) -> str:

@@ -24,6 +24,7 @@ Scores = NDArray[np.float32]
 
 SAMPLE_ROWS = 2048
 REMEMBERED_FILTERS = 64
+REMEMBERED_MASK_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class View:
             return self.everything
         found = self._remembered.pop(filter, None) or self._computed(filter, None)
         self._remembered[filter] = found
-        while len(self._remembered) > REMEMBERED_FILTERS:
+        most = min(max(REMEMBERED_MASK_BYTES // max(int(self._offsets[-1]), 1), 1), REMEMBERED_FILTERS)
+        while len(self._remembered) > most:
             self._remembered.pop(next(iter(self._remembered)), None)
         return found
 

@@ -6,10 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
 from retrieval import Catalog
@@ -40,9 +42,15 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def address(shop: Path) -> Iterator[str]:
-    with Catalog.open(shop) as catalog, socket.socket() as listener:
+    with Catalog.open(shop) as catalog, serving(create_app(catalog, hosts=LOOPBACK)) as found:
+        yield found
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(catalog, hosts=LOOPBACK), log_level="warning", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -262,3 +270,19 @@ def test_examples_search_and_the_address_brings_it_back(wide_page: Page) -> None
     wide_page.locator(".example-picture").first.click()
     expect(wide_page.locator(".subject-chip")).to_be_visible()
     expect(wide_page.locator("#words input")).to_have_value("")
+
+
+def test_with_a_key_the_browsers_own_login_opens_the_page(browser: Browser, shop: Path) -> None:
+    with Catalog.open(shop) as catalog, serving(create_app(catalog, api_key="sesame")) as address:
+        stranger = browser.new_context().new_page()
+        answer = stranger.goto(address)
+        assert answer is not None and answer.status == 401
+        login = browser.new_context(http_credentials={"username": "me", "password": "sesame"})
+        page = login.new_page()
+        page.goto(address)
+        expect(page.locator(".card").first).to_be_visible()
+        say(page, "apple")
+        expect(page.locator(".card-score").first).to_be_visible()
+        assert page.locator(".card img").first.evaluate("one => one.complete && one.naturalWidth > 0")
+        login.close()
+        stranger.context.close()

@@ -116,6 +116,12 @@ def test_the_separator_is_found_in_the_header(tmp_path: Path, name: str, separat
     assert item.fields == {"price": 1.5}
 
 
+def test_a_place_on_this_machine_is_read_and_never_shown(tmp_path: Path) -> None:
+    path = written(tmp_path, "f.csv", f"key,image\na,{tmp_path}/deep/x.png\n")
+    (item,) = items(open_feed(path))
+    assert (item.images[0].source, item.images[0].path) == ("x.png", tmp_path / "deep" / "x.png")
+
+
 def test_json_lines_bring_their_own_types(tmp_path: Path) -> None:
     rows = [
         {"id": 7, "images": ["a.png", "b.png"], "title": "Cup", "price": 3, "tags": ["x"], "size": {"w": 1}},

@@ -276,7 +276,7 @@ def test_an_empty_catalogue_says_how_to_fill_it(tmp_path: Path, uploads: Path, e
         opened = Handlers(catalog, uploads, Metrics(catalog)).opened([])
         assert "This catalogue is empty" in read(opened["results"])["html"]
         assert "lookalike index empty" in read(opened["results"])["html"]
-        assert "0 items" in opened["header"]
+        assert "0 items" in opened["header"] and read(opened["panel"])["html"] == ""
 
 
 def test_a_catalogue_without_a_model_is_browsed_and_searched_by_item(tmp_path: Path, uploads: Path) -> None:
@@ -285,7 +285,8 @@ def test_a_catalogue_without_a_model_is_browsed_and_searched_by_item(tmp_path: P
         handlers = Handlers(catalog, uploads, Metrics(catalog))
         opened = handlers.opened([])
         assert keys(read(opened["results"])["html"]) == ["a", "b", "c"]
-        assert "data-action" not in opened["examples"]
+        assert "no model" in opened["examples"]
+        assert "Find similar" in read(handlers.item("a"))["html"] and "card-similar" in opened["results"]
         assert keys(read(handlers.like("a", {})[0])["html"]) == ["c", "b"]
         assert "cannot be searched that way" in results(handlers, text="red")["html"]
 
