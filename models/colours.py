@@ -1,9 +1,9 @@
 """The eleven basic colours: how much of each a picture has, and which of them a text names.
 
-The networks of `compact` hardly tell a red shoe from a blue one, and people ask for red ones. The eleven names are those
-that every language with as many has (Berlin and Kay, 1969, "Basic Color Terms"); using them to find pictures follows van
-de Weijer et al., 2009, "Learning Color Names for Real-World Applications", though here nothing is learned: each name has a
-few typical colours, and a pixel belongs to the names whose typical colours lie near it in CIE L*a*b*.
+The networks of `compact` hardly tell a red shoe from a blue one, and people ask for red ones. The eleven names are
+those that every language with as many has (Berlin and Kay, 1969, "Basic Color Terms"); using them to find pictures
+follows van de Weijer et al., 2009, "Learning Color Names for Real-World Applications", though here nothing is learned:
+each name has a few typical colours, and a pixel belongs to the names whose typical colours lie near it in CIE L*a*b*.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _TYPICAL = {
     "blue": "0000ff 000080 4169e1 1e90ff 87ceeb 4682b4 00008b add8e6 00bfff",
     "brown": "8b4513 a0522d 654321 d2b48c cd853f 5c4033",
     "green": "008000 00ff00 006400 90ee90 228b22 808000 32cd32 556b2f 98fb98 2e8b57 9acd32",
-    "grey": "808080 a9a9a9 d3d3d3 606060 404040",
+    "grey": "808080 a0a0a0 c0c0c0 606060 404040",
     "orange": "ffa500 ff8c00 ff7f00 ffb347",
     "pink": "ffc0cb ff69b4 ff1493 ffb6c1 ff00ff",
     "purple": "800080 9400d3 4b0082 9370db 8a2be2 dda0dd",
     "red": "ff0000 8b0000 dc143c b22222 cd5c5c",
     "white": "ffffff f5f5f5",
-    "yellow": "ffff00 ffd700 f0e68c ffffe0 ffdb58",
+    "yellow": "ffff00 ffd700 f0e68c fff176 ffdb58",
 }
-"""Typical colours of each name, sRGB in hexadecimal: the named colours of CSS, sorted by hand, and a few between them."""
+"""Typical colours of each name, sRGB in hexadecimal: named colours of CSS, sorted by hand, and a few between them."""
 
 COLOUR_NAMES = tuple(_TYPICAL)
 
@@ -78,7 +78,7 @@ def picture_colours(pictures: Tensor) -> Tensor:
 
 
 def text_colours(texts: Sequence[str]) -> Matrix:
-    """Find the colours that texts name: float32, shape [n, 11], 1 where one is named ("b/w" names black, grey and white)."""
+    """Find the colours that texts name: 1 where one is named, float32 [n, 11]; "b/w" names black, grey and white."""
     named = np.zeros((len(texts), len(COLOUR_NAMES)), dtype=np.float32)
     for row, text in zip(named, texts, strict=True):
         rest, uncoloured = _UNCOLOURED.subn(" ", text.lower())

@@ -1,9 +1,15 @@
-"""`compact`, the model that needs no download: EfficientNet-Lite0 pictures, MiniLM-L6 texts, ImageNet names between them.
+"""`compact`, the model that needs no download: EfficientNet-Lite0 pictures, MiniLM-L6 texts, class names in between.
 
-A picture's row has two parts, [visual | semantic], so that one inner product serves pictures and texts alike. The visual
-part is what the picture network sees; the semantic part says in the text network's space what it shows, as a convex
-combination of the embeddings of the class names it found most likely (ConSE: Norouzi et al., 2014, arXiv:1312.5650). A
-text's row is [0 | its embedding]. How the figures were chosen, and what they give, is in `models/README.md`.
+A picture's row has three parts, [visual | semantic | colour], so that one inner product serves pictures and texts:
+
+- visual, 256: what the picture network sees at three depths, projected.
+- semantic, 245: what it shows, said in the text network's space, as a convex combination of the embeddings of the
+  ImageNet classes it resembles (ConSE: Norouzi et al., 2014, arXiv:1312.5650).
+- colour, 11: how much of it each basic colour takes.
+
+A text's row has no visual part. Its semantic part is its own embedding, and in equal measure that of the classes it
+resembles: pictures only ever lie where classes are. Its colour part is the colours it names. How all this was chosen,
+and what each step gives, is in `models/README.md`; `models/make_compact.py` makes the figures.
 """
 
 from __future__ import annotations
@@ -12,7 +18,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load as load_safetensors
@@ -21,35 +26,43 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.base import Prepared
-from models.efficientnet_lite import INPUT_SIZE, EfficientNetLite0
+from models.colours import picture_colours, text_colours
+from models.compact_figures import CompactFigures
+from models.efficientnet_lite import INPUT_SIZE, EfficientNetLite0, Sight
+from models.framing import fit_to_square
 from models.minilm import MiniLM, read_tokenizer
 from models.spec import KnownModel
 from models.torch_encoder import TorchEncoder, Tower, pick_device, precision_on
 from models.weights import read_weights
 
-__all__ = ["CompactEncoder", "load_compact", "pad_to_square"]
+__all__ = ["CompactEncoder", "PictureTower", "TextTower", "load_compact", "prepare_picture", "visual_inputs"]
 
-VISUAL_SHARE = 0.5
-CLASSES_COMBINED = 10
+VISUAL_SHARE, SEMANTIC_SHARE, COLOUR_SHARE = 0.7, 0.2, 0.1
+"""How much of a picture's score with itself each part makes; they add up to 1."""
+
+MARGIN = 16
+PICTURE_TEMPERATURE = 2.0
+TEXT_TEMPERATURE = 0.06
+CLASS_SHARE_OF_TEXT = 0.5
+COLOUR_OF_TEXT = 0.3
+"""What a named colour counts beside the rest of a text, before the shares above."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureTower:
-    """The picture network and the bridge from its classes to texts.
-
-    `class_rows`: float32 [1000, 384], unit rows, the embedding of each class name.
-    """
+    """The picture network, and the figures that turn what it sees into rows."""
 
     network: EfficientNetLite0
-    class_rows: Tensor
+    figures: CompactFigures
 
 
 @dataclass(frozen=True, slots=True)
 class TextTower:
-    """The text network and its tokenizer."""
+    """The text network, its tokenizer, and the figures that turn its vectors into rows."""
 
     network: MiniLM
     tokenizer: Tokenizer
+    figures: CompactFigures
 
 
 class CompactEncoder(TorchEncoder):
@@ -63,29 +76,41 @@ class CompactEncoder(TorchEncoder):
         self.texts = texts
 
     def prepare(self, image: Image.Image) -> Prepared:
-        """Fit a picture of any mode into a white square: uint8 [224, 224, 3]."""
-        return pad_to_square(image, INPUT_SIZE)
+        """Trim the plain ground around a thing and fit it into a square: uint8 [224, 224, 3]."""
+        return prepare_picture(image)
 
     def _picture_rows(self, pictures: Tensor) -> Tensor:
         with self.pictures.use() as tower:
-            features, scores = tower.network(pictures)
-        features, scores = features.float(), scores.float()
-        best, classes = scores.softmax(dim=1).topk(CLASSES_COMBINED)
-        semantic = torch.einsum("nk,nkd->nd", best, tower.class_rows[classes])
-        parts = functional.normalize(features) * VISUAL_SHARE**0.5, functional.normalize(semantic) * (1 - VISUAL_SHARE) ** 0.5
-        return torch.cat(parts, dim=1)
+            sight, figures = tower.network(pictures), tower.figures
+        visual = (visual_inputs(sight) - figures.visual_mean) @ figures.visual_projection
+        resemblance = ((sight.scores - figures.neutral_scores) / PICTURE_TEMPERATURE).softmax(dim=1)
+        semantic = resemblance @ figures.class_rows
+        colour = picture_colours(pictures) - figures.colour_mean
+        parts = ((visual, VISUAL_SHARE), (semantic, SEMANTIC_SHARE), (colour, COLOUR_SHARE))
+        return torch.cat([functional.normalize(part) * share**0.5 for part, share in parts], dim=1)
 
     def _text_rows(self, texts: Sequence[str]) -> Tensor:
-        titles = self._title_rows(texts)
-        return functional.pad(titles, (self.spec.dim - titles.shape[1], 0))
+        with self.texts.use() as tower:
+            vectors, figures = self._text_vectors(tower, texts), tower.figures
+        own = functional.normalize((functional.normalize(vectors) - figures.text_mean) @ figures.text_projection)
+        resemblance = (own @ functional.normalize(figures.class_rows).T / TEXT_TEMPERATURE).softmax(dim=1)
+        classes = functional.normalize(resemblance @ figures.class_rows)
+        semantic = functional.normalize(own * (1 - CLASS_SHARE_OF_TEXT) + classes * CLASS_SHARE_OF_TEXT)
+        colour = functional.normalize(torch.from_numpy(text_colours(texts)).to(self.device))
+        colour = colour * (COLOUR_OF_TEXT * (SEMANTIC_SHARE / COLOUR_SHARE) ** 0.5)
+        visual = semantic.new_zeros(len(texts), self.spec.dim - semantic.shape[1] - colour.shape[1])
+        return torch.cat([visual, semantic, colour], dim=1)
 
     def _title_rows(self, texts: Sequence[str]) -> Tensor:
         with self.texts.use() as tower:
-            rows = [torch.tensor(encoding.ids) for encoding in tower.tokenizer.encode_batch_fast(list(texts))]
-            tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
-            lengths = torch.tensor([len(row) for row in rows], device=self.device)
-            mask = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
-            vectors: Tensor = tower.network(tokens, mask)
+            return self._text_vectors(tower, texts)
+
+    def _text_vectors(self, tower: TextTower, texts: Sequence[str]) -> Tensor:
+        rows = [torch.tensor(encoding.ids) for encoding in tower.tokenizer.encode_batch_fast(list(texts))]
+        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        mask = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
+        vectors: Tensor = tower.network(tokens, mask)
         return vectors
 
 
@@ -98,29 +123,25 @@ def load_compact(known: KnownModel, *, device: str = "auto") -> CompactEncoder:
     target = pick_device(device)
     precision = precision_on(target)
 
+    def load_figures() -> CompactFigures:
+        return CompactFigures.from_bytes(read_weights(known.files["figures"])).to(target)
+
     def load_pictures() -> PictureTower:
         checkpoint = torch.load(io.BytesIO(read_weights(known.files["pictures"])), weights_only=True)
-        with np.load(io.BytesIO(read_weights(known.files["bridge"])), allow_pickle=False) as bridge:
-            class_rows = torch.from_numpy(bridge["class_rows"].astype(np.float32))
-        network = EfficientNetLite0.from_checkpoint(checkpoint).to(target, precision)
-        return PictureTower(network, functional.normalize(class_rows).to(target))
+        return PictureTower(EfficientNetLite0.from_checkpoint(checkpoint).to(target, precision), load_figures())
 
     def load_texts() -> TextTower:
         network = MiniLM.from_checkpoint(load_safetensors(read_weights(known.files["texts"]))).to(target, precision)
-        return TextTower(network, read_tokenizer(read_weights(known.files["tokenizer"])))
+        return TextTower(network, read_tokenizer(read_weights(known.files["tokenizer"])), load_figures())
 
     return CompactEncoder(known, target, Tower(load_pictures), Tower(load_texts))
 
 
-def pad_to_square(image: Image.Image, side: int) -> Prepared:
-    """Shrink or enlarge a picture to fit a square and centre it on white: uint8 [side, side, 3].
+def prepare_picture(image: Image.Image) -> Prepared:
+    """Trim the plain ground around a thing and fit it into a square: uint8 [224, 224, 3]."""
+    return fit_to_square(image, side=INPUT_SIZE, margin=MARGIN)
 
-    A catalogue's pictures show whole objects, tall and wide ones, mostly on white: cropping would cut them and squashing
-    would bend them.
-    """
-    scale = side / max(image.size)
-    width, height = (max(1, round(length * scale)) for length in image.size)
-    fitted = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    square = Image.new("RGB", (side, side), "white")
-    square.paste(fitted, ((side - width) // 2, (side - height) // 2))
-    return np.asarray(square, dtype=np.uint8)
+
+def visual_inputs(sight: Sight) -> Tensor:
+    """Join what the visual part is projected from, shape [n, 1512]: three depths, the last evened out by a root."""
+    return torch.cat([sight.features.clamp(min=0).sqrt(), sight.middle, sight.early], dim=1)

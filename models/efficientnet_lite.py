@@ -1,21 +1,22 @@
 """EfficientNet-Lite0, the picture network of the `compact` model.
 
-EfficientNet: Tan and Le, 2019, arXiv:1905.11946. The Lite variants (Liu, 2020, TensorFlow blog) drop the squeeze-and-excite
-blocks and use ReLU6, so that a small processor runs them well.
+EfficientNet: Tan and Le, 2019, arXiv:1905.11946. The Lite variants (Liu, 2020, TensorFlow blog) drop the
+squeeze-and-excite blocks and use ReLU6, so that a small processor runs them well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CLASS_COUNT", "FEATURE_DIM", "INPUT_SIZE", "EfficientNetLite0"]
+__all__ = ["CLASS_COUNT", "EARLY_DIM", "FEATURE_DIM", "INPUT_SIZE", "MIDDLE_DIM", "EfficientNetLite0", "Sight"]
 
 INPUT_SIZE = 224
-FEATURE_DIM = 1280
+FEATURE_DIM, MIDDLE_DIM, EARLY_DIM = 1280, 192, 40
 CLASS_COUNT = 1000
 
 _PIXEL_MEAN, _PIXEL_DEVIATION = 0.498, 0.502
@@ -30,6 +31,22 @@ _STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
+
+
+_EARLY_BLOCK, _MIDDLE_BLOCK = 4, 14
+
+
+class Sight(NamedTuple):
+    """What the network makes of n pictures, averaged over each picture, in float32.
+
+    `early` [n, 40] knows texture and colour, `middle` [n, 192] parts, `features` [n, 1280] (0 to 6) things, and
+    `scores` [n, 1000] are those of the ImageNet classes (logits).
+    """
+
+    early: Tensor
+    middle: Tensor
+    features: Tensor
+    scores: Tensor
 
 
 class _Convolution(nn.Module):
@@ -57,7 +74,7 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """An inverted bottleneck: widen (1x1), look around (depthwise), narrow (1x1, linear), and add the input if it fits."""
+    """An inverted bottleneck: widen (1x1), look around (depthwise), narrow (1x1, linear), add the input if it fits."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -90,24 +107,23 @@ class EfficientNetLite0(nn.Module):
         self.head = _Convolution(channels, FEATURE_DIM, 1)
         self.classifier = nn.Linear(FEATURE_DIM, CLASS_COUNT)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Read pictures.
-
-        Args:
-            pictures: uint8, shape [n, 224, 224, 3], RGB.
-
-        Returns:
-            Features, shape [n, 1280], from 0 to 6, and class scores (logits), shape [n, 1000], both in the network's own
-            precision.
-        """
-        weight = self.classifier.weight
-        pixels = pictures.permute(0, 3, 1, 2).to(weight.dtype).div_(255).sub_(_PIXEL_MEAN).div_(_PIXEL_DEVIATION)
-        features = self.head(self.blocks(self.stem(pixels))).mean(dim=(2, 3))
-        return features, self.classifier(features)
+    def forward(self, pictures: Tensor) -> Sight:
+        """Read pictures: uint8, shape [n, 224, 224, 3], RGB."""
+        precision = self.classifier.weight.dtype
+        rows = pictures.permute(0, 3, 1, 2).to(precision).div_(255).sub_(_PIXEL_MEAN).div_(_PIXEL_DEVIATION)
+        rows = self.stem(rows)
+        averages: dict[int, Tensor] = {}
+        for index, block in enumerate(self.blocks):
+            rows = block(rows)
+            if index in (_EARLY_BLOCK, _MIDDLE_BLOCK):
+                averages[index] = rows.float().mean(dim=(2, 3))
+        features = self.head(rows).float().mean(dim=(2, 3))
+        scores = self.classifier(features.to(precision)).float()
+        return Sight(averages[_EARLY_BLOCK], averages[_MIDDLE_BLOCK], features, scores)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Tensor]) -> EfficientNetLite0:
-        """Build the network from the tensors of the published checkpoint, each batch normalisation folded into its convolution.
+        """Build the network from the published checkpoint, each batch normalisation folded into its convolution.
 
         Raises:
             KeyError, RuntimeError: a tensor is missing, left over, or of another shape.
@@ -116,7 +132,8 @@ class EfficientNetLite0(nn.Module):
         state: dict[str, Tensor] = {}
 
         def fold(target: str, convolution: str, norm: str) -> None:
-            scale = remaining.pop(f"{norm}.weight") / torch.sqrt(remaining.pop(f"{norm}.running_var") + _BATCH_NORM_EPSILON)
+            deviation = torch.sqrt(remaining.pop(f"{norm}.running_var") + _BATCH_NORM_EPSILON)
+            scale = remaining.pop(f"{norm}.weight") / deviation
             weight = remaining.pop(f"{convolution}.weight") * scale[:, None, None, None]
             state[f"{target}.convolution.weight"] = weight
             state[f"{target}.convolution.bias"] = (

@@ -58,7 +58,7 @@ def _differs(pixels: NDArray[np.uint8], ground: tuple[int, int, int]) -> NDArray
 
 
 def _plain_ground(image: Image.Image) -> tuple[int, int, int] | None:
-    """The colour that at least half of the outermost pixels have, or nearly have; None where there is no such colour."""
+    """Find the colour that at least half of the outermost pixels have or nearly have; None where there is none."""
     pixels = np.asarray(image)
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = (int(channel) for channel in np.median(edge, axis=0))
@@ -79,4 +79,4 @@ def _centre(image: Image.Image, side: int, longest: int, ground: tuple[int, int,
     fitted = image.resize(_fitting(image.size, longest), Image.Resampling.BICUBIC)
     square = Image.new("RGB", (side, side), ground)
     square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
-    return np.asarray(square, dtype=np.uint8)
+    return np.array(square, dtype=np.uint8)  # a copy: torch wants arrays it may write to

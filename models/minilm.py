@@ -1,12 +1,12 @@
 """MiniLM-L6, the text network of the `compact` model: a six-layer BERT whose word vectors are averaged.
 
-BERT: Devlin et al., 2019, arXiv:1810.04805. MiniLM: Wang et al., 2020, arXiv:2002.10957. Averaging and training on sentence
-pairs: Reimers and Gurevych, 2019, arXiv:1908.10084; the weights are sentence-transformers/all-MiniLM-L6-v2.
+BERT: Devlin et al., 2019, arXiv:1810.04805. MiniLM: Wang et al., 2020, arXiv:2002.10957. Averaging, and training on
+sentence pairs: Reimers and Gurevych, 2019, arXiv:1908.10084; the weights are sentence-transformers/all-MiniLM-L6-v2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from tokenizers import Tokenizer
@@ -71,7 +71,8 @@ class MiniLM(nn.Module):
         for layer in self.layers:
             words = layer(words, visible)
         weights = mask[:, :, None].float()
-        return (words.float() * weights).sum(dim=1) / weights.sum(dim=1)
+        average: Tensor = (words.float() * weights).sum(dim=1) / weights.sum(dim=1)
+        return average
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Tensor]) -> MiniLM:
@@ -113,8 +114,3 @@ def read_tokenizer(content: bytes) -> Tokenizer:
     tokenizer.enable_truncation(MAX_TOKENS)
     tokenizer.no_padding()
     return tokenizer
-
-
-def token_rows(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Turn texts into token ids, one list a text."""
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]

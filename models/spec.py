@@ -62,11 +62,11 @@ _COMPACT_FILES = MappingProxyType(
             path="model/tokenizer.json",
             sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
         ),
-        "bridge": WeightFile(
+        "figures": WeightFile(
             distribution="lookalike",
             package="models",
-            path="compact_bridge.npz",
-            sha256="9f4113166f76ab2ac7d674d9f5e093a3c687f442b8bd5aaab76a046f452096d6",
+            path="compact.npz",
+            sha256="ecc2f525af4d2584d29a65cd36db0e3251528869059f3d086d4fc34ff95be984",
         ),
     }
 )
@@ -76,10 +76,10 @@ KNOWN_MODELS: Mapping[str, KnownModel] = MappingProxyType(
         "compact": KnownModel(
             spec=ModelSpec(
                 name="compact",
-                dim=1280 + 384,
+                dim=512,
                 input_size=224,
                 modalities=frozenset({Modality.IMAGE, Modality.TEXT}),
-                preprocessing="pad-white-224-bicubic/1",
+                preprocessing="trim-margin16-pad-224-bicubic/1",
                 weights_sha256=_hash_of(_COMPACT_FILES),
                 title_dim=384,
             ),

@@ -32,7 +32,7 @@ InputT = TypeVar("InputT")
 class Tower(Generic[PartT]):
     """A part of a model that is loaded at its first use and run by one thread at a time.
 
-    One thread is enough: a forward pass uses all processors by itself, and several at once only get in each other's way.
+    One thread is enough: a forward pass uses all processors by itself; several at once get in each other's way.
     """
 
     def __init__(self, load: Callable[[], PartT]) -> None:
@@ -127,9 +127,6 @@ class TorchEncoder(ABC):
         return unit_rows(rows)
 
 
-
-
-
 def pick_device(name: str) -> torch.device:
     """Turn "auto", "cpu", "cuda" or "cuda:1" into a torch device; "auto" is CUDA where there is one.
 
@@ -148,5 +145,5 @@ def pick_device(name: str) -> torch.device:
 
 
 def precision_on(device: torch.device) -> torch.dtype:
-    """Half precision on CUDA, where it is twice as quick and costs no recall; single on a CPU, where it would be slower."""
+    """Half precision on CUDA, where it is quicker; single on a CPU, where half would be slower."""
     return torch.float16 if device.type == "cuda" else torch.float32

