@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from data.errors import CatalogNotFound, LookalikeError, UsageError
@@ -354,8 +354,8 @@ def _show_results(results: Results) -> None:
     if not results.hits:
         out.print("Nothing found." + ("" if results.total else " No item satisfies the filter."))
         return
-    names = [name for name in results[0].fields if name != "title"][:SHOWN_FIELDS]
-    table = Table("", "score", "key", "title", *names)
+    names = _columns_worth_showing(results)
+    table = Table("", "score", Column("key", overflow="fold"), Column("title", overflow="fold"), *names)
     for rank, hit in enumerate(results, start=1):
         values = (_shown(hit.fields.get(name)) for name in ("title", *names))
         table.add_row(str(rank), f"{hit.score:.3f}", _plain(hit.key), *map(_plain, values))
@@ -364,6 +364,22 @@ def _show_results(results: Results) -> None:
     out.print(f"{results.total:,} items searched, {kind}, {results.took_ms:.0f} ms", style="dim", highlight=False)
     for notice in results.notices:
         out.print(notice, style="yellow", highlight=False)
+
+
+def _columns_worth_showing(results: Results) -> list[str]:
+    """Choose fields for a table as wide as the terminal: short values first, lists and long texts left out."""
+    widths = {
+        name: max(len(name), *(len(_shown(hit.fields.get(name))) for hit in results))
+        for name in results[0].fields
+        if name != "title" and not any(isinstance(hit.fields.get(name), list | dict) for hit in results)
+    }
+    room = out.width - 64
+    chosen = []
+    for name in sorted(widths, key=lambda name: widths[name])[:SHOWN_FIELDS]:
+        room -= widths[name] + 3
+        if room >= 0:
+            chosen.append(name)
+    return [name for name in widths if name in chosen]
 
 
 def _shown(value: object) -> str:
