@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,10 @@ THUMBNAIL_SIDE = 384
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")  # JPEG has MPO in it
 _LARGE_PIXELS = 16_000_000
+_STRIP_PIXELS = 1_000_000
 _REDUCED_SCALE_MARGIN = 2
 _SIDEWAYS = (5, 6, 7, 8)
+_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 
 # Pillow only warns between one and two times its bound; here that warning is a refusal like any other.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -79,8 +82,8 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
     """Decode a picture.
 
     `min_side` is the side of the model's input in pixels: a JPEG whose sides are several times that is decoded at a
-    half, a quarter or an eighth of its scale, never to less than twice `min_side`, which is much quicker and leaves
-    the resize to come nothing to miss.
+    half, a quarter or an eighth of its scale, and any other picture of more than 16 million pixels is averaged down,
+    never to less than twice `min_side`, which saves time and memory and leaves the resize to come nothing to miss.
 
     Raises:
         NotAPicture: the bytes are no picture of a supported format, are cut short, or have more than `MAX_PIXELS`.
@@ -93,11 +96,7 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
             turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
             if width * height > MAX_PIXELS:
                 raise NotAPicture(_too_large(f"{width:,} x {height:,} pixels"))
-            if width * height > _LARGE_PIXELS:
-                with _one_large_at_a_time:  # several hundred megabytes each
-                    rgb = _to_rgb(image, min_side)
-            else:
-                rgb = _to_rgb(image, min_side)
+            rgb = (_large_to_rgb if width * height > _LARGE_PIXELS else _to_rgb)(image, min_side)
     except NotAPicture:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -123,25 +122,52 @@ def _to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(image).convert("RGB")
+        return _by_strips(image, _to_eight_bits(image))
     if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        white = Image.new("RGB", layered.size, "white")
-        white.paste(layered, mask=layered.getchannel("A"))
-        return white
+        return _by_strips(image, _on_white)
     return image.convert("RGB")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _large_to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
+    """Decode a picture of hundreds of megabytes, one at a time, and let go of what the model's input has no use for."""
+    with _one_large_at_a_time:
+        rgb = _to_rgb(image, min_side)
+        if image is not rgb:
+            image.im = None  # type: ignore[assignment]  # gives the memory back before the next one is decoded
+        factor = min(rgb.size) // (min_side * _REDUCED_SCALE_MARGIN) if min_side else 1
+        return rgb.reduce(factor) if factor > 1 else rgb
+
+
+def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert to RGB a few rows at a time, so that nothing but the two pictures is ever in memory."""
+    rgb = Image.new("RGB", image.size)
+    rows = max(_STRIP_PIXELS // image.width, 1)
+    for top in range(0, image.height, rows):
+        rgb.paste(convert(image.crop((0, top, image.width, min(top + rows, image.height)))), (0, top))
+    return rgb
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    layered = image.convert("RGBA")
+    white = Image.new("RGB", layered.size, "white")
+    white.paste(layered, mask=layered.getchannel("A"))
+    return white
+
+
+def _to_eight_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     """Bring 16-bit, 32-bit and floating-point grey to 8 bits: 16-bit by its full range, the others by their own."""
-    grey = np.asarray(image, dtype=np.float64)
-    if image.mode.startswith("I") and grey.size and grey.min() >= 0 and grey.max() <= 65535:
+    grey = np.asarray(image)
+    finite = grey[np.isfinite(grey)] if grey.dtype.kind == "f" else grey
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if grey.dtype.kind != "f" and low >= 0 and high <= 65535:
         low, high = 0.0, 65535.0
-    else:
-        finite = grey[np.isfinite(grey)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    scaled = np.nan_to_num((grey - low) / ((high - low) or 1.0), nan=0.0, posinf=1.0, neginf=0.0)
-    return Image.fromarray(np.rint(scaled.clip(0, 1) * 255).astype(np.uint8))
+    scale = 255 / ((high - low) or 1.0)
+
+    def convert(strip: Image.Image) -> Image.Image:
+        scaled = np.nan_to_num((np.asarray(strip, dtype=np.float64) - low) * scale, posinf=255.0, neginf=0.0)
+        return Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
+
+    return convert
 
 
 def _why_no_file(path: Path) -> str:
@@ -155,6 +181,8 @@ def _too_large(found: str) -> str:
 
 
 def _what_it_is(content: bytes) -> str:
+    if content.startswith(_SIGNATURES):
+        return "The picture is damaged or cut short."
     start = content[:512].lstrip().lower()
     for sign, name in ((b"<svg", "an SVG drawing"), (b"<html", "a web page"), (b"<!doctype html", "a web page")):
         if sign in start:

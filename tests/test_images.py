@@ -113,6 +113,17 @@ def test_a_large_jpeg_is_decoded_at_reduced_scale_and_keeps_its_size_in_the_answ
     assert np.abs(small[0] - small[1]).mean() < 1.5
 
 
+def test_a_very_large_picture_is_averaged_down_to_twice_the_input() -> None:
+    pixels = np.kron(RANDOM.integers(0, 256, (5, 4, 4), dtype=np.uint8), np.ones((1000, 1000, 1), dtype=np.uint8))
+    content = saved(Image.fromarray(pixels), "PNG", compress_level=1)
+    reduced = decode(content, min_side=224)
+    assert (reduced.width, reduced.height) == (4000, 5000)
+    assert reduced.rgb.size == (500, 625)
+    share = pixels[500::1000, 500::1000, 3:] / 255
+    expected = pixels[500::1000, 500::1000, :3] * share + 255 * (1 - share)
+    assert np.abs(np.asarray(reduced.rgb)[62::125, 62::125] - expected).max() <= 2
+
+
 def png_header(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
@@ -133,6 +144,7 @@ def test_a_picture_bomb_is_refused_by_its_header(width: int, height: int) -> Non
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"<!DOCTYPE html><html></html>", "web page"),
         (b"%PDF-1.7", "PDF"),
+        (b"\x89PNG\r\n\x1a\n", "damaged or cut short"),
         (saved(Image.fromarray(PIXELS), "PNG")[:700], "damaged or cut short"),
         (saved(Image.fromarray(PIXELS), "JPEG")[:700], "damaged or cut short"),
     ],

@@ -32,8 +32,10 @@ if sys.argv[3] == "colour":
 retrieval.indexing._COMMIT_EVERY_S = float(sys.argv[4])
 opened = Catalog.open if Path(sys.argv[1]).exists() else Catalog.create
 with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": sys.argv[3]})) as catalog:
+    run = retrieval.indexing.IndexRun(catalog, open_feed(Path(sys.argv[2])))
+    catalog.encoder.encode_titles(["warm"])
     print("running", flush=True)
-    for report in retrieval.indexing.IndexRun(catalog, open_feed(Path(sys.argv[2]))):
+    for report in run:
         pass
     catalog.optimize()
 """
@@ -86,7 +88,7 @@ def kill_and_compare(folder: Path, feed: Path, model: str, kills: int, commit_ev
         process = start(catalogs[1], feed, model, commit_every_s)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(moments.uniform(0, whole_s))
+        time.sleep(moments.uniform(0, 2.5 * whole_s / kills))
         hits += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -106,6 +108,26 @@ def test_a_killed_run_loses_and_doubles_nothing(tmp_path: Path) -> None:
     feed = tmp_path / "feed" / "feed.csv"
     feed.write_text("key,image,title,price\n" + "\n".join(rows) + "\n")
     assert kill_and_compare(tmp_path, feed, "colour", kills=4, commit_every_s=0.0, seed=1) >= 1
+
+
+def test_control_c_keeps_what_is_written_and_says_how_to_go_on(tmp_path: Path) -> None:
+    sample = ROOT / "data" / "sample" / "catalog.csv"
+    command = [sys.executable, "-m", "ui.cli", "index", str(tmp_path / "shop"), str(sample)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+        if (tmp_path / "shop" / "records.sqlite").exists() and Records.open(
+            tmp_path / "shop" / "records.sqlite"
+        ).count():
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 1, errors
+    assert "Run the same command again to go on" in " ".join(errors.split())
+    assert "Traceback" not in errors
+    with Catalog.open(tmp_path / "shop") as catalog:
+        assert 0 < catalog.count() < 510
 
 
 if __name__ == "__main__":
