@@ -140,6 +140,8 @@ def _large_to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
 
 def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """Convert to RGB a few rows at a time, so that nothing but the two pictures is ever in memory."""
+    if image.width * image.height <= _STRIP_PIXELS:
+        return convert(image).convert("RGB")
     rgb = Image.new("RGB", image.size)
     rows = max(_STRIP_PIXELS // image.width, 1)
     for top in range(0, image.height, rows):

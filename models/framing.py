@@ -9,8 +9,7 @@ picture without a plain ground is fitted whole.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 from models.base import Prepared
 
@@ -51,28 +50,22 @@ def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _differs(pixels: NDArray[np.uint8], ground: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Which pixels are not of the ground's colour: the last axis, the channels, is folded."""
-    distance: NDArray[np.int16] = np.abs(pixels.astype(np.int16) - np.array(ground, dtype=np.int16)).max(axis=-1)
-    return distance > _GROUND_TOLERANCE
-
-
 def _plain_ground(image: Image.Image) -> tuple[int, int, int] | None:
     """Find the colour that at least half of the outermost pixels have or nearly have; None where there is none."""
     pixels = np.asarray(image)
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = (int(channel) for channel in np.median(edge, axis=0))
-    plain = 1 - float(_differs(edge, (red, green, blue)).mean())
+    distance = np.abs(edge.astype(np.int16) - np.array((red, green, blue), dtype=np.int16)).max(axis=1)
+    plain = float((distance <= _GROUND_TOLERANCE).mean())
     return (red, green, blue) if plain >= _GROUND_SHARE else None
 
 
 def _trim(image: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
     """Cut off the outer rows and columns that show nothing but ground."""
-    inside = _differs(np.asarray(image), ground)
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    if not rows.size:
-        return image
-    return image.crop((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
+    red, green, blue = ImageChops.difference(image, Image.new("RGB", image.size, ground)).split()
+    distance = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    inside = distance.point([0] * (_GROUND_TOLERANCE + 1) + [255] * (255 - _GROUND_TOLERANCE)).getbbox()
+    return image if inside is None else image.crop(inside)
 
 
 def _centre(image: Image.Image, side: int, longest: int, ground: tuple[int, int, int]) -> Prepared:
