@@ -68,7 +68,7 @@ def test_a_search_shows_what_the_catalog_finds(handlers: Handlers, catalog: Cata
     expected = catalog.search(text="red", limit=COUNT)
     assert keys(found["html"]) == expected.keys[:PAGE_ITEMS]
     assert "card-score" in found["html"] and "30 items" in found["html"] and "exact" in found["html"]
-    assert found["address"] == "q=red" and found["next"] == PAGE_ITEMS
+    assert found["address"] == "q=red" and found["next"] == PAGE_ITEMS and found["turn"] == 0
     more = read(handlers.more(found["recipe"], found["next"]))
     assert keys(more["html"]) == expected.keys[PAGE_ITEMS:]
     assert more["append"] is True and more["next"] is None
@@ -242,12 +242,19 @@ def test_an_address_opens_the_search_it_was_taken_from(handlers: Handlers) -> No
         {"exact": "perhaps"},
         {"min_score": "high"},
         {"min_score": "inf"},
+        {"turn": "-1"},
     ],
 )
 def test_values_the_page_would_not_send_are_refused(handlers: Handlers, values: dict[str, object]) -> None:
     found, panel = handlers.searched(values)
     assert read(found)["problem"] and panel == ""
     assert "pydantic" not in found and "Traceback" not in found
+
+
+def test_answers_carry_the_turn_they_answer(handlers: Handlers) -> None:
+    for values in ({"text": "red"}, {"without": "red"}):
+        assert [read(text)["turn"] for text in handlers.searched({**values, "turn": "7"})] == [7, 7]
+    assert read(handlers.more({"turn": 7}, PAGE_ITEMS))["turn"] == 7
 
 
 def test_events_with_foreign_values_are_refused(handlers: Handlers) -> None:

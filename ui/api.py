@@ -71,7 +71,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
 
     @api.post("/search", summary="Search by words, pictures, items and vectors", openapi_extra=_SEARCH_BODIES)
     async def search(request: Request) -> SearchAnswer:
-        """Send JSON, or a form with pictures as `image` files; parts may be combined."""
+        """Send JSON, or a form with pictures as files named image; parts may be combined."""
         query, images = await _read(request)
         results = await run_in_threadpool(find, query, images)
         return SearchAnswer.of(results, [address(request, hit.image_id) for hit in results])

@@ -29,15 +29,16 @@ _SIMILAR_ICON = (
 
 @dataclass(frozen=True, slots=True)
 class CardFields:
-    """Which fields a card shows beside the title."""
+    """Which fields a card shows beside the title; `bare` says that items have vectors without pictures."""
 
     category: str | None = None
     price: str | None = None
     currency: str | None = None
+    bare: bool = False
 
     @classmethod
-    def of(cls, kinds: Mapping[str, FieldType], facets: Sequence[Facet]) -> CardFields:
-        """Choose them: by name, and for the category else the text field whose values say most in few words."""
+    def of(cls, kinds: Mapping[str, FieldType], facets: Sequence[Facet], *, bare: bool) -> CardFields:
+        """Choose them: by name, and for the category else the text field with the fewest values."""
         names = {name.lower(): name for name in kinds}
         texts = [name for name, kind in kinds.items() if kind is FieldType.STRING]
         category = next((names[name] for name in _CATEGORY_NAMES if names.get(name) in texts), None)
@@ -46,7 +47,7 @@ class CardFields:
             category = min(several, key=lambda facet: facet.distinct).name if several else None
         price = next((names[name] for name in _PRICE_NAMES if kinds.get(names.get(name, "")) in _NUMBERS), None)
         currency = names.get("currency") if names.get("currency") in texts else None
-        return cls(category, price, currency)
+        return cls(category, price, currency, bare)
 
     def price_of(self, fields: Mapping[str, Value]) -> str | None:
         """Write an item's price, None where it has none."""
@@ -118,7 +119,7 @@ def _card(hit: Hit, chosen: CardFields, *, scored: bool) -> str:
     more = (
         f'<button type="button" class="card-similar" data-action="similar" title="Find similar" '
         f'aria-label="{escape(f"Find items similar to {title}")}">{_SIMILAR_ICON}</button>'
-        if hit.image_id is not None
+        if hit.image_id is not None or chosen.bare
         else ""
     )
     return (

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from data.field_type import FieldType
 from retrieval.facets import Facet
+from retrieval.filters.operands import Field
 from ui.recipe import Chosen
 
 __all__ = ["MAX_OFFERED", "is_offered", "panel_html"]
@@ -18,15 +19,19 @@ MAX_OFFERED = 300
 
 _FIRST = 6
 _TICKED = 30
+_WORTH_OFFERING = 0.05
 _COUNTED = (FieldType.STRING, FieldType.STRINGS)
 _TRUTHS = {"true": "Yes", "false": "No"}
-_SYMBOL = {FieldType.INT: "20", FieldType.FLOAT: "20", FieldType.TIMESTAMP: '"2026-05-31"', FieldType.BOOL: "true"}
 
 
 def is_offered(facet: Facet, items: int) -> bool:
-    """Say whether a field makes a useful filter: it has values, and not one of its own for nearly each item."""
+    """Say whether a field makes a useful filter: it has values, and not one of its own for nearly each item.
+
+    `facet` has at least the most frequent value.
+    """
     if facet.type in _COUNTED:
-        return facet.distinct > 0 and (facet.distinct <= _TICKED or facet.distinct <= items / 2)
+        few = facet.distinct <= max(_TICKED, items / 2)
+        return bool(facet.values) and (few or facet.values[0][1] >= items * _WORTH_OFFERING)
     return facet.distinct > 0 or facet.low is not None
 
 
@@ -119,7 +124,7 @@ def _bounds(facet: Facet, chosen: Chosen) -> str:
 
 def _expression(chosen: Chosen, kinds: Mapping[str, FieldType], problem: str) -> str:
     names = [name for name in kinds if name not in ("key", "title")]
-    example = " and ".join(_examples(kinds)) or 'title like "Red%"'
+    example = " and ".join(_examples(kinds))
     error = (
         f'<p class="problem" id="expression-problem" role="alert"><span>{escape(problem)}</span></p>' if problem else ""
     )
@@ -136,8 +141,8 @@ def _expression(chosen: Chosen, kinds: Mapping[str, FieldType], problem: str) ->
 
 
 def _examples(kinds: Mapping[str, FieldType]) -> list[str]:
-    parts = [f"{name} < {_SYMBOL[kind]}" for name, kind in kinds.items() if kind in (FieldType.INT, FieldType.FLOAT)]
-    return [*parts[:1], 'title like "Red%"']
+    numbers = [name for name, kind in kinds.items() if kind in (FieldType.INT, FieldType.FLOAT)]
+    return [*(f"{Field(name).to_milvus()} < 20" for name in numbers[:1]), 'title like "Red%"']
 
 
 def _bound(bound: object) -> str:

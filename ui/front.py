@@ -26,7 +26,8 @@ _PATHS = re.compile(
 _FOREIGN = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 _ICON = "data:image/svg+xml," + quote(
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="12" cy="16" r="9" fill="#4f46e5"/>'
-    '<circle cx="20" cy="16" r="9" fill="#f97362" fill-opacity=".85"/></svg>'
+    '<circle cx="20" cy="16" r="9" fill="#f97362" fill-opacity=".85"/></svg>',
+    safe="",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_BODY_BYTES = MAX_BYTES + 1024 * 1024
 """The largest request: one picture of the largest size, and what is around it."""
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?")
 _OPEN_TO_ALL = "/healthz"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _OWN_SITES = ("same-origin", "none")
@@ -95,15 +97,16 @@ class Guard:
         return None
 
     def _has_key(self, headers: Headers) -> bool:
-        kind, _, given = headers.get("authorization", "").partition(" ")
+        kind, _, text = headers.get("authorization", "").partition(" ")
+        given = text.strip().encode("latin-1")  # as the bytes came
         if kind.lower() == "basic":
             try:
-                given = base64.b64decode(given, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
+                given = base64.b64decode(given, validate=True).partition(b":")[2]
+            except binascii.Error:
                 return False
         elif kind.lower() != "bearer":
             return False
-        return hmac.compare_digest(given.strip().encode(), (self._api_key or "").encode())
+        return hmac.compare_digest(given, (self._api_key or "").encode())
 
 
 class _Limited:
@@ -132,10 +135,8 @@ def _is_own_site(headers: Headers, host: str) -> bool:
 
 def _name(host: str) -> str:
     """Give the name in a Host header, without the port."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
+    found = _HOST.fullmatch(host)
+    return found[1].strip("[]").lower() if found else ""
 
 
 def _too_large() -> str:

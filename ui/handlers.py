@@ -19,13 +19,14 @@ from data.images import read_bytes
 from retrieval import Catalog, Results
 from retrieval.facets import Facet
 from retrieval.query import MAX_LIMIT
+from retrieval.schema import BUILT_IN
 from ui.cards import CardFields, title_of
 from ui.filter_panel import MAX_OFFERED, is_offered, panel_html
 from ui.item_view import item_html
 from ui.messages import public_message
 from ui.metrics import Metrics
 from ui.narrowing import Narrowing
-from ui.recipe import Chosen, Recipe, Subject
+from ui.recipe import Recipe, Subject
 from ui.results_view import empty_html, more_html, nothing_html, problem_html, results_html
 from ui.welcome import examples_html, header_html
 
@@ -85,7 +86,7 @@ class Handlers:
             html = more_html(results, self._fields, asked=_is_search(asked))
         except Exception as error:
             return self._problem(error)
-        return _json(html=html, append=True, next=_next(results, offset))
+        return _json(html=html, append=True, next=_next(results, offset), turn=asked.turn)
 
     def like(self, key: object, values: Mapping[str, object]) -> tuple[str, str, str]:
         """Search for items like one, within the filters chosen: give the results, the panel and the subject."""
@@ -113,8 +114,8 @@ class Handlers:
             results = self._search(recipe, 0, narrowing)
         except Exception as error:
             problem = str(error) if isinstance(error, FilterError) else ""
-            return self._problem(error), self._panel(recipe.chosen, None, problem)
-        panel = self._panel(recipe.chosen, narrowing)
+            return self._problem(error, recipe.turn), self._panel(recipe, None, problem)
+        panel = self._panel(recipe, narrowing)
         asked, filtered, upcoming = _is_search(recipe), bool(recipe.chosen.count), _next(results, 0)
         if results.hits:
             html = results_html(results, self._fields, asked=asked, filtered=filtered, more=upcoming is not None)
@@ -123,7 +124,7 @@ class Handlers:
         else:
             html = nothing_html(filtered=filtered, min_score=recipe.min_score is not None)
         facts = recipe.model_dump(mode="json")
-        return _json(html=html, recipe=facts, next=upcoming, address=recipe.address()), panel
+        return _json(html=html, recipe=facts, next=upcoming, address=recipe.address(), turn=recipe.turn), panel
 
     def _search(self, recipe: Recipe, offset: int, narrowing: Narrowing | None = None) -> Results:
         narrowing = narrowing or Narrowing.of(recipe.chosen, self._kinds())
@@ -151,7 +152,7 @@ class Handlers:
             raise NotAPicture("The picture is no longer here; choose it again.")
         return read_bytes(found)
 
-    def _panel(self, chosen: Chosen, narrowing: Narrowing | None, problem: str = "") -> str:
+    def _panel(self, recipe: Recipe, narrowing: Narrowing | None, problem: str = "") -> str:
         """Give the panel, each field counted under what is asked of the others."""
         try:
             kinds = self._kinds()
@@ -163,7 +164,9 @@ class Handlers:
                 others = narrowing.text(leaving_out=name) if narrowing else None
                 (found[name],) = self._catalog.facets([name], filter=others, limit=MAX_OFFERED)
             facets: list[Facet] = [found[name] for name in self._shown()]
-            return _json(html=panel_html(facets, chosen, kinds, problem), chosen=chosen.model_dump(mode="json"))
+            empty = not kinds.keys() - BUILT_IN.keys() and not self._catalog.count()
+            html = "" if empty else panel_html(facets, recipe.chosen, kinds, problem)
+            return _json(html=html, chosen=recipe.chosen.model_dump(mode="json"), turn=recipe.turn)
         except Exception as error:
             self._note(error)
             return ""
@@ -179,7 +182,7 @@ class Handlers:
     def _look_at_fields(self, items: int) -> None:
         """Decide which fields the panel and the cards show."""
         facets = self._catalog.facets(limit=1)
-        self._fields = CardFields.of(self._kinds(), facets)
+        self._fields = CardFields.of(self._kinds(), facets, bare=self._catalog.file.model is None)
         self._offered = tuple(facet.name for facet in facets if is_offered(facet, items))
 
     def _subject(self, key: str | None) -> str:
@@ -193,9 +196,10 @@ class Handlers:
         thumbnail = next((f"thumbnails/{one}.webp" for one in ids if self._catalog.thumbnails.path(one)), None)
         return _json(key=key, title=title_of(key, {"title": item.title}), thumbnail=thumbnail)
 
-    def _problem(self, error: Exception) -> str:
+    def _problem(self, error: Exception, turn: int | None = None) -> str:
         self._note(error)
-        return _json(html=problem_html(error), problem=public_message(error), next=None)
+        facts = {} if turn is None else {"turn": turn}
+        return _json(html=problem_html(error), problem=public_message(error), next=None, **facts)
 
     def _note(self, error: Exception) -> None:
         self._metrics.failed(error)

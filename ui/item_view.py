@@ -21,7 +21,9 @@ def item_html(item: StoredItem, chosen: CardFields, pictures: list[str]) -> str:
     category = chosen.category_of(item.fields)
     rows = [("Key", item.key), *((_label(name), value) for name, value in item.fields.items())]
     table = "".join(f"<tr><th scope='row'>{escape(name)}</th><td>{_value(value)}</td></tr>" for name, value in rows)
-    similar = '<button type="button" class="primary" data-action="similar">Find similar</button>' if item.images else ""
+    similar = ""
+    if item.images or chosen.bare:
+        similar = '<button type="button" class="primary" data-action="similar">Find similar</button>'
     return (
         f'<article class="item" data-key="{escape(item.key)}">'
         f'<div class="item-pictures">{_pictures(pictures, title)}</div>'

@@ -4,7 +4,11 @@
   "use strict";
 
   const parts = {};
-  let busyTimer = 0;
+  let waiting = 0; // events that are not answered yet
+  let waitingTimer = 0;
+  let turn = 0; // counts searches: an answer to an earlier one than the last asked is dropped
+  let drawn = 0; // the turn of the results that are shown
+  let repeated = 0;
 
   const read = (value) => {
     try {
@@ -14,16 +18,31 @@
     }
   };
 
+  const showWaiting = () => document.body.classList.toggle("is-busy", waiting > 0);
+
   const busy = () => {
-    clearTimeout(busyTimer);
-    document.body.classList.add("is-busy");
-    busyTimer = setTimeout(idle, 30000);
+    waiting += 1;
+    showWaiting();
+    clearTimeout(waitingTimer);
+    waitingTimer = setTimeout(() => {
+      waiting = 0;
+      showWaiting();
+    }, 30000);
   };
 
   const idle = () => {
-    clearTimeout(busyTimer);
-    document.body.classList.remove("is-busy");
+    waiting = Math.max(waiting - 1, 0);
+    showWaiting();
+    setTimeout(() => {
+      // Two answers that came at once, the older one last: ask again, once.
+      if (waiting === 0 && drawn < turn && repeated < turn) {
+        repeated = turn + 1;
+        parts.again();
+      }
+    }, 200);
   };
+
+  const isLate = (sent) => sent.turn !== undefined && sent.turn < turn;
 
   // One listener for all buttons of a part: data-action names what to do.
   const onAction = (root, actions) => {
@@ -74,10 +93,10 @@
         props.value = JSON.stringify({ path: sent.path });
         trigger("input");
       } catch {
-        idle();
         problem.textContent = "The picture could not be sent; it may be larger than 64 MB.";
         setTimeout(() => (problem.textContent = ""), 8000);
       }
+      idle();
       input.value = "";
     };
 
@@ -151,14 +170,14 @@
       const text = JSON.stringify(value);
       if (text === JSON.stringify(chosen)) return;
       chosen = value;
-      props.value = text;
+      parts.chosen.value = text;
       trigger("input");
     };
 
     // The panel is drawn anew after each search: what is open, focused and being typed stays.
     const draw = () => {
       const sent = read(props.value);
-      if (sent.html === undefined) return;
+      if (sent.html === undefined || isLate(sent)) return;
       const groups = (selector) => [...root.querySelectorAll(selector)];
       const open = new Map(groups("details").map((one) => [one.dataset.group, one.open]));
       const scrolled = new Map(groups(".ticks").map((one, place) => [place, one.scrollTop]));
@@ -186,7 +205,7 @@
         }
       }
       chosen = gather();
-      props.value = JSON.stringify(chosen);
+      parts.chosen.value = JSON.stringify(chosen);
     };
 
     const toggle = (open) => {
@@ -196,6 +215,7 @@
     };
 
     const clear = () => send({ values: {}, low: {}, high: {}, expression: "" });
+    parts.again = () => trigger("input");
     parts.clearFilters = () => {
       for (const one of root.querySelectorAll("textarea, [data-bound]")) one.value = "";
       clear();
@@ -231,9 +251,9 @@
 
     const draw = () => {
       const sent = read(props.value);
-      if (sent.html === undefined) return;
-      idle();
+      if (sent.html === undefined || isLate(sent)) return;
       next = sent.next;
+      drawn = turn;
       if (sent.append) {
         append(sent.html);
         const more = root.querySelector(".more");
@@ -294,7 +314,9 @@
     });
   };
 
-  const mounts = { subject, examples, panel, results, window: itemWindow };
+  const chosenPart = ({ props }) => (parts.chosen = props);
+
+  const mounts = { chosen: chosenPart, subject, examples, panel, results, window: itemWindow };
 
   // The slider between picture and words shows only while both are given.
   document.addEventListener("input", (event) => {
@@ -313,7 +335,15 @@
   }, true);
 
   window.lookalike = {
-    busy,
+    busy: (...values) => {
+      busy();
+      return values;
+    },
+    ask: (...values) => {
+      busy();
+      turn += 1;
+      return [...values.slice(0, -1), String(turn)];
+    },
     idle: () => {
       idle();
       noticeWords();

@@ -56,7 +56,7 @@ class Chosen(BaseModel):
 
 
 class Recipe(BaseModel):
-    """One search as the page asks for it."""
+    """One search as the page asks for it; `turn` is the page's own count, given back to tell late answers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,6 +67,7 @@ class Recipe(BaseModel):
     balance: Annotated[float, Field(ge=0, le=1)] = 0.5
     exact: bool = False
     min_score: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    turn: Annotated[int, Field(ge=0, lt=2**53)] = 0
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Recipe:

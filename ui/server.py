@@ -18,12 +18,14 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 
 from data.errors import LookalikeError, UsageError
 from data.images import MAX_BYTES
+from models import Modality
 from retrieval import Catalog
 from ui.api import create_api
 from ui.failures import status_of
@@ -38,6 +40,12 @@ __all__ = ["create_app", "serve"]
 
 _FOREVER = "public, max-age=31536000, immutable"
 _HERE = Path(__file__).parent
+_GRADIO_SETTINGS = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    # Its queue sums up all events with pandas after each one, for a monitor that is not served here.
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+}
 
 log = logging.getLogger("lookalike")
 
@@ -70,7 +78,7 @@ def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collectio
     _add_errors(app, metrics)
     app.include_router(create_api(catalog, metrics))
     _add_routes(app, catalog, metrics)
-    _mount_page(app, catalog, uploads, metrics)
+    _in_a_loop(lambda: _mount_page(app, catalog, uploads, metrics))
     return app
 
 
@@ -84,8 +92,8 @@ def serve(catalog: Catalog, host: str = "127.0.0.1", port: int = 7860, *, api_ke
         raise UsageError(
             f"{host} lets other machines in; give a key that they have to know: --api-key, or LOOKALIKE_API_KEY."
         )
-    app = create_app(catalog, api_key=api_key, hosts=None if api_key else LOOPBACK)
     with _listening(host, port) as listener:
+        app = create_app(catalog, api_key=api_key, hosts=None if api_key else LOOPBACK)
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(f"Lookalike is at http://{shown}:{listener.getsockname()[1]} (stop with Ctrl+C)\n")
         sys.stdout.flush()
@@ -162,8 +170,7 @@ def _file(path: Path, media_type: str) -> Callable[[], FileResponse]:
 
 def _mount_page(app: FastAPI, catalog: Catalog, uploads: Path, metrics: Metrics) -> None:
     """Put the page at the root, behind every route above; Gradio reads its settings when it is imported."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ.update(_GRADIO_SETTINGS, GRADIO_TEMP_DIR=str(uploads))
     import gradio
 
     from ui.web import create_web, page_theme
@@ -187,13 +194,31 @@ def _mount_page(app: FastAPI, catalog: Catalog, uploads: Path, metrics: Metrics)
     mounted.app = PageOnly(mounted.app, title=catalog.name)
 
 
+def _in_a_loop(build: Callable[[], None]) -> None:
+    """Build inside a running event loop: outside of one, Gradio makes several of its own and never closes them."""
+
+    async def built() -> None:
+        build()
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(built())
+    else:
+        build()
+
+
 def _warm(catalog: Catalog) -> None:
-    """Load the model before the first search needs it."""
-    if catalog.file.model is not None:
-        try:
-            _ = catalog.encoder
-        except LookalikeError as error:
-            log.warning("The model cannot be used: %s", error)
+    """Load the model and run it once, so that the first search is as quick as the others."""
+    if catalog.file.model is None:
+        return
+    try:
+        encoder = catalog.encoder
+        encoder.encode_images([Image.new("RGB", (64, 64))])
+        if Modality.TEXT in encoder.spec.modalities:
+            encoder.encode_texts(["a cup"])
+    except LookalikeError as error:
+        log.warning("The model cannot be used: %s", error)
 
 
 def _is_loopback(host: str) -> bool:

@@ -15,7 +15,9 @@ __all__ = ["create_web", "page_theme"]
 MAX_WAITING = 64
 SEARCHES_AT_ONCE = 4
 
-_BUSY = "(...values) => { lookalike.busy(); return values; }"
+_BUSY = "(...values) => lookalike.busy(...values)"
+_ASK = "(...values) => lookalike.ask(...values)"
+_OPENED = ("header", "examples", "text", "without", "subject", "panel", "results")
 _IDLE = "() => { lookalike.idle(); }"
 
 
@@ -53,67 +55,79 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                 exact = gr.Checkbox(label="Exact search", info="Compare with every item; slower when there are many")
         examples = _part("examples", "words", "like")
         with gr.Row(elem_id="found"):
+            chosen = _part("chosen")  # what the panel says, apart from what draws it: no answer overwrites new ticks
             panel = _part("panel", "input")
             results = _part("results", "open", "more", "like")
         window = _part("window", "like")
+        turn = gr.Textbox("0", visible="hidden", label="turn")
 
-        controls: list[Any] = [words, subject, panel, without, balance, exact, least]
+        controls: dict[str, Any] = {
+            "text": words,
+            "subject": subject,
+            "chosen": chosen,
+            "without": without,
+            "balance": balance,
+            "exact": exact,
+            "min_score": least,
+            "turn": turn,  # the last: page.js counts it up
+        }
 
         def values_of(*values: object) -> dict[str, object]:
-            names = ("text", "subject", "chosen", "without", "balance", "exact", "min_score")
-            return dict(zip(names, values, strict=True))
+            return dict(zip(controls, values, strict=True))
 
         def open_page(request: gr.Request) -> list[object]:
             found = handlers.opened(list(request.query_params.multi_items()))
-            return [found.get(name, "") for name in ("header", "examples", "text", "without", "subject", *_LISTS)]
+            return [found.get(name, "") for name in _OPENED]
 
         def search(*values: object) -> tuple[str, str]:
             return handlers.searched(values_of(*values))
 
         def try_words(event: gr.EventData, *values: object) -> tuple[object, ...]:
-            text = str(event._data.get("text", ""))
+            text = str(_sent(event, "text") or "")
             found = handlers.searched({**values_of(*values), "text": text, "subject": ""})
             return *found, text, ""
 
         def find_like(event: gr.EventData, *values: object) -> tuple[object, ...]:
-            found = handlers.like(event._data.get("key"), values_of(*values))
+            found = handlers.like(_sent(event, "key"), values_of(*values))
             return *found, "", ""
 
         def open_item(event: gr.EventData) -> str:
-            return handlers.item(event._data.get("key"))
+            return handlers.item(_sent(event, "key"))
 
         def show_more(event: gr.EventData) -> str:
-            return handlers.more(event._data.get("recipe"), event._data.get("offset"))
+            return handlers.more(_sent(event, "recipe"), _sent(event, "offset"))
 
-        def connect(listen: Callable[..., Any], act: Callable[..., Any], inputs: Any, outputs: Any) -> None:  # noqa: ANN401
+        def connect(listen: Callable[..., Any], act: Callable[..., Any], outputs: list[Any], *, ask: bool) -> None:
             done = listen(
                 act,
-                inputs,
+                list(controls.values()) if ask else None,
                 outputs,
-                js=_BUSY,
+                js=_ASK if ask else _BUSY,
                 show_progress="hidden",
                 api_visibility="private",
-                trigger_mode="always_last",
+                trigger_mode="multiple",
                 concurrency_limit=SEARCHES_AT_ONCE,
                 concurrency_id="search",
             )
             done.then(None, js=_IDLE, api_visibility="private")
 
-        connect(page.load, open_page, None, [header, examples, words, without, subject, panel, results])
+        connect(page.load, open_page, [header, examples, words, without, subject, panel, results], ask=False)
         for listen in (go.click, words.submit, without.submit, least.submit, exact.input, balance.release):
-            connect(listen, search, controls, [results, panel])
-        for part in (subject.input, panel.input):
-            connect(part, search, controls, [results, panel])
-        connect(examples.words, try_words, controls, [results, panel, words, subject])
-        for part in (examples.like, results.like, window.like):
-            connect(part, find_like, controls, [results, panel, subject, words, without])
-        connect(results.open, open_item, None, window)
-        connect(results.more, show_more, None, results)
+            connect(listen, search, [results, panel], ask=True)
+        for listen in (subject.input, panel.input):
+            connect(listen, search, [results, panel], ask=True)
+        connect(examples.words, try_words, [results, panel, words, subject], ask=True)
+        for listen in (examples.like, results.like, window.like):
+            connect(listen, find_like, [results, panel, subject, words, without], ask=True)
+        connect(results.open, open_item, [window], ask=False)
+        connect(results.more, show_more, [results], ask=False)
     page.queue(api_open=False, max_size=MAX_WAITING, default_concurrency_limit=SEARCHES_AT_ONCE)
     return page
 
 
-_LISTS = ("panel", "results")
+def _sent(event: gr.EventData, name: str) -> object:
+    """Give what `page.js` sent along with an event."""
+    return event._data.get(name) if isinstance(event._data, dict) else None
 
 
 def _part(name: str, *events: str) -> gr.HTML:

@@ -21,16 +21,22 @@ def header_html(name: str, items: int) -> str:
     return (
         f'<a class="brand" href="./" aria-label="{escape(name)}, start page">'
         '<svg viewBox="0 0 32 32" aria-hidden="true"><circle cx="13" cy="16" r="8.5"/>'
-        f'<circle cx="19" cy="16" r="8.5"/></svg><span class="brand-name">{escape(name)}</span></a><span class="brand-count">{count}</span>'
+        '<circle cx="19" cy="16" r="8.5"/></svg>'
+        f'<span class="brand-name">{escape(name)}</span></a><span class="brand-count">{count}</span>'
         '<a class="quiet-link" href="docs">API</a>'
     )
 
 
 def examples_html(catalog: Catalog, items: int, *, words: bool) -> str:
     """Give words and pictures to start from, taken from items spread over the catalogue."""
+    if not words:
+        return (
+            '<p class="lead">This catalogue holds ready vectors and no model that reads words or pictures. '
+            "Browse and filter its items, or open one to find similar ones.</p>"
+        )
     step = max(items // _SAMPLES, 1)
     samples = [hit for place in range(0, items, step)[:_SAMPLES] for hit in catalog.search(limit=1, offset=place)]
-    phrases = _phrases(samples) if words else []
+    phrases = _phrases(samples)
     chips = "".join(f'<button type="button" data-action="words">{escape(phrase)}</button>' for phrase in phrases)
     pictured = [hit for hit in samples if hit.image_id and catalog.thumbnails.path(hit.image_id)][-_PICTURES:]
     pictures = "".join(
@@ -43,8 +49,7 @@ def examples_html(catalog: Catalog, items: int, *, words: bool) -> str:
     if chips:
         groups.append(f'<div class="example-group"><span>Try</span>{chips}</div>')
     if pictures:
-        lead = "or one like" if chips else "Find more like"
-        groups.append(f'<div class="example-group"><span>{lead}</span>{pictures}</div>')
+        groups.append(f'<div class="example-group"><span>or one like</span>{pictures}</div>')
     return "".join(groups)
 
 
