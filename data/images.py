@@ -110,7 +110,11 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
 
 def thumbnail(picture: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
     """Make a WebP of at most `side` pixels a side from an RGB picture."""
-    small = picture.copy() if max(picture.size) <= side else ImageOps.contain(picture, (side, side))
+    scale = side / max(picture.size)
+    small = picture
+    if scale < 1:
+        width, height = (max(1, round(length * scale)) for length in picture.size)
+        small = picture.resize((width, height), Image.Resampling.HAMMING, reducing_gap=2.0)
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=80, method=0)
     return buffer.getvalue()

@@ -50,6 +50,10 @@ class Encoder(Protocol):
         """What this encoder is."""
         ...
 
+    def use_threads(self, count: int) -> None:
+        """Run on so many processors from now on, when the calling thread asks; a GPU does not care."""
+        ...
+
     def prepare(self, image: Image.Image) -> Prepared:
         """Resize and crop one RGB picture to the model's input; cheap enough for a loader thread."""
         ...

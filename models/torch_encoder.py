@@ -74,6 +74,10 @@ class TorchEncoder(ABC):
         """What this encoder is."""
         return self._spec
 
+    def use_threads(self, count: int) -> None:
+        """Run on so many processors from now on, when the calling thread asks."""
+        torch.set_num_threads(count)
+
     @abstractmethod
     def prepare(self, image: Image.Image) -> Prepared:
         """Resize one RGB picture to the model's input."""

@@ -27,6 +27,7 @@ from data.images import decode, read_bytes
 from data.item import Item, ItemImage, Rejected
 from models import Modality, Prepared
 from retrieval.catalog import Catalog
+from retrieval.processors import Processors
 from retrieval.rows import ImageWrite, ItemRow, ItemWrite, StoredImage
 from retrieval.schema import Schema
 from retrieval.writing import fields_json
@@ -95,12 +96,12 @@ class IndexRun:
     What has been committed stays when the iteration is broken off; the next run does the rest.
     """
 
-    def __init__(self, catalog: Catalog, feed: Feed, *, restart: bool = False, workers: int | None = None) -> None:
+    def __init__(self, catalog: Catalog, feed: Feed, *, restart: bool = False) -> None:
         self.report = IndexReport()
         self._catalog = catalog
         self._feed = feed
         self._restart = restart
-        self._workers = workers or max(os.cpu_count() or 1, 2)
+        self._processors = Processors(os.cpu_count() or 1)
         self._schema = catalog.records.schema()
         self._stored_schema = self._schema
         self._encoder = catalog.encoder
@@ -114,6 +115,7 @@ class IndexRun:
         """
         started = last = time.monotonic()
         with self._catalog.writer(), closing(self._jobs()) as jobs:
+            self._encoder.use_threads(self._processors.model)
             waiting: list[tuple[_Job, list[_Loaded]]] = []
             ready: list[tuple[_Job, list[_Loaded]]] = []
             try:
@@ -136,6 +138,7 @@ class IndexRun:
                 self._encode(waiting)
                 self._commit(ready + waiting)
             finally:
+                self._encoder.use_threads(self._processors.count)
                 self._catalog.records.put_rejects(
                     self._feed.name, [(one.row, one.key, one.source, one.reason) for one in self.report.rejects]
                 )
@@ -146,11 +149,15 @@ class IndexRun:
 
     def _jobs(self) -> Generator[_Job | Rejected]:
         """Yield the feed's rows in order, their pictures being loaded while earlier rows are worked on."""
-        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="load")
+        pools: list[ThreadPoolExecutor] = []
+        threads = 0
         try:
             ahead: deque[_Job | Rejected] = deque()
             entries = iter(self._feed)
             while chunk := list(islice(entries, _CHUNK_ITEMS)):
+                if threads != self._processors.loading:  # another pool takes over, the one before runs empty
+                    threads = self._processors.loading
+                    pools.append(ThreadPoolExecutor(threads, thread_name_prefix="load"))
                 known = self._known([entry.key for entry in chunk if isinstance(entry, Item)])
                 for entry in chunk:
                     if isinstance(entry, Rejected):
@@ -159,12 +166,13 @@ class IndexRun:
                         ahead.append(Rejected(entry.row, "The row names no picture.", entry.key))
                     else:
                         mine = known.get(entry.key)
-                        ahead.append(_Job(entry, mine, executor.submit(self._load, entry, mine)))
+                        ahead.append(_Job(entry, mine, pools[-1].submit(self._load, entry, mine)))
                 while len(ahead) > _LOOK_AHEAD_ITEMS:
                     yield ahead.popleft()
             yield from ahead
         finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+            for pool in pools:
+                pool.shutdown(wait=True, cancel_futures=True)
 
     def _known(self, keys: Sequence[str]) -> dict[str, _Known]:
         records = self._catalog.records
@@ -174,7 +182,10 @@ class IndexRun:
 
     def _load(self, item: Item, known: _Known | None) -> list[_Loaded]:
         stored = {image.sha256: image for image in reversed(known.images)} if known and not self._restart else {}
-        return [self._load_image(image, stored) for image in item.images]
+        with self._processors.measured():
+            loaded = [self._load_image(image, stored) for image in item.images]
+        self._processors.note_loaded(sum(image.prepared is not None for image in loaded))
+        return loaded
 
     def _load_image(self, image: ItemImage, stored: dict[bytes, StoredImage]) -> _Loaded:
         """Read one picture; runs in a loader thread. A stored image is taken once, should a feed name it twice."""
@@ -201,7 +212,10 @@ class IndexRun:
         images = [image for _, loaded in jobs for image in loaded if image.prepared is not None]
         if not images:
             return
+        started = time.monotonic()
         rows = self._encoder.encode_prepared([image.prepared for image in images if image.prepared is not None])
+        if self._processors.note_encoded(len(images), time.monotonic() - started):
+            self._encoder.use_threads(self._processors.model)
         for image, row in zip(images, rows.astype(np.float16), strict=True):
             image.vector, image.prepared = row.tobytes(), None
         self.report.encoded += len(images)

@@ -16,6 +16,7 @@ class ColourEncoder:
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.texts: list[str] = []
+        self.threads: list[int] = []
 
     @property
     def spec(self) -> ModelSpec:
@@ -28,6 +29,9 @@ class ColourEncoder:
             weights_sha256="0" * 64,
             title_dim=3,
         )
+
+    def use_threads(self, count: int) -> None:
+        self.threads.append(count)
 
     def prepare(self, image: Image.Image) -> Prepared:
         return np.asarray(image.resize((8, 8), Image.Resampling.BOX), dtype=np.uint8)
