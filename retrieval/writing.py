@@ -31,11 +31,11 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
     try:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"The {what} are not an array of numbers: {error}.") from error
+        raise UsageError(f"What was given as {what} is not an array of numbers: {error}.") from error
     if rows.ndim == 1:
         rows = rows[None]
     if rows.ndim != 2 or rows.shape[1] != space.dim:
-        raise UsageError(f"The {what} have the shape {rows.shape}; this catalog takes [count, {space.dim}].")
+        raise UsageError(f"The shape of the {what} is {rows.shape}; this catalog takes [count, {space.dim}].")
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(bad):
         raise UsageError(f"Row {bad[0]} of the {what} has a value that is not a finite number.")
@@ -45,7 +45,7 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
             raise UsageError(f"Row {int(np.argmin(lengths))} of the {what} is all zeros and has no direction.")
         return unit_rows(rows)
     if rows.size and np.abs(rows).max() > _LARGEST_HALF:
-        raise UsageError(f"The {what} have values beyond {_LARGEST_HALF:g}, the largest of a 16-bit float; scale them.")
+        raise UsageError(f"A value of the {what} is beyond {_LARGEST_HALF:g}, the largest of a 16-bit float; scale them.")
     return rows
 
 
