@@ -22,15 +22,13 @@ import orjson
 
 from data.errors import LookalikeError, NotAPicture
 from data.feed import Feed
-from data.field_type import FieldType
 from data.images import decode, read_bytes
 from data.item import Item, ItemImage, Rejected
 from models import Modality, Prepared
 from retrieval.catalog import Catalog
 from retrieval.processors import Processors
 from retrieval.rows import ImageWrite, ItemRow, ItemWrite, StoredImage
-from retrieval.schema import Schema
-from retrieval.writing import fields_json
+from retrieval.writing import fields_json, with_fields_of
 
 __all__ = ["IndexReport", "IndexRun"]
 
@@ -255,7 +253,7 @@ class IndexRun:
             self.report.rejects.append(Rejected(item.row, image.failed or "", item.key, image.source))
         if len(failed) == len(loaded):
             return None
-        self._schema = _extended(self._schema, item)
+        self._schema = with_fields_of(self._schema, {name: [value] for name, value in item.fields.items()})
         images = [
             ImageWrite(image.source, image.sha256, image.width, image.height, image.vector, image.kept)
             for image in loaded
@@ -285,19 +283,6 @@ class IndexRun:
             ItemWrite(write.key, write.title, write.fields, write.images, vectors[place]) if place in vectors else write
             for place, write in enumerate(writes)
         ]
-
-
-def _extended(schema: Schema, item: Item) -> Schema:
-    """Give the schema that has the item's fields too; a whole-number field that meets a fraction widens."""
-    for name, value in item.fields.items():
-        found = Schema.infer([value]) if value is not None else None
-        if found is None:
-            continue
-        if name not in schema:
-            schema = schema.extended({name: found})
-        elif schema[name] is FieldType.INT and found is FieldType.FLOAT:
-            schema = schema.widened(name, found)
-    return schema
 
 
 def _count_prepared(jobs: Sequence[tuple[_Job, list[_Loaded]]]) -> int:

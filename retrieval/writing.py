@@ -45,7 +45,9 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
             raise UsageError(f"Row {int(np.argmin(lengths))} of the {what} is all zeros and has no direction.")
         return unit_rows(rows)
     if rows.size and np.abs(rows).max() > _LARGEST_HALF:
-        raise UsageError(f"A value of the {what} is beyond {_LARGEST_HALF:g}, the largest of a 16-bit float; scale them.")
+        raise UsageError(
+            f"A value of the {what} is beyond {_LARGEST_HALF:g}, the most a 16-bit float can be; scale them."
+        )
     return rows
 
 
