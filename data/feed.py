@@ -16,7 +16,7 @@ from data.field_type import FieldType
 from data.item import Item, ItemImage, Rejected, Value
 from data.tables import LIST_SEPARATOR, Table, open_table
 
-__all__ = ["Feed", "open_feed"]
+__all__ = ["Feed", "is_address", "open_feed"]
 
 KEY_NAMES = ("key", "id", "sku", "product_id", "item_id", "asin", "article", "code", "handle")
 IMAGE_NAMES = (
@@ -75,7 +75,7 @@ class Feed:
                 yield Item(
                     key=key,
                     title=_as_text(row.values.get(self._title)) if self._title else None,
-                    fields={name: value for name, value in row.values.items() if name not in taken},
+                    fields={_field_name(name): value for name, value in row.values.items() if name not in taken},
                     images=tuple(_item_image(source, self._folder) for source in dict.fromkeys(sources)),
                     row=row.number,
                 )
@@ -186,6 +186,16 @@ def _not_found(what: str, option: str, usual: tuple[str, ...], table: Table, sou
     )
 
 
+def is_address(source: str) -> bool:
+    """Say whether a picture is named by an address (https://...) rather than by a file."""
+    return _ADDRESS.match(source) is not None
+
+
+def _field_name(column: str) -> str:
+    """Call a column as its field: one named `key` or `title` that is neither gets a stroke behind its name."""
+    return f"{column}_" if column in ("key", "title") else column
+
+
 def _as_text(value: Value) -> str | None:
     if value is None:
         return None
@@ -206,7 +216,7 @@ def _sources(value: Value) -> list[str]:
 def _item_image(source: str, folder: Path) -> ItemImage:
     """Find where a picture is; one that is named by its place on this machine is called by its name alone."""
     path = Path(source)
-    if _ADDRESS.match(source):
+    if is_address(source):
         return ItemImage(source, path)
     return ItemImage(path.name, path) if path.is_absolute() else ItemImage(source, folder / path)
 

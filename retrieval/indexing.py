@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 
 from data.errors import LookalikeError, NotAPicture
-from data.feed import Feed
+from data.feed import Feed, is_address
 from data.images import decode, read_bytes
 from data.item import Item, ItemImage, Rejected
 from models import Modality, Prepared
@@ -188,6 +188,8 @@ class IndexRun:
     def _load_image(self, image: ItemImage, stored: dict[bytes, StoredImage]) -> _Loaded:
         """Read one picture; runs in a loader thread. A stored image is taken once, should a feed name it twice."""
         try:
+            if is_address(image.source):
+                raise NotAPicture("Pictures are read from files, not from addresses; download it and name the file.")
             content = read_bytes(image.path)
             digest = hashlib.sha256(content).digest()
             same = stored.pop(digest, None)

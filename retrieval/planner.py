@@ -8,8 +8,12 @@ from retrieval.query import EXACT
 
 __all__ = ["Plan", "choose"]
 
-SCAN_ROWS = 20_000
-"""Up to so many surviving rows a scan costs less than walking an index with the filter against it."""
+SCAN_ROWS = 4_000
+"""Up to so many surviving rows a scan costs less than walking an index with the filter against it.
+
+Measured over 200,000 vectors of 512 dimensions, IVF_PQ: with 9,000 to 19,000 survivors the index answers 1.4 to 3.8
+times as many queries as a scan at a recall of 0.99, with 2,000 the scan is as quick and exact.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,12 @@ def test_a_place_on_this_machine_is_read_and_never_shown(tmp_path: Path) -> None
     assert (item.images[0].source, item.images[0].path) == ("x.png", tmp_path / "deep" / "x.png")
 
 
+def test_a_column_called_title_or_key_that_is_neither_is_kept_under_another_name(tmp_path: Path) -> None:
+    path = written(tmp_path, "f.csv", "sku,image,key,name,title\na,x.png,k,Cup,Dr\n")
+    (item,) = items(open_feed(path, key="sku", title="name"))
+    assert (item.key, item.title, item.fields) == ("a", "Cup", {"key_": "k", "title_": "Dr"})
+
+
 def test_json_lines_bring_their_own_types(tmp_path: Path) -> None:
     rows = [
         {"id": 7, "images": ["a.png", "b.png"], "title": "Cup", "price": 3, "tags": ["x"], "size": {"w": 1}},
