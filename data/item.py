@@ -20,6 +20,7 @@ Value = None | bool | int | float | str | datetime | list[str] | Json
 
 MAX_KEY_LENGTH = 512
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_TEXT = re.compile("[\x00-\x1f\ud800-\udfff]")
 
 
@@ -49,6 +50,7 @@ class Item:
 
     def __post_init__(self) -> None:
         check_key(self.key)
+        check_title(self.title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,13 @@ def check_key(key: str) -> None:
         raise UsageError(f"The key {key[:40]!r}... has {len(key)} characters; at most {MAX_KEY_LENGTH} are allowed.")
     if _NOT_TEXT.search(key):
         raise UsageError(f"The key {key!r} has characters that are not text.")
+
+
+def check_title(title: str | None) -> None:
+    """Refuse a title that could not be stored or shown.
+
+    Raises:
+        UsageError: it is neither text nor None, or has characters that are not text.
+    """
+    if title is not None and (not isinstance(title, str) or _SURROGATE.search(title)):
+        raise UsageError(f"The title {title!r} is not text.")

@@ -110,8 +110,10 @@ class Catalog:
             Records.create(building / _RECORDS).close()
             file.write(building)
             building.rename(folder)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(building, ignore_errors=True)
+            if isinstance(error, OSError) and folder.exists():
+                raise CatalogExists(f"There is something at {folder} already.") from error
             raise
         return cls.open(folder)
 
@@ -201,14 +203,15 @@ class Catalog:
             for key in keys:
                 if key not in found:
                     raise ItemNotFound(key)
-            ids = [row.id for row in found.values()]
-        else:
+            return self.records.delete(row.id for row in found.values()) if found else 0
+        deleted = 0
+        while True:  # what another process changes meanwhile is looked at again
             view = self._live.view()
             allowed = view.allowed(_parse(filter, None))
-            ids = view.item_ids(view.first_items(allowed, 0, allowed.count)).tolist()
-        if ids:
-            self.records.delete(ids)
-        return len(ids)
+            if not allowed.count:
+                return deleted
+            ids = view.item_ids(view.first_items(allowed, 0, allowed.count))
+            deleted += self.records.delete(ids.tolist(), as_of=view.seq)
 
     def optimize(self, *, index: str | None = None) -> str:
         """Fold what was committed since into a new generation; return its name.
@@ -408,9 +411,9 @@ def _parse(filter: str | None, params: Mapping[str, Value] | None) -> Filter | N
 
 
 def _check_page(limit: int, offset: int, balance: float) -> None:
-    if not 1 <= limit <= MAX_LIMIT:
+    if not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
         raise UsageError(f"The limit is {limit}; it can be 1 to {MAX_LIMIT:,}.")
-    if not 0 <= offset <= MAX_LIMIT:
+    if not isinstance(offset, int) or not 0 <= offset <= MAX_LIMIT:
         raise UsageError(f"The offset is {offset}; it can be 0 to {MAX_LIMIT:,}.")
     if not 0 <= balance <= 1:
         raise UsageError(f"The balance is {balance}; it can be 0 (pictures only) to 1 (words only).")

@@ -104,7 +104,7 @@ class Columns:
     def aligned(self, schema: Schema) -> Columns:
         """Give the same rows under a later schema: fields that came since are null, widened ones are cast."""
         columns = [
-            self.values(name).cast(dtype)
+            self.values(name).alias("value").cast(dtype).alias(name)
             if name in self._places
             else pl.repeat(None, len(self), dtype=dtype, eager=True).alias(name)
             for name, dtype in ((name, COLUMN_TYPES[kind]) for name, kind in schema.filterable.items())
@@ -134,7 +134,7 @@ class Columns:
     def rows(self, places: Sequence[int]) -> list[dict[str, Value]]:
         """Give whole rows by place, the key and the title among them, values as the caller gave them."""
         chosen = self._frame[list(places)]
-        columns = [self._restored(name, chosen.to_series(place)) for name, place in self._places.items()]
+        columns = [self._restored(name, chosen.to_series(place).alias("value")) for name, place in self._places.items()]
         return [dict(zip(self._places, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def facets(self, name: str, mask: Mask | None = None, *, limit: int = 20) -> list[tuple[str | bool, int]]:
@@ -208,6 +208,7 @@ class Columns:
         if kind not in kinds:
             allowed = " or ".join(allowed.words for allowed in kinds)
             raise UsageError(f"The field {name!r} holds {kind.words}; this needs a field that holds {allowed}.")
+        values = values.alias("value")  # Polars would read some names as patterns
         return values if mask is None else values.filter(pl.Series(mask))
 
 
@@ -227,12 +228,16 @@ def _frame_of(
 
 
 def _series(name: str, kind: FieldType, values: list[Json]) -> pl.Series:
+    return _plain_series(kind, values).alias(name)  # Polars would read some names as patterns on the way
+
+
+def _plain_series(kind: FieldType, values: list[Json]) -> pl.Series:
     if kind is FieldType.JSON:
         texts = [None if value is None else orjson.dumps(value) for value in values]
-        return pl.Series(name, texts, dtype=pl.Binary)
+        return pl.Series("value", texts, dtype=pl.Binary)
     if kind is FieldType.TIMESTAMP:
-        return pl.Series(name, values, dtype=pl.Int64).cast(COLUMN_TYPES[kind])
+        return pl.Series("value", values, dtype=pl.Int64).cast(COLUMN_TYPES[kind])
     if kind is FieldType.STRINGS:  # Polars reads lists from JSON several times quicker than from Python
         lists = [None if value is None else orjson.dumps(value).decode() for value in values]
-        return pl.Series(name, lists, dtype=pl.String).str.json_decode(COLUMN_TYPES[kind])
-    return pl.Series(name, values, dtype=COLUMN_TYPES[kind])
+        return pl.Series("value", lists, dtype=pl.String).str.json_decode(COLUMN_TYPES[kind])
+    return pl.Series("value", values, dtype=COLUMN_TYPES[kind])

@@ -28,6 +28,9 @@ FORMAT = 1
 AUTO_INDEX_ROWS = 50_000
 """Below this many vectors an exact scan is quick enough, and `auto` builds no index."""
 
+SMALLEST_INDEX_ROWS = 256
+"""Of fewer vectors no index is built, whatever kind is asked for: there is nothing to learn from them."""
+
 _MANIFEST = "manifest.json"
 _COLUMNS = "columns.arrow"
 _ITEMS = "items.npy"
@@ -100,7 +103,7 @@ def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) ->
     np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items], axis=1))
     if kind is IndexKind.AUTO:
         kind = IndexKind.IVF_PQ if rows.vectors.count >= AUTO_INDEX_ROWS else IndexKind.FLAT
-    if kind is IndexKind.FLAT or not rows.vectors.count:
+    if kind is IndexKind.FLAT or rows.vectors.count < SMALLEST_INDEX_ROWS:
         return {"index": IndexKind.FLAT, "effort": {}}
     approximate = build_approximate(rows.vectors, kind)
     approximate.write(building / f"{name}.index.faiss")

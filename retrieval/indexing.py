@@ -179,21 +179,23 @@ class IndexRun:
         return {key: _Known(row, images.get(row.id, ())) for key, row in rows.items()}
 
     def _load(self, item: Item, known: _Known | None) -> list[_Loaded]:
-        stored = {image.sha256: image for image in reversed(known.images)} if known and not self._restart else {}
+        stored: dict[bytes, list[StoredImage]] = {}
+        for image in reversed(known.images) if known and not self._restart else ():
+            stored.setdefault(image.sha256, []).append(image)
         with self._processors.measured():
-            loaded = [self._load_image(image, stored) for image in item.images]
+            loaded = [self._load_image(one, stored) for one in item.images]
         self._processors.note_loaded(sum(image.prepared is not None for image in loaded))
         return loaded
 
-    def _load_image(self, image: ItemImage, stored: dict[bytes, StoredImage]) -> _Loaded:
+    def _load_image(self, image: ItemImage, stored: dict[bytes, list[StoredImage]]) -> _Loaded:
         """Read one picture; runs in a loader thread. A stored image is taken once, should a feed name it twice."""
         try:
             if is_address(image.source):
                 raise NotAPicture("Pictures are read from files, not from addresses; download it and name the file.")
             content = read_bytes(image.path)
             digest = hashlib.sha256(content).digest()
-            same = stored.pop(digest, None)
-            if same is not None:
+            if stored.get(digest):
+                same = stored[digest].pop()
                 return _Loaded(image.source, digest, same.width, same.height, kept=same.id)
             elsewhere = None if self._restart else self._catalog.records.image_vector(digest)
             if elsewhere is not None:

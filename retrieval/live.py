@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Mapping
@@ -52,8 +51,10 @@ class Live:
                 view = self._refreshed()
             if self._broken:
                 self._broken = False
-                with contextlib.suppress(CatalogBusy, CatalogDamaged, OSError):  # a catalog may be read-only
+                try:
                     self.optimize()
+                except Exception as error:  # the answers are right without it: busy, read-only, no room
+                    log.warning("The generation could not be made anew: %s", error)
             return view
 
     def _refreshed(self) -> View:

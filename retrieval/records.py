@@ -68,7 +68,7 @@ class Records:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -101,7 +101,7 @@ class Records:
     def close(self) -> None:
         """Close every thread's connection."""
         with self._lock:
-            for connection in self._connections:
+            for connection in self._connections.values():
                 connection.close()
             self._connections.clear()
         self._local = threading.local()
@@ -196,22 +196,26 @@ class Records:
         return found
 
     def vectors(self, space: str, dim: int, item_ids: NDArray[np.int64] | None = None) -> VectorRows:
-        """Return the live vectors of a space, of all items or of some, in the order of their ids.
+        """Return the live vectors of a space, of all items or of some, by item and then by the image's place.
 
         Raises:
             CatalogDamaged: a vector has not `dim` values.
         """
-        where = "space = ? AND died IS NULL"
+        where = "v.space = ? AND v.died IS NULL"
         parameters: list[object] = [space]
         if item_ids is not None:
-            where += " AND item_id IN (SELECT value FROM json_each(?))"
+            where += " AND v.item_id IN (SELECT value FROM json_each(?))"
             parameters.append(_json_ids(item_ids))
         with self._translated():
-            (count,) = self._connection.execute(f"SELECT count(*) FROM vectors WHERE {where}", parameters).fetchone()
+            (count,) = self._connection.execute(
+                f"SELECT count(*) FROM vectors AS v WHERE {where}", parameters
+            ).fetchone()
             facts = np.zeros((count, 3), dtype=np.int64)
             vectors = np.empty((count, dim), dtype=np.float16)
             rows = self._connection.execute(
-                f"SELECT id, item_id, coalesce(image_id, 0), vector FROM vectors WHERE {where} ORDER BY id", parameters
+                "SELECT v.id, v.item_id, coalesce(v.image_id, 0), v.vector FROM vectors AS v "
+                f"LEFT JOIN images AS i ON i.id = v.image_id WHERE {where} ORDER BY v.item_id, i.position, v.id",
+                parameters,
             )
             for position, (id_, item_id, image_id, blob) in enumerate(rows):
                 if len(blob) != dim * 2:
@@ -243,18 +247,27 @@ class Records:
             self._put_images(items, ids, seq)
         return seq
 
-    def delete(self, ids: Iterable[int], *, summary: str = "delete") -> int:
-        """Delete items by id in one transaction; return its commit number."""
-        wanted = [(int(id_),) for id_ in ids]
+    def delete(self, ids: Iterable[int], *, as_of: int | None = None, summary: str = "delete") -> int:
+        """Delete items by id in one transaction; return how many.
+
+        With `as_of` an item that was changed after that commit is left.
+        """
         with self._transaction(summary) as seq:
             connection = self._connection
+            born = dict(
+                connection.execute(
+                    "SELECT id, born FROM items WHERE id IN (SELECT value FROM json_each(?))",
+                    (orjson.dumps([int(id_) for id_ in ids]).decode(),),
+                )
+            )
+            wanted = [(id_,) for id_, since in born.items() if as_of is None or since <= as_of]
             connection.executemany(_TO_HISTORY, [(seq, id_) for (id_,) in wanted])
             connection.executemany("DELETE FROM items WHERE id = ?", wanted)
             for table in ("images", "vectors"):
                 connection.executemany(
                     f"UPDATE {table} SET died = ? WHERE item_id = ? AND died IS NULL", [(seq, id_) for (id_,) in wanted]
                 )
-        return seq
+        return len(wanted)
 
     def put_rejects(self, feed: str, rejects: Sequence[tuple[int, str | None, str | None, str]]) -> None:
         """Replace the ledger of one feed: (row, key, source, reason)."""
@@ -385,7 +398,9 @@ class Records:
             connection.execute("PRAGMA synchronous = FULL")
             self._local.connection = connection
             with self._lock:
-                self._connections.append(connection)
+                for thread in [thread for thread in self._connections if not thread.is_alive()]:
+                    self._connections.pop(thread).close()
+                self._connections[threading.current_thread()] = connection
         return connection
 
 

@@ -115,13 +115,22 @@ class Vectors:
         Takes float32 [queries, dim]; gives scores and rows, both [queries, min(k, count)], best first, row -1 where
         there are no more.
         """
+        count = self.count if passing is None else passing.count
         k = min(k, self.count)
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         _use_threads(len(queries))
         parameters = None if passing is None else faiss.SearchParameters(sel=passing.selector)
-        scores, rows = self._index.search(np.ascontiguousarray(queries), k, params=parameters)
-        return (-scores if self.metric is Metric.L2 else scores), rows
+        contiguous = np.ascontiguousarray(queries)
+        depth = min(k + 1, max(count, k))
+        while True:  # Faiss keeps any of the rows that tie for the last place: look past them, then order ties by row
+            scores, rows = self._index.search(contiguous, depth, params=parameters)
+            scores = -scores if self.metric is Metric.L2 else scores
+            if depth >= count or (scores[:, -1] < scores[:, k - 1]).all():
+                break
+            depth = min(depth * 4, count)
+        order = np.lexsort((np.where(rows < 0, self.count, rows), -scores), axis=1)[:, :k]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +162,7 @@ class Approximate:
         for place in np.flatnonzero(~short):
             found = candidates[place][candidates[place] >= 0]
             true = self.vectors.scores(queries[place], found)
-            best = np.argsort(-true, kind="stable")[:k]
+            best = np.lexsort((found, -true))[:k]
             scores[place], rows[place] = true[best], found[best]
         if short.any():
             scores[short], rows[short] = self.vectors.search(queries[short], k, passing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -62,6 +63,7 @@ class View:
         self.segments = tuple(replace(segment, columns=segment.columns.aligned(schema)) for segment in segments)
         self.gone = tuple(gone)
         self._offsets = np.cumsum([0, *(len(segment.item_ids) for segment in segments)])
+        self._lock = threading.Lock()
         self._remembered: dict[Filter, Allowed] = {}
         self._samples: dict[str, NDArray[np.float32]] = {}
 
@@ -91,11 +93,14 @@ class View:
             return self._computed(filter, without)
         if filter is None:
             return self.everything
-        found = self._remembered.pop(filter, None) or self._computed(filter, None)
-        self._remembered[filter] = found
+        with self._lock:
+            found = self._remembered.pop(filter, None)
+        found = found or self._computed(filter, None)
         most = min(max(REMEMBERED_MASK_BYTES // max(int(self._offsets[-1]), 1), 1), REMEMBERED_FILTERS)
-        while len(self._remembered) > most:
-            self._remembered.pop(next(iter(self._remembered)), None)
+        with self._lock:
+            self._remembered[filter] = found
+            while len(self._remembered) > most:
+                del self._remembered[next(iter(self._remembered))]
         return found
 
     def _computed(self, filter: Filter | None, without: Ids | None) -> Allowed:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from data.errors import UsageError
 from data.field_type import FieldType
-from data.item import Value, check_key
+from data.item import Value, check_key, check_title
 from models import Matrix, unit_rows
 from retrieval.rows import ItemWrite
 from retrieval.schema import Schema
@@ -95,6 +95,8 @@ def vector_writes(
     _check_lengths(keys, rows, fields, titles)
     for key in keys:
         check_key(key)
+    for title in titles or ():
+        check_title(title)
     if len(set(keys)) != len(keys):
         seen: set[str] = set()
         twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
