@@ -27,6 +27,7 @@ TITLE_NAMES = ("title", "name", "product_name", "product_title")
 
 _NUMBERED_IMAGE = re.compile(r"(image|photo|picture|img)[ _-]?\d+", re.IGNORECASE)
 _MORE_IMAGES = ("additional_image_link", "additional_images", "more_images")
+_CATALOG_FILES = ("catalog.json", "records.sqlite")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -70,8 +71,8 @@ class Feed:
             if key is None:
                 yield Rejected(row.number, f"The row has no {self._key}.")
                 continue
-            sources = [source for name in self._images for source in _sources(row.values.get(name))]
             try:
+                sources = [source for name in self._images for source in _sources(row.values.get(name))]
                 yield Item(
                     key=key,
                     title=_as_text(row.values.get(self._title)) if self._title else None,
@@ -113,7 +114,7 @@ def open_feed(
     Columns are found by their usual names (`KEY_NAMES`, `IMAGE_NAMES`, `TITLE_NAMES`, in any case) unless named here;
     every other column becomes a field. Picture paths are relative to the feed file. `types` are the types that the
     catalog's fields have already. In a folder the key is the path relative to it, `category` its first folder and the
-    title the file name in words; hidden files are left out.
+    title the file name in words; hidden files and catalogs are left out.
 
     Raises:
         FeedError: there is no such source, it cannot be read, or no column for the key or the pictures is found.
@@ -121,10 +122,12 @@ def open_feed(
     if source.is_dir():
         if key or image or title:
             raise FeedError("A folder of pictures has no columns; --key, --image and --title are for feed files.")
+        if _is_catalog(os.fsencode(source.parent), os.fsencode(source.name)):
+            raise FeedError(f"{source.name} is a catalog, not a folder of pictures; it is searched, not indexed.")
         files = tuple(_walk(source))
         if not files:
             raise FeedError(f"The folder {source.name!r} has no files.")
-        return Feed(source.name, len(files), {}, _folder=source, _files=files)
+        return Feed(_readable(source), len(files), {}, _folder=source, _files=files)
     text_columns = frozenset(name.lower() for name in (*KEY_NAMES, *IMAGE_NAMES, *TITLE_NAMES, *_MORE_IMAGES))
     named = frozenset(name.lower() for name in (key, image, title) if name)
     table = open_table(source, types=types or {}, plain=text_columns | named)
@@ -137,7 +140,7 @@ def open_feed(
     for name in table.columns:
         columns.setdefault(name, str(table.types.get(name, "field")))
     return Feed(
-        source.name,
+        _readable(source),
         table.count,
         columns,
         _table=table,
@@ -196,6 +199,10 @@ def _field_name(column: str) -> str:
     return f"{column}_" if column in ("key", "title") else column
 
 
+def _readable(source: Path) -> str:
+    return os.fsencode(source.resolve().name).decode("utf-8", "backslashreplace")
+
+
 def _as_text(value: Value) -> str | None:
     if value is None:
         return None
@@ -203,7 +210,13 @@ def _as_text(value: Value) -> str | None:
 
 
 def _sources(value: Value) -> list[str]:
-    """Split a cell into the pictures it names: a list, a JSON list in text, or text with `|` between."""
+    """Split a cell into the pictures it names: a list, a JSON list in text, or text with `|` between.
+
+    Raises:
+        UsageError: the cell holds the picture itself.
+    """
+    if isinstance(value, bytes) or (isinstance(value, list) and any(isinstance(part, bytes) for part in value)):
+        raise UsageError("Pictures are named by their paths here, not held in the feed as bytes.")
     if isinstance(value, str) and value.lstrip().startswith("["):
         with contextlib.suppress(orjson.JSONDecodeError):  # a file name may begin with a bracket
             value = orjson.loads(value)
@@ -225,11 +238,15 @@ def _words(stem: str) -> str:
     return re.sub(r"[\s_\-+.]+", " ", stem).strip() or stem
 
 
+def _is_catalog(parent: bytes, name: bytes) -> bool:
+    return all(Path(os.fsdecode(parent), os.fsdecode(name), file).is_file() for file in _CATALOG_FILES)
+
+
 def _walk(folder: Path) -> Iterator[bytes]:
     """Yield the paths of all files below, relative, in the order of their bytes; hidden files and folders left out."""
     root = os.fsencode(folder)
     for parent, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith(b"."))
+        folders[:] = sorted(name for name in folders if not name.startswith(b".") and not _is_catalog(parent, name))
         for name in sorted(files):
             if not name.startswith(b"."):
                 yield os.path.relpath(parent + b"/" + name, root)

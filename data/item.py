@@ -77,11 +77,16 @@ def check_key(key: str) -> None:
         raise UsageError(f"The key {key!r} has characters that are not text.")
 
 
+def is_text(value: str) -> bool:
+    """Say whether a string can be written as UTF-8: a command line may hold bytes that are no text."""
+    return _SURROGATE.search(value) is None
+
+
 def check_title(title: str | None) -> None:
     """Refuse a title that could not be stored or shown.
 
     Raises:
         UsageError: it is neither text nor None, or has characters that are not text.
     """
-    if title is not None and (not isinstance(title, str) or _SURROGATE.search(title)):
+    if title is not None and (not isinstance(title, str) or not is_text(title)):
         raise UsageError(f"The title {title!r} is not text.")

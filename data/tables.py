@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import orjson
 import polars as pl
+import polars.selectors as cs
 
 from data.errors import FeedError
 from data.field_type import FieldType
@@ -30,7 +32,7 @@ _NULLS = frozenset({"", "null", "none", "na", "n/a", "nan", "-"})
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 _SHARE_THAT_FITS = 0.95
 _CHUNK_ROWS = 20_000
-_MAX_CELL = 16 * 1024 * 1024
+_MAX_CELL = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,9 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], plain: frozenset[s
 
 
 def _open_csv(path: Path, types: Mapping[str, FieldType], plain: frozenset[str]) -> Table:
+    with path.open("rb") as file:
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise FeedError(f"{path.name} is UTF-16 text; save the feed as UTF-8.")
     delimiter = _delimiter(path)
     columns: tuple[str, ...] = ()
     counters: dict[str, _Inference] = {}
@@ -125,23 +130,51 @@ def _header(cells: list[str], path: Path) -> tuple[str, ...]:
 
 
 def _csv_cells(path: Path, delimiter: str) -> Iterator[list[str] | Rejected]:
+    """Yield the rows, the header first; after one that cannot be read, go on with the next line of the file."""
     csv.field_size_limit(_MAX_CELL)
     with path.open("rb") as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        reader = csv.reader(text, delimiter=delimiter)
+        lines = _Lines(io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline=""))
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         number = -1
         while True:
+            lines.forget()
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
                 number += 1
-                yield Rejected(max(number, 1), f"The row cannot be read as CSV: {error}.")
+                lines.reread_all_but_the_first()
+                about_quotes = "unexpected end" in str(error) or "expected after" in str(error)
+                reason = "a quote in it is not closed, or not doubled" if about_quotes else str(error).rstrip(".")
+                yield Rejected(max(number, 1), f"The row cannot be read as CSV: {reason}.")
                 continue
             if cells:  # a blank line is no row
                 number += 1
                 yield cells
+
+
+class _Lines:
+    """The lines of a file; those taken since `forget` can be given again."""
+
+    def __init__(self, source: Iterator[str]) -> None:
+        self._source = source
+        self._again: deque[str] = deque()
+        self._taken: list[str] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._source)
+        self._taken.append(line)
+        return line
+
+    def forget(self) -> None:
+        self._taken.clear()
+
+    def reread_all_but_the_first(self) -> None:
+        self._again.extendleft(reversed(self._taken[1:]))
 
 
 def _read_csv(
@@ -335,5 +368,8 @@ def _read_parquet(path: Path, count: int) -> Iterator[Row]:
     frame = pl.scan_parquet(path)
     for start in range(0, count, _CHUNK_ROWS):
         chunk = frame.slice(start, _CHUNK_ROWS).collect()
+        chunk = chunk.with_columns(
+            cs.decimal().cast(pl.Float64), cs.time().cast(pl.String), cs.duration().dt.to_string("polars")
+        )
         for offset, values in enumerate(chunk.iter_rows(named=True)):
             yield Row(start + offset + 1, values)

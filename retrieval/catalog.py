@@ -197,7 +197,9 @@ class Catalog:
             ItemNotFound: a key is not there; nothing is deleted.
         """
         if (keys is None) == (filter is None):
-            raise UsageError("Say what to delete: keys, or a filter.")
+            raise UsageError("Say what to delete: either keys, or a filter.")
+        if filter is not None and not filter.strip():
+            raise UsageError("The filter is empty; say which items to delete.")
         if keys is not None:
             found = self.records.items_of_keys(keys)
             for key in keys:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from data.errors import ItemNotFound, UsageError
 from data.images import decode, read_bytes
+from data.item import is_text
 from models import Encoder, unit_rows
 from retrieval.query import Part
 from retrieval.records import Records
@@ -46,10 +47,17 @@ class QueryParts:
     like_ids: list[int] = field(default_factory=list)
 
     def add_texts(self, texts: Sequence[str], weight: float) -> None:
-        """Add words, against pictures and, where there are any, titles; a negative weight asks for less of them."""
+        """Add words, against pictures and, where there are any, titles; a negative weight asks for less of them.
+
+        Raises:
+            UsageError: the words are not text.
+            ModalityUnsupported: the model reads none.
+        """
         wanted = [text.strip() for text in texts if text.strip()]
         if not wanted:
             return
+        if not all(map(is_text, wanted)):
+            raise UsageError("The words have bytes that are not text; give them as UTF-8.")
         encoder = self.encoder()
         each = weight / len(wanted)
         kind = "text" if weight > 0 else "without"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from data.errors import CatalogBusy, CatalogDamaged, CatalogFormat
 from data.field_type import FieldType
+from data.item import is_text
 from retrieval.rows import ItemRow, ItemWrite, StoredImage, VectorRows
 from retrieval.schema import Schema
 
@@ -161,7 +162,7 @@ class Records:
         """Return the items of those of `keys` that are there, by key."""
         rows = self._connection.execute(
             "SELECT i.id, i.key, i.title, i.fields FROM json_each(?) AS k JOIN items AS i ON i.key = k.value",
-            (orjson.dumps(list(keys)).decode(),),
+            (orjson.dumps([key for key in keys if is_text(key)]).decode(),),
         )
         return {row[1]: ItemRow(*row) for row in rows}
 

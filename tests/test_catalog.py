@@ -3,7 +3,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -333,6 +334,65 @@ def test_facets_count_through_generation_and_tail(catalog: Catalog) -> None:
     assert narrow.distinct == 4
     with pytest.raises(UsageError, match="no field"):
         catalog.facets(["nope"])
+
+
+def test_pages_of_tied_scores_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    catalog = Catalog.create(tmp_path / "shop", dim=2)
+    rows = np.tile([1.0, 0.0], (100, 1))
+    rows[::2] = [0.0, 1.0]
+    catalog.add_vectors([f"k{number}" for number in range(100)], rows)
+    pages = [catalog.search(vector=[1, 0], limit=10, offset=offset).keys for offset in range(0, 100, 10)]
+    assert len(set(sum(pages, []))) == 100
+
+
+@pytest.mark.parametrize("title", [np.float32(3), b"x", "\ud800"])
+def test_a_title_that_is_no_text_is_refused(catalog: Catalog, title: object) -> None:
+    with pytest.raises(UsageError, match="title"):
+        catalog.add_vectors(["x"], ROWS[:1], titles=[title])  # type: ignore[list-item]
+    assert catalog.count() == COUNT
+
+
+@pytest.mark.parametrize("values", [[["x"], ["y"]], [1, 2], ["a", "b"], [True, False]])
+def test_a_field_may_be_named_like_a_pattern(tmp_path: Path, values: list[Value]) -> None:
+    catalog = Catalog.create(tmp_path / "shop", dim=2)
+    catalog.add_vectors(["a", "b"], np.eye(2), {"^p.*$": values})
+    catalog.optimize()
+    catalog.add_vectors(["c"], np.eye(2)[:1], {"other": [1.5]})
+    assert catalog.count(filter='$meta["^p.*$"] is not null') == 2
+    assert {facet.name for facet in catalog.facets()} == {"^p.*$", "other"}
+    assert catalog.search(vector=[1, 0], limit=3)[0].fields["^p.*$"] in [*values, None]
+
+
+@pytest.mark.parametrize("index", ["ivf_pq", "hnsw"])
+def test_a_few_vectors_need_no_index_whatever_is_asked_for(catalog: Catalog, index: str) -> None:
+    catalog.optimize(index=index)
+    catalog.delete(keys=KEYS[3:])
+    catalog.optimize()
+    assert sorted(catalog.search(vector=ROWS[0], limit=9).keys) == KEYS[:3]
+
+
+def test_threads_that_ended_leave_no_connection(catalog: Catalog) -> None:
+    for _ in range(20):
+        thread = threading.Thread(target=catalog.count)
+        thread.start()
+        thread.join()
+    assert len(catalog.records._connections) <= 2
+
+
+def test_delete_by_filter_spares_what_another_process_has_just_changed(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = catalog.records.delete
+
+    def change_first(ids: Iterable[int], *, as_of: int | None = None) -> int:
+        monkeypatch.setattr(catalog.records, "delete", delete)
+        with Catalog.open(tmp_path / "shop") as other:
+            other.add_vectors(["k001"], ROWS[1:2], {"price": [1000.0]})
+        return delete(ids, as_of=as_of)
+
+    monkeypatch.setattr(catalog.records, "delete", change_first)
+    assert catalog.delete(filter='key in ["k001", "k002"] and price < 999') == 1
+    assert catalog.keys(["k001", "k002"]) == ["k001"]
 
 
 class CatalogAgainstDictionary(RuleBasedStateMachine):

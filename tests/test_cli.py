@@ -147,6 +147,11 @@ def test_a_small_catalogue_can_be_made_searched_and_emptied(tmp_path: Path) -> N
         (("index", "{new}", "{sample}", "--model", "gpt"), 2, "gpt"),
         (("index", "{shop}", "{sample}", "--model", "gpt"), 2, "made with the model compact"),
         (("evaluate", "{shop}", "{none}"), 1, "no feed"),
+        (("search", "{shop}", "\udcff"), 2, "not text"),
+        (("search", "{shop}", "--like", "\udcff"), 1, "no item"),
+        (("delete", "{shop}", "a", "--filter", "price == 1"), 2, "either keys, or a filter"),
+        (("delete", "{shop}", "--filter", ""), 2, "which items to delete"),
+        (("search", "{shop}", "x", "--filter", "in stock == true"), 2, "in stock"),
     ],
 )
 def test_a_mistake_gets_a_sentence_and_an_exit_code(

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
@@ -217,3 +218,58 @@ def test_every_row_of_a_csv_comes_out_once_as_item_or_reject(
     pl.DataFrame({**columns, **cells}, schema_overrides={"p": pl.String, "q": pl.String}).write_csv(path)
     feed = open_feed(path)
     assert [entry.row for entry in feed] == list(range(1, len(rows) + 1)) == list(range(1, feed.count + 1))
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_row_only(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, "f.csv", 'id,image,title\nA,a.png,"5 inch\nB,b.png,t\nC,c.png,"7" disk\nD,d.png,"x ""y"" z"\n'
+    )
+    feed = open_feed(path)
+    assert [item.key for item in items(feed)] == ["B", "D"]
+    assert items(feed)[1].title == 'x "y" z'
+    assert {one.row for one in rejects(feed)} == {1, 3}
+    assert all("a quote in it is not closed" in one.reason for one in rejects(feed))
+    assert feed.count == 4
+
+
+def test_an_embedded_line_break_stays_in_its_cell(tmp_path: Path) -> None:
+    (item, other) = items(open_feed(written(tmp_path, "f.csv", 'id,image,text\r\n1,a.png,"x\r\ny"\r\n2,b.png,z\r\n')))
+    assert item.fields == {"text": "x\r\ny"}
+    assert other.fields == {"text": "z"}
+
+
+def test_parquet_decimals_are_numbers_and_times_are_text(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "key": ["a"],
+            "image": ["a.png"],
+            "price": [Decimal("1.50")],
+            "opens": [time(9, 30)],
+            "lasts": [timedelta(hours=2)],
+        }
+    )
+    frame.write_parquet(tmp_path / "f.parquet")
+    (item,) = items(open_feed(tmp_path / "f.parquet"))
+    assert item.fields["price"] == 1.5
+    assert str(item.fields["opens"]).startswith("09:30")
+    assert isinstance(item.fields["lasts"], str)
+
+
+def test_pictures_held_as_bytes_are_rejected_once_a_row(tmp_path: Path) -> None:
+    pl.DataFrame({"key": ["a"], "image": [b"\x89PNG|x|y"]}).write_parquet(tmp_path / "f.parquet")
+    (reject,) = rejects(open_feed(tmp_path / "f.parquet"))
+    assert "not held in the feed as bytes" in reject.reason
+
+
+def test_a_catalog_inside_the_folder_is_left_out(tmp_path: Path) -> None:
+    for name in ("a.png", "shop/catalog.json", "shop/records.sqlite", "shop/thumbnails/b.webp", "shops/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [item.key for item in items(open_feed(tmp_path))] == ["a.png", "shops/c.png"]
+    with pytest.raises(FeedError, match="is a catalog"):
+        open_feed(tmp_path / "shop")
+
+
+def test_utf16_text_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FeedError, match="UTF-8"):
+        open_feed(written(tmp_path, "f.csv", "key,image\n1,a.png\n".encode("utf-16")))

@@ -110,6 +110,22 @@ def test_an_item_has_several_pictures_and_is_one_hit(catalog: Catalog, tmp_path:
     assert catalog.info().vectors == 5
 
 
+def test_the_first_picture_is_the_feeds_first_also_after_a_change(catalog: Catalog, tmp_path: Path) -> None:
+    for number in range(3):
+        picture(tmp_path / f"{number}.png", number)
+    for images in ("0.png|1.png", "1.png|0.png", "2.png|0.png"):
+        run(catalog, write_feed(tmp_path, [f"a,{images},t,1"]))
+        assert catalog.search()[0].image == catalog.get(["a"])[0].images[0].source == images.split("|")[0]
+
+
+def test_the_same_bytes_twice_in_one_item_stay_unchanged(catalog: Catalog, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / name, 1)
+    feed = write_feed(tmp_path, ["x,a.png|b.png,t,1"])
+    assert run(catalog, feed).added == 1
+    assert run(catalog, feed).unchanged == 1
+
+
 def test_words_find_pictures_by_what_they_show_and_by_title(catalog: Catalog, tmp_path: Path) -> None:
     for name in ("red", "green", "blue"):
         Image.new("RGB", (16, 16), name).save(tmp_path / f"{name}.png")

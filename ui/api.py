@@ -110,6 +110,8 @@ async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         return _checked(await request.body()), []
     async with request.form(max_files=MAX_IMAGES, max_fields=200) as form:
+        if any(not isinstance(one, UploadFile) for one in form.getlist("image")):
+            raise UsageError("The field 'image' is text; send the picture as a file.")
         images = [await one.read() for one in form.getlist("image") if isinstance(one, UploadFile)]
         return _checked(_plain(form)), images
 
@@ -127,7 +129,7 @@ def _plain(form: FormData) -> dict[str, Any]:
         if name in _AS_JSON:
             try:
                 plain[name] = json.loads(str(values[-1]))
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise UsageError(f"The field {name!r} is not JSON text.") from None
     return plain
 

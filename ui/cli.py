@@ -162,7 +162,7 @@ def search(
         if json:
             _print_json(results_json(results))
         else:
-            _show_results(results)
+            _show_results(results, filtered=filter is not None)
 
 
 @app.command(name="evaluate")
@@ -350,9 +350,12 @@ def _show_report(report: IndexReport) -> None:
         out.print(f"  ... and {len(report.rejects) - MAX_SHOWN_REJECTS:,} more; --json lists all")
 
 
-def _show_results(results: Results) -> None:
+def _show_results(results: Results, *, filtered: bool) -> None:
     if not results.hits:
-        out.print("Nothing found." + ("" if results.total else " No item satisfies the filter."))
+        if results.total:
+            out.print("Nothing found.")
+        else:
+            out.print("No item satisfies the filter." if filtered else "The catalog is empty.")
         return
     names = _columns_worth_showing(results)
     table = Table("", "score", Column("key", overflow="fold"), Column("title", overflow="fold"), *names)

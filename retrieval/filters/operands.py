@@ -89,7 +89,7 @@ class Field(Operand):
             if self.name.lower() == "null":
                 hint = "Ask for null with `is null` or `is not null`."
             elif close:
-                hint = f"Did you mean {' or '.join(close)}? {hint}"
+                hint = f"Did you mean {' or '.join(Field(name).to_milvus() for name in close)}? {hint}"
             raise FilterError(f"There is no field {self.name!r}. {hint} The fields are {_some(fields)}.")
         return Field(self.name, fields[self.name])
 
