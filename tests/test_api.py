@@ -154,6 +154,18 @@ def test_a_file_in_the_wrong_field_is_refused(client: TestClient) -> None:
     assert answer.status_code == 422 and "JSON" in answer.json()["error"]["message"]
 
 
+def test_text_where_a_picture_belongs_is_refused(client: TestClient) -> None:
+    answer = client.post("/api/v1/search", files=[("image", (None, "img/0.png"))])
+    assert answer.status_code == 422
+    assert "send the picture as a file" in answer.json()["error"]["message"]
+
+
+def test_json_nested_too_deeply_is_refused(client: TestClient) -> None:
+    answer = client.post("/api/v1/search", files=[("vector", (None, "[" * 100_000))])
+    assert answer.status_code == 422
+    assert "not JSON" in answer.json()["error"]["message"]
+
+
 def test_a_request_that_is_too_large_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui.guard, "MAX_BODY_BYTES", 1000)
     announced = client.post("/api/v1/search", files=[("image", ("a.png", b"x" * 2000))])
