@@ -188,3 +188,8 @@ def test_a_port_in_use_is_a_clear_error(catalog: Catalog) -> None:
         taken.listen()
         with pytest.raises(UsageError, match="--port"):
             serve(catalog, port=taken.getsockname()[1])
+
+
+def test_a_host_that_is_no_text_is_refused(catalog: Catalog) -> None:
+    with pytest.raises(UsageError, match="no address"):
+        serve(catalog, "\udcff", 0, api_key="a-key")

@@ -236,6 +236,9 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+    except (UnicodeError, TypeError):  # of a name that is not text
+        listener.close()
+        raise UsageError(f"{host!r} is no address to listen on; give another --host.") from None
     except OSError as error:
         listener.close()
         raise UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}; give another --port.") from None
