@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from data.errors import CatalogBusy, CatalogDamaged
@@ -116,5 +115,5 @@ class Live:
             first = view.segments[0]
             base = View([first], [None], schema, first.seq)
         touched = self._records.touched_since(base.seq)
-        segment = load_segment(self._records, schema, self._spaces, seq, np.asarray(touched))
+        segment = load_segment(self._records, schema, self._spaces, seq, touched)
         return base.followed_by(segment, touched, schema, seq)

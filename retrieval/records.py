@@ -171,7 +171,7 @@ class Records:
         rows = self._connection.execute(
             "SELECT item_id, id, source, sha256, width, height FROM images "
             "WHERE died IS NULL AND item_id IN (SELECT value FROM json_each(?)) ORDER BY item_id, position, id",
-            (orjson.dumps([int(id_) for id_ in item_ids]).decode(),),
+            (_json_ids(item_ids),),
         )
         found: dict[int, list[StoredImage]] = {}
         for item_id, *image in rows:
@@ -258,7 +258,7 @@ class Records:
             born = dict(
                 connection.execute(
                     "SELECT id, born FROM items WHERE id IN (SELECT value FROM json_each(?))",
-                    (orjson.dumps([int(id_) for id_ in ids]).decode(),),
+                    (_json_ids(ids),),
                 )
             )
             wanted = [(id_,) for id_, since in born.items() if as_of is None or since <= as_of]
@@ -310,7 +310,7 @@ class Records:
                 connection.execute(_END_TITLE, (seq, id_))
             if item.images is None and item.bare_vector is None:
                 continue
-            kept = orjson.dumps([image.kept for image in item.images or () if image.kept]).decode()
+            kept = _json_ids(image.kept for image in item.images or () if image.kept)
             connection.execute(_END_IMAGES, (seq, id_, kept))
             connection.execute(_END_IMAGE_VECTORS, (seq, id_, kept))
 
@@ -422,5 +422,5 @@ _INSERT_IMAGE = (
 _INSERT_VECTOR = "INSERT INTO vectors (space, item_id, image_id, born, vector) VALUES (?, ?, ?, ?, ?)"
 
 
-def _json_ids(ids: NDArray[np.int64]) -> str:
-    return orjson.dumps(ids, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+def _json_ids(ids: Iterable[int] | NDArray[np.int64]) -> str:
+    return orjson.dumps(ids if isinstance(ids, np.ndarray) else list(ids), option=orjson.OPT_SERIALIZE_NUMPY).decode()

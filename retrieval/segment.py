@@ -93,8 +93,5 @@ def load_segment(
 
 
 def _space_rows(rows: VectorRows, item_ids: Ids, metric: Metric) -> SpaceRows:
-    order = np.argsort(rows.item_ids, kind="stable")
-    items = np.searchsorted(item_ids, rows.item_ids[order])
-    in_order = bool((order[1:] > order[:-1]).all())
-    vectors = Vectors.of(rows.vectors if in_order else rows.vectors[order], metric)
-    return SpaceRows(vectors, rows.ids[order], rows.image_ids[order], items)
+    items = np.searchsorted(item_ids, rows.item_ids)
+    return SpaceRows(Vectors.of(rows.vectors, metric), rows.ids, rows.image_ids, items)
