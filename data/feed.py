@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import orjson
 
@@ -231,7 +231,10 @@ def _item_image(source: str, folder: Path) -> ItemImage:
     path = Path(source)
     if is_address(source):
         return ItemImage(source, path)
-    return ItemImage(path.name, path) if path.is_absolute() else ItemImage(source, folder / path)
+    for named in (path, PureWindowsPath(source)):  # a feed may come from another machine
+        if named.is_absolute():
+            return ItemImage(named.name, path)
+    return ItemImage(source, folder / path)
 
 
 def _words(stem: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retrieval.catalog import Catalog, CatalogInfo, StoredItem
-from retrieval.query import Hit, Results
+from retrieval.catalog import Catalog
+from retrieval.query import CatalogInfo, Hit, Results, StoredItem
 
 __all__ = ["Catalog", "CatalogInfo", "Hit", "Results", "StoredItem"]

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -23,48 +22,21 @@ from models import Encoder, load_encoder
 from retrieval.catalog_file import CatalogFile
 from retrieval.facets import Facet, facets_of
 from retrieval.filters import Filter
+from retrieval.filters.nodes import Parameters
 from retrieval.fusion import Ranking, rank
 from retrieval.live import Live
 from retrieval.parts import WITHOUT_WEIGHT, QueryImage, QueryParts, many
-from retrieval.query import MAX_LIMIT, Hit, Part, Results, recall_of
+from retrieval.query import MAX_LIMIT, CatalogInfo, Hit, Part, Results, StoredItem, recall_of
 from retrieval.records import Records
-from retrieval.rows import StoredImage
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import IndexKind, Metric
 from retrieval.view import Allowed, View
 from retrieval.writing import checked_vectors, vector_writes, with_fields_of
 
-__all__ = ["Catalog", "CatalogInfo", "StoredItem"]
+__all__ = ["Catalog"]
 
 _RECORDS = "records.sqlite"
 _WRITE_ROWS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class StoredItem:
-    """One item as the catalog has it."""
-
-    key: str
-    title: str | None
-    fields: Mapping[str, Value]
-    images: tuple[StoredImage, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogInfo:
-    """What a catalog is and how much it holds; `tail` are items committed since the generation was built."""
-
-    items: int
-    vectors: int
-    model: str | None
-    dim: int
-    metric: str
-    generation: str | None
-    tail: int
-    bytes_on_disk: int
-    spaces: Mapping[str, int]
-    fields: Mapping[str, str]
-    rejected: int
 
 
 class Catalog:
@@ -189,8 +161,14 @@ class Catalog:
             seq = self.records.upsert(writes[start : start + _WRITE_ROWS], schema=schema, summary="add vectors")
         return seq
 
-    def delete(self, *, keys: Sequence[str] | None = None, filter: str | None = None) -> int:
-        """Delete items by key, or all that satisfy a filter; return how many.
+    def delete(
+        self,
+        *,
+        keys: Sequence[str] | None = None,
+        filter: str | None = None,
+        params: Parameters | None = None,
+    ) -> int:
+        """Delete items by key, or all that satisfy a filter; return how many. `params` are the filter's values.
 
         Raises:
             UsageError: both or neither are given.
@@ -209,7 +187,7 @@ class Catalog:
         deleted = 0
         while True:  # what another process changes meanwhile is looked at again
             view = self._live.view()
-            allowed = view.allowed(_parse(filter, None))
+            allowed = view.allowed(_parse(filter, params))
             if not allowed.count:
                 return deleted
             ids = view.item_ids(view.first_items(allowed, 0, allowed.count))
@@ -252,7 +230,7 @@ class Catalog:
         vector: ArrayLike | None = None,
         without: str | Sequence[str] | None = None,
         filter: str | None = None,
-        params: Mapping[str, Value] | None = None,
+        params: Parameters | None = None,
         limit: int = 10,
         offset: int = 0,
         recall: float | str = 0.95,
@@ -408,7 +386,7 @@ def _folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def _parse(filter: str | None, params: Mapping[str, Value] | None) -> Filter | None:
+def _parse(filter: str | None, params: Parameters | None) -> Filter | None:
     return None if filter is None else Filter.parse(filter, params)
 
 

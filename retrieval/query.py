@@ -1,4 +1,4 @@
-"""What a search takes and gives: parts to be like or unlike, hits, results."""
+"""What a catalog is asked and what it gives back: parts to be like or unlike; hits, results, items, facts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from data.errors import UsageError
 from data.item import Value
+from retrieval.rows import StoredImage
 
-__all__ = ["EXACT", "MAX_LIMIT", "Hit", "Part", "Results", "recall_of"]
+__all__ = ["EXACT", "MAX_LIMIT", "CatalogInfo", "Hit", "Part", "Results", "StoredItem", "recall_of"]
 
 MAX_LIMIT = 10_000
 EXACT = 1.0
@@ -86,6 +87,33 @@ class Results(Sequence[Hit]):
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """One item as the catalog has it."""
+
+    key: str
+    title: str | None
+    fields: Mapping[str, Value]
+    images: tuple[StoredImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogInfo:
+    """What a catalog is and how much it holds; `tail` are items committed since the generation was built."""
+
+    items: int
+    vectors: int
+    model: str | None
+    dim: int
+    metric: str
+    generation: str | None
+    tail: int
+    bytes_on_disk: int
+    spaces: Mapping[str, int]
+    fields: Mapping[str, str]
+    rejected: int
 
 
 def recall_of(wanted: float | str) -> float:

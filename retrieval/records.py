@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from data.errors import CatalogBusy, CatalogDamaged, CatalogFormat
 from data.field_type import FieldType
 from data.item import is_text
+from retrieval import record_sql
 from retrieval.rows import ItemRow, ItemWrite, StoredImage, VectorRows
 from retrieval.schema import Schema
 
@@ -30,37 +31,6 @@ FORMAT = 1
 """Of the SQLite file (`PRAGMA user_version`)."""
 
 _BUSY_TIMEOUT_S = 30.0
-
-_TABLES = """
-CREATE TABLE commits (seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, summary TEXT NOT NULL);
-CREATE TABLE fields (name TEXT PRIMARY KEY, type TEXT NOT NULL);
-CREATE TABLE items (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, title TEXT, fields TEXT NOT NULL,
-    born INTEGER NOT NULL
-);
-CREATE INDEX items_born ON items (born);
-CREATE TABLE history (
-    item_id INTEGER NOT NULL, key TEXT NOT NULL, title TEXT, fields TEXT NOT NULL,
-    born INTEGER NOT NULL, died INTEGER NOT NULL
-);
-CREATE INDEX history_died ON history (died);
-CREATE TABLE images (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, item_id INTEGER NOT NULL, position INTEGER NOT NULL, source TEXT NOT NULL,
-    sha256 BLOB NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, born INTEGER NOT NULL, died INTEGER
-);
-CREATE INDEX images_item ON images (item_id) WHERE died IS NULL;
-CREATE INDEX images_sha256 ON images (sha256) WHERE died IS NULL;
-CREATE TABLE vectors (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, space TEXT NOT NULL, item_id INTEGER NOT NULL, image_id INTEGER,
-    born INTEGER NOT NULL, died INTEGER, vector BLOB NOT NULL
-);
-CREATE INDEX vectors_item ON vectors (item_id) WHERE died IS NULL;
-CREATE TABLE rejects (
-    feed TEXT NOT NULL, row INTEGER NOT NULL, key TEXT, source TEXT, reason TEXT NOT NULL, time REAL NOT NULL
-);
-CREATE TABLE generation (name TEXT, index_kind TEXT);
-INSERT INTO generation VALUES (NULL, NULL);
-"""
 
 
 class Records:
@@ -79,7 +49,7 @@ class Records:
         connection = records._connection
         connection.execute("PRAGMA journal_mode = WAL")
         with records._translated():
-            connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {FORMAT};COMMIT;")
+            connection.executescript(f"BEGIN;{record_sql.TABLES}PRAGMA user_version = {FORMAT};COMMIT;")
         return records
 
     @classmethod
@@ -112,7 +82,7 @@ class Records:
     def version(self) -> tuple[int, str | None]:
         """Return the number of the newest commit (0: none) and the name of the generation; costs microseconds."""
         with self._translated():
-            seq, generation = self._connection.execute(_VERSION).fetchone()
+            seq, generation = self._connection.execute(record_sql.VERSION).fetchone()
         return int(seq), generation
 
     @contextmanager
@@ -262,7 +232,7 @@ class Records:
                 )
             )
             wanted = [(id_,) for id_, since in born.items() if as_of is None or since <= as_of]
-            connection.executemany(_TO_HISTORY, [(seq, id_) for (id_,) in wanted])
+            connection.executemany(record_sql.TO_HISTORY, [(seq, id_) for (id_,) in wanted])
             connection.executemany("DELETE FROM items WHERE id = ?", wanted)
             for table in ("images", "vectors"):
                 connection.executemany(
@@ -301,18 +271,18 @@ class Records:
         """Move the replaced items to the history and end the life of the images and vectors that they lose."""
         ids = {row.key: row.id for row in known}
         connection = self._connection
-        connection.executemany(_TO_HISTORY, [(seq, id_) for id_ in ids.values()])
+        connection.executemany(record_sql.TO_HISTORY, [(seq, id_) for id_ in ids.values()])
         for item in items:
             id_ = ids.get(item.key)
             if id_ is None:
                 continue
             if item.title_vector is not False:
-                connection.execute(_END_TITLE, (seq, id_))
+                connection.execute(record_sql.END_TITLE, (seq, id_))
             if item.images is None and item.bare_vector is None:
                 continue
             kept = _json_ids(image.kept for image in item.images or () if image.kept)
-            connection.execute(_END_IMAGES, (seq, id_, kept))
-            connection.execute(_END_IMAGE_VECTORS, (seq, id_, kept))
+            connection.execute(record_sql.END_IMAGES, (seq, id_, kept))
+            connection.execute(record_sql.END_IMAGE_VECTORS, (seq, id_, kept))
 
     def _put_items(self, items: Sequence[ItemWrite], known: dict[str, ItemRow], seq: int) -> list[int]:
         connection = self._connection
@@ -349,11 +319,11 @@ class Records:
                 images.append(row)
                 vectors.append(("image", item_id, next_image, seq, image.vector))
                 next_image += 1
-        self._connection.executemany(_INSERT_IMAGE, images)
-        kept = self._connection.executemany(_MOVE_IMAGE, moved).rowcount if moved else 0
+        self._connection.executemany(record_sql.INSERT_IMAGE, images)
+        kept = self._connection.executemany(record_sql.MOVE_IMAGE, moved).rowcount if moved else 0
         if kept != len(moved):
             raise CatalogBusy("Another process changed the items that were about to be written; run this again.")
-        self._connection.executemany(_INSERT_VECTOR, vectors)
+        self._connection.executemany(record_sql.INSERT_VECTOR, vectors)
 
     def _next_id(self, table: str) -> int:
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
@@ -403,23 +373,6 @@ class Records:
                     self._connections.pop(thread).close()
                 self._connections[threading.current_thread()] = connection
         return connection
-
-
-_VERSION = "SELECT (SELECT coalesce(max(seq), 0) FROM commits), (SELECT name FROM generation)"
-_TO_HISTORY = "INSERT INTO history SELECT id, key, title, fields, born, ? FROM items WHERE id = ?"
-_END_TITLE = "UPDATE vectors SET died = ? WHERE item_id = ? AND space = 'title' AND died IS NULL"
-_END_IMAGES = (
-    "UPDATE images SET died = ? WHERE item_id = ? AND died IS NULL AND id NOT IN (SELECT value FROM json_each(?))"
-)
-_END_IMAGE_VECTORS = (
-    "UPDATE vectors SET died = ? WHERE item_id = ? AND space = 'image' AND died IS NULL "
-    "AND (image_id IS NULL OR image_id NOT IN (SELECT value FROM json_each(?)))"
-)
-_MOVE_IMAGE = "UPDATE images SET position = ?, source = ? WHERE id = ? AND died IS NULL"
-_INSERT_IMAGE = (
-    "INSERT INTO images (id, item_id, position, source, sha256, width, height, born) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_INSERT_VECTOR = "INSERT INTO vectors (space, item_id, image_id, born, vector) VALUES (?, ?, ?, ?, ?)"
 
 
 def _json_ids(ids: Iterable[int] | NDArray[np.int64]) -> str:

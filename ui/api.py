@@ -14,7 +14,6 @@ from starlette.datastructures import FormData, UploadFile
 
 from data.errors import UsageError
 from retrieval import Catalog, Results
-from retrieval.filters import Filter
 from ui.metrics import Metrics
 from ui.schemas import (
     Deleted,
@@ -85,8 +84,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     @api.delete("/items", summary="Delete items by key or by filter")
     def delete(body: DeleteRequest) -> Deleted:
         """Delete the items of some keys, or all that satisfy a filter; they are gone from the next search on."""
-        filter = None if body.filter is None else Filter.parse(body.filter, body.params).text
-        return Deleted(deleted=catalog.delete(keys=body.keys, filter=filter))
+        return Deleted(deleted=catalog.delete(keys=body.keys, filter=body.filter, params=body.params))
 
     @api.get("/facets", summary="Count the values of fields")
     def facets(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from data.errors import FeedError, NotAPicture
@@ -26,11 +24,11 @@ from models import Encoder, Prepared, load_encoder
 from retrieval import Catalog
 from retrieval.evaluation import Evaluation, evaluate, read_queries
 from retrieval.indexing import IndexRun
+from ui.terminal import err, out, print_json
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True)
-out, err = Console(), Console(stderr=True)
 
 ModelOption = Annotated[str, typer.Option(help="The model to measure.")]
 RoundsOption = Annotated[int, typer.Option(help="How often each side runs, in turn; medians are shown.", min=1)]
@@ -71,7 +69,7 @@ def index_command(
         forward / pipeline for forward, pipeline in zip(seconds["forward"], seconds["pipeline"], strict=True)
     )
     if json:
-        _print_json({"pictures": len(ready), "rates": rates, "pipeline_to_forward": ratio, "seconds": seconds})
+        print_json({"pictures": len(ready), "rates": rates, "pipeline_to_forward": ratio, "seconds": seconds})
         return
     table = Table("side", "pictures a second", title=f"{model}, {len(ready):,} pictures, medians of {rounds}")
     for name, words in (
@@ -113,7 +111,7 @@ def text_command(
         "p50_ms": round(found.p50_ms, 2),
     }
     if json:
-        _print_json(figures)
+        print_json(figures)
         return
     table = Table("figure", "value", title=f"{model}: a title finds its picture, by the picture alone")
     for name, value in figures.items():
@@ -153,7 +151,3 @@ def _index(folder: Path, feed: Path, model: str) -> None:
     with Catalog.create(folder, model=model) as catalog:
         for _ in IndexRun(catalog, open_feed(feed)):
             pass
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")

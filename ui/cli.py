@@ -5,39 +5,30 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Table
 from typer.core import TyperGroup
 
 from data.errors import CatalogNotFound, LookalikeError, UsageError
 from data.feed import Feed, open_feed
-from retrieval import Catalog, Results
+from retrieval import Catalog
 from retrieval.evaluation import Evaluation, evaluate, read_queries
 from retrieval.indexing import IndexReport, IndexRun
 from retrieval.schema import Schema
 from ui import bench
 from ui.failures import exit_code_of
 from ui.formats import results_json
+from ui.terminal import err, out, plain, print_json, progress, show_report, show_results
 
 __all__ = ["app", "main"]
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "catalog.csv"
-MAX_SHOWN_REJECTS = 10
-SHOWN_FIELDS = 4
-
-out = Console()
-err = Console(stderr=True)
 
 
 class _Commands(TyperGroup):
@@ -47,7 +38,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except LookalikeError as error:
-            err.print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False)
+            err.print(f"[bold red]Error:[/] {plain(str(error))}", highlight=False)
             raise typer.Exit(exit_code_of(error)) from error
         except KeyboardInterrupt:
             err.print("Stopped.")
@@ -86,7 +77,7 @@ def demo(
     """Index the sample shop that comes along and open its page."""
     feed = open_feed(SAMPLE, types=_types_of(folder))
     with _opened_or_created(folder, None) as catalog:
-        _show_report(_index(catalog, feed, restart=False))
+        show_report(_index(catalog, feed, restart=False))
     if serve_it:
         serve(folder, host=host, port=port, api_key=api_key)
     else:
@@ -116,7 +107,7 @@ def index(
         rejects = [
             {"row": one.row, "reason": one.reason, "key": one.key, "image": one.source} for one in report.rejects
         ]
-        _print_json(
+        print_json(
             {
                 "added": report.added,
                 "updated": report.updated,
@@ -128,7 +119,7 @@ def index(
             }
         )
     else:
-        _show_report(report)
+        show_report(report)
 
 
 @app.command()
@@ -160,9 +151,9 @@ def search(
             balance=balance,
         )
         if json:
-            _print_json(results_json(results))
+            print_json(results_json(results))
         else:
-            _show_results(results, filtered=filter is not None)
+            show_results(results, filtered=filter is not None)
 
 
 @app.command(name="evaluate")
@@ -176,13 +167,13 @@ def evaluate_command(
     with Catalog.open(catalog) as opened:
         judged = read_queries(queries)
         found: Evaluation | None = None
-        with _progress() as progress:
-            task = progress.add_task("Searching", total=len(judged), rate="")
+        with progress() as bar:
+            task = bar.add_task("Searching", total=len(judged), rate="")
             for step in evaluate(opened, judged, limit=limit):
                 if isinstance(step, Evaluation):
                     found = step
                 else:
-                    progress.update(task, completed=step)
+                    bar.update(task, completed=step)
     assert found is not None
     measures: dict[str, float] = {
         "recall@1": round(found.recall_at_1, 4),
@@ -194,7 +185,7 @@ def evaluate_command(
         "p95_ms": round(found.p95_ms, 2),
     }
     if json:
-        _print_json({"queries": found.queries, **measures, "unknown_relevant": found.unknown})
+        print_json({"queries": found.queries, **measures, "unknown_relevant": found.unknown})
         return
     table = Table("measure", "value", title=f"{found.queries:,} queries")
     for name, value in measures.items():
@@ -210,7 +201,7 @@ def info(catalog: CatalogArgument, json: JsonOption = False) -> None:
     with Catalog.open(catalog) as opened:
         facts = asdict(opened.info())
     if json:
-        _print_json(facts)
+        print_json(facts)
         return
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
@@ -230,7 +221,7 @@ def delete(
     with Catalog.open(catalog) as opened:
         count = opened.delete(keys=keys or None, filter=filter)
     if json:
-        _print_json({"deleted": count})
+        print_json({"deleted": count})
     else:
         out.print(f"Deleted {count:,} items.")
 
@@ -245,7 +236,7 @@ def optimize(
     with Catalog.open(catalog) as opened, err.status("Optimizing"):
         name = opened.optimize(index=index)
     if json:
-        _print_json({"generation": name})
+        print_json({"generation": name})
     else:
         out.print(f"Generation {name}")
 
@@ -302,15 +293,15 @@ def _index(catalog: Catalog, feed: Feed, *, restart: bool) -> IndexReport:
     """Run the indexer with a progress bar, then fold what is new into a generation."""
     if feed.columns:
         columns = ", ".join(f"{name} ({taken_for})" for name, taken_for in feed.columns.items())
-        err.print(f"Columns: {_plain(columns)}", highlight=False)
+        err.print(f"Columns: {plain(columns)}", highlight=False)
     run = IndexRun(catalog, feed, restart=restart)
     try:
-        with _progress() as progress:
-            task = progress.add_task("Indexing", total=feed.count, rate="")
+        with progress() as bar:
+            task = bar.add_task("Indexing", total=feed.count, rate="")
             for report in run:
                 rejected = f", {len(report.rejects):,} rejected" if report.rejects else ""
                 rate = f"{report.images_per_second:.0f} pictures a second{rejected}" if report.encoded else rejected
-                progress.update(task, completed=report.rows, rate=rate)
+                bar.update(task, completed=report.rows, rate=rate)
     except KeyboardInterrupt:
         err.print(
             f"Stopped: {run.report.added + run.report.updated:,} items are written and safe. "
@@ -321,88 +312,6 @@ def _index(catalog: Catalog, feed: Feed, *, restart: bool) -> IndexReport:
         with err.status("Building the search index"):
             catalog.optimize()
     return run.report
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[rate]}"),
-        console=err,
-        transient=True,
-    )
-
-
-def _show_report(report: IndexReport) -> None:
-    out.print(
-        f"[bold]{report.added:,}[/] added, [bold]{report.updated:,}[/] updated, {report.unchanged:,} unchanged, "
-        f"[bold]{len(report.rejects):,}[/] rejected in {report.seconds:.1f} s"
-        + (f" ({report.images_per_second:.0f} pictures a second)" if report.encoded else ""),
-        highlight=False,
-    )
-    for one in report.rejects[:MAX_SHOWN_REJECTS]:
-        where = f" ({one.source})" if one.source else ""
-        out.print(f"  row {one.row}{_plain(where)}: {_plain(one.reason)}", highlight=False)
-    if len(report.rejects) > MAX_SHOWN_REJECTS:
-        out.print(f"  ... and {len(report.rejects) - MAX_SHOWN_REJECTS:,} more; --json lists all")
-
-
-def _show_results(results: Results, *, filtered: bool) -> None:
-    if not results.hits:
-        if results.total:
-            out.print("Nothing found.")
-        else:
-            out.print("No item satisfies the filter." if filtered else "The catalog is empty.")
-        return
-    names = _columns_worth_showing(results)
-    table = Table("", "score", Column("key", overflow="fold"), Column("title", overflow="fold"), *names)
-    for rank, hit in enumerate(results, start=1):
-        values = (_shown(hit.fields.get(name)) for name in ("title", *names))
-        table.add_row(str(rank), f"{hit.score:.3f}", _plain(hit.key), *map(_plain, values))
-    out.print(table)
-    kind = "exact" if results.exact else "approximate"
-    out.print(f"{results.total:,} items searched, {kind}, {results.took_ms:.0f} ms", style="dim", highlight=False)
-    for notice in results.notices:
-        out.print(notice, style="yellow", highlight=False)
-
-
-def _columns_worth_showing(results: Results) -> list[str]:
-    """Choose fields for a table as wide as the terminal: short values first, lists and long texts left out."""
-    widths = {
-        name: max(len(name), *(len(_shown(hit.fields.get(name))) for hit in results))
-        for name in results[0].fields
-        if name != "title" and not any(isinstance(hit.fields.get(name), list | dict) for hit in results)
-    }
-    room = out.width - 64
-    chosen = []
-    for name in sorted(widths, key=lambda name: widths[name])[:SHOWN_FIELDS]:
-        room -= widths[name] + 3
-        if room >= 0:
-            chosen.append(name)
-    return [name for name in widths if name in chosen]
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return ", ".join(str(one) for one in value)
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ", timespec="minutes")
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _plain(text: str) -> str:
-    """Escape what Rich would read as markup, and what the terminal cannot print."""
-    encodable = text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8")
-    return encodable.replace("[", "\\[")
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -104,7 +103,7 @@ class ItemAnswer(BaseModel):
     def of(cls, item: StoredItem, thumbnails: list[str | None]) -> ItemAnswer:
         """Make the answer; `thumbnails` are the addresses of the item's pictures."""
         images = [
-            ImageBody(source=_named(image.source), width=image.width, height=image.height, thumbnail=address)
+            ImageBody(source=image.source, width=image.width, height=image.height, thumbnail=address)
             for image, address in zip(item.images, thumbnails, strict=True)
         ]
         fields = {name: json_value(value) for name, value in item.fields.items()}
@@ -174,13 +173,4 @@ def json_value(value: Value) -> JsonValue:
 
 def _hit(hit: Hit, thumbnail: str | None) -> dict[str, object]:
     fields = {name: json_value(value) for name, value in hit.fields.items()}
-    image = None if hit.image is None else _named(hit.image)
-    return {**hit_json(hit), "image": image, "fields": fields, "thumbnail": thumbnail}
-
-
-def _named(source: str) -> str:
-    """Give a picture's name as the feed has it; of a path of the machine only the last part."""
-    for path in (PurePosixPath(source), PureWindowsPath(source)):
-        if path.is_absolute():
-            return path.name
-    return source
+    return {**hit_json(hit), "fields": fields, "thumbnail": thumbnail}

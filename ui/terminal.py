@@ -1,0 +1,108 @@
+"""What the command line shows: progress, tables, reports, JSON."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+from retrieval import Results
+from retrieval.indexing import IndexReport
+
+__all__ = ["err", "out", "plain", "print_json", "progress", "show_report", "show_results"]
+
+MAX_SHOWN_REJECTS = 10
+SHOWN_FIELDS = 4
+
+out = Console()
+err = Console(stderr=True)
+
+
+def progress() -> Progress:
+    """Make a bar with a count, the time left and the rate; gone when done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
+        console=err,
+        transient=True,
+    )
+
+
+def show_report(report: IndexReport) -> None:
+    """Print what became of a feed, and the first rejects."""
+    out.print(
+        f"[bold]{report.added:,}[/] added, [bold]{report.updated:,}[/] updated, {report.unchanged:,} unchanged, "
+        f"[bold]{len(report.rejects):,}[/] rejected in {report.seconds:.1f} s"
+        + (f" ({report.images_per_second:.0f} pictures a second)" if report.encoded else ""),
+        highlight=False,
+    )
+    for one in report.rejects[:MAX_SHOWN_REJECTS]:
+        where = f" ({one.source})" if one.source else ""
+        out.print(f"  row {one.row}{plain(where)}: {plain(one.reason)}", highlight=False)
+    if len(report.rejects) > MAX_SHOWN_REJECTS:
+        out.print(f"  ... and {len(report.rejects) - MAX_SHOWN_REJECTS:,} more; --json lists all")
+
+
+def show_results(results: Results, *, filtered: bool) -> None:
+    """Print hits as a table; `filtered` says that there was a filter, for the words when there is none."""
+    if not results.hits:
+        if results.total:
+            out.print("Nothing found.")
+        else:
+            out.print("No item satisfies the filter." if filtered else "The catalog is empty.")
+        return
+    names = _columns_worth_showing(results)
+    table = Table("", "score", Column("key", overflow="fold"), Column("title", overflow="fold"), *names)
+    for rank, hit in enumerate(results, start=1):
+        values = (_shown(hit.fields.get(name)) for name in ("title", *names))
+        table.add_row(str(rank), f"{hit.score:.3f}", plain(hit.key), *map(plain, values))
+    out.print(table)
+    kind = "exact" if results.exact else "approximate"
+    out.print(f"{results.total:,} items searched, {kind}, {results.took_ms:.0f} ms", style="dim", highlight=False)
+    for notice in results.notices:
+        out.print(notice, style="yellow", highlight=False)
+
+
+def _columns_worth_showing(results: Results) -> list[str]:
+    """Choose fields for a table as wide as the terminal: short values first, lists and long texts left out."""
+    widths = {
+        name: max(len(name), *(len(_shown(hit.fields.get(name))) for hit in results))
+        for name in results[0].fields
+        if name != "title" and not any(isinstance(hit.fields.get(name), list | dict) for hit in results)
+    }
+    room = out.width - 64
+    chosen = []
+    for name in sorted(widths, key=lambda name: widths[name])[:SHOWN_FIELDS]:
+        room -= widths[name] + 3
+        if room >= 0:
+            chosen.append(name)
+    return [name for name in widths if name in chosen]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="minutes")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def plain(text: str) -> str:
+    """Escape what Rich would read as markup, and what the terminal cannot print."""
+    encodable = text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8")
+    return encodable.replace("[", "\\[")
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, for programs."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
