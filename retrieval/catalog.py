@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,16 +20,14 @@ from data.item import Value
 from models import Encoder, load_encoder
 from retrieval.catalog_file import CatalogFile
 from retrieval.facets import Facet, facets_of
-from retrieval.filters import Filter
 from retrieval.filters.nodes import Parameters
-from retrieval.fusion import Ranking, rank
 from retrieval.live import Live
-from retrieval.parts import WITHOUT_WEIGHT, QueryImage, QueryParts, many
-from retrieval.query import MAX_LIMIT, CatalogInfo, Hit, Part, Results, StoredItem, recall_of
+from retrieval.parts import QueryImage, many
+from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
 from retrieval.records import Records
+from retrieval.searching import Request, Searcher, parse_filter
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import IndexKind, Metric
-from retrieval.view import Allowed, View
 from retrieval.writing import checked_vectors, vector_writes, with_fields_of
 
 __all__ = ["Catalog"]
@@ -51,6 +48,7 @@ class Catalog:
         self._live = Live(folder, records, file.spaces)
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
+        self._searcher = Searcher(records, file.spaces, lambda: self.encoder)
 
     @classmethod
     def create(
@@ -187,7 +185,7 @@ class Catalog:
         deleted = 0
         while True:  # what another process changes meanwhile is looked at again
             view = self._live.view()
-            allowed = view.allowed(_parse(filter, params))
+            allowed = view.allowed(parse_filter(filter, params))
             if not allowed.count:
                 return deleted
             ids = view.item_ids(view.first_items(allowed, 0, allowed.count))
@@ -250,43 +248,28 @@ class Catalog:
             ItemNotFound: a key of `like` is not there.
             ModalityUnsupported: the catalog's model does not read what is given.
         """
-        started = time.perf_counter()
-        _check_page(limit, offset, balance)
-        view = self._live.view()
-        query = QueryParts(view, self.records, dict(self.file.spaces), lambda: self.encoder)
-        texts = [str(one) for one in many(text)]
-        images: list[QueryImage] = many(image)  # type: ignore[assignment]
-        keys = [str(one) for one in many(like)]
-        words, pictures = any(one.strip() for one in texts), bool(images or keys or vector is not None)
-        word_weight, picture_weight = (balance, 1 - balance) if words and pictures else (1.0, 1.0)
-        query.add_texts(texts, word_weight)
-        query.add_images(images, picture_weight)
-        query.add_keys(keys, picture_weight)
-        if vector is not None:
-            query.add_vectors(checked_vectors(vector, self.file.spaces["image"], what="query vector"), picture_weight)
-        query.add_texts([str(one) for one in many(without)], -WITHOUT_WEIGHT)
-        allowed = view.allowed(_parse(filter, params), np.sort(np.array(query.like_ids, dtype=np.int64)))
-        ranking = self._rank(view, query.parts, allowed, limit + offset, recall_of(recall), texts)
-        hits = self._hits(view, ranking, offset)
-        if min_score is not None:
-            hits = tuple(hit for hit in hits if hit.score >= min_score)
-        took_ms = (time.perf_counter() - started) * 1000
-        return Results(hits, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(query.notices))
+        request = Request(
+            texts=[str(one) for one in many(text)],
+            images=many(image),  # type: ignore[arg-type]
+            keys=[str(one) for one in many(like)],
+            vectors=None if vector is None else checked_vectors(vector, self.file.spaces["image"], what="query vector"),
+            without=[str(one) for one in many(without)],
+            filter=parse_filter(filter, params),
+            limit=limit,
+            offset=offset,
+            recall=recall_of(recall),
+            balance=balance,
+            min_score=min_score,
+        )
+        return self._searcher.search(self._live.view(), request)
 
     def search_many(
         self, vectors: ArrayLike, *, filter: str | None = None, limit: int = 10, recall: float | str = 0.95
     ) -> list[Results]:
         """Find the items most like each of many vectors, float [queries, dim], under one filter."""
-        started = time.perf_counter()
-        _check_page(limit, 0, 0.5)
         queries = checked_vectors(vectors, self.file.spaces["image"], what="query vectors")
-        view = self._live.view()
-        allowed = view.allowed(_parse(filter, None))
-        found, exact, plan = view.nearest("image", queries, limit, allowed, recall_of(recall))
-        rankings = [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found]
-        hits = [self._hits(view, ranking, 0) for ranking in rankings]
-        took_ms = (time.perf_counter() - started) * 1000 / max(len(queries), 1)
-        return [Results(one, allowed.count, exact, plan, took_ms) for one in hits]
+        request = Request(vectors=queries, filter=parse_filter(filter), limit=limit, recall=recall_of(recall))
+        return self._searcher.search_many(self._live.view(), request)
 
     def get(self, keys: Sequence[str]) -> list[StoredItem]:
         """Return items by key, in the order asked for.
@@ -312,12 +295,12 @@ class Catalog:
 
     def count(self, *, filter: str | None = None) -> int:
         """Return how many items there are, or how many satisfy a filter."""
-        return self._live.view().allowed(_parse(filter, None)).count
+        return self._live.view().allowed(parse_filter(filter)).count
 
     def facets(self, fields: Sequence[str] | None = None, *, filter: str | None = None, limit: int = 50) -> list[Facet]:
         """Count the values of fields among the items that satisfy a filter."""
         view = self._live.view()
-        return facets_of(view, view.allowed(_parse(filter, None)), fields, limit)
+        return facets_of(view, view.allowed(parse_filter(filter)), fields, limit)
 
     def info(self) -> CatalogInfo:
         """Say what the catalog is and how much it holds."""
@@ -339,61 +322,8 @@ class Catalog:
             rejected=len(self.records.rejects()),
         )
 
-    def _rank(
-        self, view: View, parts: Sequence[Part], allowed: Allowed, limit: int, recall: float, texts: Sequence[str]
-    ) -> Ranking:
-        if not parts:
-            items = view.first_items(allowed, 0, limit)
-            zeros = np.zeros(len(items), dtype=np.float32)
-            return Ranking(items, zeros, {}, view.first_images("image", items), True, "no query: in the order added")
-        parts = [part for part in parts if part.weight]
-        if all(part.weight < 0 for part in parts):
-            raise UsageError("Say what to look for as well as what to keep away from.")
-        ranking = rank(view, parts, allowed, limit, recall)
-        named = self.records.items_of_keys(texts) if texts else {}
-        if named:  # a text that is a key names its item, which comes first
-            ids = np.array(sorted(row.id for row in named.values()), dtype=np.int64)
-            ranking = rank(view, parts, view.only(ids, allowed), limit, recall).followed_by(ranking, limit)
-        return ranking
-
-    def _hits(self, view: View, ranking: Ranking, offset: int) -> tuple[Hit, ...]:
-        page = slice(offset, None)
-        rows = view.rows(ranking.items[page])
-        images = self.records.images_by_id(ranking.image_ids[page])
-        hits = []
-        for place, (row, image_id) in enumerate(zip(rows, ranking.image_ids[page], strict=True), start=offset):
-            image = images.get(int(image_id))
-            hits.append(
-                Hit(
-                    key=str(row.pop("key")),
-                    score=float(ranking.scores[place]),
-                    scores={
-                        name: float(scores[place])
-                        for name, scores in ranking.parts.items()
-                        if not np.isnan(scores[place])  # the item has no vector for this part
-                    },
-                    image=None if image is None else image.source,
-                    image_id=None if image is None else image.sha256.hex(),
-                    fields=row,
-                )
-            )
-        return tuple(hits)
-
 
 def _folder(path: str | Path) -> Path:
     if str(path).startswith("milvus://"):
         raise UsageError("This version of Lookalike keeps catalogs in folders; milvus:// is not read yet.")
     return Path(path)
-
-
-def _parse(filter: str | None, params: Parameters | None) -> Filter | None:
-    return None if filter is None else Filter.parse(filter, params)
-
-
-def _check_page(limit: int, offset: int, balance: float) -> None:
-    if not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
-        raise UsageError(f"The limit is {limit}; it can be 1 to {MAX_LIMIT:,}.")
-    if not isinstance(offset, int) or not 0 <= offset <= MAX_LIMIT:
-        raise UsageError(f"The offset is {offset}; it can be 0 to {MAX_LIMIT:,}.")
-    if not 0 <= balance <= 1:
-        raise UsageError(f"The balance is {balance}; it can be 0 (pictures only) to 1 (words only).")

@@ -1,0 +1,146 @@
+"""One search from request to results: the query's parts, the ranking under the filter, the hits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import UsageError
+from models import Encoder
+from retrieval.filters import Filter
+from retrieval.filters.nodes import Parameters
+from retrieval.fusion import Ranking, rank
+from retrieval.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
+from retrieval.query import MAX_LIMIT, Hit, Results
+from retrieval.records import Records
+from retrieval.segment import Space
+from retrieval.view import Allowed, View
+
+__all__ = ["Request", "Searcher", "parse_filter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is looked for and how: see `Catalog.search`. `vectors` are float32 [count, dim], checked.
+
+    Raises:
+        UsageError: the page or the balance is out of range.
+    """
+
+    texts: Sequence[str] = ()
+    images: Sequence[QueryImage] = ()
+    keys: Sequence[str] = ()
+    vectors: NDArray[np.float32] | None = None
+    without: Sequence[str] = ()
+    filter: Filter | None = None
+    limit: int = 10
+    offset: int = 0
+    recall: float = 0.95
+    balance: float = 0.5
+    min_score: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.limit, int) or not 1 <= self.limit <= MAX_LIMIT:
+            raise UsageError(f"The limit is {self.limit}; it can be 1 to {MAX_LIMIT:,}.")
+        if not isinstance(self.offset, int) or not 0 <= self.offset <= MAX_LIMIT:
+            raise UsageError(f"The offset is {self.offset}; it can be 0 to {MAX_LIMIT:,}.")
+        if not 0 <= self.balance <= 1:
+            raise UsageError(f"The balance is {self.balance}; it can be 0 (pictures only) to 1 (words only).")
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Answers requests over views of one catalog; `encoder` gives its model when words or pictures need it."""
+
+    records: Records
+    spaces: Mapping[str, Space]
+    encoder: Callable[[], Encoder]
+
+    def search(self, view: View, request: Request) -> Results:
+        """Answer one request; all that it names makes one query."""
+        started = time.perf_counter()
+        query = self._query(view, request)
+        allowed = view.allowed(request.filter, np.sort(np.array(query.like_ids, dtype=np.int64)))
+        ranking = self._rank(view, query, allowed, request)
+        hits = self._hits(view, ranking, request.offset)
+        if request.min_score is not None:
+            hits = tuple(hit for hit in hits if hit.score >= request.min_score)
+        took_ms = (time.perf_counter() - started) * 1000
+        return Results(hits, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(query.notices))
+
+    def search_many(self, view: View, request: Request) -> list[Results]:
+        """Answer a request whose every vector is a query of its own."""
+        started = time.perf_counter()
+        allowed = view.allowed(request.filter)
+        assert request.vectors is not None
+        found, exact, plan = view.nearest("image", request.vectors, request.limit, allowed, request.recall)
+        rankings = [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found]
+        hits = [self._hits(view, ranking, 0) for ranking in rankings]
+        took_ms = (time.perf_counter() - started) * 1000 / max(len(found), 1)
+        return [Results(one, allowed.count, exact, plan, took_ms) for one in hits]
+
+    def _query(self, view: View, request: Request) -> QueryParts:
+        query = QueryParts(view, self.records, dict(self.spaces), self.encoder)
+        words = any(one.strip() for one in request.texts)
+        pictures = bool(request.images or request.keys or request.vectors is not None)
+        word_weight, picture_weight = (request.balance, 1 - request.balance) if words and pictures else (1.0, 1.0)
+        query.add_texts(request.texts, word_weight)
+        query.add_images(request.images, picture_weight)
+        query.add_keys(request.keys, picture_weight)
+        if request.vectors is not None:
+            query.add_vectors(request.vectors, picture_weight)
+        query.add_texts(request.without, -WITHOUT_WEIGHT)
+        return query
+
+    def _rank(self, view: View, query: QueryParts, allowed: Allowed, request: Request) -> Ranking:
+        limit = request.limit + request.offset
+        if not query.parts:
+            items = view.first_items(allowed, 0, limit)
+            zeros = np.zeros(len(items), dtype=np.float32)
+            return Ranking(items, zeros, {}, view.first_images("image", items), True, "no query: in the order added")
+        parts = [part for part in query.parts if part.weight]
+        if all(part.weight < 0 for part in parts):
+            raise UsageError("Say what to look for as well as what to keep away from.")
+        ranking = rank(view, parts, allowed, limit, request.recall)
+        named = self.records.items_of_keys(request.texts) if request.texts else {}
+        if named:  # a text that is a key names its item, which comes first
+            ids = np.array(sorted(row.id for row in named.values()), dtype=np.int64)
+            first = rank(view, parts, view.only(ids, allowed), limit, request.recall)
+            ranking = first.followed_by(ranking, limit)
+        return ranking
+
+    def _hits(self, view: View, ranking: Ranking, offset: int) -> tuple[Hit, ...]:
+        page = slice(offset, None)
+        rows = view.rows(ranking.items[page])
+        images = self.records.images_by_id(ranking.image_ids[page])
+        hits = []
+        for place, (row, image_id) in enumerate(zip(rows, ranking.image_ids[page], strict=True), start=offset):
+            image = images.get(int(image_id))
+            hits.append(
+                Hit(
+                    key=str(row.pop("key")),
+                    score=float(ranking.scores[place]),
+                    scores={
+                        name: float(scores[place])
+                        for name, scores in ranking.parts.items()
+                        if not np.isnan(scores[place])  # the item has no vector for this part
+                    },
+                    image=None if image is None else image.source,
+                    image_id=None if image is None else image.sha256.hex(),
+                    fields=row,
+                )
+            )
+        return tuple(hits)
+
+
+def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter | None:
+    """Read a filter, if there is one.
+
+    Raises:
+        FilterError: it cannot be read.
+    """
+    return None if filter is None else Filter.parse(filter, params)
