@@ -234,12 +234,14 @@ class Catalog:
         recall: float | str = 0.95,
         balance: float = 0.5,
         min_score: float | None = None,
+        fields: Sequence[str] | None = None,
     ) -> Results:
         """Find the items most like what is given: words, pictures, items by key, a vector, any of them together.
 
         `without` are words to keep away from, `balance` is the share of the words (0 to 1) beside pictures, `filter`
         an expression that every hit satisfies, `params` the values of its `{names}`. With nothing to be like, items
-        come in the order they were added. `recall` is "exact" or the share of the true best that should be found.
+        come in the order they were added. `recall` is "exact" or the share of the true best that should be found;
+        `fields` are those that hits carry, by default all.
 
         Raises:
             UsageError: an option is out of range, or there is only something to keep away from.
@@ -260,15 +262,24 @@ class Catalog:
             recall=recall_of(recall),
             balance=balance,
             min_score=min_score,
+            fields=fields,
         )
         return self._searcher.search(self._live.view(), request)
 
     def search_many(
-        self, vectors: ArrayLike, *, filter: str | None = None, limit: int = 10, recall: float | str = 0.95
+        self,
+        vectors: ArrayLike,
+        *,
+        filter: str | None = None,
+        limit: int = 10,
+        recall: float | str = 0.95,
+        fields: Sequence[str] | None = None,
     ) -> list[Results]:
         """Find the items most like each of many vectors, float [queries, dim], under one filter."""
         queries = checked_vectors(vectors, self.file.spaces["image"], what="query vectors")
-        request = Request(vectors=queries, filter=parse_filter(filter), limit=limit, recall=recall_of(recall))
+        request = Request(
+            vectors=queries, filter=parse_filter(filter), limit=limit, recall=recall_of(recall), fields=fields
+        )
         return self._searcher.search_many(self._live.view(), request)
 
     def get(self, keys: Sequence[str]) -> list[StoredItem]:

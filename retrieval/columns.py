@@ -1,16 +1,20 @@
 """The fields of all items as columns: row i is item i. Filters, facets and ranges are answered without the records.
 
 On disk it is an uncompressed Arrow IPC file of one batch. A column's type in it says the field's type: text, 64-bit
-integers, float64, booleans, microseconds, lists of text; JSON is kept as bytes. Beside the fields stand the columns
-`key` and `title`.
+integers, float64, booleans, microseconds, lists of text; JSON is kept as bytes. Names stand in a file of their own.
+Beside the fields stand the columns `key` and `title`. What a search reads of every catalog, whatever its size, lies
+beside it in files that are mapped: the keys, and each text column of few different values as numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
 import orjson
@@ -22,7 +26,9 @@ from data.field_type import FieldType
 from data.item import Json, Value
 from retrieval.filters.conditions import Condition
 from retrieval.filters.nodes import COLUMN_TYPES
-from retrieval.schema import BUILT_IN, Schema
+from retrieval.filters.operators import is_one_of
+from retrieval.schema import Schema
+from retrieval.stored_texts import Dictionary, Texts
 
 __all__ = ["Bin", "Columns", "Mask"]
 
@@ -32,6 +38,11 @@ Mask = NDArray[np.bool_]
 CHUNK_ROWS = 4_096
 """Rows parsed at a time: few enough that Python's garbage collector stays out of the way."""
 
+Row: TypeAlias = dict[str, Value]
+Reader: TypeAlias = Callable[[NDArray[np.int64]], Sequence[Value]]
+
+_COLUMNS = "columns.arrow"
+_NAMES = "columns.json"
 _FACETED = (FieldType.STRING, FieldType.BOOL, FieldType.STRINGS)
 _RANGED = (FieldType.INT, FieldType.FLOAT, FieldType.TIMESTAMP)
 
@@ -49,18 +60,32 @@ class Bin:
 
 
 class Columns:
-    """The columns of one snapshot; immutable. Constructed from a frame that has the schema's columns exactly."""
+    """The columns of one snapshot; immutable. Those in a file are read one by one, when they are first needed."""
 
-    __slots__ = ("_fields", "_frame", "_places", "schema")
+    __slots__ = ("__weakref__", "_count", "_dictionaries", "_fields", "_keys", "_load", "_loaded", "_readers", "schema")
 
-    def __init__(self, frame: pl.DataFrame, schema: Schema) -> None:
+    def __init__(self, load: Callable[[str], pl.Series], count: int, schema: Schema) -> None:
+        self.schema = schema
+        self._fields = schema.filterable
+        self._load = load
+        self._count = count
+        self._loaded: dict[str, pl.Series] = {}
+        self._dictionaries: dict[str, Dictionary | None] = {}
+        self._readers: dict[str, Reader] = {}
+        self._keys: Texts | None = None
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, schema: Schema) -> Columns:
+        """Take a frame that has the schema's columns exactly.
+
+        Raises:
+            CatalogDamaged: it has others.
+        """
         expected = {name: COLUMN_TYPES[kind] for name, kind in schema.filterable.items()}
         if dict(frame.schema) != expected:
             raise CatalogDamaged(f"The columns are {dict(frame.schema)}, not {expected}.")
-        self.schema = schema
-        self._fields = schema.filterable
-        self._frame = frame
-        self._places = {name: place for place, name in enumerate(frame.columns)}
+        places = {name: place for place, name in enumerate(frame.columns)}
+        return cls(lambda name: frame.to_series(places[name]), frame.height, schema)
 
     @classmethod
     def from_json(
@@ -77,42 +102,76 @@ class Columns:
             _frame_of(schema, keys[start:stop], titles[start:stop], json_texts[start:stop])
             for start, stop in ((start, start + CHUNK_ROWS) for start in range(0, max(len(keys), 1), CHUNK_ROWS))
         ]
-        return cls(pl.concat(frames, rechunk=True), schema)
+        return cls.of(pl.concat(frames, rechunk=True), schema)
 
     @classmethod
-    def open(cls, path: Path) -> Columns:
-        """Read the file at `path`, whole: Polars 2 maps no files into memory.
+    def open(cls, folder: Path) -> Columns:
+        """Open what `write` wrote into a folder.
 
         Raises:
-            CatalogDamaged: it is not such a file.
+            CatalogDamaged: it is not that.
         """
-        try:
-            frame = pl.read_ipc(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise CatalogDamaged(f"{path.name} cannot be read: {error}") from error
-        kinds = {str(dtype): kind for kind, dtype in COLUMN_TYPES.items()}
-        unknown = [name for name, dtype in frame.schema.items() if str(dtype) not in kinds]
-        if unknown:
-            raise CatalogDamaged(f"{path.name} has columns of types that are not ours: {', '.join(unknown)}.")
-        fields = {name: kinds[str(dtype)] for name, dtype in frame.schema.items() if name not in BUILT_IN}
-        return cls(frame, Schema(fields))
+        path = folder / _COLUMNS
+        with contextlib.ExitStack() as stack:
+            try:  # the file is held, for another process may replace the generation and delete this one
+                file = stack.enter_context(path.open("rb"))
+                found = list(pl.read_ipc_schema(file).values())
+                schema = Schema.from_json(orjson.loads((folder / _NAMES).read_bytes()))
+                keys = Texts.open(*_key_files(folder))
+            except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+                raise CatalogDamaged(f"{path.name} cannot be read: {error}") from error
+            if found != [COLUMN_TYPES[kind] for kind in schema.filterable.values()]:
+                raise CatalogDamaged(f"{path.name} has columns of the types {', '.join(map(str, found))}.")
+            columns = cls._mapped(file, schema, keys)
+            for place, (name, kind) in enumerate(schema.filterable.items()):
+                files = _dictionary_files(folder, place)
+                if kind is FieldType.STRING:
+                    columns._dictionaries[name] = Dictionary.open(*files) if files[0].exists() else None
+            weakref.finalize(columns, stack.pop_all().close)
+        return columns
 
-    def write(self, path: Path) -> None:
-        """Write the Arrow IPC file at `path`; the caller renames and syncs."""
-        self._frame.write_ipc(path, compression="uncompressed", record_batch_size=max(len(self), 1))
+    @classmethod
+    def _mapped(cls, file: BinaryIO, schema: Schema, keys: Texts) -> Columns:
+        places = {name: place for place, name in enumerate(schema.filterable)}
+        lock = threading.Lock()
+
+        def load(name: str) -> pl.Series:
+            with lock:
+                return _read_column(file, places[name], len(keys))
+
+        columns = cls(load, len(keys), schema)
+        columns._keys = keys
+        return columns
+
+    def write(self, folder: Path) -> None:
+        """Write the columns into a folder; the caller renames and syncs."""
+        frame = pl.DataFrame([self.values(name).alias(str(place)) for place, name in enumerate(self._fields)])
+        (folder / _NAMES).write_bytes(orjson.dumps(self.schema.to_json()))
+        frame.write_ipc(folder / _COLUMNS, compression="uncompressed", record_batch_size=max(len(self), 1))
+        Texts.of(self.values("key")).write(*_key_files(folder))
+        for place, name in enumerate(self._fields):
+            dictionary = self.dictionary(name)
+            if dictionary is not None:
+                dictionary.write(*_dictionary_files(folder, place))
 
     def aligned(self, schema: Schema) -> Columns:
         """Give the same rows under a later schema: fields that came since are null, widened ones are cast."""
-        columns = [
-            self.values(name).alias("value").cast(dtype).alias(name)
-            if name in self._places
-            else pl.repeat(None, len(self), dtype=dtype, eager=True).alias(name)
-            for name, dtype in ((name, COLUMN_TYPES[kind]) for name, kind in schema.filterable.items())
-        ]
-        return self if schema == self.schema else Columns(pl.DataFrame(columns), schema)
+        if schema == self.schema:
+            return self
+
+        def load(name: str) -> pl.Series:
+            dtype = COLUMN_TYPES[schema.filterable[name]]
+            if name not in self._fields:
+                return pl.repeat(None, len(self), dtype=dtype, eager=True).alias(name)
+            return self.values(name).alias("value").cast(dtype).alias(name)
+
+        columns = Columns(load, len(self), schema)
+        columns._keys = self._keys
+        columns._dictionaries = {name: one for name, one in self._dictionaries.items() if name in schema}
+        return columns
 
     def __len__(self) -> int:
-        return self._frame.height
+        return self._count
 
     def mask(self, condition: Condition) -> Mask:
         """Find which items satisfy a bound condition.
@@ -128,14 +187,35 @@ class Columns:
         return int(np.count_nonzero(self.mask(condition)))
 
     def values(self, name: str) -> pl.Series:
-        """Give one column, null where the item has no value."""
-        return self._frame.to_series(self._place(name))
+        """Give one column, null where the item has no value.
 
-    def rows(self, places: Sequence[int]) -> list[dict[str, Value]]:
-        """Give whole rows by place, the key and the title among them, values as the caller gave them."""
-        chosen = self._frame[list(places)]
-        columns = [self._restored(name, chosen.to_series(place).alias("value")) for name, place in self._places.items()]
-        return [dict(zip(self._places, values, strict=True)) for values in zip(*columns, strict=True)]
+        Raises:
+            UsageError: there is no such field.
+        """
+        column = self._loaded.get(name)
+        if column is None:
+            if name not in self._fields:
+                raise UsageError(f"There is no field {name!r}; the fields are {', '.join(self._fields)}.")
+            column = self._loaded[name] = self._load(name)
+        return column
+
+    def dictionary(self, name: str) -> Dictionary | None:
+        """Give a text column as numbers, if it has few different values."""
+        if name not in self._dictionaries:
+            text = self._fields.get(name) is FieldType.STRING and name != "key"
+            self._dictionaries[name] = Dictionary.of(self.values(name)) if text else None
+        return self._dictionaries[name]
+
+    def rows(self, places: Sequence[int] | NDArray[np.int64], names: Sequence[str] | None = None) -> list[Row]:
+        """Give rows by place, all columns or some, the key and the title among them, values as the caller gave them.
+
+        Raises:
+            UsageError: there is no such field.
+        """
+        chosen = np.asarray(places, dtype=np.int64)
+        names = tuple(self._fields) if names is None else names
+        columns = [(self._readers.get(name) or self._reader(name))(chosen) for name in names]
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def facets(self, name: str, mask: Mask | None = None, *, limit: int = 20) -> list[tuple[str | bool, int]]:
         """Count the items of each value of a text, boolean or list field, the most frequent first, then by value.
@@ -181,12 +261,36 @@ class Columns:
         return [Bin(float(edges[place]), float(edges[place + 1]), int(count)) for place, count in enumerate(counts)]
 
     def column(self, name: str) -> pl.Expr:
-        """Give the column as an expression; by its place, because Polars reads some names as patterns."""
-        return pl.nth(self._place(name))
+        """Give the column as an expression."""
+        return pl.lit(self.values(name))
+
+    def is_one_of(self, name: str, values: Sequence[str]) -> pl.Expr:
+        """Find where a text column has one of some values; unknown where it has none."""
+        dictionary = self.dictionary(name)
+        if dictionary is None:
+            return is_one_of(self.column(name), pl.Series(values, dtype=pl.String))
+        return pl.lit(dictionary.is_one_of(values))
 
     def evaluate(self, expression: pl.Expr) -> pl.Series:
         """Compute an expression over the columns; one of constants only gives one value."""
-        return self._frame.select(expression.alias("result")).to_series()
+        return pl.select(expression.alias("result")).to_series()
+
+    def _reader(self, name: str) -> Reader:
+        """Find the quickest way to read a column at some places."""
+        dictionary = self.dictionary(name)
+        kind = self._fields.get(name)
+        reader: Reader
+        if name == "key" and self._keys is not None:
+            reader = self._keys.at
+        elif dictionary is not None:
+            reader = dictionary.at
+        elif kind in (FieldType.INT, FieldType.FLOAT, FieldType.BOOL) and not self.values(name).null_count():
+            numbers = self.values(name).to_numpy()
+            reader = lambda places: numbers[places].tolist()  # noqa: E731
+        else:
+            reader = lambda places: self._restored(name, self.values(name)[places].alias("value"))  # noqa: E731
+        self._readers[name] = reader
+        return reader
 
     def _restored(self, name: str, values: pl.Series) -> list[Value]:
         """Give a column's values as the caller gave them."""
@@ -195,11 +299,6 @@ class Columns:
         if values.dtype == pl.Binary:
             return [None if value is None else orjson.loads(value) for value in values.to_list()]
         return values.to_list()
-
-    def _place(self, name: str) -> int:
-        if name not in self._places:
-            raise UsageError(f"There is no field {name!r}; the fields are {', '.join(self._places)}.")
-        return self._places[name]
 
     def _chosen(self, name: str, mask: Mask | None, kinds: Sequence[FieldType]) -> pl.Series:
         """Give the column's values where the mask is true, if the column's type is one of `kinds`."""
@@ -210,6 +309,25 @@ class Columns:
             raise UsageError(f"The field {name!r} holds {kind.words}; this needs a field that holds {allowed}.")
         values = values.alias("value")  # Polars would read some names as patterns
         return values if mask is None else values.filter(pl.Series(mask))
+
+
+def _read_column(file: BinaryIO, place: int, count: int) -> pl.Series:
+    try:
+        file.seek(0)
+        column = pl.read_ipc(file, columns=[place]).to_series()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise CatalogDamaged(f"{_COLUMNS} cannot be read: {error}") from error
+    if len(column) != count:
+        raise CatalogDamaged(f"{_COLUMNS} has {len(column)} rows for {count} keys.")
+    return column
+
+
+def _key_files(folder: Path) -> tuple[Path, Path]:
+    return folder / "keys.offsets.npy", folder / "keys.text.npy"
+
+
+def _dictionary_files(folder: Path, place: int) -> tuple[Path, Path]:
+    return folder / f"column{place}.values.json", folder / f"column{place}.codes.npy"
 
 
 def _frame_of(

@@ -5,6 +5,7 @@ Everything here can be deleted at any time; the records make it again, with the 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -32,7 +33,7 @@ SMALLEST_INDEX_ROWS = 256
 """Of fewer vectors no index is built, whatever kind is asked for: there is nothing to learn from them."""
 
 _MANIFEST = "manifest.json"
-_COLUMNS = "columns.arrow"
+_CHECKED = "checked.json"
 _ITEMS = "items.npy"
 
 
@@ -44,8 +45,9 @@ def write_generation(folder: Path, segment: Segment, spaces: Mapping[str, Space]
     building.mkdir()
     try:
         indexes = {space: _write_space(building, space, rows, kind) for space, rows in segment.spaces.items()}
-        segment.columns.write(building / _COLUMNS)
+        segment.columns.write(building)
         np.save(building / _ITEMS, segment.item_ids)
+        digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
         manifest = {
             "format": FORMAT,
             "seq": segment.seq,
@@ -55,13 +57,14 @@ def write_generation(folder: Path, segment: Segment, spaces: Mapping[str, Space]
                 | indexes[space]
                 for space, rows in segment.spaces.items()
             },
-            "files": {path.name: _sha256(path) for path in sorted(building.iterdir())},
+            "files": digests,
         }
         (building / _MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
         for path in (*building.iterdir(), building):
             _sync(path)
         building.rename(folder / name)
         _sync(folder)
+        _remember_checked(folder / name, digests)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -69,7 +72,7 @@ def write_generation(folder: Path, segment: Segment, spaces: Mapping[str, Space]
 
 
 def open_generation(path: Path, spaces: Mapping[str, Space]) -> Segment:
-    """Open a generation, checking every file against the manifest.
+    """Open a generation, checking every file that may have changed against the manifest.
 
     Raises:
         CatalogDamaged: something is missing, was changed, or does not fit together.
@@ -78,11 +81,9 @@ def open_generation(path: Path, spaces: Mapping[str, Space]) -> Segment:
         manifest = orjson.loads((path / _MANIFEST).read_bytes())
         if manifest["format"] != FORMAT:
             raise CatalogDamaged(f"It has format {manifest['format']}.")
-        for name, digest in manifest["files"].items():
-            if _sha256(path / name) != digest:
-                raise CatalogDamaged(f"{name} has changed since it was written.")
-        item_ids = np.load(path / _ITEMS, allow_pickle=False)
-        columns = Columns.open(path / _COLUMNS)
+        _check_files(path, manifest["files"])
+        item_ids = np.load(path / _ITEMS, mmap_mode="r", allow_pickle=False)
+        columns = Columns.open(path)
         rows = {name: _open_space(path, space, manifest["spaces"][name]) for name, space in spaces.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CatalogDamaged(f"It cannot be read: {error}") from error
@@ -99,15 +100,15 @@ def remove_other_generations(folder: Path, keep: str) -> None:
 
 
 def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) -> dict[str, object]:
-    rows.vectors.write(building / f"{name}.vectors.faiss")
+    vectors = rows.vectors
+    vectors.save(building / f"{name}.vectors.faiss")
     np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items], axis=1))
     if kind is IndexKind.AUTO:
         kind = IndexKind.IVF_PQ if rows.vectors.count >= AUTO_INDEX_ROWS else IndexKind.FLAT
     if kind is IndexKind.FLAT or rows.vectors.count < SMALLEST_INDEX_ROWS:
-        return {"index": IndexKind.FLAT, "effort": {}}
-    approximate = build_approximate(rows.vectors, kind)
-    approximate.write(building / f"{name}.index.faiss")
-    return {"index": kind, "effort": {str(recall): effort for recall, effort in approximate.effort.items()}}
+        return {"index": IndexKind.FLAT}
+    build_approximate(rows.vectors, kind).write(*_index_files(building, name))
+    return {"index": kind}
 
 
 def _open_space(path: Path, space: Space, facts: Mapping[str, object]) -> SpaceRows:
@@ -120,8 +121,42 @@ def _open_space(path: Path, space: Space, facts: Mapping[str, object]) -> SpaceR
     kind = IndexKind(str(facts["index"]))
     if kind is IndexKind.FLAT:
         return opened
-    effort = {float(recall): int(setting) for recall, setting in dict(facts["effort"]).items()}  # type: ignore[call-overload]
-    return replace(opened, approximate=Approximate.open(path / f"{space.name}.index.faiss", kind, vectors, effort))
+    return replace(opened, approximate=Approximate.open(kind, vectors, *_index_files(path, space.name)))
+
+
+def _index_files(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """Name the files of an index: itself, the codes, the calibration."""
+    return folder / f"{name}.index.faiss", folder / f"{name}.codes.faiss", folder / f"{name}.calibration.json"
+
+
+def _check_files(path: Path, digests: Mapping[str, str]) -> None:
+    """Compare every file with its checksum, unless it is as it was when it was last compared.
+
+    Size, inode, and the times of the last change of content and of anything tell: no program can set the last.
+    """
+    try:
+        checked = orjson.loads((path / _CHECKED).read_bytes())
+    except (OSError, ValueError):
+        checked = {}
+    if all(checked.get(name) == _state(path / name) for name in digests):
+        return
+    for name, digest in digests.items():
+        if _sha256(path / name) != digest:
+            raise CatalogDamaged(f"{name} has changed since it was written.")
+    _remember_checked(path, digests)
+
+
+def _remember_checked(path: Path, digests: Mapping[str, str]) -> None:
+    """Write down the state in which the files are known to be right; without it they are read again."""
+    building = path / f"{_CHECKED}.{uuid.uuid4().hex[:8]}"
+    with contextlib.suppress(OSError):
+        building.write_bytes(orjson.dumps({name: _state(path / name) for name in digests}))
+        building.replace(path / _CHECKED)
+
+
+def _state(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _sha256(path: Path) -> str:

@@ -17,6 +17,7 @@ from retrieval.fusion import Ranking, rank
 from retrieval.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
 from retrieval.query import MAX_LIMIT, Hit, Results
 from retrieval.records import Records
+from retrieval.rows import StoredImage
 from retrieval.segment import Space
 from retrieval.view import Allowed, View
 
@@ -42,6 +43,7 @@ class Request:
     recall: float = 0.95
     balance: float = 0.5
     min_score: float | None = None
+    fields: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.limit, int) or not 1 <= self.limit <= MAX_LIMIT:
@@ -66,7 +68,7 @@ class Searcher:
         query = self._query(view, request)
         allowed = view.allowed(request.filter, np.sort(np.array(query.like_ids, dtype=np.int64)))
         ranking = self._rank(view, query, allowed, request)
-        hits = self._hits(view, ranking, request.offset)
+        hits = self._hits(view, [ranking], request)[0]
         if request.min_score is not None:
             hits = tuple(hit for hit in hits if hit.score >= request.min_score)
         took_ms = (time.perf_counter() - started) * 1000
@@ -79,7 +81,7 @@ class Searcher:
         assert request.vectors is not None
         found, exact, plan = view.nearest("image", request.vectors, request.limit, allowed, request.recall)
         rankings = [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found]
-        hits = [self._hits(view, ranking, 0) for ranking in rankings]
+        hits = self._hits(view, rankings, request)
         took_ms = (time.perf_counter() - started) * 1000 / max(len(found), 1)
         return [Results(one, allowed.count, exact, plan, took_ms) for one in hits]
 
@@ -113,28 +115,44 @@ class Searcher:
             ranking = first.followed_by(ranking, limit)
         return ranking
 
-    def _hits(self, view: View, ranking: Ranking, offset: int) -> tuple[Hit, ...]:
-        page = slice(offset, None)
-        rows = view.rows(ranking.items[page])
-        images = self.records.images_by_id(ranking.image_ids[page])
+    def _hits(self, view: View, rankings: Sequence[Ranking], request: Request) -> list[tuple[Hit, ...]]:
+        """Give the hits of each ranking; what they hold is read for all at once."""
+        page = slice(request.offset, None)
+        items = [ranking.items[page] for ranking in rankings]
+        image_ids = [ranking.image_ids[page] for ranking in rankings]
+        together = items[0] if len(items) == 1 else np.concatenate(items) if items else np.empty(0, np.int64)
+        names = None if request.fields is None else ("key", *request.fields)
+        rows = iter(view.rows(together, names))
+        images = self._images(image_ids)
         hits = []
-        for place, (row, image_id) in enumerate(zip(rows, ranking.image_ids[page], strict=True), start=offset):
-            image = images.get(int(image_id))
-            hits.append(
-                Hit(
-                    key=str(row.pop("key")),
-                    score=float(ranking.scores[place]),
-                    scores={
-                        name: float(scores[place])
-                        for name, scores in ranking.parts.items()
-                        if not np.isnan(scores[place])  # the item has no vector for this part
-                    },
-                    image=None if image is None else image.source,
-                    image_id=None if image is None else image.sha256.hex(),
-                    fields=row,
-                )
-            )
-        return tuple(hits)
+        for ranking, ids in zip(rankings, image_ids, strict=True):
+            scores = ranking.scores[page].tolist()
+            parts = _of_each({name: values[page].tolist() for name, values in ranking.parts.items()}, len(scores))
+            found = []
+            for score, own, image_id, row in zip(scores, parts, ids.tolist(), rows):  # noqa: B905  # rows go on
+                image = images.get(image_id) if image_id else None
+                key = row.pop("key")
+                if image is None:
+                    found.append(Hit(key, score, own, None, None, row))  # type: ignore[arg-type]
+                else:
+                    found.append(Hit(key, score, own, image.source, image.sha256.hex(), row))  # type: ignore[arg-type]
+            hits.append(tuple(found))
+        return hits
+
+    def _images(self, ids: Sequence[NDArray[np.int64]]) -> dict[int, StoredImage]:
+        wanted = ids[0] if len(ids) == 1 else np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int64)
+        return self.records.images_by_id(wanted) if wanted.any() else {}
+
+
+def _of_each(parts: Mapping[str, list[float]], count: int) -> list[dict[str, float]]:
+    """Give the parts' scores of each item; a part for which the item has no vector is left out."""
+    if len(parts) == 1:
+        ((name, values),) = parts.items()
+        return [{name: value} if value == value else {} for value in values]
+    return [
+        {name: values[place] for name, values in parts.items() if values[place] == values[place]}  # NaN: no vector
+        for place in range(count)
+    ]
 
 
 def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter | None:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.columns import Columns
+from retrieval.query import EXACT
 from retrieval.records import Records
 from retrieval.rows import VectorRows
 from retrieval.schema import Schema
-from retrieval.vector_index import Approximate, Metric, Vectors
+from retrieval.vector_index import Approximate, Found, Metric, Selection, Vectors
 
 __all__ = ["Segment", "Space", "SpaceRows", "load_segment"]
 
@@ -50,6 +51,14 @@ class SpaceRows:
     def __post_init__(self) -> None:
         most = int(np.bincount(self.items).max()) if len(self.items) else 1
         object.__setattr__(self, "most_per_item", most)
+
+    def search(self, queries: NDArray[np.float32], k: int, recall: float, selection: Selection | None) -> Found:
+        """Find the k best rows for each query, float32 [queries, dim], among those selected."""
+        if self.approximate is not None and recall < EXACT:
+            return self.approximate.search(queries, k, recall, selection)
+        scores, rows = self.vectors.search(queries, k, selection)
+        count = self.vectors.count if selection is None else selection.count
+        return Found(scores, rows, True, f"exact scan of {count:,} vectors")
 
     def rows_of(self, items: Ids) -> tuple[Ids, Ids]:
         """Return the rows of some items, and for each row which of `items` (by place) it belongs to."""

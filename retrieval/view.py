@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,10 +14,9 @@ from numpy.typing import NDArray
 from data.item import Value
 from retrieval.columns import Columns
 from retrieval.filters import Filter
-from retrieval.planner import choose
 from retrieval.schema import Schema
 from retrieval.segment import Ids, Segment, SpaceRows
-from retrieval.vector_index import RowFilter
+from retrieval.vector_index import Selection
 
 __all__ = ["Allowed", "Nearest", "View"]
 
@@ -24,8 +24,8 @@ Mask = NDArray[np.bool_]
 Scores = NDArray[np.float32]
 
 SAMPLE_ROWS = 2048
-REMEMBERED_FILTERS = 64
-REMEMBERED_MASK_BYTES = 64_000_000
+REMEMBERED_BYTES = 128_000_000
+"""How much memory the masks of the last filters, and what was made of them, may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,21 @@ class Allowed:
 
     masks: tuple[Mask | None, ...]
     count: int
-    _rows: dict[tuple[int, str], RowFilter | None] = field(default_factory=dict, compare=False)
+    _rows: dict[tuple[int, str], Selection | None] = field(default_factory=dict, compare=False)
 
-    def rows(self, number: int, space: str, rows: SpaceRows) -> RowFilter | None:
-        """Return the filter of a segment's vectors that follows from its mask of items; made at first use."""
+    def rows(self, number: int, space: str, rows: SpaceRows) -> Selection | None:
+        """Return which of a segment's vectors follow from its mask of items; made at first use."""
         place = number, space
         if place not in self._rows:
             mask = self.masks[number]
-            self._rows[place] = None if mask is None else RowFilter(mask[rows.items])
+            self._rows[place] = None if mask is None else Selection(mask[rows.items])
         return self._rows[place]
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the masks and what was made of them hold."""
+        made = sum(selection.nbytes for selection in self._rows.values() if selection is not None)
+        return made + sum(mask.nbytes for mask in self.masks if mask is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ class View:
         self.gone = tuple(gone)
         self._offsets = np.cumsum([0, *(len(segment.item_ids) for segment in segments)])
         self._lock = threading.Lock()
-        self._remembered: dict[Filter, Allowed] = {}
+        self._remembered: OrderedDict[str, Allowed] = OrderedDict()
         self._samples: dict[str, NDArray[np.float32]] = {}
 
     def followed_by(self, segment: Segment, touched: Ids, schema: Schema, seq: int) -> View:
@@ -94,13 +100,16 @@ class View:
         if filter is None:
             return self.everything
         with self._lock:
-            found = self._remembered.pop(filter, None)
-        found = found or self._computed(filter, None)
-        most = min(max(REMEMBERED_MASK_BYTES // max(int(self._offsets[-1]), 1), 1), REMEMBERED_FILTERS)
+            found = self._remembered.get(filter.text)
+            if found is not None:
+                self._remembered.move_to_end(filter.text)
+                return found
+        found = self._computed(filter, None)
         with self._lock:
-            self._remembered[filter] = found
-            while len(self._remembered) > most:
-                del self._remembered[next(iter(self._remembered))]
+            self._remembered[filter.text] = found
+            held = sum(allowed.nbytes for allowed in self._remembered.values())
+            while held > REMEMBERED_BYTES and len(self._remembered) > 1:
+                held -= self._remembered.popitem(last=False)[1].nbytes
         return found
 
     def _computed(self, filter: Filter | None, without: Ids | None) -> Allowed:
@@ -134,6 +143,8 @@ class View:
 
         Returns one `Nearest` a query, whether no better item can have been passed over, and the plan in words.
         """
+        if self._straight(space):
+            return self._nearest_in_one(space, queries, limit, allowed, recall)
         scores, items, images = [], [], []
         exact, plans = True, []
         for number, segment in enumerate(self.segments):
@@ -147,25 +158,37 @@ class View:
                 continue
             # The best (limit - 1) * most + 1 rows hold at least `limit` items, if there are so many.
             k = min((limit - 1) * rows.most_per_item + 1, survivors)
-            index = rows.approximate
-            plan = choose(
-                index=None if index is None else index.kind, rows=count, survivors=survivors, k=k, recall=recall
-            )
-            plans.append(plan.words)
-            if plan.scan or index is None:
-                found_scores, found = rows.vectors.search(queries, k, passing)
-            else:
-                found_scores, found, whole = index.search(queries, k, recall, passing)
-                exact = exact and whole
-            scores.append(np.where(found >= 0, found_scores, -np.inf))
-            items.append(np.where(found >= 0, rows.items[found] + self._offsets[number], -1))
-            images.append(rows.image_ids[found])
+            found = rows.search(queries, k, recall, passing)
+            exact = exact and found.exact
+            plans.append(found.how)
+            scores.append(np.where(found.rows >= 0, found.scores, -np.inf))
+            items.append(np.where(found.rows >= 0, rows.items[found.rows] + self._offsets[number], -1))
+            images.append(rows.image_ids[found.rows])
         if not scores:
             empty = Nearest(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
             return [empty] * len(queries), True, "nothing to search"
         merged = [np.concatenate(parts, axis=1) for parts in (scores, items, images)]
         best = [_best_items(one, two, three, limit) for one, two, three in zip(*merged, strict=True)]
         return best, exact, " + ".join(plans)
+
+    def _straight(self, space: str) -> bool:
+        """Say whether there is one segment, and no item has more than one vector: then a row is an item."""
+        if len(self.segments) != 1:
+            return False
+        rows = self.segments[0].spaces[space]
+        return rows.most_per_item == 1 and rows.vectors.count > 0
+
+    def _nearest_in_one(
+        self, space: str, queries: NDArray[np.float32], limit: int, allowed: Allowed, recall: float
+    ) -> tuple[list[Nearest], bool, str]:
+        rows = self.segments[0].spaces[space]
+        found = rows.search(queries, limit, recall, allowed.rows(0, space, rows))
+        best = []
+        for scores, places in zip(found.scores, found.rows, strict=True):
+            if len(places) and places[-1] < 0:
+                scores, places = scores[places >= 0], places[places >= 0]
+            best.append(Nearest(rows.items[places], scores, rows.image_ids[places]))
+        return best, found.exact, found.how
 
     def scores(self, space: str, query: NDArray[np.float32], items: Ids) -> tuple[Scores, Ids]:
         """Compare one query, float32 [dim], with items by place: best score (NaN: none) and its image."""
@@ -210,13 +233,15 @@ class View:
         """Return the ids of items by place."""
         return np.concatenate([segment.item_ids for segment in self.segments])[items] if len(items) else items
 
-    def rows(self, items: Ids) -> list[dict[str, Value]]:
-        """Return the columns of items by place, the key and the title among them."""
+    def rows(self, items: Ids, names: Sequence[str] | None = None) -> list[dict[str, Value]]:
+        """Return the columns of items by place, all or some, the key and the title among them."""
+        if len(self.segments) == 1:
+            return self.segments[0].columns.rows(items, names)
         rows: dict[int, dict[str, Value]] = {}
         numbers = np.searchsorted(self._offsets, items, side="right") - 1
         for number in np.unique(numbers):
             here = np.flatnonzero(numbers == number)
-            found = self.segments[number].columns.rows((items[here] - self._offsets[number]).tolist())
+            found = self.segments[number].columns.rows(items[here] - self._offsets[number], names)
             rows.update(zip(here.tolist(), found, strict=True))
         return [rows[place] for place in range(len(items))]
 

@@ -15,7 +15,7 @@ MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py
 HOME = {
     "torch": ("models",),
     "torchvision": ("models",),
-    "faiss": ("retrieval/vector_index.py",),
+    "faiss": ("retrieval/vector_index",),
     "sqlite3": ("retrieval/records.py",),
     "gradio": ("ui",),
     "fastapi": ("ui",),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,16 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
-from retrieval.vector_index import Approximate, IndexKind, Metric, RowFilter, Vectors, build_approximate
+from retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
+from retrieval.vector_index.calibration import Calibration, Setting, cheapest
 
 RANDOM = np.random.default_rng(3)
 CENTRES = RANDOM.standard_normal((60, 32))
 ROWS = (CENTRES[RANDOM.integers(0, 60, 6000)] + 0.7 * RANDOM.standard_normal((6000, 32))).astype(np.float16)
 QUERIES = (CENTRES[:20] + 0.5 * RANDOM.standard_normal((20, 32))).astype(np.float32)
 MASK = RANDOM.random(6000) < 0.3
-APPROXIMATE = [IndexKind.IVF_PQ, IndexKind.HNSW]
+MASK_FEW = RANDOM.random(6000) < 0.05
+KINDS = [kind for kind in IndexKind if kind not in (IndexKind.AUTO, IndexKind.FLAT)]
 
 
 def truth(metric: Metric, mask: NDArray[np.bool_] | None, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -36,9 +39,9 @@ def test_an_exact_search_is_brute_force(
 ) -> None:
     vectors = Vectors.of(ROWS, metric)
     if mapped:
-        vectors.write(tmp_path / "vectors.faiss")
+        vectors.save(tmp_path / "vectors.faiss")
         vectors = Vectors.open(tmp_path / "vectors.faiss", metric)
-    scores, rows = vectors.search(QUERIES, 25, None if mask is None else RowFilter(mask))
+    scores, rows = vectors.search(QUERIES, 25, None if mask is None else Selection(mask))
     expected_scores, expected_rows = truth(metric, mask, 25)
     assert np.array_equal(rows, expected_rows)
     assert np.allclose(scores, expected_scores, rtol=1e-5, atol=1e-4)
@@ -47,7 +50,7 @@ def test_an_exact_search_is_brute_force(
 def test_fewer_rows_than_asked_for_are_padded() -> None:
     mask = np.zeros(6000, dtype=np.bool_)
     mask[[5, 70]] = True
-    _, rows = Vectors.of(ROWS, Metric.COSINE).search(QUERIES[:1], 4, RowFilter(mask))
+    _, rows = Vectors.of(ROWS, Metric.COSINE).search(QUERIES[:1], 4, Selection(mask))
     assert sorted(rows[0].tolist()) == [-1, -1, 5, 70]
 
 
@@ -59,43 +62,104 @@ def test_scores_of_some_rows_are_those_of_the_search(metric: Metric) -> None:
     assert np.array_equal(vectors.rows(rows[0]), ROWS[rows[0]].astype(np.float32))
 
 
+def test_vectors_written_in_pieces_are_those_written_at_once(tmp_path: Path) -> None:
+    Vectors.of(ROWS, Metric.L2).save(tmp_path / "whole.faiss")
+    Vectors.write(tmp_path / "pieces.faiss", 32, Metric.L2, (ROWS[at : at + 700] for at in range(0, 6000, 700)))
+    assert (tmp_path / "whole.faiss").read_bytes() == (tmp_path / "pieces.faiss").read_bytes()
+    assert np.array_equal(Vectors.open(tmp_path / "pieces.faiss", Metric.L2).rows(np.arange(6000)), ROWS)
+
+
 @pytest.mark.parametrize("metric", list(Metric))
-@pytest.mark.parametrize("kind", APPROXIMATE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_approximate_search_finds_most_of_the_true_best_with_true_scores(
     kind: IndexKind, metric: Metric, tmp_path: Path
 ) -> None:
     vectors = Vectors.of(ROWS, metric)
-    build_approximate(vectors, kind).write(tmp_path / "index.faiss")
-    index = Approximate.open(tmp_path / "index.faiss", kind, vectors, build_approximate(vectors, kind).effort)
-    for mask in (None, MASK):
-        scores, rows, whole = index.search(QUERIES, 10, 0.95, None if mask is None else RowFilter(mask))
+    files = tmp_path / "index", tmp_path / "codes", tmp_path / "calibration"
+    build_approximate(vectors, kind).write(*files)
+    index = Approximate.open(kind, vectors, *files)
+    for mask in (None, MASK, MASK_FEW):
+        selection = None if mask is None else Selection(mask)
         _, expected = truth(metric, mask, 10)
-        recall = np.mean([np.isin(expected[place], rows[place]).mean() for place in range(len(QUERIES))])
-        assert recall >= 0.9
-        assert not whole
-        assert mask is None or mask[rows].all()
-        for place in range(len(QUERIES)):
-            assert np.allclose(vectors.scores(QUERIES[place], rows[place]), scores[place], rtol=1e-4, atol=1e-4)
-            assert (np.diff(scores[place]) <= 0).all()
+        setting = index.calibration.setting(1.0 if mask is None else float(mask.mean()), 0.95)
+        if setting is not None and (
+            kind is not IndexKind.NSG or mask is None
+        ):  # each way by itself, whatever would be chosen
+            _check(index.visit(QUERIES, 10, setting.effort, setting.refined, selection), expected, vectors, mask)
+        if selection is not None:
+            _check(index.codes.search(QUERIES, 10, 320, selection), expected, vectors, mask)
+        found = index.search(QUERIES, 10, 0.95, selection)
+        _check((found.scores, found.rows), expected, vectors, mask)
 
 
-@pytest.mark.parametrize("kind", APPROXIMATE)
+def _check(
+    found: tuple[NDArray[np.float32], NDArray[np.int64]],
+    expected: NDArray[np.int64],
+    vectors: Vectors,
+    mask: NDArray[np.bool_] | None,
+) -> None:
+    scores, rows = found
+    recall = np.mean([np.isin(expected[place], rows[place]).mean() for place in range(len(QUERIES))])
+    assert recall >= 0.85
+    assert mask is None or mask[rows].all()
+    for place in range(len(QUERIES)):
+        assert np.allclose(vectors.scores(QUERIES[place], rows[place]), scores[place], rtol=1e-4, atol=1e-4)
+        assert (np.diff(scores[place]) <= 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_approximate_search_under_a_narrow_filter_still_gives_k(kind: IndexKind) -> None:
     index = build_approximate(Vectors.of(ROWS, Metric.COSINE), kind)
     far = np.argsort(QUERIES[0] @ ROWS.T.astype(np.float32))[:30]  # the rows least like the query
     mask = np.zeros(6000, dtype=np.bool_)
     mask[far] = True
-    _, rows, _ = index.search(QUERIES[:1], 30, 0.95, RowFilter(mask))
-    assert sorted(rows[0]) == sorted(far)
+    assert sorted(index.search(QUERIES[:1], 30, 0.95, Selection(mask)).rows[0]) == sorted(far)
 
 
-@pytest.mark.parametrize("dim", [1, 3, 7, 30])
+@pytest.mark.parametrize("dim", [1, 3, 7, 30, 130, 300])
 def test_any_dimension_can_be_indexed(dim: int) -> None:
     vectors = Vectors.of(RANDOM.standard_normal((2000, dim)).astype(np.float16), Metric.L2)
     queries = vectors.rows(np.arange(5))
-    _, found, _ = build_approximate(vectors, IndexKind.IVF_PQ).search(queries, 10, 0.95)
+    found = build_approximate(vectors, IndexKind.IVF_PQ).search(queries, 10, 0.95).rows
     _, expected = vectors.search(queries, 10)
     assert np.mean([np.isin(expected[place], found[place]).mean() for place in range(5)]) > 0.5
+
+
+def test_the_planner_takes_the_cheapest_way_by_the_measured_costs() -> None:
+    index = build_approximate(Vectors.of(ROWS, Metric.COSINE), IndexKind.IVF_PQ)
+    settings = {share: {0.95: Setting(4, 4, 0.95, 100.0)} for share in (1.0, 0.05)}
+    measured = Calibration(settings, {0.95: 4}, (1.0, 0.1), (20.0, 0.02))
+    index = replace(index, calibration=measured)
+    ways = {}
+    for count in (100, 600, 5_000):
+        mask = np.zeros(6000, dtype=np.bool_)
+        mask[:count] = True
+        ways[count] = index.search(QUERIES[:1], 5, 0.95, Selection(mask)).how
+    assert ways[100].startswith("exact")  # 11 against 22 and 100 microseconds
+    assert ways[600].startswith("codes")  # 61 against 32 and 100
+    assert ways[5_000].startswith("ivf_pq")  # 501 against 120 and 100
+    assert index.search(QUERIES[:1], 5, 0.99).exact  # nothing was measured to reach it
+
+
+def test_the_cheapest_setting_that_reaches_a_recall_is_found() -> None:
+    found = cheapest([1, 2, 4, 8], [4, 8], lambda effort, refined: 0.85 + 0.02 * effort + 0.002 * refined, _cost)
+    assert (found[0.9].effort, found[0.9].refined) == (4, 4)
+    assert (found[0.95].effort, found[0.95].refined) == (8, 4)
+    assert cheapest([1, 2], [4], lambda effort, refined: 0.5, _cost) == {}
+
+
+def _cost(effort: int, refined: int) -> float:
+    return 10.0 * effort + refined
+
+
+def test_a_calibration_reads_back_as_it_was_written() -> None:
+    settings = {1.0: {0.9: Setting(1, 4, 0.91, 10.0)}, 0.2: {0.9: Setting(3, 4, 0.92, 30.0)}}
+    measured = Calibration(settings, {0.9: 2}, (1.0, 0.5), (2.0, 0.25))
+    assert Calibration.from_json(measured.to_json()) == measured
+    setting = measured.setting(0.05, 0.9)
+    assert setting is not None
+    assert setting.effort == 6  # half as wide again for each halving of the share: 3 * sqrt(0.2 / 0.05)
+    assert measured.setting(0.5, 0.95) is None
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:

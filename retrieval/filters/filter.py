@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol, Self
 
 import numpy as np
@@ -41,13 +42,15 @@ class Filter:
         Raises:
             FilterError: the text cannot be read, or its parameters are not those given.
         """
+        if not params:
+            return cls._of_text(text)
         condition = parse(text)
-        params = params or {}
-        used = {node.name for node in condition.walk() if isinstance(node, Parameter)}
-        for names, problem in ((used - params.keys(), "no value"), (params.keys() - used, "no place in the filter")):
-            if names:
-                raise FilterError(f"The parameter {', '.join(f'{{{name}}}' for name in sorted(names))} has {problem}.")
-        return cls(condition.bind(params) if used else condition)
+        return cls(_bound(condition, params))
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def _of_text(cls, text: str) -> Self:
+        return cls(_bound(parse(text), {}))
 
     def check(self, schema: Schema) -> Filter:
         """Check the filter against the fields of a catalog; gives it with texts that stand for dates as timestamps.
@@ -75,3 +78,11 @@ class Filter:
 
     def __str__(self) -> str:
         return self.text
+
+
+def _bound(condition: Condition, params: Parameters) -> Condition:
+    used = {node.name for node in condition.walk() if isinstance(node, Parameter)}
+    for names, problem in ((used - params.keys(), "no value"), (params.keys() - used, "no place in the filter")):
+        if names:
+            raise FilterError(f"The parameter {', '.join(f'{{{name}}}' for name in sorted(names))} has {problem}.")
+    return condition.bind(params) if used else condition

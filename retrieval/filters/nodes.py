@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self, TypeAlias
 
@@ -37,6 +37,9 @@ class Table(Protocol):
 
     def column(self, name: str) -> pl.Expr:
         """Give the column of a field."""
+
+    def is_one_of(self, name: str, values: Sequence[str]) -> pl.Expr:
+        """Find where a text field has one of some values; unknown where it has none."""
 
     def evaluate(self, expression: pl.Expr) -> pl.Series:
         """Compute an expression over the columns; one of constants only gives one value."""

@@ -51,6 +51,10 @@ class Comparison(Condition):
 
     def to_polars(self, table: Table) -> pl.Expr:
         """Compare; whole numbers exactly, a whole one and one with a fraction as float64."""
+        text = self.left.kind is FieldType.STRING and not COMPARISONS[self.symbol].orders
+        if text and isinstance(self.left, Field) and isinstance(self.right, Constant):
+            same = table.is_one_of(self.left.name, [str(self.right.value)])
+            return same if self.symbol == "==" else ~same
         left, right = self.left.to_polars(table), self.right.to_polars(table)
         if self.left.kind is not self.right.kind:
             left, right = left.cast(pl.Float64), right.cast(pl.Float64)
@@ -101,8 +105,11 @@ class Membership(Condition):
 
     def to_polars(self, table: Table) -> pl.Expr:
         """Compare with all values at once, each as `==` would."""
-        operand, kind = self.operand.to_polars(table), self.operand.kind
+        kind = self.operand.kind
         values = [value for value in _listed(self.values) if isinstance(value, Constant)]
+        if isinstance(self.operand, Field) and kind is FieldType.STRING:
+            return table.is_one_of(self.operand.name, [str(value.value) for value in values])
+        operand = self.operand.to_polars(table)
         if kind is not FieldType.INT:
             return is_one_of(operand, _column([value.value for value in values], kind))
         whole = _column([value.value for value in values if value.type is FieldType.INT], FieldType.INT)

@@ -1,0 +1,20 @@
+"""Vectors and the indexes over them; Faiss, and nothing else of the project touches it.
+
+    kinds        metrics and kinds of index, by name
+    exact        one array of float16 vectors, searched exactly
+    selection    the rows that a filter leaves, in the forms that searches need
+    codes        the same vectors again in some 32 bytes each: to find candidates among few or many rows
+    approximate  an index that visits a part of the rows, and the choice between all these by measured cost
+    calibration  what the choice goes by: recall and cost of each setting, measured when the index is built
+
+One array of vectors serves all: the exact search, the refinement of candidates, and reading a vector back.
+"""
+
+from __future__ import annotations
+
+from retrieval.vector_index.approximate import Approximate, Found, build_approximate
+from retrieval.vector_index.exact import Vectors
+from retrieval.vector_index.kinds import IndexKind, Metric
+from retrieval.vector_index.selection import Selection
+
+__all__ = ["Approximate", "Found", "IndexKind", "Metric", "Selection", "Vectors", "build_approximate"]

@@ -1,0 +1,138 @@
+"""What was measured when an index was built: which setting reaches which recall, and what it costs.
+
+The queries are rows of the index, each left out of its own answer; filters are random ones of several selectivities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+__all__ = ["RECALLS", "SHARES", "Calibration", "Setting", "cheapest", "enough", "recall_of_rows"]
+
+RECALLS = (0.9, 0.95, 0.99)
+SHARES = (1.0, 0.5, 0.2, 0.05)
+"""The shares of the rows that the random filters leave."""
+
+_MARGIN = 0.01
+"""A setting counts as reaching a recall only with so much to spare: other queries may do worse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How hard to search.
+
+    `effort` is the number of lists probed, or of candidates a graph keeps; so many times the hits wanted are `refined`:
+    compared by their true vectors.
+    """
+
+    effort: int
+    refined: int
+    recall: float = 1.0
+    microseconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Settings of the index by share and recall; `refined` of codes by recall; costs of scans in microseconds.
+
+    A scan costs `fixed` and so much for each row: of the vectors side by side, or of the codes.
+    """
+
+    index: Mapping[float, Mapping[float, Setting]]
+    codes: Mapping[float, int]
+    vector_cost: tuple[float, float]
+    code_cost: tuple[float, float]
+
+    def setting(self, share: float, recall: float) -> Setting | None:
+        """Return the cheapest setting for a filter that leaves this share of the rows; None: nothing reaches it.
+
+        Of the shares that were measured the next smaller counts; below them all, effort grows as the root of the share.
+        """
+        smaller = [measured for measured in self.index if measured <= share]
+        measured = max(smaller) if smaller else min(self.index)
+        reached = [target for target in self.index[measured] if target >= recall]
+        if not reached:
+            return None
+        found = self.index[measured][min(reached)]
+        wider = 1.0 if smaller else (measured / max(share, 1e-9)) ** 0.5
+        return Setting(int(np.ceil(found.effort * wider)), found.refined, found.recall, found.microseconds * wider)
+
+    def refined(self, recall: float) -> int | None:
+        """Return how many candidates by code for each hit wanted give this recall; None: nothing does."""
+        reached = [target for target in self.codes if target >= recall]
+        return self.codes[min(reached)] if reached else None
+
+    def to_json(self) -> bytes:
+        """Write it."""
+        settings = {
+            str(share): {str(recall): asdict(setting) for recall, setting in of_recall.items()}
+            for share, of_recall in self.index.items()
+        }
+        codes = {str(recall): refined for recall, refined in self.codes.items()}
+        costs = {"vector_cost": self.vector_cost, "code_cost": self.code_cost}
+        return orjson.dumps({"index": settings, "codes": codes, **costs}, option=orjson.OPT_INDENT_2)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Calibration:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        read = orjson.loads(text)
+        settings = {
+            float(share): {float(recall): Setting(**setting) for recall, setting in of_recall.items()}
+            for share, of_recall in read["index"].items()
+        }
+        codes = {float(recall): int(refined) for recall, refined in read["codes"].items()}
+        (fixed, each), (code_fixed, code_each) = read["vector_cost"], read["code_cost"]
+        return cls(settings, codes, (float(fixed), float(each)), (float(code_fixed), float(code_each)))
+
+
+def recall_of_rows(found: NDArray[np.int64], truth: list[NDArray[np.int64]]) -> float:
+    """Return the share of the true rows that were found, the mean over queries."""
+    shares = [np.isin(true, some).mean() for true, some in zip(truth, found, strict=True) if len(true)]
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def enough(measured: float, recall: float) -> bool:
+    """Say whether a measured recall is that recall with some to spare."""
+    return measured >= min(recall + _MARGIN, (1 + recall) / 2)
+
+
+def cheapest(
+    efforts: Sequence[int],
+    refined: Sequence[int],
+    measure: Callable[[int, int], float],
+    cost: Callable[[int, int], float],
+) -> dict[float, Setting]:
+    """Find the cheapest setting for each recall; one that nothing reaches is left out.
+
+    `measure` gives the recall of an effort and a number of candidates, `cost` its microseconds. The least effort that
+    is enough with the most candidates is looked for, then the fewest candidates that are enough with that effort and
+    with a little more.
+    """
+    known: dict[tuple[int, int], float] = {}
+
+    def reaches(effort: int, candidates: int, recall: float) -> bool:
+        if (effort, candidates) not in known:
+            known[effort, candidates] = measure(effort, candidates)
+        return enough(known[effort, candidates], recall)
+
+    best: dict[float, Setting] = {}
+    for recall in RECALLS:
+        first = next((place for place, effort in enumerate(efforts) if reaches(effort, refined[-1], recall)), None)
+        if first is None:
+            break
+        for effort in efforts[first : first + 3]:
+            candidates = next(number for number in refined if reaches(effort, number, recall) or number == refined[-1])
+            microseconds = cost(effort, candidates)
+            if recall not in best or microseconds < best[recall].microseconds:
+                reached = round(known[effort, candidates], 4)
+                best[recall] = Setting(effort, candidates, reached, round(microseconds, 1))
+    return best

@@ -1,0 +1,146 @@
+"""The vectors again in some 32 bytes each, to find candidates by; the true vectors then order them.
+
+A vector is projected on the leading principal components, which hold most of what tells vectors apart, and rotated at
+random, so that each number holds as much as any other; then every two numbers become 4 bits (product quantization:
+Jégou, Douze and Schmid, 2011, doi:10.1109/TPAMI.2010.57). Codes of rows that lie side by side are compared some
+thirty at a time in registers (André, Kermarrec and Le Scouarnec, arXiv:1812.09162), so the selected ones are copied
+side by side.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import CatalogDamaged
+from retrieval.vector_index.exact import Rows, Scores, Vectors, fill_codes, ordered, read_index, use_threads
+from retrieval.vector_index.kinds import Metric
+from retrieval.vector_index.selection import Selection
+
+__all__ = ["PACKED_ROW_BYTES", "Codes"]
+
+_EXPLAINED = 0.9
+"""The components kept hold this share of the variance at least,"""
+
+_WIDTHS = (128, 192, 256, 384, 512, 768, 1024)
+"""and are so many, or all."""
+
+_TRAINING_ROWS = 50_000
+_QUANTIZER_ROWS = 20_000
+_ENCODE_ROWS = 16_384
+
+PACKED_ROW_BYTES = 40
+"""About what a packed row takes: its code and its number."""
+
+
+class Codes:
+    """Codes of all rows of `vectors`, uint8 [count, width / 4], and the projection, float32 [width, dim], they need."""
+
+    def __init__(self, index: Any, vectors: Vectors) -> None:  # noqa: ANN401  # Faiss has no types
+        self._index = index
+        self._vectors = vectors
+        self.transform = faiss.downcast_VectorTransform(index.chain.at(0))
+        flat = faiss.downcast_index(index.index)
+        self.quantizer = flat.pq
+        self.width = int(flat.d)
+        self._codes: NDArray[np.uint8] = faiss.rev_swig_ptr(flat.codes.data(), vectors.count * flat.code_size).reshape(
+            vectors.count, flat.code_size
+        )
+
+    @classmethod
+    def build(cls, vectors: Vectors) -> Codes:
+        """Learn the projection and the codes from a sample of the vectors, and encode all; deterministic."""
+        count, dim = vectors.count, vectors.dim
+        use_threads(count, dim)
+        chosen = np.random.default_rng(0).permutation(count)[:_TRAINING_ROWS]
+        sample = vectors.rows(np.sort(chosen))
+        transform = _projection(sample)
+        width = int(transform.d_out)
+        flat = faiss.IndexPQ(width, width // 2 if width >= _WIDTHS[0] else width, 4, vectors.metric.faiss)
+        flat.pq.cp.min_points_per_centroid = 1
+        flat.pq.train(transform.apply(sample[:: max(len(sample) // _QUANTIZER_ROWS, 1)]))
+        flat.is_trained = True
+        codes = np.empty((count, flat.code_size), dtype=np.uint8)
+        for start in range(0, count, _ENCODE_ROWS):
+            rows = vectors.rows(np.arange(start, min(start + _ENCODE_ROWS, count)))
+            codes[start : start + len(rows)] = flat.pq.compute_codes(transform.apply(rows))
+        fill_codes(flat, codes)
+        index = faiss.IndexPreTransform(transform, flat)
+        index.ntotal, index.d = count, dim
+        return cls(index, vectors)
+
+    def write(self, path: Path) -> None:
+        """Write the codes to a file."""
+        faiss.write_index(self._index, str(path))
+
+    @classmethod
+    def open(cls, path: Path, vectors: Vectors) -> Codes:
+        """Map a file that `write` made, of these vectors.
+
+        Raises:
+            CatalogDamaged: it cannot be read, or is of another number of rows.
+        """
+        index = read_index(path)
+        if not isinstance(index, faiss.IndexPreTransform) or index.ntotal != vectors.count or index.d != vectors.dim:
+            raise CatalogDamaged(f"{path.name} holds no codes of these {vectors.count} vectors.")
+        return cls(index, vectors)
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, candidates: int, selection: Selection
+    ) -> tuple[Scores, Rows]:
+        """Find the best rows by code among those selected, and of so many candidates the k best by their vectors.
+
+        Gives scores and rows, [queries, k], best first, row -1 where there are no more.
+        """
+        use_threads(len(queries), selection.count)
+        factor = max(min(candidates, selection.count) / k, 1.0)
+        parameters = faiss.IndexRefineSearchParameters(k_factor=factor)
+        scores, rows = self.packed(selection).search(np.ascontiguousarray(queries), k, params=parameters)
+        return ordered(-scores if self._vectors.metric is Metric.L2 else scores, rows, k)
+
+    def packed(self, selection: Selection) -> Any:  # noqa: ANN401
+        """Give the selected codes side by side, in an index that refines by the vectors; made once."""
+        if "codes" not in selection.packed:
+            flat = faiss.IndexPQ(self.width, self.quantizer.M, 4, self._vectors.metric.faiss)
+            flat.pq, flat.is_trained = self.quantizer, True
+            fill_codes(flat, self._codes[selection.rows])
+            numbered = faiss.IndexIDMap(faiss.IndexFlat(self.width, self._vectors.metric.faiss))
+            numbered.index = fast = faiss.IndexPQFastScan(flat)
+            faiss.copy_array_to_vector(selection.rows, numbered.id_map)
+            index = self.refined(self.projected(numbered))
+            selection.packed_bytes += selection.count * (8 + self._codes.shape[1])
+            selection.packed["codes"] = index
+            selection.packed["kept"] = numbered, fast  # what Python made lives as long as what refers to it
+        return selection.packed["codes"]
+
+    def projected(self, index: Any) -> Any:  # noqa: ANN401
+        """Put the projection before an index of projected vectors."""
+        projected = faiss.IndexPreTransform(self.transform, index)
+        projected.ntotal = self._vectors.count
+        return projected
+
+    def refined(self, index: Any) -> Any:  # noqa: ANN401
+        """Put the true vectors after an index that finds candidates."""
+        return faiss.IndexRefine(index, self._vectors.index)
+
+
+def _projection(sample: NDArray[np.float32]) -> Any:  # noqa: ANN401
+    """Learn the projection; without an offset, so that inner products are kept as distances are."""
+    dim = sample.shape[1]
+    transform = faiss.PCAMatrix(dim, dim, 0, False)
+    transform.train(sample)
+    variances = np.maximum(faiss.vector_to_array(transform.eigenvalues), 0)
+    explained = np.cumsum(variances) / max(float(variances.sum()), np.finfo(np.float32).tiny)
+    width = next((width for width in _WIDTHS if width < dim and explained[width - 1] >= _EXPLAINED), dim)
+    components = faiss.vector_to_array(transform.A).reshape(dim, dim)[:width]
+    turn = faiss.RandomRotationMatrix(width, width)
+    turn.init(0)
+    rotation = faiss.vector_to_array(turn.A).reshape(width, width)
+    projection = faiss.LinearTransform(dim, width, False)
+    faiss.copy_array_to_vector((rotation @ components).astype(np.float32).reshape(-1), projection.A)
+    projection.is_trained = True
+    return projection

@@ -1,0 +1,219 @@
+"""One array of float16 vectors, searched exactly.
+
+It is a Faiss scalar-quantizer index of half floats that is memory-mapped from its file. The file can be written in
+pieces by `VectorsWriter`, so an array larger than the memory can be made.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import CatalogDamaged
+from retrieval.vector_index.kinds import Metric
+from retrieval.vector_index.selection import Selection
+
+__all__ = ["Rows", "Scores", "Vectors", "fill_codes", "ordered", "read_index", "use_threads"]
+
+Scores = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+GATHERED_ROWS = 4_096
+"""Up to so many selected vectors are copied side by side: a search then reads nothing else."""
+
+_ADD_ROWS = 16_384
+_MADV_RANDOM = 1
+_WORTH_THREADS = 1_000_000
+_threads = threading.local()
+
+
+class Vectors:
+    """float16 vectors, shape [count, dim], in memory or memory-mapped from a file."""
+
+    def __init__(self, index: Any, metric: Metric) -> None:  # noqa: ANN401  # Faiss has no types
+        self.index = index
+        self.metric = metric
+        self.count = int(index.ntotal)
+        self.dim = int(index.d)
+        self._halves: NDArray[np.float16] = (
+            faiss.rev_swig_ptr(index.codes.data(), self.count * self.dim * 2)
+            .view(np.float16)
+            .reshape(self.count, self.dim)
+            if self.count
+            else np.empty((0, self.dim), dtype=np.float16)
+        )
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float16], metric: Metric) -> Vectors:
+        """Copy rows, float16 [count, dim], into memory."""
+        index = _halves_index(rows.shape[1], metric)
+        fill_codes(index, rows.view(np.uint8))
+        return cls(index, metric)
+
+    @classmethod
+    def open(cls, path: Path, metric: Metric) -> Vectors:
+        """Map a file that `write` made.
+
+        Raises:
+            CatalogDamaged: Faiss cannot read it.
+        """
+        index = read_index(path)
+        if not isinstance(index, faiss.IndexScalarQuantizer):
+            raise CatalogDamaged(f"{path.name} holds no vectors.")
+        return cls(index, metric)
+
+    @staticmethod
+    def write(path: Path, dim: int, metric: Metric, pieces: Iterable[NDArray[np.float16]]) -> None:
+        """Write vectors to a file from pieces, float16 [any, dim], without holding them all in memory.
+
+        The file is what Faiss writes of an index of one vector, with the count mended and the other vectors after it.
+        """
+        one = _halves_index(dim, metric)
+        one.add(np.zeros((1, dim), dtype=np.float32))
+        whole = faiss.serialize_index(one).tobytes()
+        head, width = whole[: -dim * 2], dim * 2
+        count = 0
+        with path.open("wb") as file:
+            file.write(head)
+            for piece in pieces:
+                file.write(np.ascontiguousarray(piece, dtype="<f2").data)
+                count += len(piece)
+            file.seek(_COUNT_AT)
+            file.write(count.to_bytes(8, "little"))
+            file.seek(len(head) - 8)
+            file.write((count * width).to_bytes(8, "little"))
+
+    def save(self, path: Path) -> None:
+        """Write all vectors to a file."""
+        starts = range(0, self.count, _ADD_ROWS)
+        self.write(path, self.dim, self.metric, (self._halves[start : start + _ADD_ROWS] for start in starts))
+
+    def leave_on_disk(self) -> None:
+        """Ask the system not to read ahead when a vector is read: others near it will not be wanted."""
+        if not self.count:
+            return
+        start = self._halves.__array_interface__["data"][0]
+        page = start - start % mmap.PAGESIZE
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(start - page + self._halves.nbytes), _MADV_RANDOM)
+
+    def rows(self, rows: Rows) -> NDArray[np.float32]:
+        """Return some vectors, float32 [len(rows), dim]."""
+        return np.asarray(self._halves[rows], dtype=np.float32)
+
+    def scores(self, query: NDArray[np.float32], rows: Rows) -> Scores:
+        """Compare one query, float32 [dim], with some rows."""
+        vectors = self.rows(rows)
+        if self.metric is Metric.L2:
+            return np.asarray(-np.square(vectors - query).sum(axis=1), dtype=np.float32)
+        return np.asarray(vectors @ query, dtype=np.float32)
+
+    def search(self, queries: NDArray[np.float32], k: int, selection: Selection | None = None) -> tuple[Scores, Rows]:
+        """Find the k best rows for each query exactly, among those selected.
+
+        Takes float32 [queries, dim]; gives scores and rows, both [queries, min(k, count)], best first, row -1 where
+        there are no more.
+        """
+        k = min(k, self.count)
+        if k == 0:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        use_threads(len(queries), self.count if selection is None else selection.count)
+        queries = np.ascontiguousarray(queries)
+        if selection is None:
+            return _with_ties(self.index, queries, k, self.count, None)
+        if selection.count > GATHERED_ROWS:
+            return _with_ties(self.index, queries, k, selection.count, faiss.SearchParameters(sel=selection.selector))
+        if not selection.count:
+            return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
+        scores, places = _with_ties(self._gathered(selection), queries, min(k, selection.count), selection.count, None)
+        rows = selection.rows[places]
+        if k > selection.count:
+            missing = ((0, 0), (0, k - selection.count))
+            return np.pad(scores, missing, constant_values=-np.inf), np.pad(rows, missing, constant_values=-1)
+        return scores, rows
+
+    def _gathered(self, selection: Selection) -> Any:  # noqa: ANN401
+        if "vectors" not in selection.packed:
+            index = _halves_index(self.dim, self.metric)
+            fill_codes(index, self._halves[selection.rows].view(np.uint8))
+            selection.packed_bytes += selection.count * self.dim * 2
+            selection.packed["vectors"] = index
+        return selection.packed["vectors"]
+
+
+def _with_ties(
+    index: Any,  # noqa: ANN401
+    queries: NDArray[np.float32],
+    k: int,
+    count: int,
+    parameters: Any,  # noqa: ANN401
+) -> tuple[Scores, Rows]:
+    """Search all of an index; equal scores in the order of the rows.
+
+    Faiss keeps any of the rows that tie for the last place: so look past them, then order.
+    """
+    depth = min(k + 1, max(count, k))
+    while True:
+        scores, rows = index.search(queries, depth, params=parameters)
+        if depth >= count or depth == k or (scores[:, -1] != scores[:, k - 1]).all():
+            break
+        depth = min(depth * 4, count)
+    if index.metric_type == faiss.METRIC_L2:
+        scores = -scores
+    return ordered(scores, rows, k)
+
+
+def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
+    """Cut answers, [queries, any] and best first, to k, ordering equal scores by row; row -1 is none and comes last."""
+    if scores.shape[1] < 2 or (scores[:, 1:] < scores[:, :-1]).all():
+        return scores[:, :k], rows[:, :k]
+    order = np.lexsort((np.where(rows < 0, np.iinfo(np.int64).max, rows), -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+def use_threads(queries: int, rows: int) -> None:
+    """Give a batch over many rows all threads, anything less one: waiting for the others would cost more than it gains.
+
+    OpenMP keeps this setting for each calling thread.
+    """
+    wanted = 1 if queries == 1 or queries * rows < _WORTH_THREADS else os.cpu_count() or 1
+    if getattr(_threads, "count", 0) != wanted:
+        faiss.omp_set_num_threads(wanted)
+        _threads.count = wanted
+
+
+def read_index(path: Path) -> Any:  # noqa: ANN401
+    """Read an index, mapping what can be mapped.
+
+    Raises:
+        CatalogDamaged: Faiss cannot read it.
+    """
+    try:
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError as error:
+        raise CatalogDamaged(f"{path.name} is damaged.") from error
+
+
+def fill_codes(index: Any, codes: NDArray[np.uint8]) -> None:  # noqa: ANN401
+    """Give a flat index of codes its rows, uint8 [count, bytes], as they are."""
+    faiss.copy_array_to_vector(np.ascontiguousarray(codes).reshape(-1), index.codes)
+    index.ntotal = len(codes)
+
+
+def _halves_index(dim: int, metric: Metric) -> Any:  # noqa: ANN401
+    index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, metric.faiss)
+    index.is_trained = True  # half floats have nothing to learn
+    return index
+
+
+_COUNT_AT = 8
+"""Where Faiss writes the number of vectors: after four letters and the dimension, 4 bytes."""

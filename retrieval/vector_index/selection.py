@@ -1,0 +1,44 @@
+"""The rows that a filter leaves, made once from a mask for any number of searches."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Selection"]
+
+
+class Selection:
+    """Which rows may be found, from a mask, bool [rows]; `count` of them.
+
+    What a kind of search needs is made when it is first asked for: the rows by number, the bits that Faiss tests, and
+    in `packed` the selected vectors or codes side by side, which are read several times quicker than one at a time.
+    """
+
+    def __init__(self, mask: NDArray[np.bool_]) -> None:
+        self.count = int(np.count_nonzero(mask))
+        self.size = len(mask)
+        self.uses = 0
+        self.packed: dict[str, Any] = {}
+        self.packed_bytes = 0
+        self._bits = np.packbits(mask, bitorder="little")
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The selected rows in ascending order, int64 [count]."""
+        return np.flatnonzero(np.unpackbits(self._bits, count=self.size, bitorder="little"))
+
+    @cached_property
+    def selector(self) -> Any:  # noqa: ANN401  # Faiss has no types
+        """Tells Faiss during a search whether a row is selected."""
+        return faiss.IDSelectorBitmap(self._bits)
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it holds."""
+        rows = self.rows.nbytes if "rows" in self.__dict__ else 0
+        return self._bits.nbytes + rows + self.packed_bytes
