@@ -30,7 +30,7 @@ from retrieval.filters.operators import is_one_of
 from retrieval.schema import Schema
 from retrieval.stored_texts import Dictionary, Texts
 
-__all__ = ["Bin", "Columns", "Mask"]
+__all__ = ["Bin", "Columns", "Mask", "Row"]
 
 Mask = NDArray[np.bool_]
 """True where the item passes; shape [items]."""
@@ -62,12 +62,24 @@ class Bin:
 class Columns:
     """The columns of one snapshot; immutable. Those in a file are read one by one, when they are first needed."""
 
-    __slots__ = ("__weakref__", "_count", "_dictionaries", "_fields", "_keys", "_load", "_loaded", "_readers", "schema")
+    __slots__ = (
+        "__weakref__",
+        "_count",
+        "_dictionaries",
+        "_fields",
+        "_keys",
+        "_load",
+        "_loaded",
+        "_readers",
+        "_row_names",
+        "schema",
+    )
 
     def __init__(self, load: Callable[[str], pl.Series], count: int, schema: Schema) -> None:
         self.schema = schema
         self._fields = schema.filterable
         self._load = load
+        self._row_names = tuple(name for name in self._fields if name != "key")
         self._count = count
         self._loaded: dict[str, pl.Series] = {}
         self._dictionaries: dict[str, Dictionary | None] = {}
@@ -206,16 +218,22 @@ class Columns:
             self._dictionaries[name] = Dictionary.of(self.values(name)) if text else None
         return self._dictionaries[name]
 
-    def rows(self, places: Sequence[int] | NDArray[np.int64], names: Sequence[str] | None = None) -> list[Row]:
-        """Give rows by place, all columns or some, the key and the title among them, values as the caller gave them.
+    def keys(self, places: NDArray[np.int64]) -> list[str]:
+        """Give the keys of some rows."""
+        return self._keys.at(places) if self._keys is not None else self.values("key")[places].to_list()
+
+    def rows(self, places: NDArray[np.int64], names: Sequence[str] | None = None) -> list[Row]:
+        """Give rows by place, all columns but the key or some, the title among them, values as the caller gave them.
 
         Raises:
             UsageError: there is no such field.
         """
-        chosen = np.asarray(places, dtype=np.int64)
-        names = tuple(self._fields) if names is None else names
-        columns = [(self._readers.get(name) or self._reader(name))(chosen) for name in names]
-        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        if names is None:
+            names = self._row_names
+        columns = [(self._readers.get(name) or self._reader(name))(places) for name in names]
+        if not columns:
+            return [{} for _ in range(len(places))]
+        return [dict(zip(names, values)) for values in zip(*columns)]  # noqa: B905  # as long as each other
 
     def facets(self, name: str, mask: Mask | None = None, *, limit: int = 20) -> list[tuple[str | bool, int]]:
         """Count the items of each value of a text, boolean or list field, the most frequent first, then by value.
@@ -280,8 +298,8 @@ class Columns:
         dictionary = self.dictionary(name)
         kind = self._fields.get(name)
         reader: Reader
-        if name == "key" and self._keys is not None:
-            reader = self._keys.at
+        if name == "key":
+            reader = self.keys
         elif dictionary is not None:
             reader = dictionary.at
         elif kind in (FieldType.INT, FieldType.FLOAT, FieldType.BOOL) and not self.values(name).null_count():

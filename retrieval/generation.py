@@ -20,6 +20,7 @@ import orjson
 from data.errors import CatalogDamaged
 from retrieval.columns import Columns
 from retrieval.segment import Segment, Space, SpaceRows
+from retrieval.stored_texts import mapped
 from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
 
 __all__ = ["AUTO_INDEX_ROWS", "open_generation", "remove_other_generations", "write_generation"]
@@ -82,7 +83,7 @@ def open_generation(path: Path, spaces: Mapping[str, Space]) -> Segment:
         if manifest["format"] != FORMAT:
             raise CatalogDamaged(f"It has format {manifest['format']}.")
         _check_files(path, manifest["files"])
-        item_ids = np.load(path / _ITEMS, mmap_mode="r", allow_pickle=False)
+        item_ids = mapped(path / _ITEMS)
         columns = Columns.open(path)
         rows = {name: _open_space(path, space, manifest["spaces"][name]) for name, space in spaces.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -102,7 +103,7 @@ def remove_other_generations(folder: Path, keep: str) -> None:
 def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) -> dict[str, object]:
     vectors = rows.vectors
     vectors.save(building / f"{name}.vectors.faiss")
-    np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items], axis=1))
+    np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items]))
     if kind is IndexKind.AUTO:
         kind = IndexKind.IVF_PQ if rows.vectors.count >= AUTO_INDEX_ROWS else IndexKind.FLAT
     if kind is IndexKind.FLAT or rows.vectors.count < SMALLEST_INDEX_ROWS:
@@ -113,10 +114,14 @@ def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) ->
 
 def _open_space(path: Path, space: Space, facts: Mapping[str, object]) -> SpaceRows:
     vectors = Vectors.open(path / f"{space.name}.vectors.faiss", space.metric)
-    rows = np.load(path / f"{space.name}.rows.npy", allow_pickle=False)
-    if not vectors.count == len(rows) == facts["count"] or (vectors.dim, space.metric) != (space.dim, facts["metric"]):
-        raise CatalogDamaged(f"{space.name} has {vectors.count} vectors and {len(rows)} rows for {facts['count']}.")
-    vector_ids, image_ids, items = (np.ascontiguousarray(rows[:, column]) for column in range(3))
+    rows = mapped(path / f"{space.name}.rows.npy")
+    if (
+        rows.shape != (3, vectors.count)
+        or vectors.count != facts["count"]
+        or (vectors.dim, space.metric) != (space.dim, facts["metric"])
+    ):
+        raise CatalogDamaged(f"{space.name} has {vectors.count} vectors and rows {rows.shape} for {facts['count']}.")
+    vector_ids, image_ids, items = rows
     opened = SpaceRows(vectors, vector_ids, image_ids, items)
     kind = IndexKind(str(facts["index"]))
     if kind is IndexKind.FLAT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class QueryParts:
 
     view: View
     records: Records
-    spaces: dict[str, Space]
+    spaces: Mapping[str, Space]
     encoder: Callable[[], Encoder]
     parts: list[Part] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)

@@ -81,9 +81,12 @@ class Records:
 
     def version(self) -> tuple[int, str | None]:
         """Return the number of the newest commit (0: none) and the name of the generation; costs microseconds."""
-        with self._translated():
-            seq, generation = self._connection.execute(record_sql.VERSION).fetchone()
-        return int(seq), generation
+        try:
+            found: tuple[int, str | None] = self._connection.execute(record_sql.VERSION).fetchone()
+        except sqlite3.DatabaseError:
+            with self._translated():
+                raise
+        return found
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -66,7 +66,8 @@ class Searcher:
         """Answer one request; all that it names makes one query."""
         started = time.perf_counter()
         query = self._query(view, request)
-        allowed = view.allowed(request.filter, np.sort(np.array(query.like_ids, dtype=np.int64)))
+        without = np.array(sorted(query.like_ids), dtype=np.int64) if query.like_ids else None
+        allowed = view.allowed(request.filter, without)
         ranking = self._rank(view, query, allowed, request)
         hits = self._hits(view, [ranking], request)[0]
         if request.min_score is not None:
@@ -86,7 +87,10 @@ class Searcher:
         return [Results(one, allowed.count, exact, plan, took_ms) for one in hits]
 
     def _query(self, view: View, request: Request) -> QueryParts:
-        query = QueryParts(view, self.records, dict(self.spaces), self.encoder)
+        query = QueryParts(view, self.records, self.spaces, self.encoder)
+        if request.vectors is not None and not (request.texts or request.images or request.keys or request.without):
+            query.add_vectors(request.vectors, 1.0)
+            return query
         words = any(one.strip() for one in request.texts)
         pictures = bool(request.images or request.keys or request.vectors is not None)
         word_weight, picture_weight = (request.balance, 1 - request.balance) if words and pictures else (1.0, 1.0)
@@ -121,21 +125,18 @@ class Searcher:
         items = [ranking.items[page] for ranking in rankings]
         image_ids = [ranking.image_ids[page] for ranking in rankings]
         together = items[0] if len(items) == 1 else np.concatenate(items) if items else np.empty(0, np.int64)
-        names = None if request.fields is None else ("key", *request.fields)
-        rows = iter(view.rows(together, names))
+        keys, fields = view.rows(together, request.fields)
+        rows = zip(keys, fields, strict=True)
         images = self._images(image_ids)
         hits = []
         for ranking, ids in zip(rankings, image_ids, strict=True):
             scores = ranking.scores[page].tolist()
             parts = _of_each({name: values[page].tolist() for name, values in ranking.parts.items()}, len(scores))
             found = []
-            for score, own, image_id, row in zip(scores, parts, ids.tolist(), rows):  # noqa: B905  # rows go on
+            for score, own, image_id, (key, row) in zip(scores, parts, ids.tolist(), rows):  # noqa: B905  # rows go on
                 image = images.get(image_id) if image_id else None
-                key = row.pop("key")
-                if image is None:
-                    found.append(Hit(key, score, own, None, None, row))  # type: ignore[arg-type]
-                else:
-                    found.append(Hit(key, score, own, image.source, image.sha256.hex(), row))  # type: ignore[arg-type]
+                source, digest = (None, None) if image is None else (image.source, image.sha256.hex())
+                found.append(Hit(key, score, own, source, digest, row))
             hits.append(tuple(found))
         return hits
 

@@ -11,8 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from data.item import Value
-from retrieval.columns import Columns
+from retrieval.columns import Columns, Row
 from retrieval.filters import Filter
 from retrieval.schema import Schema
 from retrieval.segment import Ids, Segment, SpaceRows
@@ -233,17 +232,24 @@ class View:
         """Return the ids of items by place."""
         return np.concatenate([segment.item_ids for segment in self.segments])[items] if len(items) else items
 
-    def rows(self, items: Ids, names: Sequence[str] | None = None) -> list[dict[str, Value]]:
-        """Return the columns of items by place, all or some, the key and the title among them."""
+    def rows(self, items: Ids, names: Sequence[str] | None = None) -> tuple[list[str], list[Row]]:
+        """Return the keys of items by place, and their columns, all or some, the title among them.
+
+        Raises:
+            UsageError: there is no such field.
+        """
         if len(self.segments) == 1:
-            return self.segments[0].columns.rows(items, names)
-        rows: dict[int, dict[str, Value]] = {}
+            columns = self.segments[0].columns
+            return columns.keys(items), columns.rows(items, names)
+        keys: dict[int, str] = {}
+        rows: dict[int, Row] = {}
         numbers = np.searchsorted(self._offsets, items, side="right") - 1
         for number in np.unique(numbers):
             here = np.flatnonzero(numbers == number)
-            found = self.segments[number].columns.rows(items[here] - self._offsets[number], names)
-            rows.update(zip(here.tolist(), found, strict=True))
-        return [rows[place] for place in range(len(items))]
+            columns, places = self.segments[number].columns, items[here] - self._offsets[number]
+            keys.update(zip(here.tolist(), columns.keys(places), strict=True))
+            rows.update(zip(here.tolist(), columns.rows(places, names), strict=True))
+        return [keys[place] for place in range(len(items))], [rows[place] for place in range(len(items))]
 
     def columns(self, allowed: Allowed) -> list[tuple[Columns, Mask | None]]:
         """Return the columns of each segment with the mask of what is allowed."""

@@ -19,6 +19,7 @@ from retrieval.vector_index import Metric
 
 __all__ = ["checked_vectors", "fields_json", "vector_writes", "with_fields_of"]
 
+_SHORTEST = 1e-15
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -36,6 +37,10 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
         rows = rows[None]
     if rows.ndim != 2 or rows.shape[1] != space.dim:
         raise UsageError(f"The shape of the {what} is {rows.shape}; this catalog takes [count, {space.dim}].")
+    if len(rows) == 1 and space.metric is Metric.COSINE:  # one query: the length alone says that all is well
+        length = float(rows[0] @ rows[0]) ** 0.5
+        if _SHORTEST < length < np.inf:
+            return rows / np.float32(length)
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(bad):
         raise UsageError(f"Row {bad[0]} of the {what} has a value that is not a finite number.")

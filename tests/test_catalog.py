@@ -148,7 +148,7 @@ def test_a_flipped_byte_in_any_derived_file_is_noticed_and_mended(
     before = [one.keys for one in catalog.search_many(ROWS[:10], recall="exact")]
     names = {path.name for path in (tmp_path / "shop" / "generations" / catalog.optimize(index="ivf_pq")).iterdir()}
     assert {"image.index.faiss", "image.codes.faiss", "image.calibration.json", "columns.arrow"} <= names
-    for name in sorted(names):
+    for name in sorted(names - {"checked.json"}):  # which only says that the others need not be read again
         folder = tmp_path / "shop" / "generations" / str(catalog.optimize())
         content = bytearray((folder / name).read_bytes())
         content[len(content) // 2] ^= 1

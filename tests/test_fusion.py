@@ -76,7 +76,7 @@ def oracle(view: View, parts: list[Part]) -> NDArray[np.float64]:
 def check(view: View, parts: list[Part], limit: int = 15) -> Ranking:
     ranking = rank(view, parts, view.everything, limit, EXACT)
     totals = oracle(view, parts)
-    found = [int(str(row["key"])[1:]) for row in view.rows(ranking.items)]
+    found = [int(key[1:]) for key in view.rows(ranking.items)[0]]
     assert np.allclose(ranking.scores, np.sort(totals)[::-1][:limit], atol=1e-4)
     assert np.allclose(totals[found], ranking.scores, atol=1e-4)
     assert ranking.exact
@@ -112,8 +112,8 @@ def test_two_spaces_give_the_true_best_of_the_sum(view: View, limit: int) -> Non
 def test_each_parts_own_similarity_is_reported(view: View) -> None:
     parts = [Part("text", "image", unit(12), 0.5), Part("title", "title", unit(6), 0.5)]
     ranking = check(view, parts)
-    for place, row in enumerate(view.rows(ranking.items)):
-        number = int(str(row["key"])[1:])
+    for place, key in enumerate(view.rows(ranking.items)[0]):
+        number = int(key[1:])
         assert ranking.parts["text"][place] == pytest.approx(float((IMAGES[number] @ parts[0].vector).max()), abs=1e-5)
         title = TITLES[number]
         if title is None:

@@ -136,7 +136,7 @@ def test_the_planner_takes_the_cheapest_way_by_the_measured_costs() -> None:
         mask[:count] = True
         ways[count] = index.search(QUERIES[:1], 5, 0.95, Selection(mask)).how
     assert ways[100].startswith("exact")  # 11 against 22 and 100 microseconds
-    assert ways[600].startswith("codes")  # 61 against 32 and 100
+    assert ways[600].startswith("scan of the codes")  # 61 against 32 and 100
     assert ways[5_000].startswith("ivf_pq")  # 501 against 120 and 100
     assert index.search(QUERIES[:1], 5, 0.99).exact  # nothing was measured to reach it
 

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -55,6 +56,19 @@ class Found:
     how: str
 
 
+class _Way(Enum):
+    EXACT = auto()
+    CODES = auto()
+    INDEX = auto()
+
+
+class _Plan(NamedTuple):
+    way: _Way
+    effort: int
+    refined: int
+    words: str
+
+
 @dataclass(frozen=True, slots=True)
 class Approximate:
     """An index of some kind over `vectors`, the codes of all rows, and what was measured of both.
@@ -69,6 +83,7 @@ class Approximate:
     calibration: Calibration
     _index: Any = field(init=False)
     _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
+    _plans: dict[tuple[float, bool], _Plan] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
@@ -85,30 +100,46 @@ class Approximate:
         Goes the way that costs least by what was measured: a scan of the selected vectors, a scan of their codes, or
         the index with the selection inside. Whoever has not found k rows in the index is answered by a scan.
         """
-        rows, calibration = self.vectors.count, self.calibration
-        count = rows if selection is None else selection.count
+        count = self.vectors.count if selection is None else selection.count
         k = min(k, count)
-        share = count / rows
-        blind = self.kind is IndexKind.NSG and selection is not None
-        setting = None if blind else calibration.setting(share, recall)
-        refined = calibration.refined(recall)
-        costs = {"exact": calibration.vector_cost[0] + calibration.vector_cost[1] * count}
-        if setting is not None:
-            costs["index"] = setting.microseconds
-        if selection is not None and refined is not None and (count <= PACKED_ROWS or setting is None):
-            if count <= PACKED_AT_ONCE or selection.uses or setting is None:
-                costs["codes"] = calibration.code_cost[0] + calibration.code_cost[1] * count
-            selection.uses += 1
-        way = min(costs, key=costs.__getitem__)
-        if way == "codes" and selection is not None and refined is not None:
-            scores, found = self.codes.search(queries, k, max(k, FEWEST_CANDIDATES) * refined, selection)
-            return Found(scores, found, False, f"codes of {count:,} of {rows:,} vectors, recall {recall:g}")
-        if way == "index" and setting is not None:
-            scores, found = self.visit(queries, k, setting.effort, setting.refined, selection)
+        plan = self._plan(recall, selection)
+        if plan.way is _Way.CODES and selection is not None:
+            scores, found = self.codes.search(queries, k, max(k, FEWEST_CANDIDATES) * plan.refined, selection)
+            return Found(scores, found, False, plan.words)
+        if plan.way is _Way.INDEX:
+            scores, found = self.visit(queries, k, plan.effort, plan.refined, selection)
             if not (found[:, -1] < 0).any():
-                return Found(scores, found, False, f"{self.kind} search of {count:,} vectors, recall {recall:g}")
+                return Found(scores, found, False, plan.words)
         scores, found = self.vectors.search(queries, k, selection)
         return Found(scores, found, True, f"exact scan of {count:,} vectors")
+
+    def _plan(self, recall: float, selection: Selection | None) -> _Plan:
+        """Choose the cheapest way by what was measured; a selection's second search may go another than its first."""
+        plans = self._plans if selection is None else selection.plans
+        known = (recall, selection is None or selection.uses > 0)
+        plan = plans.get(known)
+        if plan is None:
+            plan = plans[known] = self._chosen(recall, selection)
+        if selection is not None:
+            selection.uses += 1
+        return plan
+
+    def _chosen(self, recall: float, selection: Selection | None) -> _Plan:
+        rows, calibration = self.vectors.count, self.calibration
+        count = rows if selection is None else selection.count
+        among = f"{count:,} of {rows:,}" if count < rows else f"{rows:,}"
+        blind = self.kind is IndexKind.NSG and selection is not None
+        setting = None if blind else calibration.setting(count / rows, recall)
+        refined = calibration.refined(recall)
+        cost, plan = calibration.vector_cost[0] + calibration.vector_cost[1] * count, _Plan(_Way.EXACT, 0, 0, "")
+        if setting is not None and setting.microseconds < cost:
+            words = f"{self.kind} search of {among} vectors, recall {recall:g}"
+            cost, plan = setting.microseconds, _Plan(_Way.INDEX, setting.effort, setting.refined, words)
+        if selection is not None and refined is not None and (count <= PACKED_ROWS or setting is None):
+            scan = calibration.code_cost[0] + calibration.code_cost[1] * count
+            if scan < cost and (count <= PACKED_AT_ONCE or selection.uses or setting is None):
+                plan = _Plan(_Way.CODES, 0, refined, f"scan of the codes of {among} vectors, recall {recall:g}")
+        return plan
 
     def visit(
         self, queries: Queries, k: int, effort: int, refined: int, selection: Selection | None

@@ -164,7 +164,7 @@ def _with_ties(
     depth = min(k + 1, max(count, k))
     while True:
         scores, rows = index.search(queries, depth, params=parameters)
-        if depth >= count or depth == k or (scores[:, -1] != scores[:, k - 1]).all():
+        if depth >= count or depth == k or not (scores[:, -1] == scores[:, k - 1]).any():
             break
         depth = min(depth * 4, count)
     if index.metric_type == faiss.METRIC_L2:

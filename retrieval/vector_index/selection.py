@@ -24,6 +24,7 @@ class Selection:
         self.size = len(mask)
         self.uses = 0
         self.packed: dict[str, Any] = {}
+        self.plans: dict[tuple[float, bool], Any] = {}
         self.packed_bytes = 0
         self._bits = np.packbits(mask, bitorder="little")
 
