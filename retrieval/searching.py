@@ -106,7 +106,7 @@ class Searcher:
         if all(part.weight < 0 for part in parts):
             raise UsageError("Say what to look for as well as what to keep away from.")
         ranking = rank(view, parts, allowed, limit, request.recall)
-        named = self.records.items_of_keys(request.texts) if request.texts else {}
+        named = self.records.items_of_keys(request.texts, as_of=view.seq) if request.texts else {}
         if named:  # a text that is a key names its item, which comes first
             ids = np.array(sorted(row.id for row in named.values()), dtype=np.int64)
             first = rank(view, parts, view.only(ids, allowed), limit, request.recall)
@@ -116,7 +116,7 @@ class Searcher:
     def _hits(self, view: View, ranking: Ranking, offset: int) -> tuple[Hit, ...]:
         page = slice(offset, None)
         rows = view.rows(ranking.items[page])
-        images = self.records.images_by_id(ranking.image_ids[page])
+        images = self.records.images_by_id(ranking.image_ids[page], as_of=view.seq)
         hits = []
         for place, (row, image_id) in enumerate(zip(rows, ranking.image_ids[page], strict=True), start=offset):
             image = images.get(int(image_id))

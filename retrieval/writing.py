@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -12,12 +12,15 @@ from data.errors import UsageError
 from data.field_type import FieldType
 from data.item import Value, check_key, check_title
 from models import Matrix, unit_rows
-from retrieval.rows import ItemWrite
+from retrieval.rows import ItemChange, VectorWrites
 from retrieval.schema import Schema
 from retrieval.segment import Space
 from retrieval.vector_index import Metric
 
-__all__ = ["checked_vectors", "fields_json", "vector_writes", "with_fields_of"]
+__all__ = ["Column", "changes", "checked_vectors", "fields_json", "vector_writes", "with_fields_of"]
+
+Column = Sequence[Value] | NDArray[np.generic]
+"""The values of one field, one an item."""
 
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
@@ -51,7 +54,7 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
     return rows
 
 
-def with_fields_of(schema: Schema, fields: Mapping[str, Sequence[Value] | NDArray[np.generic]]) -> Schema:
+def with_fields_of(schema: Schema, fields: Mapping[str, Column]) -> Schema:
     """Give the schema that has these fields too, inferring the types of new ones; whole numbers widen to numbers.
 
     Raises:
@@ -82,41 +85,66 @@ def fields_json(schema: Schema, fields: Mapping[str, Value]) -> str:
 def vector_writes(
     keys: Sequence[str],
     rows: Matrix,
-    fields: Mapping[str, Sequence[Value] | NDArray[np.generic]],
+    fields: Mapping[str, Column],
     titles: Sequence[str | None] | None,
     schema: Schema,
-) -> Iterator[ItemWrite]:
-    """Yield one write a row for items that are a vector and no picture.
+) -> VectorWrites:
+    """Give what to write for items that are a vector and no picture, one a row.
 
     Raises:
-        UsageError: lengths differ, or a key is bad or occurs twice.
+        UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
         FieldTypeError: a value does not fit its field's type.
     """
-    _check_lengths(keys, rows, fields, titles)
+    if len(keys) != len(rows):
+        raise UsageError(f"There are {len(keys):,} keys for {len(rows):,} vectors.")
+    _check_keys(keys)
+    _check_columns(keys, fields, titles)
+    names = [name for name in fields if name in schema]
+    columns = [schema.coerce_column(name, fields[name], keys) for name in names]
+    texts = [orjson.dumps(dict(zip(names, values, strict=False))).decode() for values in zip(*columns, strict=True)]
+    return VectorWrites(keys, titles, texts if names else ["{}"] * len(keys), rows.astype(np.float16))
+
+
+def changes(
+    keys: Sequence[str],
+    fields: Mapping[str, Column],
+    titles: Sequence[str | None] | None,
+    title_vectors: Matrix | None,
+    schema: Schema,
+) -> dict[str, ItemChange]:
+    """Give what changes of each stored item; `title_vectors` are the rows of the titles in the title space.
+
+    Raises:
+        UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
+        FieldTypeError: a value does not fit its field's type.
+    """
+    _check_keys(keys)
+    _check_columns(keys, fields, titles)
+    columns = {name: schema.coerce_column(name, values, keys) for name, values in fields.items() if name in schema}
+    halves = None if title_vectors is None else title_vectors.astype(np.float16)
+    found = {}
+    for place, key in enumerate(keys):
+        values = {name: column[place] for name, column in columns.items()}
+        if titles is None:
+            found[key] = ItemChange(values)
+        else:
+            vector = halves[place].tobytes() if halves is not None and titles[place] else None
+            found[key] = ItemChange(values, titles[place], vector)
+    return found
+
+
+def _check_keys(keys: Sequence[str]) -> None:
     for key in keys:
         check_key(key)
-    for title in titles or ():
-        check_title(title)
     if len(set(keys)) != len(keys):
         seen: set[str] = set()
         twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise UsageError(f"The key {twice!r} occurs twice; every item has a key of its own.")
-    stored = {name: schema.coerce_column(name, values) for name, values in fields.items() if name in schema}
-    halves = rows.astype(np.float16)
-    for place, key in enumerate(keys):
-        values = {name: column[place] for name, column in stored.items()}
-        title = titles[place] if titles is not None else None
-        yield ItemWrite(key, title, orjson.dumps(values).decode(), None, None, halves[place].tobytes())
 
 
-def _check_lengths(
-    keys: Sequence[str],
-    rows: Matrix,
-    fields: Mapping[str, Sequence[Value] | NDArray[np.generic]],
-    titles: Sequence[str | None] | None,
-) -> None:
-    if len(keys) != len(rows):
-        raise UsageError(f"There are {len(keys):,} keys for {len(rows):,} vectors.")
+def _check_columns(keys: Sequence[str], fields: Mapping[str, Column], titles: Sequence[str | None] | None) -> None:
     for name, values in {**fields, **({} if titles is None else {"title": titles})}.items():
         if len(values) != len(keys):
             raise UsageError(f"The field {name!r} has {len(values):,} values for {len(keys):,} keys.")
+    for title in titles or ():
+        check_title(title)
