@@ -349,8 +349,9 @@ class Catalog:
         return stream(self.records, view.seq, batch, ids)
 
     def keys(self, among: Sequence[str], *, as_of: Moment | None = None) -> list[str]:
-        """Return those of some keys that are in the catalog."""
-        return list(self.records.items_of_keys(among, as_of=self._seq(as_of)))
+        """Return those of some keys that are in the catalog, in their order."""
+        found = self.records.items_of_keys(among, as_of=self._seq(as_of))
+        return [key for key in among if key in found]
 
     def count(self, *, filter: str | None = None, as_of: Moment | None = None) -> int:
         """Return how many items there are, or how many satisfy a filter."""

@@ -28,9 +28,9 @@ _SINCE_FORMAT_2 = """
 CREATE INDEX history_item ON history (item_id);
 CREATE INDEX history_key ON history (key);
 CREATE TABLE image_history (
-    image_id INTEGER NOT NULL, position INTEGER NOT NULL, source TEXT NOT NULL, died INTEGER NOT NULL,
-    PRIMARY KEY (image_id, died)
-) WITHOUT ROWID;
+    image_id INTEGER NOT NULL, position INTEGER NOT NULL, source TEXT NOT NULL, died INTEGER NOT NULL
+);
+CREATE INDEX image_history_image ON image_history (image_id, died);
 CREATE INDEX image_history_died ON image_history (died);
 CREATE INDEX images_item ON images (item_id);
 CREATE INDEX images_died ON images (died) WHERE died IS NOT NULL;
@@ -150,7 +150,7 @@ INSERT_VECTOR = "INSERT INTO vectors (space, item_id, image_id, born, vector) VA
 PURGED = (
     ("vectors", "died <= :before", "id"),
     ("images", "died <= :before", "id"),
-    ("image_history", "died <= :before", "(image_id, died)"),
+    ("image_history", "died <= :before", "rowid"),
     ("history", "died <= :before", "rowid"),
     ("commits", "seq < :before", "seq"),
 )
