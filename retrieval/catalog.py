@@ -34,11 +34,9 @@ from retrieval.stored import items_of_keys, stream
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import IndexKind
 from retrieval.view import View
-from retrieval.writing import Column, changes, checked_vectors, vector_writes, with_fields_of
+from retrieval.writing import Column, changes, checked_rows, checked_vectors, vector_writes, with_fields_of
 
 __all__ = ["Catalog"]
-
-_WRITE_ROWS = 20_000
 
 
 class Catalog:
@@ -138,15 +136,15 @@ class Catalog:
         if existing not in ("replace", "refuse"):
             raise UsageError(f"Existing items can be replaced or refused, not {existing!r}.")
         keys = [str(key) for key in keys]
-        rows = checked_vectors(vectors, self.file.spaces["image"])
+        space = self.file.spaces["image"]
+        rows = checked_rows(vectors, space)
         schema = with_fields_of(self.records.schema(), fields or {})
-        writes = vector_writes(keys, rows, fields or {}, titles, schema)
         refuse = existing == "refuse"
         if refuse and (there := self.records.items_of_keys(keys)):
             raise ItemExists(next(key for key in keys if key in there))
         seq = self.records.version()[0]
-        for start in range(0, len(keys), _WRITE_ROWS):
-            seq = self.records.put_vectors(writes.part(start, start + _WRITE_ROWS), schema=schema, refuse=refuse)
+        for writes in vector_writes(keys, rows, fields or {}, titles, schema, space):
+            seq = self.records.put_vectors(writes, schema=schema, refuse=refuse)
         return seq
 
     def update(

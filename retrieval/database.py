@@ -20,7 +20,7 @@ FORMAT = 2
 """Of the SQLite file (`PRAGMA user_version`); format 1 is migrated when it is opened."""
 
 _BUSY_TIMEOUT_S = 30.0
-_PAGE_BYTES = 8192
+_PAGE_BYTES = 16_384
 
 
 class Database:

@@ -87,11 +87,6 @@ class VectorWrites:
     fields: Sequence[str]
     vectors: NDArray[np.float16]
 
-    def part(self, start: int, stop: int) -> VectorWrites:
-        """Return some of them by place."""
-        titles = None if self.titles is None else self.titles[start:stop]
-        return VectorWrites(self.keys[start:stop], titles, self.fields[start:stop], self.vectors[start:stop])
-
 
 @dataclass(frozen=True, slots=True)
 class ItemChange:
