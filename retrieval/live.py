@@ -9,8 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from data.errors import CatalogBusy, CatalogDamaged, UsageError
+from data.errors import CatalogBusy, CatalogDamaged
 from retrieval.generation import open_generation, remove_other_generations, write_generation
+from retrieval.past import PastViews
 from retrieval.records import Records
 from retrieval.segment import Space, load_segment
 from retrieval.vector_index import IndexKind
@@ -19,7 +20,6 @@ from retrieval.view import View
 __all__ = ["Live"]
 
 _MAX_SEGMENTS = 8
-_KEPT_PAST_VIEWS = 4
 
 log = logging.getLogger("lookalike")
 
@@ -33,7 +33,7 @@ class Live:
         self._spaces = spaces
         self._lock = threading.Lock()
         self._view: View | None = None
-        self._past: dict[int, View] = {}
+        self._past = PastViews(records, spaces)
         self._generation: str | None = None
         self._broken = False
 
@@ -59,7 +59,7 @@ class Live:
             return view
 
     def view_as_of(self, as_of: int) -> View:
-        """Return the state after an earlier commit: the newest one, with the items touched since as they were then.
+        """Return the state after an earlier commit.
 
         Raises:
             UsageError: that state has been purged.
@@ -67,28 +67,12 @@ class Live:
         newest = self.view()
         if newest.seq == as_of:
             return newest
-        with self._lock, self._records.snapshot():
-            if as_of < self._records.purged_before():
-                raise UsageError(f"The state as of commit {as_of} has been purged.")
-            base = self._refreshed().segments[0]
-            schema = self._records.schema()
-            past = self._past.get(as_of)
-            if past is None or past.segments[0].item_ids is not base.item_ids or past.schema != schema:
-                since = View([base], [None], schema, base.seq)
-                touched = self._records.touched_since(min(as_of, base.seq))
-                segment = load_segment(self._records, schema, self._spaces, as_of, touched, as_of=as_of)
-                past = since.followed_by(segment, touched, schema, as_of)
-            self._past.pop(as_of, None)
-            self._past[as_of] = past
-            while len(self._past) > _KEPT_PAST_VIEWS:
-                del self._past[next(iter(self._past))]
-            return past
+        return self._past.view(newest.segments[0], as_of)
 
     def _refreshed(self) -> View:
         seq, generation = self._records.version()
         view = self._view
         if view is None or generation != self._generation or view.segments[0].seq < self._records.purged_before():
-            self._past.clear()
             view = self._opened(generation, seq)
         if view.seq < seq:
             view = self._caught_up(view, seq)

@@ -95,9 +95,10 @@ class RecordReader:
     def touched_since(self, seq: int) -> NDArray[np.int64]:
         """Return the ids of the items inserted, changed or deleted after commit `seq`, sorted."""
         rows = self._database.connection.execute(
-            "SELECT id FROM items WHERE born > :seq UNION SELECT item_id FROM history WHERE died > :seq", {"seq": seq}
+            "SELECT id FROM items WHERE born > :seq UNION SELECT item_id FROM history WHERE died > :seq ORDER BY 1",
+            {"seq": seq},
         )
-        return np.fromiter(sorted(id_ for (id_,) in rows), dtype=np.int64)
+        return np.fromiter((id_ for (id_,) in rows), dtype=np.int64)
 
     def items(self, ids: NDArray[np.int64] | None = None, *, as_of: int | None = None) -> list[ItemRow]:
         """Return all items, or those of `ids` that are there, in the order of their ids."""
@@ -189,7 +190,8 @@ class RecordReader:
         parameters = {"space": space, "as_of": as_of, "ids": None if item_ids is None else json_ids(item_ids)}
         with self._database.translated():
             connection = self._database.connection
-            (most,) = connection.execute(f"SELECT count(*) FROM vectors WHERE {chosen}", parameters).fetchone()
+            sql = f"SELECT count(*) FROM vectors WHERE {chosen} AND space = :space"
+            (most,) = connection.execute(sql, parameters).fetchone()
             facts = np.empty((3, most), dtype=np.int64)
             vectors = np.empty((most, dim), dtype=np.float16)  # room that is not needed takes no memory
             rows = connection.execute(

@@ -177,6 +177,28 @@ def test_items_says_so_when_its_state_is_purged_meanwhile(catalog: Catalog) -> N
         next(iterated)
 
 
+def test_the_last_earlier_states_asked_for_stay_in_memory(aged: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.past._KEPT_VIEWS", 2)
+    views = {commit: aged._view(commit) for commit in (1, 2)}
+    assert aged._view(1) is views[1] and aged._view(2) is views[2]
+    aged._view(3)
+    assert aged._view(2) is views[2] and aged._view(1) is not views[1]
+    monkeypatch.setattr("retrieval.past._KEPT_ITEMS", 1)
+    last = aged._view(2)
+    assert list(aged._live._past._views) == [2] and aged._view(2) is last
+    aged.optimize()
+    assert aged._view(2) is not last
+
+
+def test_a_state_is_read_whole_when_its_generation_is_older_than_what_is_kept(aged: Catalog) -> None:
+    view = aged._live.view()
+    aged.delete(keys=["c"])
+    aged.add_vectors(["e"], rows_of(5))
+    list(aged.records.purge(5))
+    past = aged._live._past.view(view.segments[0], 5)
+    assert sorted(str(row["key"]) for row in past.rows(past.first_items(past.everything, 0, 9))) == ["a", "d"]
+
+
 # --- pictures ----------------------------------------------------------------------------------------------------
 
 
