@@ -74,7 +74,7 @@ class Records(RecordReader):
         with self._commit(summary) as commit:
             self._put_schema(schema)
             known = self._known([item.key for item in items])
-            self._to_history(known.values(), commit)
+            self._to_history(known.values(), commit.seq)
             self._end_images(known, items, commit.seq)
             titles, fields = [item.title for item in items], [item.fields for item in items]
             ids = self._put_items([item.key for item in items], titles, fields, known, commit)
@@ -95,7 +95,7 @@ class Records(RecordReader):
             known = self._known(writes.keys)
             if known and refuse:
                 raise ItemExists(next(key for key in writes.keys if key in known))
-            self._to_history(known.values(), commit)
+            self._to_history(known.values(), commit.seq)
             self._end_all(known.values(), commit.seq)
             ids = self._put_items(writes.keys, writes.titles, writes.fields, known, commit)
             width = writes.vectors.shape[1] * writes.vectors.itemsize
@@ -122,7 +122,7 @@ class Records(RecordReader):
                 if key not in known:
                     raise ItemNotFound(key)
                 row = known[key]
-                stored = orjson.loads(row.fields)
+                stored = {name: value for name, value in orjson.loads(row.fields).items() if value is not None}
                 fields = {name: value for name, value in {**stored, **change.fields}.items() if value is not None}
                 title = row.title if change.title is False else change.title
                 if title == row.title and fields == stored:
@@ -130,7 +130,8 @@ class Records(RecordReader):
                 rows.append((title, orjson.dumps(fields).decode(), commit.seq, row.id))
                 if change.title_vector is not False:
                     title_vectors.append((row.id, change.title_vector))
-            self._to_history((row[-1] for row in rows), commit)
+            self._to_history((row[-1] for row in rows), commit.seq)
+            commit.updated = len(rows)
             connection = self._database.connection
             connection.executemany(record_sql.CHANGE_ITEM, rows)
             connection.executemany(record_sql.END_TITLE, [(commit.seq, id_) for id_, _ in title_vectors])
@@ -151,10 +152,10 @@ class Records(RecordReader):
                 "SELECT id, born FROM items WHERE id IN (SELECT value FROM json_each(?))", (json_ids(ids),)
             ).fetchall()
             wanted = [id_ for id_, since in born if as_of is None or since <= as_of]
-            self._to_history(wanted, commit)
+            self._to_history(wanted, commit.seq)
             self._end_all(wanted, commit.seq)
             connection.execute("DELETE FROM items WHERE id IN (SELECT value FROM json_each(?))", (json_ids(wanted),))
-            commit.updated, commit.deleted = 0, len(wanted)
+            commit.deleted = len(wanted)
         return len(wanted)
 
     def add_field(self, name: str, kind: FieldType) -> int:
@@ -241,11 +242,9 @@ class Records(RecordReader):
         sql = "SELECT i.key, i.id FROM json_each(?) AS k JOIN items AS i ON i.key = k.value"
         return dict(connection.execute(sql, (orjson.dumps(list(keys)).decode(),)))
 
-    def _to_history(self, ids: Iterable[int], commit: _Change) -> None:
-        chosen = list(ids)
-        commit.updated = len(chosen)
-        if chosen:
-            self._database.connection.execute(record_sql.TO_HISTORY, (commit.seq, json_ids(chosen)))
+    def _to_history(self, ids: Iterable[int], seq: int) -> None:
+        """Keep the states that end with a commit."""
+        self._database.connection.execute(record_sql.TO_HISTORY, (seq, json_ids(ids)))
 
     def _end_all(self, item_ids: Iterable[int], seq: int) -> None:
         """End the life of all images and vectors of items."""
@@ -283,7 +282,7 @@ class Records(RecordReader):
         connection = self._database.connection
         titles = titles or [None] * len(keys)
         first = self._next_id("items")
-        commit.added = len(keys) - len(known)
+        commit.added, commit.updated = len(keys) - len(known), len(known)
         if not known:
             ids = list(range(first, first + len(keys)))
             connection.executemany(

@@ -352,6 +352,21 @@ def test_a_purge_gives_the_room_back_to_the_disk(catalog: Catalog, tmp_path: Pat
     assert catalog.count(filter='text like "3%"') == 3000
 
 
+def test_writers_get_their_turn_while_history_is_purged(
+    aged: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.records._PURGED_AT_ONCE", 1)
+    with Catalog.open(tmp_path / "shop") as other:
+        for number, rows in enumerate(aged.records.purge(4)):
+            assert rows == 1
+            other.add_vectors(["a"], rows_of(number), {"price": [number]})
+            other.update(["d"], {"price": [number]})
+            assert other.get(["a"])[0].fields["price"] == aged.get(["d"])[0].fields["price"] == number
+            assert sorted(aged.search(as_of=4).keys) == ["a", "c", "d"]
+            assert [item.fields["price"] for item in aged.get(["a", "d"], as_of=4)] == [10, 4]
+    assert number == 2 + 2 + 3 - 1  # vectors of a and b, their states, commits 1 to 3
+
+
 PURGE = """
 import sys, retrieval.records
 from retrieval import Catalog

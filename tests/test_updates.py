@@ -57,6 +57,14 @@ def test_update_changes_what_is_given_and_leaves_the_rest(catalog: Catalog) -> N
     assert catalog.get(["a"])[0].title is None
 
 
+def test_an_update_that_changes_nothing_touches_no_item(catalog: Catalog) -> None:
+    catalog.add_vectors(["d"], np.ones((1, DIM)), {"price": [None], "brand": ["x"]}, titles=["D"])
+    catalog.update(["a", "d"], {"price": [1, None], "brand": ["x", "x"]})
+    catalog.update(["d"], titles=["D"])
+    assert [one.updated for one in catalog.log(2)] == [0, 0]
+    assert len(catalog.records.touched_since(2)) == 0
+
+
 def test_an_object_takes_the_place_of_an_object(catalog: Catalog) -> None:
     catalog.update(["a"], {"size": [{"w": 1, "h": 2}]})
     catalog.update(["a"], {"size": [{"w": 3}]})
