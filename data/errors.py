@@ -12,6 +12,7 @@
     │   ├── CatalogBusy             another process is writing
     │   ├── CatalogDamaged          the records cannot be trusted
     │   ├── CatalogFormat           written by a version this one cannot read
+    │   ├── ItemExists              an item of that key is there already
     │   └── ItemNotFound            no item of that key
     └── ModelError                  the model
         ├── ModelMismatch           the catalog was made with another model
@@ -33,6 +34,7 @@ __all__ = [
     "FeedError",
     "FieldTypeError",
     "FilterError",
+    "ItemExists",
     "ItemNotFound",
     "LookalikeError",
     "ModalityUnsupported",
@@ -103,6 +105,14 @@ class CatalogDamaged(CatalogError):
 
 class CatalogFormat(CatalogError):
     """The catalog was written by a version this one cannot read."""
+
+
+class ItemExists(CatalogError):
+    """The catalog has an item of that key already."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The catalog has an item with the key {key!r} already.")
+        self.key = key
 
 
 class ItemNotFound(CatalogError):

@@ -54,7 +54,12 @@ class FieldType(StrEnum):
     @classmethod
     def infer(cls, values: Iterable[Value]) -> FieldType | None:
         """Find the narrowest type that holds every value; None when all are null."""
-        kinds = {_type_of(value) for value in values if value is not None}
+        plain = list(values)
+        types = set(map(type, plain)) - {_NULL}
+        if types <= _TYPES.keys():  # all at once: a value of any other type, such as a list, must be looked at
+            kinds = {_TYPES[one] for one in types}
+        else:
+            kinds = {_type_of(value) for value in plain if value is not None}
         if len(kinds) > 1:
             return cls.FLOAT if kinds == {cls.INT, cls.FLOAT} else cls.JSON
         return kinds.pop() if kinds else None
@@ -104,6 +109,9 @@ _PLAIN: Mapping[FieldType, type] = {
     FieldType.BOOL: bool,
 }
 """Types whose stored form is the Python value itself."""
+
+_TYPES: Mapping[type, FieldType] = {**{python: kind for kind, python in _PLAIN.items()}, datetime: FieldType.TIMESTAMP}
+"""Python types of which every value is of one of our types."""
 
 
 def microseconds_of(moment: date | str) -> int:

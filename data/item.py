@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from data.errors import UsageError
 
-__all__ = ["MAX_KEY_LENGTH", "Item", "ItemImage", "Json", "Rejected", "Value"]
+__all__ = [
+    "MAX_KEY_LENGTH",
+    "Item",
+    "ItemImage",
+    "Json",
+    "Rejected",
+    "Value",
+    "check_key",
+    "check_keys",
+    "check_title",
+    "is_text",
+]
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A value that a field without a declared type may hold."""
@@ -75,6 +86,22 @@ def check_key(key: str) -> None:
         raise UsageError(f"The key {key[:40]!r}... has {len(key)} characters; at most {MAX_KEY_LENGTH} are allowed.")
     if _NOT_TEXT.search(key):
         raise UsageError(f"The key {key!r} has characters that are not text.")
+
+
+def check_keys(keys: Sequence[str]) -> None:
+    """Refuse keys of which one is bad or occurs twice.
+
+    Raises:
+        UsageError: so it is; it names the key.
+    """
+    joined = "".join(keys)
+    if _NOT_TEXT.search(joined) or max(map(len, keys), default=0) > MAX_KEY_LENGTH or not all(map(str.strip, keys)):
+        for key in keys:
+            check_key(key)
+    if len(set(keys)) != len(keys):
+        seen: set[str] = set()
+        twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise UsageError(f"The key {twice!r} occurs twice; every item has a key of its own.")
 
 
 def is_text(value: str) -> bool:

@@ -23,7 +23,7 @@ from data.errors import FeedError
 from data.field_type import FieldType
 from data.item import Rejected, Value
 
-__all__ = ["LIST_SEPARATOR", "Row", "Table", "open_table"]
+__all__ = ["LIST_SEPARATOR", "Row", "Table", "open_table", "parse_cell"]
 
 LIST_SEPARATOR = "|"
 """Between the parts of a list in a CSV cell."""
@@ -323,6 +323,15 @@ _PARSERS: dict[FieldType, Callable[[str], Value]] = {
     FieldType.STRINGS: _parse_list,
     FieldType.JSON: _parse_json,
 }
+
+
+def parse_cell(type_: FieldType, cell: str) -> Value:
+    """Read text as a value of a type, None where it says that there is none.
+
+    Raises:
+        ValueError: it is no such value.
+    """
+    return _PARSERS[type_](cell)
 
 
 # --- JSON Lines and Parquet -----------------------------------------------------------------------------------------

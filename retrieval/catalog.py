@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import numpy as np
-import orjson
 from filelock import FileLock, Timeout
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from data.errors import CatalogBusy, CatalogExists, ItemNotFound, ModalityUnsupported, UsageError
-from data.item import Value
+from data.errors import CatalogBusy, ItemExists, ItemNotFound, ModalityUnsupported, UsageError
+from data.field_type import FieldType
 from models import Encoder, load_encoder
 from retrieval.catalog_file import CatalogFile
+from retrieval.creating import RECORDS, described, make
 from retrieval.facets import Facet, facets_of
+from retrieval.facts import info_of
 from retrieval.filters.nodes import Parameters
 from retrieval.live import Live
+from retrieval.moments import Moment, commit_of, oldest_to_keep
 from retrieval.parts import QueryImage, many
+from retrieval.purging import PurgeReport, purge
 from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
 from retrieval.records import Records
+from retrieval.rows import Commit
 from retrieval.searching import Request, Searcher, parse_filter
+from retrieval.stored import items_of_keys, stream
 from retrieval.thumbnails import Thumbnails
-from retrieval.vector_index import IndexKind, Metric
-from retrieval.writing import checked_vectors, vector_writes, with_fields_of
+from retrieval.vector_index import IndexKind
+from retrieval.view import View
+from retrieval.writing import Column, changes, checked_rows, checked_vectors, vector_writes, with_fields_of
 
 __all__ = ["Catalog"]
-
-_RECORDS = "records.sqlite"
-_WRITE_ROWS = 20_000
 
 
 class Catalog:
@@ -61,30 +64,8 @@ class Catalog:
             UsageError: both or neither of model and dim are given, or they are not valid.
         """
         folder = _folder(path)
-        if (model is None) == (dim is None):
-            raise UsageError("Give either a model, or the dimension of ready vectors.")
-        if model is not None:
-            file = CatalogFile.for_model(load_encoder(model).spec)
-        else:
-            if not isinstance(dim, int) or not 1 <= dim <= 65_536:
-                raise UsageError(f"The dimension is {dim!r}; give a whole number from 1 to 65536.")
-            if metric not in list(Metric):
-                raise UsageError(f"The metric is {metric!r}; it can be {', '.join(Metric)}.")
-            file = CatalogFile.for_vectors(dim, Metric(metric))
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise CatalogExists(f"There is something at {folder} already.")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-        building.mkdir()
-        try:
-            Records.create(building / _RECORDS).close()
-            file.write(building)
-            building.rename(folder)
-        except BaseException as error:
-            shutil.rmtree(building, ignore_errors=True)
-            if isinstance(error, OSError) and folder.exists():
-                raise CatalogExists(f"There is something at {folder} already.") from error
-            raise
+        spec = None if model is None else load_encoder(model).spec
+        make(folder, described(spec, dim, metric))
         return cls.open(folder)
 
     @classmethod
@@ -97,7 +78,7 @@ class Catalog:
             CatalogDamaged: its records cannot be trusted.
         """
         folder = _folder(path)
-        return cls(folder, CatalogFile.read(folder), Records.open(folder / _RECORDS))
+        return cls(folder, CatalogFile.read(folder), Records.open(folder / RECORDS))
 
     def close(self) -> None:
         """Close the records; the catalog cannot be used afterwards."""
@@ -137,11 +118,12 @@ class Catalog:
         self,
         keys: Sequence[str],
         vectors: ArrayLike,
-        fields: Mapping[str, Sequence[Value] | NDArray[np.generic]] | None = None,
+        fields: Mapping[str, Column] | None = None,
         *,
         titles: Sequence[str | None] | None = None,
+        existing: Literal["replace", "refuse"] = "replace",
     ) -> int:
-        """Insert items that are ready vectors, or replace those of the same keys; return the commit number.
+        """Insert items that are ready vectors; return the commit number. Those of keys that exist are replaced.
 
         `vectors` is float [n, dim], `fields` {name: n values}. Written in transactions of 20,000 items: when this
         returns, all of them are on disk; if it fails, none of the transaction at hand is.
@@ -149,15 +131,55 @@ class Catalog:
         Raises:
             UsageError: lengths differ, a key is bad or occurs twice, a vector cannot be stored.
             FieldTypeError: a value does not fit its field's type.
+            ItemExists: a key exists and `existing` is "refuse"; nothing is written.
+        """
+        if existing not in ("replace", "refuse"):
+            raise UsageError(f"Existing items can be replaced or refused, not {existing!r}.")
+        keys = [str(key) for key in keys]
+        space = self.file.spaces["image"]
+        rows = checked_rows(vectors, space)
+        schema = with_fields_of(self.records.schema(), fields or {})
+        refuse = existing == "refuse"
+        if refuse and (there := self.records.items_of_keys(keys)):
+            raise ItemExists(next(key for key in keys if key in there))
+        seq = self.records.version()[0]
+        for writes in vector_writes(keys, rows, fields or {}, titles, schema, space):
+            seq = self.records.put_vectors(writes, schema=schema, refuse=refuse)
+        return seq
+
+    def update(
+        self,
+        keys: Sequence[str],
+        fields: Mapping[str, Column] | None = None,
+        *,
+        titles: Sequence[str | None] | None = None,
+    ) -> int:
+        """Change fields and titles of items that are there, in one transaction; return the commit number.
+
+        `fields` is {name: one value a key}; fields that are not given stay, None takes a value away.
+
+        Raises:
+            UsageError: lengths differ, a key is bad or occurs twice.
+            FieldTypeError: a value does not fit its field's type.
+            ItemNotFound: a key is not there; nothing is written.
         """
         keys = [str(key) for key in keys]
-        rows = checked_vectors(vectors, self.file.spaces["image"])
         schema = with_fields_of(self.records.schema(), fields or {})
-        writes = list(vector_writes(keys, rows, fields or {}, titles, schema))
-        seq = self.records.version()[0]
-        for start in range(0, len(writes), _WRITE_ROWS):
-            seq = self.records.upsert(writes[start : start + _WRITE_ROWS], schema=schema, summary="add vectors")
-        return seq
+        vectors = None
+        if titles is not None and "title" in self.file.spaces and keys:
+            vectors = self.encoder.encode_titles([title or "" for title in titles])
+        return self.records.update(changes(keys, fields or {}, titles, vectors, schema), schema=schema)
+
+    def add_field(self, name: str, kind: FieldType | str) -> int:
+        """Declare a field before any item has it: string, int, float, bool, timestamp, strings or json.
+
+        Raises:
+            UsageError: the name or the type is none.
+            FieldTypeError: the field is there with another type.
+        """
+        if kind not in list(FieldType):
+            raise UsageError(f"The type is {kind!r}; it can be {', '.join(FieldType)}.")
+        return self.records.add_field(name, FieldType(kind))
 
     def delete(
         self,
@@ -204,6 +226,24 @@ class Catalog:
             raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
         return self._live.optimize(None if index is None else IndexKind(index))
 
+    def purge(self, older_than: Moment | timedelta) -> PurgeReport:
+        """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.
+
+        Raises:
+            UsageError: it is neither, or it is in the future.
+            CatalogBusy: another process is optimizing the catalog, or kept writing for too long.
+        """
+        before = oldest_to_keep(self.records, older_than)
+        if self._live.view().segments[0].seq < before and self._live.generation:
+            self._live.optimize()  # a generation is brought up to date by what happened since, which is about to go
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.writer())
+                thumbnails: Thumbnails | None = self.thumbnails
+            except CatalogBusy:
+                thumbnails = None  # a thumbnail that looks unused may be of an item not yet written
+            return purge(self.records, thumbnails, before)
+
     @contextmanager
     def writer(self) -> Iterator[None]:
         """Hold the right to index into the catalog, which one process has at a time.
@@ -235,16 +275,18 @@ class Catalog:
         balance: float = 0.5,
         min_score: float | None = None,
         fields: Sequence[str] | None = None,
+        as_of: Moment | None = None,
     ) -> Results:
         """Find the items most like what is given: words, pictures, items by key, a vector, any of them together.
 
         `without` are words to keep away from, `balance` is the share of the words (0 to 1) beside pictures, `filter`
         an expression that every hit satisfies, `params` the values of its `{names}`. With nothing to be like, items
         come in the order they were added. `recall` is "exact" or the share of the true best that should be found;
-        `fields` are those that hits carry, by default all.
+        `fields` are those that hits carry, by default all. `as_of`, a commit's number or a time, here and below, asks
+        for the answer that would have been given then.
 
         Raises:
-            UsageError: an option is out of range, or there is only something to keep away from.
+            UsageError: an option is out of range, there is only something to keep away from, or no state as of then.
             FilterError: the filter cannot be read or does not fit the fields.
             NotAPicture: a picture is none.
             ItemNotFound: a key of `like` is not there.
@@ -264,7 +306,7 @@ class Catalog:
             min_score=min_score,
             fields=fields,
         )
-        return self._searcher.search(self._live.view(), request)
+        return self._searcher.search(self._view(as_of), request)
 
     def search_many(
         self,
@@ -274,64 +316,78 @@ class Catalog:
         limit: int = 10,
         recall: float | str = 0.95,
         fields: Sequence[str] | None = None,
+        as_of: Moment | None = None,
     ) -> list[Results]:
         """Find the items most like each of many vectors, float [queries, dim], under one filter."""
         queries = checked_vectors(vectors, self.file.spaces["image"], what="query vectors")
         request = Request(
             vectors=queries, filter=parse_filter(filter), limit=limit, recall=recall_of(recall), fields=fields
         )
-        return self._searcher.search_many(self._live.view(), request)
+        return self._searcher.search_many(self._view(as_of), request)
 
-    def get(self, keys: Sequence[str]) -> list[StoredItem]:
+    def get(self, keys: Sequence[str], *, as_of: Moment | None = None) -> list[StoredItem]:
         """Return items by key, in the order asked for.
 
         Raises:
             ItemNotFound: a key is not there.
         """
-        rows = self.records.items_of_keys(keys)
-        schema = self.records.schema()
-        images = self.records.images([row.id for row in rows.values()])
-        items = []
-        for key in keys:
-            if key not in rows:
-                raise ItemNotFound(key)
-            stored = orjson.loads(rows[key].fields)
-            fields = {name: schema.restore(name, stored.get(name)) for name in schema}
-            items.append(StoredItem(key, rows[key].title, fields, tuple(images.get(rows[key].id, ()))))
-        return items
+        return items_of_keys(self.records, keys, self._seq(as_of))
 
-    def keys(self, among: Sequence[str]) -> list[str]:
-        """Return those of some keys that are in the catalog."""
-        return list(self.records.items_of_keys(among))
+    def items(
+        self, filter: str | None = None, *, as_of: Moment | None = None, batch: int = 1000
+    ) -> Iterator[StoredItem]:
+        """Iterate over all items, or those that satisfy a filter, of one state, in the order they were first added.
 
-    def count(self, *, filter: str | None = None) -> int:
+        `batch` items are in memory at a time; what is written meanwhile is not seen.
+
+        Raises:
+            UsageError: that state was purged meanwhile, or the batch is empty.
+        """
+        if batch < 1:
+            raise UsageError(f"The batch is {batch}; it can be 1 or more.")
+        if filter is None:
+            return stream(self.records, self._seq(as_of) or self.records.version()[0], batch)
+        view = self._view(as_of)
+        allowed = view.allowed(parse_filter(filter))
+        ids = np.sort(view.item_ids(view.first_items(allowed, 0, allowed.count)))
+        return stream(self.records, view.seq, batch, ids)
+
+    def keys(self, among: Sequence[str], *, as_of: Moment | None = None) -> list[str]:
+        """Return those of some keys that are in the catalog, in their order."""
+        found = self.records.items_of_keys(among, as_of=self._seq(as_of))
+        return [key for key in among if key in found]
+
+    def count(self, *, filter: str | None = None, as_of: Moment | None = None) -> int:
         """Return how many items there are, or how many satisfy a filter."""
-        return self._live.view().allowed(parse_filter(filter)).count
+        return self._view(as_of).allowed(parse_filter(filter)).count
 
-    def facets(self, fields: Sequence[str] | None = None, *, filter: str | None = None, limit: int = 50) -> list[Facet]:
+    def facets(
+        self,
+        fields: Sequence[str] | None = None,
+        *,
+        filter: str | None = None,
+        limit: int = 50,
+        as_of: Moment | None = None,
+    ) -> list[Facet]:
         """Count the values of fields among the items that satisfy a filter."""
-        view = self._live.view()
+        view = self._view(as_of)
         return facets_of(view, view.allowed(parse_filter(filter)), fields, limit)
+
+    def log(self, limit: int | None = None) -> list[Commit]:
+        """Return the commits that are kept, newest first: what each was, and how many items it changed."""
+        if limit is not None and limit < 1:
+            raise UsageError(f"The limit is {limit}; it can be 1 or more.")
+        return self.records.commits(limit)
 
     def info(self) -> CatalogInfo:
         """Say what the catalog is and how much it holds."""
-        view = self._live.view()
-        space = self.file.spaces["image"]
-        counts = self.records.count_vectors()
-        files = (path for path in self._folder.rglob("*") if path.is_file())
-        return CatalogInfo(
-            items=view.everything.count,
-            vectors=counts.get("image", 0),
-            model=None if self.file.model is None else self.file.model["name"],
-            dim=space.dim,
-            metric=space.metric.value,
-            generation=self._live.generation,
-            tail=view.tail_count if self._live.generation else view.everything.count,
-            bytes_on_disk=sum(path.stat().st_size for path in files),
-            spaces={name: counts.get(name, 0) for name in self.file.spaces},
-            fields=view.schema.to_json(),
-            rejected=len(self.records.rejects()),
-        )
+        return info_of(self._folder, self.file, self.records, self._live)
+
+    def _seq(self, as_of: Moment | None) -> int | None:
+        return None if as_of is None else commit_of(self.records, as_of)
+
+    def _view(self, as_of: Moment | None) -> View:
+        return self._live.view() if as_of is None else self._live.view_as_of(commit_of(self.records, as_of))
 
 
 def _folder(path: str | Path) -> Path:

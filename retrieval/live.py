@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from data.errors import CatalogBusy, CatalogDamaged
 from retrieval.generation import open_generation, remove_other_generations, write_generation
+from retrieval.past import PastViews
 from retrieval.records import Records
 from retrieval.segment import Space, load_segment
 from retrieval.vector_index import IndexKind
@@ -32,6 +33,7 @@ class Live:
         self._spaces = spaces
         self._lock = threading.Lock()
         self._view: View | None = None
+        self._past = PastViews(records, spaces)
         self._generation: str | None = None
         self._broken = False
 
@@ -56,10 +58,21 @@ class Live:
                     log.warning("The generation could not be made anew: %s", error)
             return view
 
+    def view_as_of(self, as_of: int) -> View:
+        """Return the state after an earlier commit.
+
+        Raises:
+            UsageError: that state has been purged.
+        """
+        newest = self.view()
+        if newest.seq == as_of:
+            return newest
+        return self._past.view(newest.segments[0], as_of)
+
     def _refreshed(self) -> View:
         seq, generation = self._records.version()
         view = self._view
-        if view is None or generation != self._generation:
+        if view is None or generation != self._generation or view.segments[0].seq < self._records.purged_before():
             view = self._opened(generation, seq)
         if view.seq < seq:
             view = self._caught_up(view, seq)
@@ -98,9 +111,9 @@ class Live:
         if generation is not None:
             try:
                 segment = open_generation(self._generations / generation, self._spaces)
-                if segment.seq <= seq:
+                if self._records.purged_before() <= segment.seq <= seq:
                     return View([segment], [None], schema, segment.seq)
-                reason = f"It is of commit {segment.seq}, and the newest is {seq}."
+                reason = f"It is of commit {segment.seq}, older than what is kept or newer than the newest, {seq}."
             except CatalogDamaged as error:
                 reason = str(error)
             log.warning("The generation %s cannot be used: %s It is made anew from the records.", generation, reason)

@@ -93,7 +93,7 @@ class QueryParts:
             ItemNotFound: there is no such item.
             UsageError: an item has no vector.
         """
-        rows = self.records.items_of_keys(keys)
+        rows = self.records.items_of_keys(keys, as_of=self.view.seq)
         for key in keys:
             if key not in rows:
                 raise ItemNotFound(key)

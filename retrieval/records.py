@@ -1,208 +1,67 @@
 """The system of record: one SQLite file holding items, their images and their vectors; all else is derived from it.
 
-Write-ahead log with `synchronous=FULL`: what a transaction has returned for survives a killed process and a power cut.
 Each transaction is a commit with a number and a time. The current state of an item is one row of `items`; what it was
-before, and what was deleted, is in `history`; images and vectors carry the commits they were born and died at.
+before, and what was deleted, is in `history`; images and vectors carry the commits they were born and died at, and
+`image_history` has the places that images had before they were moved. So any state since the last purge can be read.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
-from data.errors import CatalogBusy, CatalogDamaged, CatalogFormat
+from data.errors import CatalogBusy, ItemExists, ItemNotFound
 from data.field_type import FieldType
-from data.item import is_text
 from retrieval import record_sql
-from retrieval.rows import ItemRow, ItemWrite, StoredImage, VectorRows
+from retrieval.record_reading import RecordReader, json_ids
+from retrieval.rows import ItemChange, ItemWrite, VectorWrites
 from retrieval.schema import Schema
 
 __all__ = ["Records"]
 
-FORMAT = 1
-"""Of the SQLite file (`PRAGMA user_version`)."""
-
-_BUSY_TIMEOUT_S = 30.0
+_PURGED_AT_ONCE = 5_000
+_PAGES_AT_ONCE = 2_000
 
 
-class Records:
-    """The SQLite file of one catalog; one connection a thread, so any thread may call."""
+@dataclass(slots=True)
+class _Change:
+    """The commit being written, and how many items it changes."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
-        self._lock = threading.Lock()
+    seq: int
+    added: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+class Records(RecordReader):
+    """The records of one catalog, to read and to write; any thread may call."""
 
     @classmethod
     def create(cls, path: Path) -> Records:
         """Make a new, empty file; it is whole or absent."""
         records = cls(path)
-        connection = records._connection
-        connection.execute("PRAGMA journal_mode = WAL")
-        with records._translated():
-            connection.executescript(f"BEGIN;{record_sql.TABLES}PRAGMA user_version = {FORMAT};COMMIT;")
+        records._database.make()
         return records
 
     @classmethod
     def open(cls, path: Path) -> Records:
-        """Open a file.
+        """Open a file, migrating one of an older format.
 
         Raises:
             CatalogDamaged: it is missing or not such a file.
             CatalogFormat: a newer version wrote it.
         """
-        if not path.is_file():
-            raise CatalogDamaged(f"The catalog has lost its records ({path.name}); restore it from a backup.")
         records = cls(path)
-        with records._translated():
-            (version,) = records._connection.execute("PRAGMA user_version").fetchone()
-        if version != FORMAT:
-            raise CatalogFormat(f"The records have format {version}, this version of Lookalike reads {FORMAT}.")
+        records._database.check()
         return records
 
-    def close(self) -> None:
-        """Close every thread's connection."""
-        with self._lock:
-            for connection in self._connections.values():
-                connection.close()
-            self._connections.clear()
-        self._local = threading.local()
-
-    # --- reading ---------------------------------------------------------------------------------------------------
-
-    def version(self) -> tuple[int, str | None]:
-        """Return the number of the newest commit (0: none) and the name of the generation; costs microseconds."""
-        try:
-            found: tuple[int, str | None] = self._connection.execute(record_sql.VERSION).fetchone()
-        except sqlite3.DatabaseError:
-            with self._translated():
-                raise
-        return found
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Make all reads of this thread within the block see one state."""
-        with self._translated():
-            self._connection.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._connection.execute("COMMIT")
-
-    def schema(self) -> Schema:
-        """Return the fields and their types."""
-        rows = self._connection.execute("SELECT name, type FROM fields ORDER BY rowid")
-        return Schema({name: FieldType(type_) for name, type_ in rows})
-
-    def index_kind(self) -> str | None:
-        """Return the kind of index asked for when the generation was built; None before the first."""
-        kind: str | None = self._connection.execute("SELECT index_kind FROM generation").fetchone()[0]
-        return kind
-
-    def count(self) -> int:
-        """Return the number of items."""
-        return int(self._connection.execute("SELECT count(*) FROM items").fetchone()[0])
-
-    def count_vectors(self) -> dict[str, int]:
-        """Return the number of live vectors by space."""
-        return dict(self._connection.execute("SELECT space, count(*) FROM vectors WHERE died IS NULL GROUP BY space"))
-
-    def touched_since(self, seq: int) -> NDArray[np.int64]:
-        """Return the ids of the items inserted, changed or deleted after commit `seq`, sorted."""
-        rows = self._connection.execute(
-            "SELECT id FROM items WHERE born > :seq UNION SELECT item_id FROM history WHERE died > :seq", {"seq": seq}
-        )
-        return np.fromiter(sorted(id_ for (id_,) in rows), dtype=np.int64)
-
-    def items(self, ids: NDArray[np.int64] | None = None) -> list[ItemRow]:
-        """Return all items, or those of `ids` that are there, in the order of their ids."""
-        sql = "SELECT id, key, title, fields FROM items"
-        if ids is None:
-            return [ItemRow(*row) for row in self._connection.execute(f"{sql} ORDER BY id")]
-        where = " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
-        return [ItemRow(*row) for row in self._connection.execute(sql + where, (_json_ids(ids),))]
-
-    def items_of_keys(self, keys: Sequence[str]) -> dict[str, ItemRow]:
-        """Return the items of those of `keys` that are there, by key."""
-        rows = self._connection.execute(
-            "SELECT i.id, i.key, i.title, i.fields FROM json_each(?) AS k JOIN items AS i ON i.key = k.value",
-            (orjson.dumps([key for key in keys if is_text(key)]).decode(),),
-        )
-        return {row[1]: ItemRow(*row) for row in rows}
-
-    def images(self, item_ids: Iterable[int]) -> dict[int, list[StoredImage]]:
-        """Return the images of items, in order, by item id."""
-        rows = self._connection.execute(
-            "SELECT item_id, id, source, sha256, width, height FROM images "
-            "WHERE died IS NULL AND item_id IN (SELECT value FROM json_each(?)) ORDER BY item_id, position, id",
-            (_json_ids(item_ids),),
-        )
-        found: dict[int, list[StoredImage]] = {}
-        for item_id, *image in rows:
-            found.setdefault(item_id, []).append(StoredImage(*image))
-        return found
-
-    def images_by_id(self, ids: NDArray[np.int64]) -> dict[int, StoredImage]:
-        """Return images by id, those of no id left out."""
-        rows = self._connection.execute(
-            "SELECT id, source, sha256, width, height FROM images WHERE id IN (SELECT value FROM json_each(?))",
-            (_json_ids(ids),),
-        )
-        return {row[0]: StoredImage(*row) for row in rows}
-
-    def image_vector(self, sha256: bytes) -> tuple[int, int, bytes] | None:
-        """Return width, height and float16 vector of an image of these bytes, None where the catalog has none."""
-        sql = (
-            "SELECT i.width, i.height, v.vector FROM images AS i JOIN vectors AS v "
-            "ON v.item_id = i.item_id AND v.image_id = i.id AND v.died IS NULL "
-            "WHERE i.sha256 = ? AND i.died IS NULL LIMIT 1"
-        )
-        found: tuple[int, int, bytes] | None = self._connection.execute(sql, (sha256,)).fetchone()
-        return found
-
-    def vectors(self, space: str, dim: int, item_ids: NDArray[np.int64] | None = None) -> VectorRows:
-        """Return the live vectors of a space, of all items or of some, by item and then by the image's place.
-
-        Raises:
-            CatalogDamaged: a vector has not `dim` values.
-        """
-        where = "v.space = ? AND v.died IS NULL"
-        parameters: list[object] = [space]
-        if item_ids is not None:
-            where += " AND v.item_id IN (SELECT value FROM json_each(?))"
-            parameters.append(_json_ids(item_ids))
-        with self._translated():
-            (count,) = self._connection.execute(
-                f"SELECT count(*) FROM vectors AS v WHERE {where}", parameters
-            ).fetchone()
-            facts = np.zeros((count, 3), dtype=np.int64)
-            vectors = np.empty((count, dim), dtype=np.float16)
-            rows = self._connection.execute(
-                "SELECT v.id, v.item_id, coalesce(v.image_id, 0), v.vector FROM vectors AS v "
-                f"LEFT JOIN images AS i ON i.id = v.image_id WHERE {where} ORDER BY v.item_id, i.position, v.id",
-                parameters,
-            )
-            for position, (id_, item_id, image_id, blob) in enumerate(rows):
-                if len(blob) != dim * 2:
-                    raise CatalogDamaged(f"Vector {id_} has {len(blob) // 2} values instead of {dim}.")
-                facts[position] = id_, item_id, image_id
-                vectors[position] = np.frombuffer(blob, dtype=np.float16)
-        return VectorRows(facts[:, 0].copy(), facts[:, 1].copy(), facts[:, 2].copy(), vectors)
-
-    def rejects(self) -> list[tuple[str, int, str | None, str | None, str]]:
-        """Return the ledger of rejected rows: feed, row, key, source, reason."""
-        return list(self._connection.execute("SELECT feed, row, key, source, reason FROM rejects ORDER BY feed, row"))
-
-    # --- writing ---------------------------------------------------------------------------------------------------
+    # --- items -----------------------------------------------------------------------------------------------------
 
     def upsert(self, items: Sequence[ItemWrite], *, schema: Schema | None = None, summary: str = "add") -> int:
         """Insert or replace items in one transaction; return its commit number. A key occurs once.
@@ -212,41 +71,109 @@ class Records:
         Raises:
             CatalogBusy: another process kept writing for too long.
         """
-        with self._transaction(summary) as seq:
-            if schema is not None:
-                self._put_schema(schema)
-            known = self.items_of_keys([item.key for item in items])
-            self._retire(known.values(), items, seq)
-            ids = self._put_items(items, known, seq)
-            self._put_images(items, ids, seq)
-        return seq
+        with self._commit(summary) as commit:
+            self._put_schema(schema)
+            known = self._known([item.key for item in items])
+            self._to_history(known.values(), commit.seq)
+            self._end_images(known, items, commit.seq)
+            titles, fields = [item.title for item in items], [item.fields for item in items]
+            ids = self._put_items([item.key for item in items], titles, fields, known, commit)
+            self._put_images(items, ids, commit.seq)
+        return commit.seq
+
+    def put_vectors(
+        self, writes: VectorWrites, *, schema: Schema | None = None, summary: str = "add vectors", refuse: bool = False
+    ) -> int:
+        """Insert or replace items that are vectors in one transaction; return its commit number. A key occurs once.
+
+        Raises:
+            ItemExists: `refuse` is set and a key is there already; nothing is written.
+            CatalogBusy: another process kept writing for too long.
+        """
+        with self._commit(summary) as commit:
+            self._put_schema(schema)
+            known = self._known(writes.keys)
+            if known and refuse:
+                raise ItemExists(next(key for key in writes.keys if key in known))
+            self._to_history(known.values(), commit.seq)
+            self._end_all(known.values(), commit.seq)
+            ids = self._put_items(writes.keys, writes.titles, writes.fields, known, commit)
+            width = writes.vectors.shape[1] * writes.vectors.itemsize
+            blob = memoryview(writes.vectors.tobytes())
+            rows = (blob[start : start + width] for start in range(0, len(blob), width))
+            self._database.connection.executemany(
+                record_sql.INSERT_VECTOR,
+                zip(repeat("image"), ids, repeat(None), repeat(commit.seq), rows, strict=False),
+            )
+        return commit.seq
+
+    def update(self, changes: Mapping[str, ItemChange], *, schema: Schema | None = None) -> int:
+        """Change items by key in one transaction; return its commit number. What would not change is left alone.
+
+        Raises:
+            ItemNotFound: a key is not there; nothing is written.
+            CatalogBusy: another process kept writing for too long.
+        """
+        with self._commit("update") as commit:
+            self._put_schema(schema)
+            known = self.items_of_keys(list(changes))
+            rows, title_vectors = [], []
+            for key, change in changes.items():
+                if key not in known:
+                    raise ItemNotFound(key)
+                row = known[key]
+                stored = {name: value for name, value in orjson.loads(row.fields).items() if value is not None}
+                fields = {name: value for name, value in {**stored, **change.fields}.items() if value is not None}
+                title = row.title if change.title is False else change.title
+                if title == row.title and fields == stored:
+                    continue
+                rows.append((title, orjson.dumps(fields).decode(), commit.seq, row.id))
+                if change.title_vector is not False:
+                    title_vectors.append((row.id, change.title_vector))
+            self._to_history((row[-1] for row in rows), commit.seq)
+            commit.updated = len(rows)
+            connection = self._database.connection
+            connection.executemany(record_sql.CHANGE_ITEM, rows)
+            connection.executemany(record_sql.END_TITLE, [(commit.seq, id_) for id_, _ in title_vectors])
+            connection.executemany(
+                record_sql.INSERT_VECTOR,
+                [("title", id_, None, commit.seq, vector) for id_, vector in title_vectors if vector is not None],
+            )
+        return commit.seq
 
     def delete(self, ids: Iterable[int], *, as_of: int | None = None, summary: str = "delete") -> int:
         """Delete items by id in one transaction; return how many.
 
         With `as_of` an item that was changed after that commit is left.
         """
-        with self._transaction(summary) as seq:
-            connection = self._connection
-            born = dict(
-                connection.execute(
-                    "SELECT id, born FROM items WHERE id IN (SELECT value FROM json_each(?))",
-                    (_json_ids(ids),),
-                )
-            )
-            wanted = [(id_,) for id_, since in born.items() if as_of is None or since <= as_of]
-            connection.executemany(record_sql.TO_HISTORY, [(seq, id_) for (id_,) in wanted])
-            connection.executemany("DELETE FROM items WHERE id = ?", wanted)
-            for table in ("images", "vectors"):
-                connection.executemany(
-                    f"UPDATE {table} SET died = ? WHERE item_id = ? AND died IS NULL", [(seq, id_) for (id_,) in wanted]
-                )
+        with self._commit(summary) as commit:
+            connection = self._database.connection
+            born = connection.execute(
+                "SELECT id, born FROM items WHERE id IN (SELECT value FROM json_each(?))", (json_ids(ids),)
+            ).fetchall()
+            wanted = [id_ for id_, since in born if as_of is None or since <= as_of]
+            self._to_history(wanted, commit.seq)
+            self._end_all(wanted, commit.seq)
+            connection.execute("DELETE FROM items WHERE id IN (SELECT value FROM json_each(?))", (json_ids(wanted),))
+            commit.deleted = len(wanted)
         return len(wanted)
+
+    def add_field(self, name: str, kind: FieldType) -> int:
+        """Declare a field in one transaction; return its commit number.
+
+        Raises:
+            FieldTypeError: the field is there with another type.
+        """
+        with self._commit(f"add field {name}") as commit:
+            self._put_schema(self.schema().extended({name: kind}))
+        return commit.seq
+
+    # --- beside the items ------------------------------------------------------------------------------------------
 
     def put_rejects(self, feed: str, rejects: Sequence[tuple[int, str | None, str | None, str]]) -> None:
         """Replace the ledger of one feed: (row, key, source, reason)."""
         now = time.time()
-        with self._immediate() as connection:
+        with self._database.immediate() as connection:
             connection.execute("DELETE FROM rejects WHERE feed = ?", (feed,))
             connection.executemany(
                 "INSERT INTO rejects VALUES (?, ?, ?, ?, ?, ?)",
@@ -255,59 +182,129 @@ class Records:
 
     def put_generation(self, name: str, index_kind: str) -> None:
         """Name the generation in use and the kind of its index; other processes notice as of any commit."""
-        with self._immediate() as connection:
+        with self._database.immediate() as connection:
             connection.execute("UPDATE generation SET name = ?, index_kind = ?", (name, index_kind))
 
-    def _put_schema(self, schema: Schema) -> None:
+    def purge(self, before: int) -> Iterator[int]:
+        """Remove what was gone by commit `before`, and the commits before it; yield the rows of each transaction.
+
+        The first transaction says that no older state can be read, so the rest may be broken off at any moment and
+        is done by the next purge. Transactions are small: writers get their turn between them.
+        """
+        with self._database.immediate() as connection:
+            connection.execute("UPDATE purged SET before = max(before, ?)", (before,))
+        for table, dead, id_ in record_sql.PURGED:
+            sql = f"DELETE FROM {table} WHERE {id_} IN (SELECT {id_} FROM {table} WHERE {dead} LIMIT {_PURGED_AT_ONCE})"
+            while True:
+                with self._database.immediate() as connection:
+                    count = connection.execute(sql, {"before": before}).rowcount
+                if not count:
+                    break
+                yield count
+
+    def give_back_space(self) -> None:
+        """Return the room of what was purged to the disk."""
+        self._database.give_back_space(_PAGES_AT_ONCE)
+
+    # --- parts of a commit -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _commit(self, summary: str) -> Iterator[_Change]:
+        """Make the block one commit; its time is never before that of the commit before it."""
+        with self._database.immediate() as connection:
+            cursor = connection.execute(record_sql.INSERT_COMMIT, (round(time.time(), 6), summary))
+            commit = _Change(int(cursor.lastrowid or 0))
+            yield commit
+            connection.execute(
+                "UPDATE commits SET added = ?, updated = ?, deleted = ? WHERE seq = ?",
+                (commit.added, commit.updated, commit.deleted, commit.seq),
+            )
+
+    def _put_schema(self, schema: Schema | None) -> None:
         """Add fields; one that another process has just added must be of a type that can hold both."""
+        if schema is None:
+            return
         current = self.schema()
         merged = current
         for name, type_ in schema.items():
             merged = merged.widened(name, type_) if name in merged else merged.extended({name: type_})
         if merged != current:
             rows = [(name, type_.value) for name, type_ in merged.items()]
-            self._connection.executemany(
+            self._database.connection.executemany(
                 "INSERT INTO fields VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET type = excluded.type", rows
             )
 
-    def _retire(self, known: Iterable[ItemRow], items: Sequence[ItemWrite], seq: int) -> None:
-        """Move the replaced items to the history and end the life of the images and vectors that they lose."""
-        ids = {row.key: row.id for row in known}
-        connection = self._connection
-        connection.executemany(record_sql.TO_HISTORY, [(seq, id_) for id_ in ids.values()])
-        for item in items:
-            id_ = ids.get(item.key)
+    def _known(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return the ids of those of `keys` that are there, by key."""
+        connection = self._database.connection
+        if connection.execute("SELECT 1 FROM items LIMIT 1").fetchone() is None:
+            return {}
+        sql = "SELECT i.key, i.id FROM json_each(?) AS k JOIN items AS i ON i.key = k.value"
+        return dict(connection.execute(sql, (orjson.dumps(list(keys)).decode(),)))
+
+    def _to_history(self, ids: Iterable[int], seq: int) -> None:
+        """Keep the states that end with a commit."""
+        self._database.connection.execute(record_sql.TO_HISTORY, (seq, json_ids(ids)))
+
+    def _end_all(self, item_ids: Iterable[int], seq: int) -> None:
+        """End the life of all images and vectors of items."""
+        chosen = list(item_ids)
+        for table in ("images", "vectors") if chosen else ():
+            self._database.connection.execute(
+                f"UPDATE {table} SET died = ? WHERE died IS NULL AND item_id IN (SELECT value FROM json_each(?))",
+                (seq, json_ids(chosen)),
+            )
+
+    def _end_images(self, known: Mapping[str, int], items: Sequence[ItemWrite], seq: int) -> None:
+        """End the life of the images and vectors that replaced items lose."""
+        connection = self._database.connection
+        for item in items if known else ():
+            id_ = known.get(item.key)
             if id_ is None:
                 continue
             if item.title_vector is not False:
                 connection.execute(record_sql.END_TITLE, (seq, id_))
             if item.images is None and item.bare_vector is None:
                 continue
-            kept = _json_ids(image.kept for image in item.images or () if image.kept)
+            kept = json_ids(image.kept for image in item.images or () if image.kept)
             connection.execute(record_sql.END_IMAGES, (seq, id_, kept))
             connection.execute(record_sql.END_IMAGE_VECTORS, (seq, id_, kept))
 
-    def _put_items(self, items: Sequence[ItemWrite], known: dict[str, ItemRow], seq: int) -> list[int]:
-        connection = self._connection
-        next_id = self._next_id("items")
-        ids, new, changed = [], [], []
-        for item in items:
-            row = known.get(item.key)
-            if row is None:
-                ids.append(next_id)
-                new.append((next_id, item.key, item.title, item.fields, seq))
-                next_id += 1
-            else:
-                ids.append(row.id)
-                changed.append((item.title, item.fields, seq, row.id))
-        connection.executemany("INSERT INTO items (id, key, title, fields, born) VALUES (?, ?, ?, ?, ?)", new)
-        connection.executemany("UPDATE items SET title = ?, fields = ?, born = ? WHERE id = ?", changed)
+    def _put_items(
+        self,
+        keys: Sequence[str],
+        titles: Sequence[str | None] | None,
+        fields: Sequence[str],
+        known: Mapping[str, int],
+        commit: _Change,
+    ) -> list[int]:
+        """Write the items' rows; return their ids."""
+        connection = self._database.connection
+        titles = titles or [None] * len(keys)
+        first = self._next_id("items")
+        commit.added, commit.updated = len(keys) - len(known), len(known)
+        if not known:
+            ids = list(range(first, first + len(keys)))
+            connection.executemany(
+                record_sql.INSERT_ITEM, zip(ids, keys, titles, fields, repeat(commit.seq), strict=False)
+            )
+            return ids
+        fresh = iter(range(first, first + commit.added))
+        ids = [known[key] if key in known else next(fresh) for key in keys]
+        new = [(*row, commit.seq) for row in zip(ids, keys, titles, fields, strict=True) if row[1] not in known]
+        changed = [
+            (title, text, commit.seq, id_)
+            for id_, key, title, text in zip(ids, keys, titles, fields, strict=True)
+            if key in known
+        ]
+        connection.executemany(record_sql.INSERT_ITEM, new)
+        connection.executemany(record_sql.CHANGE_ITEM, changed)
         return ids
 
     def _put_images(self, items: Sequence[ItemWrite], ids: Sequence[int], seq: int) -> None:
         next_image = self._next_id("images")
         images: list[tuple[object, ...]] = []
-        moved: list[tuple[object, ...]] = []
+        moved: list[dict[str, object]] = []
         vectors: list[tuple[object, ...]] = []
         for item, item_id in zip(items, ids, strict=True):
             if isinstance(item.title_vector, bytes):
@@ -316,67 +313,21 @@ class Records:
                 vectors.append(("image", item_id, None, seq, item.bare_vector))
             for position, image in enumerate(item.images or ()):
                 if image.kept is not None:
-                    moved.append((position, image.source, image.kept))
+                    moved.append({"seq": seq, "id": image.kept, "position": position, "source": image.source})
                     continue
                 row = (next_image, item_id, position, image.source, image.sha256, image.width, image.height, seq)
                 images.append(row)
                 vectors.append(("image", item_id, next_image, seq, image.vector))
                 next_image += 1
-        self._connection.executemany(record_sql.INSERT_IMAGE, images)
-        kept = self._connection.executemany(record_sql.MOVE_IMAGE, moved).rowcount if moved else 0
-        if kept != len(moved):
-            raise CatalogBusy("Another process changed the items that were about to be written; run this again.")
-        self._connection.executemany(record_sql.INSERT_VECTOR, vectors)
+        connection = self._database.connection
+        connection.executemany(record_sql.INSERT_IMAGE, images)
+        if moved:
+            connection.executemany(record_sql.TO_IMAGE_HISTORY, moved)
+            if connection.executemany(record_sql.MOVE_IMAGE, moved).rowcount != len(moved):
+                raise CatalogBusy("Another process changed the items that were about to be written; run this again.")
+        connection.executemany(record_sql.INSERT_VECTOR, vectors)
 
     def _next_id(self, table: str) -> int:
-        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        sql = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+        row = self._database.connection.execute(sql, (table,)).fetchone()
         return int(row[0]) + 1 if row else 1
-
-    @contextmanager
-    def _transaction(self, summary: str) -> Iterator[int]:
-        with self._immediate() as connection:
-            cursor = connection.execute("INSERT INTO commits (time, summary) VALUES (?, ?)", (time.time(), summary))
-            yield int(cursor.lastrowid or 0)
-
-    @contextmanager
-    def _immediate(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection
-        with self._translated():
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn SQLite's errors into ours."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
-                raise CatalogBusy("Another process is writing to the catalog; try again when it is done.") from error
-            raise CatalogDamaged(f"The records cannot be used: {error}.") from error
-        except sqlite3.DatabaseError as error:
-            raise CatalogDamaged(f"The records are damaged: {error}. Restore them from a backup.") from error
-
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA synchronous = FULL")
-            self._local.connection = connection
-            with self._lock:
-                for thread in [thread for thread in self._connections if not thread.is_alive()]:
-                    self._connections.pop(thread).close()
-                self._connections[threading.current_thread()] = connection
-        return connection
-
-
-def _json_ids(ids: Iterable[int] | NDArray[np.int64]) -> str:
-    return orjson.dumps(ids if isinstance(ids, np.ndarray) else list(ids), option=orjson.OPT_SERIALIZE_NUMPY).decode()

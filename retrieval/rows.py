@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ImageWrite", "ItemRow", "ItemWrite", "StoredImage", "VectorRows"]
+from data.item import Json
+
+__all__ = ["Commit", "ImageWrite", "ItemChange", "ItemRow", "ItemWrite", "StoredImage", "VectorRows", "VectorWrites"]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit: its number, its time in seconds since 1970 UTC, what it was, and how many items it changed."""
+
+    seq: int
+    time: float
+    summary: str
+    added: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    @property
+    def when(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.fromtimestamp(self.time, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +73,32 @@ class ItemWrite:
     images: Sequence[ImageWrite] | None = None
     title_vector: bytes | None | bool = None
     bare_vector: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VectorWrites:
+    """Items that are a vector and no picture, to be inserted or to take the place of the items of the same keys.
+
+    `fields` are JSON texts, `titles` None where no item has one, `vectors` float16 [n, dim] of the image space.
+    """
+
+    keys: Sequence[str]
+    titles: Sequence[str | None] | None
+    fields: Sequence[str]
+    vectors: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChange:
+    """What changes of a stored item; the rest stays.
+
+    `fields` are stored values by name, None taking a field away. `title` False leaves the title, and `title_vector`
+    False the row of the title space.
+    """
+
+    fields: Mapping[str, Json] = field(default_factory=dict)
+    title: str | None | Literal[False] = False
+    title_vector: bytes | None | Literal[False] = False
 
 
 class ItemRow(NamedTuple):

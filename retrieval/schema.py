@@ -72,11 +72,13 @@ class Schema(Mapping[str, FieldType]):
                 found=name_of_type(value),
             ) from None
 
-    def coerce_column(self, name: str, values: Sequence[Value] | NDArray[np.generic]) -> list[Json]:
+    def coerce_column(
+        self, name: str, values: Sequence[Value] | NDArray[np.generic], keys: Sequence[str] | None = None
+    ) -> list[Json]:
         """Give many values in their stored form; columns of one Python or NumPy type are checked all at once.
 
         Raises:
-            FieldTypeError: a value does not fit the field's type.
+            FieldTypeError: a value does not fit the field's type; with the `keys` of the items it names the row.
             UsageError: there is no such field.
         """
         kind = self._type_of(name)
@@ -84,7 +86,23 @@ class Schema(Mapping[str, FieldType]):
         if isinstance(values, np.ndarray) and values.dtype.kind == "M":  # tolist() gives integers for nanoseconds
             plain = values.astype("datetime64[us]").tolist()
         at_once = kind.coerce_all(plain)
-        return [self.coerce(name, value) for value in plain] if at_once is None else at_once
+        return self._coerced_one_by_one(name, plain, keys) if at_once is None else at_once
+
+    def _coerced_one_by_one(self, name: str, values: Sequence[Value], keys: Sequence[str] | None) -> list[Json]:
+        coerced = []
+        for place, value in enumerate(values):
+            try:
+                coerced.append(self.coerce(name, value))
+            except FieldTypeError as error:
+                if keys is None:
+                    raise
+                raise FieldTypeError(
+                    f"Row {place} (key {keys[place]!r}): {error}",
+                    field=error.field,
+                    expected=error.expected,
+                    found=error.found,
+                ) from None
+        return coerced
 
     def restore(self, name: str, stored: Json) -> Value:
         """Give a stored value as the caller gave it: timestamps become `datetime` again."""

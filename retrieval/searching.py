@@ -112,7 +112,7 @@ class Searcher:
         if all(part.weight < 0 for part in parts):
             raise UsageError("Say what to look for as well as what to keep away from.")
         ranking = rank(view, parts, allowed, limit, request.recall)
-        named = self.records.items_of_keys(request.texts) if request.texts else {}
+        named = self.records.items_of_keys(request.texts, as_of=view.seq) if request.texts else {}
         if named:  # a text that is a key names its item, which comes first
             ids = np.array(sorted(row.id for row in named.values()), dtype=np.int64)
             first = rank(view, parts, view.only(ids, allowed), limit, request.recall)
@@ -127,7 +127,7 @@ class Searcher:
         together = items[0] if len(items) == 1 else np.concatenate(items) if items else np.empty(0, np.int64)
         keys, fields = view.rows(together, request.fields)
         rows = zip(keys, fields, strict=True)
-        images = self._images(image_ids)
+        images = self._images(view, image_ids)
         hits = []
         for ranking, ids in zip(rankings, image_ids, strict=True):
             scores = ranking.scores[page].tolist()
@@ -140,9 +140,9 @@ class Searcher:
             hits.append(tuple(found))
         return hits
 
-    def _images(self, ids: Sequence[NDArray[np.int64]]) -> dict[int, StoredImage]:
+    def _images(self, view: View, ids: Sequence[NDArray[np.int64]]) -> dict[int, StoredImage]:
         wanted = ids[0] if len(ids) == 1 else np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int64)
-        return self.records.images_by_id(wanted) if wanted.any() else {}
+        return self.records.images_by_id(wanted, as_of=view.seq) if wanted.any() else {}
 
 
 def _of_each(parts: Mapping[str, list[float]], count: int) -> list[dict[str, float]]:

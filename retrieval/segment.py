@@ -86,16 +86,22 @@ class Segment:
 
 
 def load_segment(
-    records: Records, schema: Schema, spaces: Mapping[str, Space], seq: int, ids: Ids | None = None
+    records: Records,
+    schema: Schema,
+    spaces: Mapping[str, Space],
+    seq: int,
+    ids: Ids | None = None,
+    *,
+    as_of: int | None = None,
 ) -> Segment:
-    """Read the current state of all items, or of some, from the records; call within one snapshot of them."""
-    items = records.items(ids)
+    """Read the state of all items, or of some, from the records, now or as of a commit; call within one snapshot."""
+    items = records.items(ids, as_of=as_of)
     item_ids = np.fromiter((item.id for item in items), dtype=np.int64, count=len(items))
     columns = Columns.from_json(
         schema, [item.key for item in items], [item.title for item in items], [item.fields for item in items]
     )
     rows = {
-        name: _space_rows(records.vectors(name, space.dim, ids), item_ids, space.metric)
+        name: _space_rows(records.vectors(name, space.dim, ids, as_of=as_of), item_ids, space.metric)
         for name, space in spaces.items()
     }
     return Segment(seq, item_ids, columns, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 from PIL import Image
@@ -36,6 +37,16 @@ class Thumbnails:
         building = path.with_name(f".{uuid.uuid4().hex}")
         building.write_bytes(thumbnail(picture))
         building.replace(path)
+
+    def keep_only(self, image_ids: Collection[str]) -> tuple[int, int]:
+        """Remove the thumbnails of all other images; return how many, and their bytes."""
+        count = freed = 0
+        for path in self._folder.glob("??/*.webp"):
+            if path.stem not in image_ids:
+                freed += path.stat().st_size
+                count += 1
+                path.unlink()
+        return count, freed
 
     def _path(self, image_id: str) -> Path:
         return self._folder / image_id[:2] / f"{image_id}.webp"

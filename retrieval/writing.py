@@ -10,21 +10,35 @@ from numpy.typing import ArrayLike, NDArray
 
 from data.errors import UsageError
 from data.field_type import FieldType
-from data.item import Value, check_key, check_title
+from data.item import Value, check_keys, check_title
 from models import Matrix, unit_rows
-from retrieval.rows import ItemWrite
+from retrieval.rows import ItemChange, VectorWrites
 from retrieval.schema import Schema
 from retrieval.segment import Space
 from retrieval.vector_index import Metric
 
-__all__ = ["checked_vectors", "fields_json", "vector_writes", "with_fields_of"]
+__all__ = [
+    "Column",
+    "changes",
+    "checked_rows",
+    "checked_vectors",
+    "fields_json",
+    "stored_rows",
+    "vector_writes",
+    "with_fields_of",
+]
 
+Column = Sequence[Value] | NDArray[np.generic]
+"""The values of one field, one an item."""
+
+_WRITE_ROWS = 20_000
+_ROWS_IN_CACHE = 2_048
 _SHORTEST = 1e-15
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
-def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
-    """Give float32 rows [count, dim] that can be stored and compared; unit ones where the metric is the cosine.
+def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
+    """Give float32 rows [count, dim] that can be stored and compared.
 
     Raises:
         UsageError: the shape is not [count, dim], a value is not finite, a row is all zeros or too large for float16.
@@ -37,39 +51,58 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
         rows = rows[None]
     if rows.ndim != 2 or rows.shape[1] != space.dim:
         raise UsageError(f"The shape of the {what} is {rows.shape}; this catalog takes [count, {space.dim}].")
-    if len(rows) == 1 and space.metric is Metric.COSINE:  # one query: the length alone says that all is well
-        length = float(rows[0] @ rows[0]) ** 0.5
-        if _SHORTEST < length < np.inf:
-            return rows / np.float32(length)
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(bad):
-        raise UsageError(f"Row {bad[0]} of the {what} has a value that is not a finite number.")
-    if space.metric is Metric.COSINE:
-        lengths = np.linalg.norm(rows, axis=1)
-        if (lengths == 0).any():
-            raise UsageError(f"Row {int(np.argmin(lengths))} of the {what} is all zeros and has no direction.")
-        return unit_rows(rows)
-    if rows.size and np.abs(rows).max() > _LARGEST_HALF:
+    squares = np.einsum("ij,ij->i", rows, rows)
+    for row in np.flatnonzero(~np.isfinite(squares)):
+        if not np.isfinite(rows[row]).all():
+            raise UsageError(f"Row {row} of the {what} has a value that is not a finite number.")
+    if space.metric is Metric.COSINE and (squares == 0).any():
+        raise UsageError(f"Row {int(np.argmin(squares))} of the {what} is all zeros and has no direction.")
+    if space.metric is not Metric.COSINE and rows.size and max(rows.max(), -rows.min()) > _LARGEST_HALF:
         raise UsageError(
             f"A value of the {what} is beyond {_LARGEST_HALF:g}, the most a 16-bit float can be; scale them."
         )
     return rows
 
 
-def with_fields_of(schema: Schema, fields: Mapping[str, Sequence[Value] | NDArray[np.generic]]) -> Schema:
+def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
+    """Give float32 rows [count, dim] that can be compared with a space: unit ones where the metric is the cosine.
+
+    Raises:
+        UsageError: as of `checked_rows`.
+    """
+    if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.shape == (space.dim,):
+        length = float(vectors @ vectors) ** 0.5  # of one query it says that all is well
+        if space.metric is Metric.COSINE and _SHORTEST < length < np.inf:
+            return np.asarray(vectors / np.float32(length), dtype=np.float32)[None]
+    rows = checked_rows(vectors, space, what=what)
+    return unit_rows(rows) if space.metric is Metric.COSINE else rows
+
+
+def stored_rows(rows: Matrix, space: Space) -> NDArray[np.float16]:
+    """Give checked rows as the records have them: unit ones where the metric is the cosine, in float16."""
+    halves = np.empty(rows.shape, dtype=np.float16)
+    for start in range(0, len(rows), _ROWS_IN_CACHE):
+        some = rows[start : start + _ROWS_IN_CACHE]
+        halves[start : start + _ROWS_IN_CACHE] = unit_rows(some) if space.metric is Metric.COSINE else some
+    return halves
+
+
+def with_fields_of(schema: Schema, fields: Mapping[str, Column]) -> Schema:
     """Give the schema that has these fields too, inferring the types of new ones; whole numbers widen to numbers.
 
     Raises:
         FieldTypeError: a field holds another type.
     """
     for name, values in fields.items():
+        if name in schema and schema[name] is not FieldType.INT:  # nothing else widens
+            continue
         plain = values.tolist() if isinstance(values, np.ndarray) else values
         found = Schema.infer(plain)
         if found is None:
             continue
         if name not in schema:
             schema = schema.extended({name: found})
-        elif schema[name] is FieldType.INT and found is FieldType.FLOAT:
+        elif found is FieldType.FLOAT:
             schema = schema.widened(name, found)
     return schema
 
@@ -87,41 +120,68 @@ def fields_json(schema: Schema, fields: Mapping[str, Value]) -> str:
 def vector_writes(
     keys: Sequence[str],
     rows: Matrix,
-    fields: Mapping[str, Sequence[Value] | NDArray[np.generic]],
+    fields: Mapping[str, Column],
     titles: Sequence[str | None] | None,
     schema: Schema,
-) -> Iterator[ItemWrite]:
-    """Yield one write a row for items that are a vector and no picture.
+    space: Space,
+) -> Iterator[VectorWrites]:
+    """Yield what to write for items that are a vector and no picture, one a row, a transaction at a time.
+
+    Everything is checked before the first is yielded.
 
     Raises:
-        UsageError: lengths differ, or a key is bad or occurs twice.
+        UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
         FieldTypeError: a value does not fit its field's type.
     """
-    _check_lengths(keys, rows, fields, titles)
-    for key in keys:
-        check_key(key)
-    for title in titles or ():
-        check_title(title)
-    if len(set(keys)) != len(keys):
-        seen: set[str] = set()
-        twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise UsageError(f"The key {twice!r} occurs twice; every item has a key of its own.")
-    stored = {name: schema.coerce_column(name, values) for name, values in fields.items() if name in schema}
-    halves = rows.astype(np.float16)
-    for place, key in enumerate(keys):
-        values = {name: column[place] for name, column in stored.items()}
-        title = titles[place] if titles is not None else None
-        yield ItemWrite(key, title, orjson.dumps(values).decode(), None, None, halves[place].tobytes())
-
-
-def _check_lengths(
-    keys: Sequence[str],
-    rows: Matrix,
-    fields: Mapping[str, Sequence[Value] | NDArray[np.generic]],
-    titles: Sequence[str | None] | None,
-) -> None:
     if len(keys) != len(rows):
         raise UsageError(f"There are {len(keys):,} keys for {len(rows):,} vectors.")
+    check_keys(keys)
+    _check_columns(keys, fields, titles)
+    names = [name for name in fields if name in schema]
+    columns = [schema.coerce_column(name, fields[name], keys) for name in names]
+    for start in range(0, len(keys), _WRITE_ROWS):
+        part = slice(start, start + _WRITE_ROWS)
+        values = zip(*(column[part] for column in columns), strict=True)
+        texts = [orjson.dumps(dict(zip(names, one, strict=True))).decode() for one in values]
+        yield VectorWrites(
+            keys[part],
+            None if titles is None else titles[part],
+            texts if names else ["{}"] * len(keys[part]),
+            stored_rows(rows[part], space),
+        )
+
+
+def changes(
+    keys: Sequence[str],
+    fields: Mapping[str, Column],
+    titles: Sequence[str | None] | None,
+    title_vectors: Matrix | None,
+    schema: Schema,
+) -> dict[str, ItemChange]:
+    """Give what changes of each stored item; `title_vectors` are the rows of the titles in the title space.
+
+    Raises:
+        UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
+        FieldTypeError: a value does not fit its field's type.
+    """
+    check_keys(keys)
+    _check_columns(keys, fields, titles)
+    columns = {name: schema.coerce_column(name, values, keys) for name, values in fields.items() if name in schema}
+    halves = None if title_vectors is None else title_vectors.astype(np.float16)
+    found = {}
+    for place, key in enumerate(keys):
+        values = {name: column[place] for name, column in columns.items()}
+        if titles is None:
+            found[key] = ItemChange(values)
+        else:
+            vector = halves[place].tobytes() if halves is not None and titles[place] else None
+            found[key] = ItemChange(values, titles[place], vector)
+    return found
+
+
+def _check_columns(keys: Sequence[str], fields: Mapping[str, Column], titles: Sequence[str | None] | None) -> None:
     for name, values in {**fields, **({} if titles is None else {"title": titles})}.items():
         if len(values) != len(keys):
             raise UsageError(f"The field {name!r} has {len(values):,} values for {len(keys):,} keys.")
+    for title in titles or ():
+        check_title(title)

@@ -377,7 +377,7 @@ def test_threads_that_ended_leave_no_connection(catalog: Catalog) -> None:
         thread = threading.Thread(target=catalog.count)
         thread.start()
         thread.join()
-    assert len(catalog.records._connections) <= 2
+    assert len(catalog.records._database._connections) <= 2
 
 
 def test_delete_by_filter_spares_what_another_process_has_just_changed(

@@ -16,7 +16,7 @@ HOME = {
     "torch": ("models",),
     "torchvision": ("models",),
     "faiss": ("retrieval/vector_index",),
-    "sqlite3": ("retrieval/records.py",),
+    "sqlite3": ("retrieval/database.py",),
     "gradio": ("ui",),
     "fastapi": ("ui",),
     "typer": ("ui",),

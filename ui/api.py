@@ -76,9 +76,13 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         return SearchAnswer.of(results, [address(request, hit.image_id) for hit in results])
 
     @api.get("/items/{key:path}", summary="Get one item")
-    def item(key: str, request: Request) -> ItemAnswer:
-        """Give an item's fields and pictures."""
-        (found,) = catalog.get([key])
+    def item(
+        key: str,
+        request: Request,
+        as_of: Annotated[str | None, Query(description="A commit's number or an ISO 8601 time.")] = None,
+    ) -> ItemAnswer:
+        """Give an item's fields and pictures, now or as they were."""
+        (found,) = catalog.get([key], as_of=as_of)
         return ItemAnswer.of(found, [address(request, image.sha256.hex()) for image in found.images])
 
     @api.delete("/items", summary="Delete items by key or by filter")

@@ -21,9 +21,10 @@ from retrieval import Catalog
 from retrieval.evaluation import Evaluation, evaluate, read_queries
 from retrieval.indexing import IndexReport, IndexRun
 from retrieval.schema import Schema
-from ui import bench
+from ui import bench, store_commands
 from ui.failures import exit_code_of
 from ui.formats import results_json
+from ui.options import CatalogArgument, JsonOption
 from ui.terminal import err, out, plain, print_json, progress, show_report, show_results
 
 __all__ = ["app", "main"]
@@ -54,8 +55,6 @@ app = typer.Typer(
 )
 app.add_typer(bench.app, name="bench", help="Measure: every figure is a ratio of things timed in one run.")
 
-CatalogArgument = Annotated[Path, typer.Argument(metavar="CATALOG", help="The folder of the catalog.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 HostOption = Annotated[str, typer.Option(help="The address to listen on; any but this machine's own needs --api-key.")]
 PortOption = Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)]
 ApiKeyOption = Annotated[
@@ -136,6 +135,9 @@ def search(
     limit: Annotated[int, typer.Option(help="How many hits.")] = 10,
     recall: Annotated[str, typer.Option(help="The share of the true best to find, or exact.")] = "0.95",
     balance: Annotated[float, typer.Option(help="The words' share beside a picture, 0 to 1.")] = 0.5,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Answer as of then: a commit's number, or a time.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Search by words, by pictures, by items, or by all of them, within a filter."""
@@ -149,6 +151,7 @@ def search(
             limit=limit,
             recall=recall,
             balance=balance,
+            as_of=as_of,
         )
         if json:
             print_json(results_json(results))
@@ -251,6 +254,9 @@ def serve(
 
     with Catalog.open(catalog) as opened:
         server.serve(opened, host=host, port=port, api_key=api_key)
+
+
+store_commands.register(app)
 
 
 def main() -> None:

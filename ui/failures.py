@@ -17,6 +17,7 @@ _TABLE: tuple[tuple[type[errors.LookalikeError], int, int], ...] = (
     (errors.ItemNotFound, FAILED, 404),
     (errors.CatalogNotFound, FAILED, 404),
     (errors.CatalogExists, FAILED, 409),
+    (errors.ItemExists, FAILED, 409),
     (errors.ModelMismatch, FAILED, 409),
     (errors.CatalogBusy, FAILED, 503),
     (errors.WeightsUnavailable, FAILED, 503),

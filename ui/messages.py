@@ -11,6 +11,7 @@ UNEXPECTED = "Something went wrong on the server; its log says what."
 _SAID_AS_IT_IS = (
     errors.UsageError,
     errors.NotAPicture,
+    errors.ItemExists,
     errors.ItemNotFound,
     errors.CatalogBusy,
     errors.ModalityUnsupported,

@@ -52,6 +52,7 @@ class SearchRequest(BaseModel):
     recall: float | str = Field(0.95, description='The share of the true best to find, or "exact".')
     balance: Finite = Field(0.5, description="The share of the words beside pictures, 0 to 1.")
     min_score: Finite | None = Field(None, description="Leave out hits that score less.")
+    as_of: int | Text | None = Field(None, description="Answer as of a commit's number or an ISO 8601 time.")
 
 
 class HitBody(BaseModel):

@@ -1,0 +1,57 @@
+"""Making a new catalog: its folder is whole or absent."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+
+from data.errors import CatalogExists, UsageError
+from models import ModelSpec
+from retrieval.catalog_file import CatalogFile
+from retrieval.records import Records
+from retrieval.vector_index import Metric
+
+__all__ = ["RECORDS", "described", "make"]
+
+RECORDS = "records.sqlite"
+"""The name of the records in a catalog's folder."""
+
+
+def described(spec: ModelSpec | None, dim: int | None, metric: str) -> CatalogFile:
+    """Describe a catalog whose vectors a model makes, or with `dim` one of ready vectors.
+
+    Raises:
+        UsageError: both or neither of model and dim are given, or they are not valid.
+    """
+    if (spec is None) == (dim is None):
+        raise UsageError("Give either a model, or the dimension of ready vectors.")
+    if spec is not None:
+        return CatalogFile.for_model(spec)
+    if not isinstance(dim, int) or not 1 <= dim <= 65_536:
+        raise UsageError(f"The dimension is {dim!r}; give a whole number from 1 to 65536.")
+    if metric not in list(Metric):
+        raise UsageError(f"The metric is {metric!r}; it can be {', '.join(Metric)}.")
+    return CatalogFile.for_vectors(dim, Metric(metric))
+
+
+def make(folder: Path, file: CatalogFile) -> None:
+    """Make an empty catalog.
+
+    Raises:
+        CatalogExists: there is something at that path.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CatalogExists(f"There is something at {folder} already.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    building.mkdir()
+    try:
+        Records.create(building / RECORDS).close()
+        file.write(building)
+        building.rename(folder)
+    except BaseException as error:
+        shutil.rmtree(building, ignore_errors=True)
+        if isinstance(error, OSError) and folder.exists():
+            raise CatalogExists(f"There is something at {folder} already.") from error
+        raise

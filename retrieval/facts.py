@@ -1,0 +1,33 @@
+"""What a catalog is and how much it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from retrieval.catalog_file import CatalogFile
+from retrieval.live import Live
+from retrieval.query import CatalogInfo
+from retrieval.records import Records
+
+__all__ = ["info_of"]
+
+
+def info_of(folder: Path, file: CatalogFile, records: Records, live: Live) -> CatalogInfo:
+    """Count what a catalog holds."""
+    view = live.view()
+    space = file.spaces["image"]
+    counts = records.count_vectors()
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return CatalogInfo(
+        items=view.everything.count,
+        vectors=counts.get("image", 0),
+        model=None if file.model is None else file.model["name"],
+        dim=space.dim,
+        metric=space.metric.value,
+        generation=live.generation,
+        tail=view.tail_count if live.generation else view.everything.count,
+        bytes_on_disk=sum(path.stat().st_size for path in files),
+        spaces={name: counts.get(name, 0) for name in file.spaces},
+        fields=view.schema.to_json(),
+        rejected=records.count_rejects(),
+    )

@@ -1,0 +1,124 @@
+"""The catalog in `format1` was written by the version before format 2: five commits, the fourth by a late clock.
+
+1: mug (pictures 0 and 1), bowl, jug. 2: the mug's price. 3: the jug is deleted. 4: the bowl's title; a cup. 5: a vase,
+which is a vector without a picture.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.errors import CatalogFormat
+from retrieval import Catalog
+from retrieval.database import FORMAT
+from tests.fakes import ColourEncoder
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path, encoder: ColourEncoder) -> Path:
+    shutil.copytree(ROOT / "tests" / "format1", tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+def pragma(folder: Path, name: str) -> int:
+    connection = sqlite3.connect(folder / "records.sqlite")
+    try:
+        return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def test_a_catalog_of_format_1_is_searched_and_time_travels(folder: Path) -> None:
+    assert pragma(folder, "user_version") == 1
+    with Catalog.open(folder) as catalog:
+        expected = {
+            1: {"mug": 4.5, "bowl": 6.0, "jug": 9.0},
+            2: {"mug": 5.5, "bowl": 6.0, "jug": 9.0},
+            3: {"mug": 5.5, "bowl": 6.0},
+            4: {"mug": 5.5, "bowl": 6.0, "cup": 2.25},
+            5: {"mug": 5.5, "bowl": 6.0, "cup": 2.25, "vase": 12.0},
+        }
+        query = np.eye(12, dtype=np.float32)[0]
+        for commit, prices in expected.items():
+            hits = catalog.search(vector=query, as_of=commit)
+            assert {hit.key: hit.fields["price"] for hit in hits} == prices
+        assert catalog.search(vector=query).keys[0] == "vase"
+        assert catalog.search(text="green", as_of=2).keys[0] == "jug"
+        assert [catalog.get(["bowl"], as_of=commit)[0].title for commit in (3, 4)] == ["blue bowl", "white bowl"]
+        assert [image.source for image in catalog.get(["mug"], as_of=1)[0].images] == ["0.png", "1.png"]
+        log = [(one.seq, one.added, one.updated, one.deleted, one.time - 1_760_000_000) for one in catalog.log()]
+        assert log == [
+            (5, 1, 0, 0, 18000),
+            (4, 1, 1, 0, 10800),
+            (3, 0, 0, 1, 10800),
+            (2, 0, 1, 0, 7200),
+            (1, 3, 0, 0, 3600),
+        ]
+    assert pragma(folder, "user_version") == FORMAT
+
+
+def test_a_migrated_catalog_has_the_tables_and_indexes_of_a_new_one(folder: Path, tmp_path: Path) -> None:
+    Catalog.open(folder).close()
+    Catalog.create(tmp_path / "new", dim=2).close()
+    found = []
+    for one in (folder, tmp_path / "new"):
+        connection = sqlite3.connect(one / "records.sqlite")
+        names = connection.execute("SELECT type, name FROM sqlite_master ORDER BY name").fetchall()
+        columns = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for _, name in names}
+        indexes = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
+        ).fetchall()
+        found.append((names, columns, indexes))
+        connection.close()
+    assert found[0] == found[1]
+
+
+def test_a_migrated_catalog_gives_room_back_too(folder: Path) -> None:
+    with Catalog.open(folder) as catalog:
+        keys = [f"k{number}" for number in range(500)]
+        for _ in range(2):
+            catalog.add_vectors(keys, np.eye(12, dtype=np.float32)[:1].repeat(500, axis=0), {"text": ["x" * 999] * 500})
+        assert catalog.purge(7).bytes_reclaimed > 500_000
+        assert catalog.count() == 504
+    assert pragma(folder, "auto_vacuum") == 2
+
+
+def test_many_processes_may_open_a_catalog_of_format_1_at_once(folder: Path) -> None:
+    code = "import sys; from retrieval import Catalog; print(Catalog.open(sys.argv[1]).count(as_of=3))"
+    command = [sys.executable, "-c", code, str(folder)]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    answers = [process.communicate() for process in processes]
+    assert [out for out, _ in answers] == ["2\n"] * 4, answers
+    assert pragma(folder, "user_version") == FORMAT
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from retrieval import record_sql
+
+    steps = (*record_sql.FROM_FORMAT_1, "SELECT * FROM nowhere")
+    with monkeypatch.context() as patch, pytest.raises(Exception, match="nowhere"):
+        patch.setattr(record_sql, "FROM_FORMAT_1", steps)
+        Catalog.open(folder)
+    assert pragma(folder, "user_version") == 1
+    with Catalog.open(folder) as catalog:
+        assert catalog.count(as_of=1) == 3
+
+
+@pytest.mark.parametrize("version", [0, FORMAT + 1])
+def test_another_format_is_refused(folder: Path, version: int) -> None:
+    connection = sqlite3.connect(folder / "records.sqlite")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    with pytest.raises(CatalogFormat, match=f"format {version}, this version of Lookalike reads 1 to {FORMAT}"):
+        Catalog.open(folder)
