@@ -18,11 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 from data.errors import CatalogBusy, CatalogExists, ItemNotFound, ModalityUnsupported, UsageError
 from data.item import Value
 from models import Encoder, load_encoder
+from retrieval.backup import BackupReport, Snapshot, restore, write_backup
 from retrieval.catalog_file import CatalogFile
 from retrieval.facets import Facet, facets_of
 from retrieval.filters.nodes import Parameters
 from retrieval.live import Live
 from retrieval.parts import QueryImage, many
+from retrieval.progress import Progress, silent
 from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
 from retrieval.records import Records
 from retrieval.searching import Request, Searcher, parse_filter
@@ -321,6 +323,35 @@ class Catalog:
             fields=view.schema.to_json(),
             rejected=len(self.records.rejects()),
         )
+
+    # --- safety ----------------------------------------------------------------------------------------------------
+
+    def backup(self, path: str | Path, *, keep: int | None = None, progress: Progress = silent) -> BackupReport:
+        """Back the catalog up while it is in use, into a folder of backups, or one file if the path ends in `.tar`.
+
+        Of a folder only the newest `keep` snapshots stay, all of them without it.
+
+        Raises:
+            CatalogDamaged: the records cannot be read.
+            CatalogBusy: another process is writing a backup there.
+            StorageFailed: the backup cannot be written.
+            UsageError: the path is in the catalog, or is something else.
+        """
+        return write_backup(self._folder, Path(path), keep=keep, progress=progress)
+
+    @staticmethod
+    def restore(
+        backup: str | Path, path: str | Path, *, snapshot: str | None = None, progress: Progress = silent
+    ) -> Snapshot:
+        """Make a catalog from the newest snapshot of a backup, or from the one whose name or id begins with `snapshot`.
+
+        Raises:
+            CatalogExists: there is something at that path.
+            BackupNotFound: there is no backup, or no such snapshot.
+            BackupDamaged: something is missing or was changed; nothing is left at the path.
+            StorageFailed: the catalog cannot be written.
+        """
+        return restore(Path(backup), _folder(path), snapshot=snapshot, progress=progress)
 
 
 def _folder(path: str | Path) -> Path:

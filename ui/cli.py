@@ -21,7 +21,7 @@ from retrieval import Catalog
 from retrieval.evaluation import Evaluation, evaluate, read_queries
 from retrieval.indexing import IndexReport, IndexRun
 from retrieval.schema import Schema
-from ui import bench
+from ui import bench, safety_commands
 from ui.failures import exit_code_of
 from ui.formats import results_json
 from ui.terminal import err, out, plain, print_json, progress, show_report, show_results
@@ -52,6 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find products by picture and by words.",
 )
+app.add_typer(safety_commands.app)
 app.add_typer(bench.app, name="bench", help="Measure: every figure is a ratio of things timed in one run.")
 
 CatalogArgument = Annotated[Path, typer.Argument(metavar="CATALOG", help="The folder of the catalog.")]

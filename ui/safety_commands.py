@@ -1,0 +1,122 @@
+"""The commands that keep a catalog safe: back it up, bring it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+
+from retrieval import Catalog
+from retrieval.backup import Snapshot, list_snapshots
+from retrieval.progress import Progress
+from ui.terminal import err, out, plain, print_json, progress
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+CatalogArgument = Annotated[Path, typer.Argument(metavar="CATALOG", help="The folder of the catalog.")]
+BackupArgument = Annotated[Path, typer.Argument(metavar="BACKUP", help="A folder of backups, or a .tar file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.command()
+def backup(
+    catalog: CatalogArgument,
+    target: Annotated[Path, typer.Argument(metavar="DEST", help="A folder of backups, or a new .tar file.")],
+    keep: Annotated[
+        int | None, typer.Option(help="How many of the newest snapshots stay.", show_default="all", min=1)
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Back a catalog up while it is in use; a second backup writes only what changed."""
+    with Catalog.open(catalog) as opened, shown_progress() as told:
+        report = opened.backup(target, keep=keep, progress=told)
+    facts = {
+        **_snapshot_json(report.snapshot),
+        "chunks": report.chunks,
+        "new_chunks": report.new_chunks,
+        "new_bytes": report.new_bytes,
+        "removed": list(report.removed),
+    }
+    if json:
+        print_json(facts)
+        return
+    removed = f" {len(report.removed):,} older snapshots were removed." if report.removed else ""
+    out.print(
+        f"Snapshot {report.snapshot.name}: {report.snapshot.items:,} items, {_size(report.snapshot.size)}, "
+        f"{_size(report.new_bytes)} of it new.{removed}",
+        highlight=False,
+    )
+
+
+@app.command()
+def backups(backup: BackupArgument, json: JsonOption = False) -> None:
+    """List the snapshots of a backup."""
+    snapshots = list_snapshots(backup)
+    if json:
+        print_json([_snapshot_json(snapshot) for snapshot in snapshots])
+        return
+    table = Table(Column("snapshot", overflow="fold"), "time (UTC)", "catalog", "items", "commit", "size")
+    for one in snapshots:
+        table.add_row(
+            one.name,
+            one.time[:19].replace("T", " "),
+            plain(one.catalog),
+            f"{one.items:,}",
+            str(one.commit),
+            _size(one.size),
+        )
+    out.print(table)
+
+
+@app.command()
+def restore(
+    backup: BackupArgument,
+    catalog: CatalogArgument,
+    snapshot: Annotated[
+        str | None, typer.Option(metavar="ID", help="The beginning of a snapshot's name.", show_default="the newest")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a catalog from a backup, checking every byte of it."""
+    with shown_progress() as told:
+        restored = Catalog.restore(backup, catalog, snapshot=snapshot, progress=told)
+    if restored.items:
+        with Catalog.open(catalog) as opened, err.status("Building the search index"):
+            opened.optimize()
+    if json:
+        print_json(_snapshot_json(restored))
+    else:
+        out.print(f"Restored {restored.items:,} items as of {restored.time[:19]} UTC.", highlight=False)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """Show how far a task is, as a bar."""
+    with progress() as bar:
+        task = bar.add_task("Starting", total=None, rate="")
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _snapshot_json(snapshot: Snapshot) -> dict[str, object]:
+    return {
+        "snapshot": snapshot.name,
+        "time": snapshot.time,
+        "catalog": snapshot.catalog,
+        "commit": snapshot.commit,
+        "items": snapshot.items,
+        "bytes": snapshot.size,
+    }
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
