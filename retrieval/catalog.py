@@ -27,9 +27,11 @@ from retrieval.parts import QueryImage, many
 from retrieval.progress import Progress, silent
 from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
 from retrieval.records import Records
+from retrieval.repair import RepairReport, repair
 from retrieval.searching import Request, Searcher, parse_filter
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import IndexKind, Metric
+from retrieval.verification import Verification, verify
 from retrieval.writing import checked_vectors, vector_writes, with_fields_of
 
 __all__ = ["Catalog"]
@@ -352,6 +354,20 @@ class Catalog:
             StorageFailed: the catalog cannot be written.
         """
         return restore(Path(backup), _folder(path), snapshot=snapshot, progress=progress)
+
+    def verify(self, *, progress: Progress = silent) -> Verification:
+        """Look at everything: records, vectors, the generation's checksums and counts, thumbnails. Changes nothing."""
+        return verify(self._folder, progress=progress)
+
+    def repair(self, *, pictures: str | Path | None = None, progress: Progress = silent) -> RepairReport:
+        """Make anew what is derived and put aside what cannot be trusted; say what is left.
+
+        Missing thumbnails are made from the files of `pictures`, the folder that the feed's pictures lie in.
+
+        Raises:
+            CatalogBusy: another process is indexing into the catalog or optimizing it.
+        """
+        return repair(self._folder, pictures=None if pictures is None else Path(pictures), progress=progress)
 
 
 def _folder(path: str | Path) -> Path:

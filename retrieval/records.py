@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import orjson
@@ -239,6 +240,12 @@ class Records:
                     f"UPDATE {table} SET died = ? WHERE item_id = ? AND died IS NULL", [(seq, id_) for (id_,) in wanted]
                 )
         return len(wanted)
+
+    def end_loose(self, table: Literal["images", "vectors"], ids: Iterable[int], *, summary: str) -> None:
+        """End the life of images or vectors that belong to nothing any more, in one transaction."""
+        with self._transaction(summary) as seq:
+            sql = f"UPDATE {table} SET died = ? WHERE died IS NULL AND id IN (SELECT value FROM json_each(?))"
+            self._connection.execute(sql, (seq, _json_ids(ids)))
 
     def put_rejects(self, feed: str, rejects: Sequence[tuple[int, str | None, str | None, str]]) -> None:
         """Replace the ledger of one feed: (row, key, source, reason)."""

@@ -1,9 +1,10 @@
-"""The commands that keep a catalog safe: back it up, bring it back."""
+"""The commands that keep a catalog safe: back it up, bring it back, look at all of it, mend it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,13 @@ from rich.table import Column, Table
 from retrieval import Catalog
 from retrieval.backup import Snapshot, list_snapshots
 from retrieval.progress import Progress
+from retrieval.repair import repair
+from retrieval.verification import Problem, verify
 from ui.terminal import err, out, plain, print_json, progress
 
 __all__ = ["app"]
+
+MAX_SHOWN_PROBLEMS = 20
 
 app = typer.Typer()
 
@@ -93,6 +98,61 @@ def restore(
         print_json(_snapshot_json(restored))
     else:
         out.print(f"Restored {restored.items:,} items as of {restored.time[:19]} UTC.", highlight=False)
+
+
+@app.command(name="verify")
+def verify_command(catalog: CatalogArgument, json: JsonOption = False) -> None:
+    """Check everything in a catalog and change nothing; exits with 1 when something is wrong."""
+    with shown_progress() as told:
+        found = verify(catalog, progress=told)
+    if json:
+        print_json({"problems": [_problem_json(one) for one in found.problems], "checked": found.checked})
+    else:
+        checked = ", ".join(f"{count:,} {what}" for what, count in found.checked.items())
+        out.print(f"{len(found.problems):,} problems; checked {checked or 'nothing more'}.", highlight=False)
+        _show_problems(found.problems)
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command(name="repair")
+def repair_command(
+    catalog: CatalogArgument,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the pictures lie, to make thumbnails from.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make anew what is derived and put aside what cannot be trusted; exits with 1 when something is left."""
+    with shown_progress() as told:
+        report = repair(catalog, pictures=pictures, progress=told)
+    if json:
+        facts = asdict(report)
+        facts["recovered"] = None if report.recovered is None else str(report.recovered)
+        print_json({**facts, "left": [_problem_json(one) for one in report.left]})
+    else:
+        for line in report.mended or ([] if report.left else ["Nothing is wrong."]):
+            out.print(plain(line), highlight=False)
+        if report.quarantine:
+            out.print(f"What was put aside is in {report.quarantine}: {plain(', '.join(report.quarantined[:10]))}")
+        for line in report.lost:
+            out.print(f"Lost: {plain(line)}", highlight=False)
+        if report.left:
+            out.print(f"{len(report.left):,} problems are left:", highlight=False)
+            _show_problems(report.left)
+    if report.left:
+        raise typer.Exit(1)
+
+
+def _show_problems(problems: Sequence[Problem]) -> None:
+    for one in problems[:MAX_SHOWN_PROBLEMS]:
+        out.print(f"  {plain(one.where)}: {plain(one.what)} Mend it: {plain(one.mend)}", highlight=False)
+    if len(problems) > MAX_SHOWN_PROBLEMS:
+        out.print(f"  ... and {len(problems) - MAX_SHOWN_PROBLEMS:,} more; --json lists all")
+
+
+def _problem_json(problem: Problem) -> dict[str, str]:
+    return {"kind": problem.kind.value, "what": problem.what, "where": problem.where, "mend": problem.mend}
 
 
 @contextmanager
