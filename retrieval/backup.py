@@ -30,12 +30,11 @@ from retrieval.backup_store import (
     TarReader,
     TarWriter,
     Writer,
-    failing,
-    sync_folder,
 )
 from retrieval.catalog_file import CatalogFile
 from retrieval.progress import Progress, silent
 from retrieval.records_file import copy_records, damage_of
+from retrieval.storage import failing, sync_folder
 
 __all__ = ["BackupReport", "Snapshot", "list_snapshots", "open_store", "restore", "write_backup"]
 

@@ -24,7 +24,8 @@ from typing import Protocol
 
 import orjson
 
-from data.errors import BackupDamaged, StorageFailed
+from data.errors import BackupDamaged
+from retrieval.storage import failing, sync_folder
 
 __all__ = [
     "CHUNK_BYTES",
@@ -35,8 +36,6 @@ __all__ = [
     "TarReader",
     "TarWriter",
     "Writer",
-    "failing",
-    "sync_folder",
 ]
 
 FORMAT = 1
@@ -353,29 +352,7 @@ class TarReader:
             raise BackupDamaged(f"{self._name}: {name} cannot be read: {error}.") from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Put a folder's list of names on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _checked(id_: str, content: bytes) -> bytes:
     if hashlib.sha256(content).hexdigest() != id_:
         raise BackupDamaged(f"The chunk {id_} of the backup was changed since it was written.")
     return content
-
-
-@contextmanager
-def failing(path: Path, doing: str) -> Iterator[None]:
-    """Turn the operating system's errors into a sentence: `path` cannot be `doing` ("read", "written to").
-
-    Raises:
-        StorageFailed: there was one.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageFailed(f"{path} cannot be {doing}: {error.strerror or error}.") from error

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import orjson
-from filelock import FileLock, Timeout
 from numpy.typing import ArrayLike, NDArray
 
-from data.errors import CatalogBusy, CatalogExists, ItemNotFound, ModalityUnsupported, UsageError
+from data.errors import ItemNotFound, ModalityUnsupported, UsageError
 from data.item import Value
 from models import Encoder, load_encoder
-from retrieval.backup import BackupReport, Snapshot, restore, write_backup
+from retrieval.care import Care, folder_of
 from retrieval.catalog_file import CatalogFile
+from retrieval.creation import make_catalog
 from retrieval.facets import Facet, facets_of
 from retrieval.filters.nodes import Parameters
 from retrieval.live import Live
 from retrieval.parts import QueryImage, many
-from retrieval.progress import Progress, silent
 from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
 from retrieval.records import Records
-from retrieval.repair import RepairReport, repair
 from retrieval.searching import Request, Searcher, parse_filter
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import IndexKind, Metric
-from retrieval.verification import Verification, verify
 from retrieval.writing import checked_vectors, vector_writes, with_fields_of
 
 __all__ = ["Catalog"]
@@ -40,7 +34,7 @@ _RECORDS = "records.sqlite"
 _WRITE_ROWS = 20_000
 
 
-class Catalog:
+class Catalog(Care):
     """A directory of items, their vectors, and what made them. Safe to use from several threads and processes."""
 
     def __init__(self, folder: Path, file: CatalogFile, records: Records) -> None:
@@ -64,7 +58,7 @@ class Catalog:
             CatalogExists: there is something at that path.
             UsageError: both or neither of model and dim are given, or they are not valid.
         """
-        folder = _folder(path)
+        folder = folder_of(path)
         if (model is None) == (dim is None):
             raise UsageError("Give either a model, or the dimension of ready vectors.")
         if model is not None:
@@ -75,20 +69,7 @@ class Catalog:
             if metric not in list(Metric):
                 raise UsageError(f"The metric is {metric!r}; it can be {', '.join(Metric)}.")
             file = CatalogFile.for_vectors(dim, Metric(metric))
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise CatalogExists(f"There is something at {folder} already.")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-        building.mkdir()
-        try:
-            Records.create(building / _RECORDS).close()
-            file.write(building)
-            building.rename(folder)
-        except BaseException as error:
-            shutil.rmtree(building, ignore_errors=True)
-            if isinstance(error, OSError) and folder.exists():
-                raise CatalogExists(f"There is something at {folder} already.") from error
-            raise
+        make_catalog(folder, file)
         return cls.open(folder)
 
     @classmethod
@@ -100,7 +81,7 @@ class Catalog:
             CatalogFormat: a newer version wrote it.
             CatalogDamaged: its records cannot be trusted.
         """
-        folder = _folder(path)
+        folder = folder_of(path)
         return cls(folder, CatalogFile.read(folder), Records.open(folder / _RECORDS))
 
     def close(self) -> None:
@@ -208,19 +189,6 @@ class Catalog:
             raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
         return self._live.optimize(None if index is None else IndexKind(index))
 
-    @contextmanager
-    def writer(self) -> Iterator[None]:
-        """Hold the right to index into the catalog, which one process has at a time.
-
-        Raises:
-            CatalogBusy: another process has it.
-        """
-        try:
-            with FileLock(self._folder / "index.lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise CatalogBusy("Another process is indexing into the catalog; try again when it is done.") from error
-
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def search(
@@ -325,52 +293,3 @@ class Catalog:
             fields=view.schema.to_json(),
             rejected=len(self.records.rejects()),
         )
-
-    # --- safety ----------------------------------------------------------------------------------------------------
-
-    def backup(self, path: str | Path, *, keep: int | None = None, progress: Progress = silent) -> BackupReport:
-        """Back the catalog up while it is in use, into a folder of backups, or one file if the path ends in `.tar`.
-
-        Of a folder only the newest `keep` snapshots stay, all of them without it.
-
-        Raises:
-            CatalogDamaged: the records cannot be read.
-            CatalogBusy: another process is writing a backup there.
-            StorageFailed: the backup cannot be written.
-            UsageError: the path is in the catalog, or is something else.
-        """
-        return write_backup(self._folder, Path(path), keep=keep, progress=progress)
-
-    @staticmethod
-    def restore(
-        backup: str | Path, path: str | Path, *, snapshot: str | None = None, progress: Progress = silent
-    ) -> Snapshot:
-        """Make a catalog from the newest snapshot of a backup, or from the one whose name or id begins with `snapshot`.
-
-        Raises:
-            CatalogExists: there is something at that path.
-            BackupNotFound: there is no backup, or no such snapshot.
-            BackupDamaged: something is missing or was changed; nothing is left at the path.
-            StorageFailed: the catalog cannot be written.
-        """
-        return restore(Path(backup), _folder(path), snapshot=snapshot, progress=progress)
-
-    def verify(self, *, progress: Progress = silent) -> Verification:
-        """Look at everything: records, vectors, the generation's checksums and counts, thumbnails. Changes nothing."""
-        return verify(self._folder, progress=progress)
-
-    def repair(self, *, pictures: str | Path | None = None, progress: Progress = silent) -> RepairReport:
-        """Make anew what is derived and put aside what cannot be trusted; say what is left.
-
-        Missing thumbnails are made from the files of `pictures`, the folder that the feed's pictures lie in.
-
-        Raises:
-            CatalogBusy: another process is indexing into the catalog or optimizing it.
-        """
-        return repair(self._folder, pictures=None if pictures is None else Path(pictures), progress=progress)
-
-
-def _folder(path: str | Path) -> Path:
-    if str(path).startswith("milvus://"):
-        raise UsageError("This version of Lookalike keeps catalogs in folders; milvus:// is not read yet.")
-    return Path(path)

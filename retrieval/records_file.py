@@ -68,13 +68,17 @@ class RecordsState:
         """
         return next(self.rows(sql, parameters))[0]
 
+    def close(self) -> None:
+        """Let go of the state."""
+        self._connection.close()
+
     def __enter__(self) -> RecordsState:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self.close()
 
 
 def copy_records(source: Path, target: Path, progress: Progress = silent) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The commands that keep a catalog safe: back it up, bring it back, look at all of it, mend it."""
+"""The commands that keep a catalog safe: back it up, look at all of it, mend it, carry it over."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from data.errors import CatalogNotFound
 from retrieval import Catalog
 from retrieval.backup import Snapshot, list_snapshots
+from retrieval.creation import make_catalog
+from retrieval.importing import open_vector_table
 from retrieval.progress import Progress
 from retrieval.repair import repair
+from retrieval.vector_index import Metric
 from retrieval.verification import Problem, verify
 from ui.terminal import err, out, plain, print_json, progress
 
@@ -142,6 +146,62 @@ def repair_command(
             _show_problems(report.left)
     if report.left:
         raise typer.Exit(1)
+
+
+@app.command(name="export")
+def export_command(
+    catalog: CatalogArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new Parquet file.")],
+    filter: Annotated[str | None, typer.Option(metavar="EXPR", help="Only the items that satisfy this.")] = None,
+    vectors: Annotated[
+        bool, typer.Option("--vectors/--no-vectors", help="With vectors and thumbnails, for an import, or without.")
+    ] = True,
+    json: JsonOption = False,
+) -> None:
+    """Write a catalog, or what satisfies a filter, to a Parquet file."""
+    with Catalog.open(catalog) as opened, shown_progress() as told:
+        count = opened.export(file, filter=filter, vectors=vectors, progress=told)
+    size = file.stat().st_size
+    if json:
+        print_json({"items": count, "bytes": size})
+    else:
+        out.print(f"{count:,} items, {_size(size)}.", highlight=False)
+
+
+@app.command(name="import")
+def import_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A Parquet file with keys and vectors.")],
+    catalog: CatalogArgument,
+    metric: Annotated[
+        Metric, typer.Option(help="Of a new catalog, where the file does not say what made its vectors.")
+    ] = Metric.COSINE,
+    json: JsonOption = False,
+) -> None:
+    """Add the items of a Parquet file to a catalog, or make one of them; what is there already stays."""
+    table = open_vector_table(file)
+    try:
+        opened = Catalog.open(catalog)
+    except CatalogNotFound:
+        make_catalog(catalog, table.catalog_file(metric))
+        opened = Catalog.open(catalog)
+    with opened:
+        with shown_progress() as told:
+            report = opened.import_parquet(file, progress=told)
+        if report.added or report.updated:
+            with err.status("Building the search index"):
+                opened.optimize()
+    if json:
+        rejects = [{"row": one.row, "reason": one.reason, "key": one.key} for one in report.rejects]
+        counts = {"added": report.added, "updated": report.updated, "unchanged": report.unchanged}
+        print_json({**counts, "rejected": len(rejects), "rejects": rejects})
+    else:
+        out.print(
+            f"{report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged, "
+            f"{len(report.rejects):,} rejected.",
+            highlight=False,
+        )
+        for one in report.rejects[:MAX_SHOWN_PROBLEMS]:
+            out.print(f"  row {one.row}: {plain(one.reason)}", highlight=False)
 
 
 def _show_problems(problems: Sequence[Problem]) -> None:
