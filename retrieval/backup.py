@@ -12,7 +12,9 @@ import os
 import shutil
 import tarfile
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +43,7 @@ __all__ = ["BackupReport", "Snapshot", "list_snapshots", "open_store", "restore"
 _RECORDS = "records.sqlite"
 _CATALOG = "catalog.json"
 _DERIVED_FOLDER = "generations"
+_MOST_WAITING = 64
 
 
 @dataclass(slots=True)
@@ -242,16 +245,51 @@ def _write(catalog: Path, writer: Writer, building: Path, progress: Progress) ->
     copy = building / _RECORDS
     commit, items = copy_records(catalog / _RECORDS, copy, progress)
     sources = {_RECORDS: copy, **_other_files(catalog)}
-    report = BackupReport(Snapshot(now, catalog.resolve().name, commit, items, ()), 0, 0, 0)
     files = []
-    for number, (name, path) in enumerate(sources.items(), start=1):
-        file = _write_chunks(name, path, writer, report)
-        if file is not None:
-            files.append(file)
-        progress("Writing files", number, len(sources))
-    report.snapshot = Snapshot(now, report.snapshot.catalog, commit, items, tuple(files))
-    writer.put_snapshot(report.snapshot)
-    return report
+    with ThreadPoolExecutor(writer.threads) as pool:
+        chunks = _Chunks(writer, pool)
+        for number, (name, path) in enumerate(sources.items(), start=1):
+            file = _write_chunks(name, path, chunks)
+            if file is not None:
+                files.append(file)
+            progress("Writing files", number, len(sources))
+        chunks.wait(0)
+    snapshot = Snapshot(now, catalog.resolve().name, commit, items, tuple(files))
+    writer.put_snapshot(snapshot)
+    return BackupReport(snapshot, chunks.count, chunks.new, chunks.new_bytes)
+
+
+class _Chunks:
+    """Hands chunks to a writer, some at a time, each once, and counts them."""
+
+    def __init__(self, writer: Writer, pool: ThreadPoolExecutor) -> None:
+        self.count = self.new = self.new_bytes = 0
+        self._writer = writer
+        self._pool = pool
+        self._handed: set[str] = set()
+        self._waiting: deque[tuple[Future[bool], int]] = deque()
+
+    def put(self, content: bytes) -> str:
+        """Have a chunk written; return its id."""
+        id_ = hashlib.sha256(content).hexdigest()
+        self.count += 1
+        if id_ not in self._handed:
+            self._handed.add(id_)
+            self._waiting.append((self._pool.submit(self._writer.put_chunk, id_, content), len(content)))
+            self.wait(_MOST_WAITING)
+        return id_
+
+    def wait(self, most: int) -> None:
+        """Wait until at most so many chunks are not written yet.
+
+        Raises:
+            StorageFailed: one cannot be written.
+        """
+        while len(self._waiting) > most:
+            writing, size = self._waiting.popleft()
+            if writing.result():
+                self.new += 1
+                self.new_bytes += size
 
 
 def _other_files(catalog: Path) -> dict[str, Path]:
@@ -274,7 +312,7 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _write_chunks(name: str, path: Path, writer: Writer, report: BackupReport) -> ChunkedFile | None:
+def _write_chunks(name: str, path: Path, written: _Chunks) -> ChunkedFile | None:
     """Write one file's chunks; None for one that was removed since it was listed."""
     whole = hashlib.sha256()
     size = 0
@@ -292,11 +330,7 @@ def _write_chunks(name: str, path: Path, writer: Writer, report: BackupReport) -
                 content = source.read(CHUNK_BYTES)
             if not content:
                 break
-            id_, new = writer.put_chunk(content)
+            chunks.append(written.put(content))
             whole.update(content)
             size += len(content)
-            chunks.append(id_)
-            report.chunks += 1
-            report.new_chunks += new
-            report.new_bytes += len(content) if new else 0
     return ChunkedFile(name, size, whole.hexdigest(), tuple(chunks))
