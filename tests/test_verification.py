@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from retrieval.verification import ProblemKind, verify
 from tests.test_kill import contents, same
 from ui.cli import app
 
-SAMPLE = Path(__file__).parent.parent / "data" / "sample"
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "data" / "sample"
 DIM = 8
 RANDOM = np.random.default_rng(3)
 
@@ -76,6 +79,26 @@ def test_sound_catalogs_have_no_problem_and_are_not_changed(folder: Path, copied
         catalog.delete(keys=["k1", "k2"])
         assert catalog.verify().problems == []
     assert verify(folder).checked["items"] == 1999
+
+
+KILLED = """
+import os, signal, sys
+from retrieval import Catalog
+Catalog.open(sys.argv[1]).add_vectors(["late"], [[1] * 8])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_log_of_a_killed_writer_is_read_and_left_as_it_is(folder: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, check=False)
+    before = files(folder)
+    assert before["records.sqlite-wal"]
+    found = verify(folder)
+    assert (found.problems, found.checked["items"], found.commit) == ([], 2001, 2)
+    after = files(folder)
+    assert {name: after[name] for name in before if name != "records.sqlite-shm"} == {
+        name: digest for name, digest in before.items() if name != "records.sqlite-shm"
+    }
 
 
 @pytest.mark.parametrize(
