@@ -13,7 +13,10 @@
     │   ├── CatalogDamaged          the records cannot be trusted
     │   ├── CatalogFormat           written by a version this one cannot read
     │   ├── ItemExists              an item of that key is there already
+    │   ├── BackupNotFound          there is no backup at that place, or not the snapshot asked for
+    │   ├── BackupDamaged           a backup is incomplete, or was changed since it was written
     │   └── ItemNotFound            no item of that key
+    ├── StorageFailed               a file cannot be read or written: no room, no permission, a failing disk
     └── ModelError                  the model
         ├── ModelMismatch           the catalog was made with another model
         ├── ModalityUnsupported     the model does not read texts (or pictures)
@@ -25,6 +28,8 @@ Facts are attributes; `ui/failures.py` maps each class to an exit code and an HT
 from __future__ import annotations
 
 __all__ = [
+    "BackupDamaged",
+    "BackupNotFound",
     "CatalogBusy",
     "CatalogDamaged",
     "CatalogError",
@@ -41,6 +46,7 @@ __all__ = [
     "ModelError",
     "ModelMismatch",
     "NotAPicture",
+    "StorageFailed",
     "UsageError",
     "WeightsUnavailable",
 ]
@@ -115,12 +121,24 @@ class ItemExists(CatalogError):
         self.key = key
 
 
+class BackupNotFound(CatalogError):
+    """There is no backup at that place, or not the snapshot that was asked for."""
+
+
+class BackupDamaged(CatalogError):
+    """A backup is incomplete, or was changed since it was written."""
+
+
 class ItemNotFound(CatalogError):
     """The catalog has no item of that key."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The catalog has no item with the key {key!r}.")
         self.key = key
+
+
+class StorageFailed(LookalikeError):
+    """A file cannot be read or written: there is no room, no permission, or the disk fails."""
 
 
 class ModelError(LookalikeError):

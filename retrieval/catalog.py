@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import ArrayLike
 
-from data.errors import CatalogBusy, ItemExists, ItemNotFound, ModalityUnsupported, UsageError
+from data.errors import ItemExists, ItemNotFound, ModalityUnsupported, UsageError
 from data.field_type import FieldType
 from models import Encoder, load_encoder
+from retrieval.care import Care, folder_of
 from retrieval.catalog_file import CatalogFile
 from retrieval.creating import RECORDS, described, make
 from retrieval.facets import Facet, facets_of
 from retrieval.facts import info_of
 from retrieval.filters.nodes import Parameters
 from retrieval.live import Live
-from retrieval.moments import Moment, commit_of, oldest_to_keep
+from retrieval.moments import Moment, commit_of
 from retrieval.parts import QueryImage, many
-from retrieval.purging import PurgeReport, purge
 from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
 from retrieval.records import Records
 from retrieval.rows import Commit
@@ -39,7 +36,7 @@ from retrieval.writing import Column, changes, checked_rows, checked_vectors, ve
 __all__ = ["Catalog"]
 
 
-class Catalog:
+class Catalog(Care):
     """A directory of items, their vectors, and what made them. Safe to use from several threads and processes."""
 
     def __init__(self, folder: Path, file: CatalogFile, records: Records) -> None:
@@ -63,7 +60,7 @@ class Catalog:
             CatalogExists: there is something at that path.
             UsageError: both or neither of model and dim are given, or they are not valid.
         """
-        folder = _folder(path)
+        folder = folder_of(path)
         spec = None if model is None else load_encoder(model).spec
         make(folder, described(spec, dim, metric))
         return cls.open(folder)
@@ -77,7 +74,7 @@ class Catalog:
             CatalogFormat: a newer version wrote it.
             CatalogDamaged: its records cannot be trusted.
         """
-        folder = _folder(path)
+        folder = folder_of(path)
         return cls(folder, CatalogFile.read(folder), Records.open(folder / RECORDS))
 
     def close(self) -> None:
@@ -226,37 +223,6 @@ class Catalog:
             raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
         return self._live.optimize(None if index is None else IndexKind(index))
 
-    def purge(self, older_than: Moment | timedelta) -> PurgeReport:
-        """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.
-
-        Raises:
-            UsageError: it is neither, or it is in the future.
-            CatalogBusy: another process is optimizing the catalog, or kept writing for too long.
-        """
-        before = oldest_to_keep(self.records, older_than)
-        if self._live.view().segments[0].seq < before and self._live.generation:
-            self._live.optimize()  # a generation is brought up to date by what happened since, which is about to go
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(self.writer())
-                thumbnails: Thumbnails | None = self.thumbnails
-            except CatalogBusy:
-                thumbnails = None  # a thumbnail that looks unused may be of an item not yet written
-            return purge(self.records, thumbnails, before)
-
-    @contextmanager
-    def writer(self) -> Iterator[None]:
-        """Hold the right to index into the catalog, which one process has at a time.
-
-        Raises:
-            CatalogBusy: another process has it.
-        """
-        try:
-            with FileLock(self._folder / "index.lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise CatalogBusy("Another process is indexing into the catalog; try again when it is done.") from error
-
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def search(
@@ -388,9 +354,3 @@ class Catalog:
 
     def _view(self, as_of: Moment | None) -> View:
         return self._live.view() if as_of is None else self._live.view_as_of(commit_of(self.records, as_of))
-
-
-def _folder(path: str | Path) -> Path:
-    if str(path).startswith("milvus://"):
-        raise UsageError("This version of Lookalike keeps catalogs in folders; milvus:// is not read yet.")
-    return Path(path)

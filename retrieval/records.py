@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from typing import Literal
 
 import orjson
 
@@ -167,6 +168,12 @@ class Records(RecordReader):
         with self._commit(f"add field {name}") as commit:
             self._put_schema(self.schema().extended({name: kind}))
         return commit.seq
+
+    def end_loose(self, table: Literal["images", "vectors"], ids: Iterable[int], *, summary: str) -> None:
+        """End the life of images or vectors that belong to nothing any more, in one transaction."""
+        with self._commit(summary) as commit:
+            sql = f"UPDATE {table} SET died = ? WHERE died IS NULL AND id IN (SELECT value FROM json_each(?))"
+            self._database.connection.execute(sql, (commit.seq, json_ids(ids)))
 
     # --- beside the items ------------------------------------------------------------------------------------------
 

@@ -30,12 +30,15 @@ class Thumbnails:
 
     def add(self, image_id: str, picture: Image.Image) -> None:
         """Make the thumbnail of a picture unless there is one."""
+        if not self._path(image_id).exists():
+            self.put(image_id, thumbnail(picture))
+
+    def put(self, image_id: str, content: bytes) -> None:
+        """Keep a thumbnail that is made already."""
         path = self._path(image_id)
-        if path.exists():
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
         building = path.with_name(f".{uuid.uuid4().hex}")
-        building.write_bytes(thumbnail(picture))
+        building.write_bytes(content)
         building.replace(path)
 
     def keep_only(self, image_ids: Collection[str]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ HOME = {
     "torch": ("models",),
     "torchvision": ("models",),
     "faiss": ("retrieval/vector_index",),
-    "sqlite3": ("retrieval/database.py",),
+    "sqlite3": ("retrieval/database.py", "retrieval/records_file.py", "retrieval/salvage.py"),
     "gradio": ("ui",),
     "fastapi": ("ui",),
     "typer": ("ui",),

@@ -21,7 +21,7 @@ from retrieval import Catalog
 from retrieval.evaluation import Evaluation, evaluate, read_queries
 from retrieval.indexing import IndexReport, IndexRun
 from retrieval.schema import Schema
-from ui import bench, store_commands
+from ui import bench, safety_commands, store_commands
 from ui.failures import exit_code_of
 from ui.formats import results_json
 from ui.options import CatalogArgument, JsonOption
@@ -53,6 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find products by picture and by words.",
 )
+app.add_typer(safety_commands.app)
 app.add_typer(bench.app, name="bench", help="Measure: every figure is a ratio of things timed in one run.")
 
 HostOption = Annotated[str, typer.Option(help="The address to listen on; any but this machine's own needs --api-key.")]
