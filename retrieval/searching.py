@@ -53,6 +53,13 @@ class Request:
         if not 0 <= self.balance <= 1:
             raise UsageError(f"The balance is {self.balance}; it can be 0 (pictures only) to 1 (words only).")
 
+    @property
+    def is_one_vector(self) -> bool:
+        """Whether one ready vector is all that is asked for."""
+        if self.vectors is None or len(self.vectors) != 1:
+            return False
+        return not (self.texts or self.images or self.keys or self.without)
+
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
@@ -65,6 +72,8 @@ class Searcher:
     def search(self, view: View, request: Request) -> Results:
         """Answer one request; all that it names makes one query."""
         started = time.perf_counter()
+        if request.is_one_vector:
+            return self.search_many(view, request)[0]
         query = self._query(view, request)
         without = np.array(sorted(query.like_ids), dtype=np.int64) if query.like_ids else None
         allowed = view.allowed(request.filter, without)
@@ -78,7 +87,8 @@ class Searcher:
         started = time.perf_counter()
         allowed = view.allowed(request.filter)
         assert request.vectors is not None
-        found, exact, plan = view.nearest("image", request.vectors, request.limit, allowed, request.recall)
+        limit = request.limit + request.offset
+        found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall)
         rankings = [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found]
         pages = self._pages(view, rankings, request)
         took_ms = (time.perf_counter() - started) * 1000 / max(len(found), 1)
@@ -86,9 +96,6 @@ class Searcher:
 
     def _query(self, view: View, request: Request) -> QueryParts:
         query = QueryParts(view, self.records, self.spaces, self.encoder)
-        if request.vectors is not None and not (request.texts or request.images or request.keys or request.without):
-            query.add_vectors(request.vectors, 1.0)
-            return query
         words = any(one.strip() for one in request.texts)
         pictures = bool(request.images or request.keys or request.vectors is not None)
         word_weight, picture_weight = (request.balance, 1 - request.balance) if words and pictures else (1.0, 1.0)
