@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
@@ -107,12 +107,24 @@ class Columns:
         Raises:
             CatalogDamaged: a row is not what the schema says.
         """
-        if not len(keys) == len(titles) == len(json_texts):
-            raise CatalogDamaged(f"{len(keys)} keys, {len(titles)} titles and {len(json_texts)} rows of fields.")
-        frames = [
-            _frame_of(schema, keys[start:stop], titles[start:stop], json_texts[start:stop])
-            for start, stop in ((start, start + CHUNK_ROWS) for start in range(0, max(len(keys), 1), CHUNK_ROWS))
-        ]
+        return cls.from_batches(schema, [(keys, titles, json_texts)])
+
+    @classmethod
+    def from_batches(
+        cls,
+        schema: Schema,
+        batches: Iterable[tuple[Sequence[str], Sequence[str | None], Sequence[bytes | str]]],
+    ) -> Columns:
+        """Build the columns from stored rows that come some at a time: keys, titles, fields.
+
+        Raises:
+            CatalogDamaged: a row is not what the schema says.
+        """
+        frames = [_frame_of(schema, [], [], [])]
+        for keys, titles, texts in batches:
+            for at in range(0, len(keys), CHUNK_ROWS):
+                stop = at + CHUNK_ROWS
+                frames.append(_frame_of(schema, keys[at:stop], titles[at:stop], texts[at:stop]))
         return cls.of(pl.concat(frames, rechunk=True), schema)
 
     @classmethod

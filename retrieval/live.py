@@ -89,11 +89,8 @@ class Live:
         """
         try:
             with FileLock(self._folder / "optimize.lock", timeout=0):
-                with self._records.snapshot():
-                    seq = self._records.version()[0]
-                    segment = load_segment(self._records, self._records.schema(), self._spaces, seq)
-                    kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
-                name = write_generation(self._generations, segment, self._spaces, kind)
+                kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
+                name = write_generation(self._generations, self._records, self._spaces, kind)
                 self._records.put_generation(name, kind)
                 remove_other_generations(self._generations, keep=name)
         except Timeout as error:

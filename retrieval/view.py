@@ -41,7 +41,11 @@ class Allowed:
         place = number, space
         if place not in self._rows:
             mask = self.masks[number]
-            self._rows[place] = None if mask is None else Selection(mask[rows.items])
+            self._rows[place] = (
+                None
+                if mask is None
+                else Selection(mask if rows.one_each and len(mask) == len(rows.items) else mask[rows.items])
+            )
         return self._rows[place]
 
     @property
