@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,7 @@ _MAX_DEPTH = 4096
 """Below an exact recall the lists of two spaces are not deepened further than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(NamedTuple):
     """Items by place in the view, best first, with their scores, each part's own similarities, and the best image."""
 
     items: Ids

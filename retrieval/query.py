@@ -104,6 +104,12 @@ class Results(Sequence[Hit]):
         """The scores of the hits, best first."""
         return self.page.scores
 
+    def values(self, field: str) -> Sequence[Value]:
+        """Give the values of a field that the hits carry, best first; quicker than from one hit after the other."""
+        if field not in self.page.fields:
+            raise UsageError(f"The hits carry no field {field!r}, but {', '.join(self.page.fields) or 'none'}.")
+        return self.page.fields[field]
+
     @overload
     def __getitem__(self, index: int) -> Hit: ...
     @overload

@@ -129,7 +129,7 @@ class Searcher:
         cut = [_cut(ranking, request) for ranking in rankings]
         together = cut[0].items if len(cut) == 1 else _joined([ranking.items for ranking in cut])
         keys, fields = view.rows(together, request.fields)
-        images = self._images(view, [ranking.image_ids for ranking in cut])
+        images = self._images(view, [ranking.image_ids for ranking in cut]) if view.has_images else {}
         pages = []
         start = 0
         for ranking in cut:

@@ -51,12 +51,14 @@ class SpaceRows:
     approximate: Approximate | None = None
     most_per_item: int = field(init=False)
     one_each: bool = field(init=False)
+    has_images: bool = field(init=False)
 
     def __post_init__(self) -> None:
         most = int(np.bincount(self.items).max()) if len(self.items) else 1
         object.__setattr__(self, "most_per_item", most)
         one_each = most == 1 and (not len(self.items) or int(self.items[-1]) == len(self.items) - 1)
         object.__setattr__(self, "one_each", one_each)
+        object.__setattr__(self, "has_images", bool(self.image_ids.any()))
 
     def search(self, queries: NDArray[np.float32], k: int, recall: float, selection: Selection | None) -> Found:
         """Find the k best rows for each query, float32 [queries, dim], among those selected."""

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +56,7 @@ class Allowed:
         return made + sum(mask.nbytes for mask in self.masks if mask is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(NamedTuple):
     """The best items for one query, best first: `items` as places in the view, and the image that scored best."""
 
     items: Ids
@@ -73,6 +73,7 @@ class View:
         self.segments = tuple(replace(segment, columns=segment.columns.aligned(schema)) for segment in segments)
         self.gone = tuple(gone)
         self._offsets = np.cumsum([0, *(len(segment.item_ids) for segment in segments)])
+        self.has_images = any(rows.has_images for segment in self.segments for rows in segment.spaces.values())
         self._lock = threading.Lock()
         self._remembered: OrderedDict[str, Allowed] = OrderedDict()
         self._samples: dict[str, NDArray[np.float32]] = {}
@@ -191,7 +192,8 @@ class View:
         for scores, places in zip(found.scores, found.rows, strict=True):
             if len(places) and places[-1] < 0:
                 scores, places = scores[places >= 0], places[places >= 0]
-            best.append(Nearest(rows.items[places], scores, rows.image_ids[places]))
+            items = places if rows.one_each else rows.items[places]
+            best.append(Nearest(items, scores, rows.image_ids[places]))
         return best, found.exact, found.how
 
     def scores(self, space: str, query: NDArray[np.float32], items: Ids) -> tuple[Scores, Ids]:

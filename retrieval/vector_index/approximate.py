@@ -43,8 +43,7 @@ _GRAPH_LINKS = 32
 _REFINED = (4, 6, 8, 12, 20, 32, 64)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Scores and rows, [queries, k], best first, row -1 where there are no more.
 
     `exact` says that no better row can have been passed over, `how` in words how they were found.
