@@ -95,7 +95,7 @@ def test_an_approximate_generation_says_so_and_exact_can_be_asked_for(
     catalog: Catalog, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dear = 1e9, 1e9  # microseconds: so that a scan is not chosen
-    monkeypatch.setattr("retrieval.vector_index.approximate._cost_of_a_scan", lambda *args: dear)
+    monkeypatch.setattr("retrieval.vector_index.measuring._cost_of_a_scan", lambda *args: dear)
     catalog.optimize(index=index)
     query = ROWS[3] + 0.1
     assert not catalog.search(vector=query, limit=5).exact

@@ -5,14 +5,17 @@
     selection    the rows that a filter leaves, in the forms that searches need
     codes        the same vectors again in some 32 bytes each: to find candidates among few or many rows
     approximate  an index that visits a part of the rows, and the choice between all these by measured cost
-    calibration  what the choice goes by: recall and cost of each setting, measured when the index is built
+    calibration  what the choice goes by: recall and cost of each setting
+    building     an index made from vectors
+    measuring    its calibration, measured
 
 One array of vectors serves all: the exact search, the refinement of candidates, and reading a vector back.
 """
 
 from __future__ import annotations
 
-from retrieval.vector_index.approximate import Approximate, Found, build_approximate
+from retrieval.vector_index.approximate import Approximate, Found
+from retrieval.vector_index.building import build_approximate
 from retrieval.vector_index.exact import Vectors
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.selection import Selection

@@ -61,7 +61,7 @@ class Codes:
         transform = _projection(sample)
         width = int(transform.d_out)
         flat = faiss.IndexPQ(width, width // 2 if width >= _WIDTHS[0] else width, 4, vectors.metric.faiss)
-        flat.pq.cp.min_points_per_centroid = 1
+        flat.pq.cp.min_points_per_centroid, flat.pq.cp.niter = 1, 12
         flat.pq.train(transform.apply(sample[:: max(len(sample) // _QUANTIZER_ROWS, 1)]))
         flat.is_trained = True
         codes = np.empty((count, flat.code_size), dtype=np.uint8)
@@ -88,6 +88,10 @@ class Codes:
         if not isinstance(index, faiss.IndexPreTransform) or index.ntotal != vectors.count or index.d != vectors.dim:
             raise CatalogDamaged(f"{path.name} holds no codes of these {vectors.count} vectors.")
         return cls(index, vectors)
+
+    def rows(self, rows: Rows) -> NDArray[np.uint8]:
+        """Return the codes of some rows, uint8 [len(rows), bytes]."""
+        return self._codes[rows]
 
     def search(
         self, queries: NDArray[np.float32], k: int, candidates: int, selection: Selection

@@ -22,7 +22,7 @@ from data.errors import CatalogDamaged
 from retrieval.vector_index.kinds import Metric
 from retrieval.vector_index.selection import Selection
 
-__all__ = ["Rows", "Scores", "Vectors", "fill_codes", "ordered", "read_index", "use_threads"]
+__all__ = ["GATHERED_ROWS", "Rows", "Scores", "Vectors", "fill_codes", "ordered", "read_index", "use_threads"]
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]

@@ -32,6 +32,10 @@ class Selection:
         """The selected rows in ascending order, int64 [count]."""
         return np.flatnonzero(self._mask)
 
+    def has(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say which of some rows are selected, bool [len(rows)]."""
+        return self._mask[rows]
+
     @cached_property
     def selector(self) -> Any:  # noqa: ANN401  # Faiss has no types
         """Tells Faiss during a search whether a row is selected."""
