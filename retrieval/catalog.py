@@ -17,6 +17,7 @@ from models import Encoder, load_encoder
 from retrieval.care import Care, folder_of
 from retrieval.catalog_file import CatalogFile
 from retrieval.creating import RECORDS, described, make
+from retrieval.device import Device
 from retrieval.facets import Facet, facets_of
 from retrieval.facts import info_of
 from retrieval.filters.nodes import Parameters
@@ -39,16 +40,17 @@ __all__ = ["Catalog"]
 class Catalog(Care):
     """A directory of items, their vectors, and what made them. Safe to use from several threads and processes."""
 
-    def __init__(self, folder: Path, file: CatalogFile, records: Records) -> None:
+    def __init__(self, folder: Path, file: CatalogFile, records: Records, device: Device) -> None:
         self.name = folder.resolve().name
         self.file = file
         self.records = records
+        self.device = device
         self.thumbnails = Thumbnails(folder / "thumbnails")
         self._folder = folder
         self._live = Live(folder, records, file.spaces)
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
-        self._searcher = Searcher(records, file.spaces, lambda: self.encoder)
+        self._searcher = Searcher(records, file.spaces, lambda: self.encoder, device)
 
     @classmethod
     def create(
@@ -66,16 +68,20 @@ class Catalog(Care):
         return cls.open(folder)
 
     @classmethod
-    def open(cls, path: str | Path) -> Catalog:
+    def open(cls, path: str | Path, *, device: str = "auto") -> Catalog:
         """Open a catalog.
 
+        `device` is where the model runs, and where `search_many` looks for 32 vectors or more: "cpu", "cuda",
+        "cuda:1", or "auto", which is CUDA where there is one that the vectors fit into, else the CPU.
+
         Raises:
+            UsageError: this machine has no such device.
             CatalogNotFound: there is none.
             CatalogFormat: a newer version wrote it.
             CatalogDamaged: its records cannot be trusted.
         """
-        folder = folder_of(path)
-        return cls(folder, CatalogFile.read(folder), Records.open(folder / RECORDS))
+        folder, chosen = folder_of(path), Device(device)
+        return cls(folder, CatalogFile.read(folder), Records.open(folder / RECORDS), chosen)
 
     def close(self) -> None:
         """Close the records; the catalog cannot be used afterwards."""
@@ -104,7 +110,7 @@ class Catalog(Care):
                         "This catalog holds ready vectors and has no model to read words or pictures; "
                         "search it by vector or by key."
                     )
-                encoder = load_encoder(self.file.model["name"])
+                encoder = load_encoder(self.file.model["name"], device=self.device.name)
                 self.file.check(encoder.spec)
                 self._encoder = encoder
             return self._encoder

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from data.errors import UsageError
 from models import Encoder
+from retrieval.device import Device
 from retrieval.filters import Filter
 from retrieval.filters.nodes import Parameters
 from retrieval.fusion import Ranking, rank
@@ -63,11 +64,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """Answers requests over views of one catalog; `encoder` gives its model when words or pictures need it."""
+    """Answers requests over views of one catalog.
+
+    `encoder` gives its model when words or pictures need it; `device` searches many vectors at a time.
+    """
 
     records: Records
     spaces: Mapping[str, Space]
     encoder: Callable[[], Encoder]
+    device: Device
 
     def search(self, view: View, request: Request) -> Results:
         """Answer one request; all that it names makes one query."""
@@ -88,7 +93,8 @@ class Searcher:
         allowed = view.allowed(request.filter)
         assert request.vectors is not None
         limit = request.limit + request.offset
-        found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall)
+        search = self.device.search
+        found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
         rankings = [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found]
         pages = self._pages(view, rankings, request)
         took_ms = (time.perf_counter() - started) * 1000 / max(len(found), 1)

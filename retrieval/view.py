@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -17,12 +17,13 @@ from retrieval.columns import Columns
 from retrieval.filters import Filter
 from retrieval.schema import Schema
 from retrieval.segment import Ids, Segment, SpaceRows
-from retrieval.vector_index import Selection
+from retrieval.vector_index import Found, Selection
 
 __all__ = ["Allowed", "Nearest", "View"]
 
 Mask = NDArray[np.bool_]
 Scores = NDArray[np.float32]
+Search = Callable[[SpaceRows, NDArray[np.float32], int, float, Selection | None], Found]
 
 SAMPLE_ROWS = 2048
 REMEMBERED_BYTES = 128_000_000
@@ -142,14 +143,22 @@ class View:
         return Allowed(tuple(masks), sum(int(np.count_nonzero(mask)) for mask in masks))
 
     def nearest(
-        self, space: str, queries: NDArray[np.float32], limit: int, allowed: Allowed, recall: float
+        self,
+        space: str,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: Allowed,
+        recall: float,
+        search: Search = SpaceRows.search,
     ) -> tuple[list[Nearest], bool, str]:
         """Find the best `limit` items for each query, float32 [queries, dim], an item scoring as its best vector.
+
+        `search` is what searches the rows of a segment.
 
         Returns one `Nearest` a query, whether no better item can have been passed over, and the plan in words.
         """
         if self._straight(space):
-            return self._nearest_in_one(space, queries, limit, allowed, recall)
+            return self._nearest_in_one(space, queries, limit, allowed, recall, search)
         scores, items, images = [], [], []
         exact, plans = True, []
         for number, segment in enumerate(self.segments):
@@ -163,7 +172,7 @@ class View:
                 continue
             # The best (limit - 1) * most + 1 rows hold at least `limit` items, if there are so many.
             k = min((limit - 1) * rows.most_per_item + 1, survivors)
-            found = rows.search(queries, k, recall, passing)
+            found = search(rows, queries, k, recall, passing)
             exact = exact and found.exact
             plans.append(found.how)
             scores.append(np.where(found.rows >= 0, found.scores, -np.inf))
@@ -184,10 +193,16 @@ class View:
         return rows.most_per_item == 1 and rows.vectors.count > 0
 
     def _nearest_in_one(
-        self, space: str, queries: NDArray[np.float32], limit: int, allowed: Allowed, recall: float
+        self,
+        space: str,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: Allowed,
+        recall: float,
+        search: Search,
     ) -> tuple[list[Nearest], bool, str]:
         rows = self.segments[0].spaces[space]
-        found = rows.search(queries, limit, recall, allowed.rows(0, space, rows))
+        found = search(rows, queries, limit, recall, allowed.rows(0, space, rows))
         best = []
         for scores, places in zip(found.scores, found.rows, strict=True):
             if len(places) and places[-1] < 0:

@@ -28,7 +28,7 @@ from data.feed import open_feed
 from retrieval import Catalog
 if sys.argv[3] == "colour":
     from tests.fakes import ColourEncoder
-    retrieval.catalog.load_encoder = lambda name: ColourEncoder()
+    retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
 retrieval.indexing._COMMIT_EVERY_S = float(sys.argv[4])
 opened = Catalog.open if Path(sys.argv[1]).exists() else Catalog.create
 with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": sys.argv[3]})) as catalog:

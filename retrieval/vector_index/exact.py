@@ -101,6 +101,10 @@ class Vectors:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(start - page + self._halves.nbytes), _MADV_RANDOM)
 
+    def halves(self, some: slice) -> NDArray[np.float16]:
+        """Give vectors as they are stored, float16 [rows, dim]; not to be changed."""
+        return self._halves[some]
+
     def rows(self, rows: Rows) -> NDArray[np.float32]:
         """Return some vectors, float32 [len(rows), dim]."""
         return np.asarray(self._halves[rows], dtype=np.float32)

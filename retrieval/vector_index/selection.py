@@ -32,6 +32,11 @@ class Selection:
         """The selected rows in ascending order, int64 [count]."""
         return np.flatnonzero(self._mask)
 
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Whether each row is selected, bool [rows]; not to be changed."""
+        return self._mask
+
     def has(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say which of some rows are selected, bool [len(rows)]."""
         return self._mask[rows]

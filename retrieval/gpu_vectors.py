@@ -1,0 +1,207 @@
+"""The vectors of a segment on a GPU, searched exactly for many queries at a time.
+
+The one file outside `models` that imports torch: whoever needs it imports it then. Nothing in it is special to one
+make of device: on tensors that lie on the CPU it computes the same.
+
+A pass over all vectors, in pieces that fit, compares in float32 and keeps more candidates than are wanted; these are
+then scored anew in float64 from the same stored halves. What float32 may have rounded away is known, so that the answer
+is either seen to be the true one, or looked for again among more candidates.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.errors import UsageError
+from retrieval.vector_index import Metric, Selection, Vectors
+
+__all__ = ["GpuVectors", "cuda_device", "has_room"]
+
+Scores = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+CELLS = 1 << 26
+"""Working tensors have at most about so many numbers: 256 MB of float32."""
+
+SHARE_OF_MEMORY = 0.8
+"""How much of a device's free memory vectors may take; a search needs some, too."""
+
+_MOST_QUERIES = 4096
+_MORE_CANDIDATES = 16
+_FLOAT32_STEP = 2.0**-24
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def cuda_device(name: str) -> torch.device | None:
+    """Return the device of that name, "auto" standing for the first there is, if any.
+
+    Raises:
+        UsageError: this machine has no such device.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(name.partition(":")[2] or 0)
+    if number < count:
+        return torch.device("cuda", number)
+    if name == "auto":
+        return None
+    there = "no CUDA device" if not count else ", ".join(f"cuda:{one}" for one in range(count))
+    raise UsageError(f"There is no device {name!r} here; torch finds {there}. Use auto or cpu, which always work.")
+
+
+def has_room(device: torch.device, vectors: Vectors) -> bool:
+    """Say whether these vectors fit into `SHARE_OF_MEMORY` of what is free; what torch has put by counts as free."""
+    if device.type != "cuda":
+        return True
+    free = torch.cuda.mem_get_info(device)[0]
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return vectors.count * (vectors.dim * 2 + 4) <= free * SHARE_OF_MEMORY
+
+
+def _or_memory_error(run: Callable[P, T]) -> Callable[P, T]:
+    """Let a device that is full raise what a full machine raises: callers do not know torch."""
+
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            with torch.inference_mode():
+                return run(*args, **kwargs)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(str(error)) from error
+
+    return checked
+
+
+class GpuVectors:
+    """A copy of `Vectors` on a device: float16 [count, dim]. One batch at a time is searched, which fills the device.
+
+    Raises:
+        MemoryError: it does not fit, now or with what a search needs.
+    """
+
+    @_or_memory_error
+    def __init__(self, vectors: Vectors, device: torch.device) -> None:
+        self.device = device
+        self.metric = vectors.metric
+        self.count, self.dim = vectors.count, vectors.dim
+        self._halves = torch.empty((self.count, self.dim), dtype=torch.float16, device=device)
+        self._squares = torch.empty(self.count, dtype=torch.float32, device=device)
+        self._lock = threading.Lock()
+        piece = max(CELLS // self.dim, 1)
+        for start in range(0, self.count, piece):
+            some = slice(start, min(start + piece, self.count))
+            self._halves[some] = torch.tensor(vectors.halves(some), device=device)
+            self._squares[some] = self._halves[some].float().square().sum(dim=1)
+        self._longest = float(self._squares.max()) ** 0.5 if self.count else 0.0
+
+    @_or_memory_error
+    def search(self, queries: NDArray[np.float32], k: int, selection: Selection | None = None) -> tuple[Scores, Rows]:
+        """Find the k best rows for each query exactly, among those selected: as `Vectors.search` does.
+
+        Takes float32 [queries, dim]; gives scores and rows, both [queries, min(k, count)], best first, equal scores in
+        the order of the rows, row -1 where there are no more.
+        """
+        wide = min(k, self.count)
+        survivors = self.count if selection is None else selection.count
+        scores = np.full((len(queries), wide), -np.inf, dtype=np.float32)
+        rows = np.full((len(queries), wide), -1, dtype=np.int64)
+        k = min(wide, survivors)
+        if k and len(queries):
+            with self._lock:
+                found = self._best(torch.tensor(queries, device=self.device), k, survivors, selection)
+            scores[:, :k], rows[:, :k] = (one.cpu().numpy() for one in found)
+        return scores, rows
+
+    def _best(self, queries: Tensor, k: int, survivors: int, selection: Selection | None) -> tuple[Tensor, Tensor]:
+        """Give scores, float32, and rows, [queries, k], looking among more and more candidates where it is needed."""
+        scores = torch.empty((len(queries), k), dtype=torch.float32, device=self.device)
+        rows = torch.empty((len(queries), k), dtype=torch.int64, device=self.device)
+        open_queries = torch.arange(len(queries), device=self.device)
+        depth = max(2 * k, k + _MORE_CANDIDATES)
+        while len(open_queries):
+            depth = min(depth, survivors)
+            doubtful = []
+            for some in torch.split(open_queries, min(_MOST_QUERIES, max(CELLS // depth, 1))):
+                near, candidates = self._candidates(queries[some], depth, selection)
+                exact = self._scores(queries[some], candidates)
+                if depth < survivors:
+                    doubtful.append(some[~self._certain(queries[some], near, exact, k)])
+                scores[some], rows[some] = _ordered(exact.float(), candidates, k)
+            open_queries = torch.cat(doubtful) if doubtful else open_queries[:0]
+            depth *= 4
+        return scores, rows
+
+    def _candidates(self, queries: Tensor, depth: int, selection: Selection | None) -> tuple[Tensor, Tensor]:
+        """Compare with all selected rows in float32; give about the best `depth` scores, less |q|² for L2, and rows."""
+        best = torch.empty((len(queries), 0), dtype=torch.float32, device=self.device)
+        rows = torch.empty((len(queries), 0), dtype=torch.int64, device=self.device)
+        for numbers, halves, squares, passing in self._pieces(max(CELLS // max(len(queries), self.dim), 1), selection):
+            scores = queries @ halves.float().T
+            if self.metric is Metric.L2:
+                scores.mul_(2).sub_(squares)
+            if passing is not None:
+                scores.masked_fill_(~passing, -torch.inf)
+            near, places = scores.topk(min(depth, len(numbers)), dim=1, sorted=False)
+            best, rows = torch.cat([best, near], dim=1), torch.cat([rows, numbers[places]], dim=1)
+            if best.shape[1] > depth:
+                best, places = best.topk(depth, dim=1, sorted=False)
+                rows = rows.gather(1, places)
+        return best, rows
+
+    def _pieces(self, size: int, selection: Selection | None) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+        """Give the selected rows piece by piece: numbers, halves, squares, and a mask where some are not selected.
+
+        Where fewer than half are selected these are gathered, else all are compared and the others masked.
+        """
+        if selection is not None and 2 * selection.count < self.count:
+            for numbers in torch.split(torch.tensor(selection.rows, device=self.device), size):
+                yield numbers, self._halves.index_select(0, numbers), self._squares[numbers], None
+            return
+        mask = None if selection is None else torch.tensor(selection.mask, device=self.device)
+        for start in range(0, self.count, size):
+            some = slice(start, min(start + size, self.count))
+            numbers = torch.arange(some.start, some.stop, device=self.device)
+            yield numbers, self._halves[some], self._squares[some], None if mask is None else mask[some]
+
+    def _scores(self, queries: Tensor, rows: Tensor) -> Tensor:
+        """Score rows [queries, depth] in float64: of equal vectors equal to the last bit, whatever lies beside them."""
+        scores = torch.empty(rows.numel(), dtype=torch.float64, device=self.device)
+        numbers = rows.reshape(-1)
+        for places in torch.split(torch.arange(len(numbers), device=self.device), max(CELLS // 4 // self.dim, 1)):
+            vectors, ones = self._halves[numbers[places]].double(), queries[places // rows.shape[1]].double()
+            compared = -(vectors - ones).square_() if self.metric is Metric.L2 else vectors * ones
+            scores[places] = compared.sum(dim=1)
+        return scores.reshape(rows.shape)
+
+    def _certain(self, queries: Tensor, near: Tensor, exact: Tensor, k: int) -> Tensor:
+        """Say for which queries no row outside the candidates can be among the best k or tie with the last, bool [n].
+
+        A row left out scored at most as the least candidate did. Its true score may be above that by what float32 can
+        have rounded away, whatever the order of the sum (Higham, Accuracy and Stability of Numerical Algorithms,
+        2nd edition, section 3.1); and where torch was told to multiply less carefully, by four times the most that
+        was seen of the candidates.
+        """
+        lengths = queries.double().square().sum(dim=1)
+        reach = lengths.sqrt() * self._longest
+        near = near.double()
+        if self.metric is Metric.L2:
+            near = near - lengths[:, None]
+            reach = (lengths.sqrt() + self._longest).square()
+        rounded = reach * ((self.dim + 8) * _FLOAT32_STEP)
+        seen = (near - exact).abs().amax(dim=1)
+        slack = torch.where(seen > rounded, 4 * seen, rounded)
+        return exact.topk(k, dim=1).values[:, -1] > near.amin(dim=1) + slack
+
+
+def _ordered(scores: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Cut candidates to the best k, best first, equal scores in the order of the rows."""
+    rows, order = rows.sort(dim=1)
+    scores, places = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return scores[:, :k], rows.gather(1, places[:, :k])
