@@ -290,7 +290,10 @@ class Catalog(Care):
         fields: Sequence[str] | None = None,
         as_of: Moment | None = None,
     ) -> list[Results]:
-        """Find the items most like each of many vectors, float [queries, dim], under one filter."""
+        """Find the items most like each of many vectors, float [queries, dim], under one filter.
+
+        On a GPU, for 32 or more, the search is exact whatever `recall` is.
+        """
         queries = checked_vectors(vectors, self.file.spaces["image"], what="query vectors")
         request = Request(
             vectors=queries, filter=parse_filter(filter), limit=limit, recall=recall_of(recall), fields=fields
