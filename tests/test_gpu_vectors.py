@@ -119,15 +119,19 @@ def test_equal_vectors_come_in_the_order_of_their_rows(metric: Metric, mask: str
 
 
 @pytest.mark.parametrize("metric", list(Metric))
-@pytest.mark.parametrize("careless", [False, True])
-def test_rows_closer_together_than_rounding_are_told_apart(metric: Metric, careless: bool) -> None:
-    class Careless(GpuVectors):
-        def _candidates(self, queries: Tensor, depth: int, selection: Selection | None) -> tuple[Tensor, Tensor]:
-            return super()._candidates(queries.half().float(), depth, selection)
-
+def test_rows_closer_together_than_rounding_are_told_apart(metric: Metric) -> None:
     bits = np.tile(CENTRES[0].astype(np.float16), (COUNT, 1)).view(np.int16)
     rows = (bits + RANDOM.integers(0, 2, bits.shape, dtype=np.int16)).view(np.float16)
-    check((Careless if careless else GpuVectors)(Vectors.of(rows, metric), CPU), rows, None, 10)
+    check(GpuVectors(Vectors.of(rows, metric), CPU), rows, None, 10)
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_a_device_that_multiplies_carelessly_gives_the_true_best(metric: Metric) -> None:
+    class Careless(GpuVectors):
+        def _candidates(self, queries: Tensor, depth: int, selection: Selection | None) -> tuple[Tensor, Tensor]:
+            return super()._candidates((queries * 2).round() / 2, depth, selection)
+
+    check(Careless(Vectors.of(ROWS, metric), CPU), ROWS, None, 10)
 
 
 def test_an_empty_batch_and_no_vectors_are_answered() -> None:
