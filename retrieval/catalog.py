@@ -213,7 +213,8 @@ class Catalog(Care):
     def optimize(self, *, index: str | None = None) -> str:
         """Fold what was committed since into a new generation; return its name.
 
-        `index` is the kind: auto, flat, ivf_pq or hnsw; without it that of the generation before, at first auto.
+        `index` is the kind: auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk; without it that of the generation
+        before, at first auto, which goes by the number of vectors and the memory of the machine.
 
         Raises:
             UsageError: no index kind is called that.

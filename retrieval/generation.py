@@ -104,11 +104,19 @@ def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) ->
     """Write what the vectors belong to, and their index; return its kind."""
     np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items]))
     if kind is IndexKind.AUTO:
-        kind = IndexKind.IVF_PQ if rows.vectors.count >= AUTO_INDEX_ROWS else IndexKind.FLAT
+        kind = _auto_kind(rows)
     if kind is IndexKind.FLAT or rows.vectors.count < SMALLEST_INDEX_ROWS:
         return IndexKind.FLAT
     build_approximate(rows.vectors, kind).write(*_index_files(building, name))
     return kind
+
+
+def _auto_kind(rows: SpaceRows) -> IndexKind:
+    """Choose a kind: none for few vectors, and for more than half of the memory one that leaves them on the disk."""
+    if rows.vectors.count < AUTO_INDEX_ROWS:
+        return IndexKind.FLAT
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return IndexKind.DISK if rows.vectors.count * rows.vectors.dim * 2 > memory / 2 else IndexKind.IVF_PQ
 
 
 def _open_space(path: Path, space: Space, facts: Mapping[str, object]) -> SpaceRows:

@@ -233,7 +233,10 @@ def delete(
 @app.command()
 def optimize(
     catalog: CatalogArgument,
-    index: Annotated[str | None, typer.Option(help="auto, flat, ivf_pq or hnsw.", show_default="as before")] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(help="auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk.", show_default="as before"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Fold what was committed since into a new generation, for quicker search."""
