@@ -137,7 +137,7 @@ class Synthetic:
                 random.random(CHUNK_ROWS) < _OFF_TOPIC, random.integers(0, TOPICS, CHUNK_ROWS), self._topics[clusters]
             )
             ranks = 1 / np.arange(1, CATEGORIES + 1)
-            columns = {
+            columns: dict[str, NDArray[np.generic]] = {
                 "category": random.choice(CATEGORIES, size=CHUNK_ROWS, p=ranks / ranks.sum()).astype(np.int16),
                 "brand": random.integers(0, BRANDS, CHUNK_ROWS).astype(np.int16),
                 "topic": topic.astype(np.int16),
