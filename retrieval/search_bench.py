@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import Matrix
+from retrieval.building import Built, build
 from retrieval.catalog import Catalog
 from retrieval.memory import Memory
 from retrieval.speed import Speed, timed, timed_batch
@@ -23,7 +24,6 @@ from retrieval.vector_index.baselines import Baseline, BaselineKind, BaselineSet
 from retrieval.vector_index.calibration import recall_of_rows
 
 __all__ = [
-    "Built",
     "Measured",
     "NewFilter",
     "SearchPlan",
@@ -45,6 +45,7 @@ Rows = NDArray[np.int64]
 
 _TRUTH, _COLUMNS = "truth.npz", "columns.npz"
 _CHECKED_QUERIES = 5
+_COLD_QUERIES = 20
 _TUNED_QUERIES = 500
 _NEW_FILTERS = 30
 _REPEATS = 5
@@ -85,15 +86,6 @@ class SearchPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """What building a side took: seconds until the vectors were in, seconds until the index was, bytes on disk."""
-
-    add_s: float
-    index_s: float
-    bytes_on_disk: int
-
-
-@dataclass(frozen=True, slots=True)
 class WorkloadFigures:
     """One side under one filter.
 
@@ -110,9 +102,13 @@ class WorkloadFigures:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One side in one process: opening it, every filter by name, and what was resident after all searches."""
+    """One side in one process: opening it, every filter by name, and what was resident after all searches.
+
+    `cold_ms` is the median of the first searches after opening, without a filter.
+    """
 
     open_ms: float
+    cold_ms: float
     memory: Memory
     workloads: Mapping[str, WorkloadFigures]
 
@@ -127,23 +123,9 @@ class NewFilter:
 
 
 def build_catalog(plan: SearchPlan, index: str) -> Built:
-    """Add all rows to a new catalog and optimize it; the making of the rows is not timed."""
-    add_s = 0.0
-    parts = []
-    with Catalog.create(plan.catalog, dim=plan.made.dim) as catalog:
-        for chunk in plan.made.chunks():
-            keys, fields = chunk.keys, chunk.fields
-            started = time.perf_counter()
-            catalog.add_vectors(keys, chunk.vectors, fields)
-            add_s += time.perf_counter() - started
-            parts.append(chunk.columns)
-        started = time.perf_counter()
-        catalog.optimize(index=index)
-        index_s = time.perf_counter() - started
-        size = catalog.info().bytes_on_disk
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    np.savez(plan.folder / _COLUMNS, allow_pickle=False, **columns)
-    return Built(round(add_s, 3), round(index_s, 3), size)
+    """Build the catalog, and leave its columns for the other sides."""
+    np.savez(plan.folder / _COLUMNS, allow_pickle=False, **plan.made.columns())
+    return build(plan.catalog, plan.made, index)
 
 
 def answer_exactly(plan: SearchPlan) -> float:
@@ -173,11 +155,14 @@ def measure_catalog(plan: SearchPlan) -> Measured:
     catalog.count()
     open_ms = (time.perf_counter() - started) * 1000
     with catalog:
+        cold_ms = _cold_ms(
+            lambda query: catalog.search(vector=query, limit=K, recall=RECALL, fields=FIELDS), asked[0][1]
+        )
         figures = {
             workload.name: _catalog_figures(catalog, workload.filter, queries, truth, plan.most_s)
             for workload, queries, truth in asked
         }
-        return Measured(round(open_ms, 3), Memory.now() - before, figures)
+        return Measured(round(open_ms, 3), cold_ms, Memory.now() - before, figures)
 
 
 def measure_new_filters(plan: SearchPlan) -> dict[str, NewFilter]:
@@ -249,13 +234,24 @@ def measure_baseline(plan: SearchPlan, kind: BaselineKind, settings: Mapping[str
     baseline = Baseline.open(kind, plan.baseline(kind))
     columns = plan.columns()
     open_ms = (time.perf_counter() - started) * 1000
+    unfiltered = settings[asked[0][0].name]
+    cold_ms = _cold_ms(lambda query: baseline.search(query[None], K, None, unfiltered), asked[0][1])
     figures = {
         workload.name: _baseline_figures(
             baseline, partial(workload.mask, columns), settings[workload.name], queries, truth, plan.most_s
         )
         for workload, queries, truth in asked
     }
-    return Measured(round(open_ms, 3), Memory.now() - before, figures)
+    return Measured(round(open_ms, 3), cold_ms, Memory.now() - before, figures)
+
+
+def _cold_ms(search: Callable[[Matrix], object], queries: Matrix) -> float:
+    times = []
+    for query in queries[:_COLD_QUERIES]:
+        started = time.perf_counter()
+        search(query)
+        times.append((time.perf_counter() - started) * 1000)
+    return round(float(np.median(times)), 4)
 
 
 def _catalog_figures(

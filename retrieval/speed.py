@@ -19,7 +19,6 @@ __all__ = ["Speed", "fresh", "timed", "timed_batch"]
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
-_WARM = 20
 _FEWEST = 20
 _FIRST_BATCH = 100
 
@@ -43,12 +42,13 @@ class Speed:
 def timed(
     search: Callable[[Matrix], Answer], queries: Matrix, most_s: float
 ) -> tuple[list[Answer], NDArray[np.float64]]:
-    """Ask queries, float32 [queries, dim], one by one, after some to warm up; give answers and seconds of each.
+    """Ask queries, float32 [queries, dim], one by one, a second time; give answers and seconds of each.
 
-    Stops after `most_s` seconds, though not before some were asked.
+    The first time, for half of `most_s` at most, brings what they need into memory: pages of a mapped file are only
+    there once they were read. Stops after `most_s` seconds, though not before some were asked.
     """
     started = time.perf_counter()
-    for query in queries[:_WARM]:
+    for query in queries:
         search(query)
         if time.perf_counter() - started > most_s / 2:
             break

@@ -32,6 +32,9 @@ def test_queries_are_answered_in_order_until_the_time_is_up() -> None:
     assert answers == queries[:, 0].tolist()
     assert len(seconds) == 30
     assert len(timed(lambda query: 0, queries, 0.0)[0]) == 20
+    asked: list[float] = []
+    timed(lambda query: asked.append(float(query[0])), queries, 10.0)
+    assert asked == 2 * queries[:, 0].tolist()  # the first time to warm up
     batch, rate = timed_batch(lambda some: some[:, 1].tolist(), queries, 10.0)
     assert batch == queries[:, 1].tolist()
     assert rate > 0
