@@ -245,6 +245,10 @@ def _show(facts: Mapping[str, Any]) -> None:
     verdict = "within" if slowest["p99_to_p50"] <= TAIL_LIMIT else "NOT within"
     times = f"{slowest['p99_to_p50']:.1f} times at most ({worst})"
     out.print(f"{OURS}: p99 is {verdict} {TAIL_LIMIT:g} times the median; {times}.", highlight=False)
+    load, processors = statistics.median(facts["load"]), os.cpu_count() or 1
+    if load > processors:
+        busy = f"The load was {load:.1f} on {processors} processors: tails are those of the others at work, too."
+        out.print(busy, highlight=False)
     table = _table("", sides, "sizes; memory is that after all searches")
     for name, words in _SIZES.items():
         table.add_row(words, *(f"{one[name]:,.1f}" for one in sides.values()))
