@@ -49,7 +49,7 @@ def open_once(folder: Path) -> float:
 
 
 def open_and_search(folder: Path, made: Synthetic) -> Opened:
-    """Open a catalog and search it, half of a thousand times without a filter and half under one."""
+    """Open a catalog and ask a thousand queries, half of them without a filter and half under one, each twice."""
     workloads = [workload for workload in made.workloads if workload.name in _FILTERS]
     queries = made.queries(workloads[0].queries, _SEARCHES)
     before = Memory.now()

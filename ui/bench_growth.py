@@ -121,7 +121,7 @@ def _write(path: Path, steps: Sequence[dict[str, Any]]) -> None:
     charts = [
         chart("Building", "seconds", {"add": "add_s", "optimize": "optimize_s"}),
         chart("Searching, and opening again", "milliseconds", {**searches, "open": "open_ms"}),
-        chart("Memory after 1,000 searches", "MB", {"anonymous": "anonymous_mb", "mapped": "mapped_mb"}),
+        chart("Memory after 1,000 queries", "MB", {"anonymous": "anonymous_mb", "mapped": "mapped_mb"}),
         chart("Disk", "bytes an item", {"catalog": "bytes_on_disk_per_item"}),
     ]
     try:
