@@ -24,6 +24,7 @@ from retrieval.live import Live
 from retrieval.moments import Moment, commit_of
 from retrieval.parts import QueryImage, many
 from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
+from retrieval.recall import RecentQueries
 from retrieval.records import Records
 from retrieval.rows import Commit
 from retrieval.searching import Request, Searcher, parse_filter
@@ -48,7 +49,8 @@ class Catalog(Care):
         self._live = Live(folder, records, file.spaces)
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
-        self._searcher = Searcher(records, file.spaces, lambda: self.encoder)
+        self._recent = RecentQueries()
+        self._searcher = Searcher(records, file.spaces, lambda: self.encoder, self._recent)
 
     @classmethod
     def create(
