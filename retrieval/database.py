@@ -15,7 +15,7 @@ from typing import Any
 from data.errors import CatalogBusy, CatalogDamaged, CatalogFormat
 from retrieval import record_sql
 
-__all__ = ["FORMAT", "Database"]
+__all__ = ["FORMAT", "Database", "migrate", "prepare"]
 
 FORMAT = 2
 """Of the SQLite file (`PRAGMA user_version`); format 1 is migrated when it is opened."""
@@ -37,9 +37,7 @@ class Database:
         """Make a new, empty file; it is whole or absent."""
         connection = self.connection
         with self.translated():
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
+            prepare(connection)
             connection.executescript(f"BEGIN;{record_sql.TABLES}PRAGMA user_version = {FORMAT};COMMIT;")
 
     def check(self) -> None:
@@ -55,10 +53,7 @@ class Database:
             return
         if self._version() == 1:
             with self.immediate() as connection:
-                if self._version() == 1:  # not meanwhile migrated by another process
-                    for statement in record_sql.FROM_FORMAT_1:
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {FORMAT}")
+                migrate(connection, self._version())  # it may meanwhile be migrated by another process
             return
         raise CatalogFormat(
             f"The records have format {self._version()}, this version of Lookalike reads 1 to {FORMAT}; "
@@ -161,3 +156,18 @@ class Database:
     def _pragma(self, name: str) -> int:
         with self.translated():
             return int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Choose the form of a new, empty file."""
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring records of an older format to this one, within a transaction."""
+    if version == 1:
+        for statement in record_sql.FROM_FORMAT_1:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
