@@ -7,8 +7,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from data.errors import CatalogBusy, UsageError
 from retrieval.backup import BackupReport, Snapshot, restore, write_backup
 from retrieval.catalog_file import CatalogFile
@@ -21,6 +19,7 @@ from retrieval.progress import Progress, silent
 from retrieval.purging import PurgeReport, purge
 from retrieval.records import Records
 from retrieval.repair import RepairReport, repair
+from retrieval.storage import locked
 from retrieval.thumbnails import Thumbnails
 from retrieval.verification import Verification, verify
 
@@ -42,12 +41,10 @@ class Care:
 
         Raises:
             CatalogBusy: another process has it.
+            CatalogReadOnly: the catalog's folder cannot be written to.
         """
-        try:
-            with FileLock(self._folder / "index.lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise CatalogBusy("Another process is indexing into the catalog; try again when it is done.") from error
+        with locked(self._folder / "index.lock", "indexing into"):
+            yield
 
     def purge(self, older_than: Moment | timedelta) -> PurgeReport:
         """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.

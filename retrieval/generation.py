@@ -16,14 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+from polars.exceptions import PolarsError
 
-from data.errors import CatalogDamaged
+from data.errors import CatalogDamaged, StorageFailed
 from retrieval.columns import Columns
 from retrieval.segment import Segment, Space, SpaceRows
+from retrieval.storage import failing
 from retrieval.stored_texts import mapped
 from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
 
-__all__ = ["AUTO_INDEX_ROWS", "open_generation", "remove_other_generations", "write_generation"]
+__all__ = ["AUTO_INDEX_ROWS", "open_generation", "remove_generation", "remove_other_generations", "write_generation"]
 
 FORMAT = 1
 
@@ -39,33 +41,44 @@ _ITEMS = "items.npy"
 
 
 def write_generation(folder: Path, segment: Segment, spaces: Mapping[str, Space], kind: IndexKind) -> str:
-    """Write a segment as a generation with its indexes; return its name in `folder`."""
-    folder.mkdir(exist_ok=True)
+    """Write a segment as a generation with its indexes; return its name in `folder`.
+
+    Raises:
+        StorageFailed: it cannot be written; nothing of it is left.
+    """
     name = f"{segment.seq:012d}-{uuid.uuid4().hex[:8]}"
     building = folder / f"building-{name}"
-    building.mkdir()
     try:
-        indexes = {space: _write_space(building, space, rows, kind) for space, rows in segment.spaces.items()}
-        segment.columns.write(building)
-        np.save(building / _ITEMS, segment.item_ids)
-        digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
-        manifest = {
-            "format": FORMAT,
-            "seq": segment.seq,
-            "items": len(segment.item_ids),
-            "spaces": {
-                space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
-                | indexes[space]
-                for space, rows in segment.spaces.items()
-            },
-            "files": digests,
-        }
-        (building / _MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-        for path in (*building.iterdir(), building):
-            _sync(path)
-        building.rename(folder / name)
-        _sync(folder)
-        _remember_checked(folder / name, digests)
+        with failing(folder, "written to"):
+            folder.mkdir(exist_ok=True)
+            building.mkdir()
+            indexes = {space: _write_space(building, space, rows, kind) for space, rows in segment.spaces.items()}
+            segment.columns.write(building)
+            np.save(building / _ITEMS, segment.item_ids)
+            digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
+            manifest = {
+                "format": FORMAT,
+                "seq": segment.seq,
+                "items": len(segment.item_ids),
+                "spaces": {
+                    space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
+                    | indexes[space]
+                    for space, rows in segment.spaces.items()
+                },
+                "files": digests,
+            }
+            (building / _MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+            for path in (*building.iterdir(), building):
+                _sync(path)
+            building.rename(folder / name)
+            _sync(folder)
+            _remember_checked(folder / name, digests)
+    except (RuntimeError, PolarsError) as error:  # how Faiss and polars say what the operating system said to them
+        shutil.rmtree(building, ignore_errors=True)
+        raise StorageFailed(
+            f"A generation cannot be written to {folder}: {error}. What was written before is safe; "
+            "make room there, then run the same command again."
+        ) from error
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -98,6 +111,11 @@ def remove_other_generations(folder: Path, keep: str) -> None:
     for path in folder.iterdir():
         if path.name != keep and (path.name.startswith("building-") or (path / _MANIFEST).exists()):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_generation(folder: Path, name: str) -> None:
+    """Delete one generation, which is not in use."""
+    shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) -> dict[str, object]:
@@ -154,9 +172,12 @@ def _check_files(path: Path, digests: Mapping[str, str]) -> None:
 def _remember_checked(path: Path, digests: Mapping[str, str]) -> None:
     """Write down the state in which the files are known to be right; without it they are read again."""
     building = path / f"{_CHECKED}.{uuid.uuid4().hex[:8]}"
-    with contextlib.suppress(OSError):
+    try:
         building.write_bytes(orjson.dumps({name: _state(path / name) for name in digests}))
         building.replace(path / _CHECKED)
+    except OSError:
+        with contextlib.suppress(OSError):
+            building.unlink(missing_ok=True)
 
 
 def _state(path: Path) -> list[int]:

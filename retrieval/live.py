@@ -7,13 +7,12 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from data.errors import CatalogBusy, CatalogDamaged
-from retrieval.generation import open_generation, remove_other_generations, write_generation
+from data.errors import CatalogDamaged, CatalogReadOnly, LookalikeError
+from retrieval.generation import open_generation, remove_generation, remove_other_generations, write_generation
 from retrieval.past import PastViews
 from retrieval.records import Records
 from retrieval.segment import Space, load_segment
+from retrieval.storage import locked
 from retrieval.vector_index import IndexKind
 from retrieval.view import View
 
@@ -54,7 +53,9 @@ class Live:
                 self._broken = False
                 try:
                     self.optimize()
-                except Exception as error:  # the answers are right without it: busy, read-only, no room
+                except CatalogReadOnly as error:
+                    log.warning("It stays as it is, and searches are slower for it: %s", error)
+                except LookalikeError as error:  # the answers are right without it: busy, no room
                     log.warning("The generation could not be made anew: %s", error)
             return view
 
@@ -86,18 +87,22 @@ class Live:
 
         Raises:
             CatalogBusy: another process is doing so.
+            CatalogReadOnly: the catalog's folder cannot be written to.
+            StorageFailed: there is no room; the generation before stays in use.
         """
-        try:
-            with FileLock(self._folder / "optimize.lock", timeout=0):
-                with self._records.snapshot():
-                    seq = self._records.version()[0]
-                    segment = load_segment(self._records, self._records.schema(), self._spaces, seq)
-                    kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
-                name = write_generation(self._generations, segment, self._spaces, kind)
+        with locked(self._folder / "optimize.lock", "optimizing"):
+            with self._records.snapshot():
+                seq = self._records.version()[0]
+                segment = load_segment(self._records, self._records.schema(), self._spaces, seq)
+                kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
+            name = write_generation(self._generations, segment, self._spaces, kind)
+            try:
                 self._records.put_generation(name, kind)
-                remove_other_generations(self._generations, keep=name)
-        except Timeout as error:
-            raise CatalogBusy("Another process is optimizing the catalog; try again when it is done.") from error
+            except BaseException:
+                if self._records.version()[1] != name:
+                    remove_generation(self._generations, name)
+                raise
+            remove_other_generations(self._generations, keep=name)
         return name
 
     @property
@@ -116,7 +121,7 @@ class Live:
                 reason = f"It is of commit {segment.seq}, older than what is kept or newer than the newest, {seq}."
             except CatalogDamaged as error:
                 reason = str(error)
-            log.warning("The generation %s cannot be used: %s It is made anew from the records.", generation, reason)
+            log.warning("The generation %s cannot be used: %s The records answer in its place.", generation, reason)
             self._broken = True
         segment = load_segment(self._records, schema, self._spaces, seq)
         return View([segment], [None], schema, seq)

@@ -41,6 +41,11 @@ class RecordReader:
         found: tuple[int, str | None] = self._database.one_row(record_sql.VERSION)
         return found
 
+    @property
+    def only_read(self) -> bool:
+        """Whether the records cannot be written to."""
+        return self._database.only_read
+
     def snapshot(self) -> AbstractContextManager[None]:
         """Make all reads of this thread within the block see one state."""
         return self._database.snapshot()
@@ -187,29 +192,28 @@ class RecordReader:
         chosen = "true" if item_ids is None else "item_id IN (SELECT value FROM json_each(:ids))"
         alive = "died IS NULL" if as_of is None else "born <= :as_of AND (died IS NULL OR died > :as_of)"
         parameters = {"space": space, "as_of": as_of, "ids": None if item_ids is None else json_ids(item_ids)}
-        with self._database.translated():
-            connection = self._database.connection
-            sql = f"SELECT count(*) FROM vectors WHERE {chosen} AND space = :space"
-            (most,) = connection.execute(sql, parameters).fetchone()
-            facts = np.empty((3, most), dtype=np.int64)
-            vectors = np.empty((most, dim), dtype=np.float16)  # room that is not needed takes no memory
-            rows = connection.execute(
-                "SELECT id, item_id, coalesce(image_id, 0), vector FROM vectors "
-                f"WHERE {chosen} AND space = :space AND {alive}",
-                parameters,
-            )
-            count = 0
-            while some := rows.fetchmany(_VECTORS_AT_ONCE):
-                ids, items, images, blobs = zip(*some, strict=True)
-                if set(map(len, blobs)) != {dim * 2}:
-                    id_, blob = next((id_, blob) for id_, _, _, blob in some if len(blob) != dim * 2)
-                    raise CatalogDamaged(f"Vector {id_} has {len(blob) // 2} values instead of {dim}.")
-                stop = count + len(some)
-                facts[:, count:stop] = ids, items, images
-                vectors[count:stop] = np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(-1, dim)
-                count = stop
-            facts, vectors = facts[:, :count], vectors[:count]
-            places = self._image_places(facts[2], as_of)
+        connection = self._database.connection
+        sql = f"SELECT count(*) FROM vectors WHERE {chosen} AND space = :space"
+        (most,) = connection.execute(sql, parameters).fetchone()
+        facts = np.empty((3, most), dtype=np.int64)
+        vectors = np.empty((most, dim), dtype=np.float16)  # room that is not needed takes no memory
+        rows = connection.execute(
+            "SELECT id, item_id, coalesce(image_id, 0), vector FROM vectors "
+            f"WHERE {chosen} AND space = :space AND {alive}",
+            parameters,
+        )
+        count = 0
+        while some := rows.fetchmany(_VECTORS_AT_ONCE):
+            ids, items, images, blobs = zip(*some, strict=True)
+            if set(map(len, blobs)) != {dim * 2}:
+                id_, blob = next((id_, blob) for id_, _, _, blob in some if len(blob) != dim * 2)
+                raise CatalogDamaged(f"Vector {id_} has {len(blob) // 2} values instead of {dim}.")
+            stop = count + len(some)
+            facts[:, count:stop] = ids, items, images
+            vectors[count:stop] = np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(-1, dim)
+            count = stop
+        facts, vectors = facts[:, :count], vectors[:count]
+        places = self._image_places(facts[2], as_of)
         order = np.lexsort((facts[0], places, facts[1]))
         if (np.diff(order) != 1).any():
             facts, vectors = facts[:, order], vectors[order]

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from polars.exceptions import PolarsError
 
+from data.errors import CatalogDamaged
 from retrieval.columns import Columns
 from retrieval.query import EXACT
 from retrieval.records import Records
@@ -94,12 +96,21 @@ def load_segment(
     *,
     as_of: int | None = None,
 ) -> Segment:
-    """Read the state of all items, or of some, from the records, now or as of a commit; call within one snapshot."""
+    """Read the state of all items, or of some, from the records, now or as of a commit; call within one snapshot.
+
+    Raises:
+        CatalogDamaged: what is there is not what was written.
+    """
     items = records.items(ids, as_of=as_of)
-    item_ids = np.fromiter((item.id for item in items), dtype=np.int64, count=len(items))
-    columns = Columns.from_json(
-        schema, [item.key for item in items], [item.title for item in items], [item.fields for item in items]
-    )
+    try:
+        item_ids = np.fromiter((item.id for item in items), dtype=np.int64, count=len(items))
+        columns = Columns.from_json(
+            schema, [item.key for item in items], [item.title for item in items], [item.fields for item in items]
+        )
+    except (ValueError, TypeError, AttributeError, PolarsError) as error:
+        raise CatalogDamaged(
+            f"The items in the records are not as they were written ({error}). See more with: lookalike verify CATALOG"
+        ) from error
     rows = {
         name: _space_rows(records.vectors(name, space.dim, ids, as_of=as_of), item_ids, space.metric)
         for name, space in spaces.items()

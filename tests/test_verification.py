@@ -363,7 +363,7 @@ def test_records_of_format_1_are_saved_too(tmp_path: Path) -> None:
     report = repair(tmp_path / "old")
     assert report.recovered is not None
     with Catalog.open(report.recovered) as saved:
-        assert saved.verify().problems == []
+        assert {problem.kind for problem in saved.verify().problems} <= {ProblemKind.THUMBNAIL}
         assert saved.keys(["mug", "bowl", "jug", "cup", "vase"]) == ["mug", "bowl", "cup", "vase"]
         assert saved.count(as_of=1) == 3
 
