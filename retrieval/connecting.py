@@ -73,6 +73,16 @@ class Connection(sqlite3.Connection):
         """Return a cursor whose errors are ours."""
         return super().cursor(factory)
 
+    def execute(self, sql: str, parameters: Any = (), /) -> _Cursor:  # noqa: ANN401  # as the base class
+        """Execute a statement; the base class would do so past our cursor."""
+        cursor: _Cursor = self.cursor()
+        return cursor.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> _Cursor:
+        """Execute a statement many times."""
+        cursor: _Cursor = self.cursor()
+        return cursor.executemany(sql, parameters)
+
 
 def connect(path: Path) -> Connection:
     """Open a file to read and write, making it where there is none.

@@ -99,7 +99,7 @@ class Step:
                     for place, (key, row) in enumerate(zip(self.keys, halves, strict=True))
                 }
             case "update":
-                changed = {"price": self.price, "note": "changed"}
+                changed: dict[str, Json] = {"price": self.price, "note": "changed"}
                 return {**state} | {key: (state[key][0], state[key][1] | changed) for key in self.keys}
             case "delete":
                 return {key: held for key, held in state.items() if key not in set(self.keys)}
