@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
@@ -30,7 +30,7 @@ from retrieval.filters.operators import is_one_of
 from retrieval.schema import Schema
 from retrieval.stored_texts import Dictionary, Texts
 
-__all__ = ["Bin", "Columns", "Mask", "Row"]
+__all__ = ["Bin", "Columns", "Mask"]
 
 Mask = NDArray[np.bool_]
 """True where the item passes; shape [items]."""
@@ -38,7 +38,6 @@ Mask = NDArray[np.bool_]
 CHUNK_ROWS = 4_096
 """Rows parsed at a time: few enough that Python's garbage collector stays out of the way."""
 
-Row: TypeAlias = dict[str, Value]
 Reader: TypeAlias = Callable[[NDArray[np.int64]], Sequence[Value]]
 
 _COLUMNS = "columns.arrow"
@@ -108,12 +107,24 @@ class Columns:
         Raises:
             CatalogDamaged: a row is not what the schema says.
         """
-        if not len(keys) == len(titles) == len(json_texts):
-            raise CatalogDamaged(f"{len(keys)} keys, {len(titles)} titles and {len(json_texts)} rows of fields.")
-        frames = [
-            _frame_of(schema, keys[start:stop], titles[start:stop], json_texts[start:stop])
-            for start, stop in ((start, start + CHUNK_ROWS) for start in range(0, max(len(keys), 1), CHUNK_ROWS))
-        ]
+        return cls.from_batches(schema, [(keys, titles, json_texts)])
+
+    @classmethod
+    def from_batches(
+        cls,
+        schema: Schema,
+        batches: Iterable[tuple[Sequence[str], Sequence[str | None], Sequence[bytes | str]]],
+    ) -> Columns:
+        """Build the columns from stored rows that come some at a time: keys, titles, fields.
+
+        Raises:
+            CatalogDamaged: a row is not what the schema says.
+        """
+        frames = [_frame_of(schema, [], [], [])]
+        for keys, titles, texts in batches:
+            for at in range(0, len(keys), CHUNK_ROWS):
+                stop = at + CHUNK_ROWS
+                frames.append(_frame_of(schema, keys[at:stop], titles[at:stop], texts[at:stop]))
         return cls.of(pl.concat(frames, rechunk=True), schema)
 
     @classmethod
@@ -222,18 +233,14 @@ class Columns:
         """Give the keys of some rows."""
         return self._keys.at(places) if self._keys is not None else self.values("key")[places].to_list()
 
-    def rows(self, places: NDArray[np.int64], names: Sequence[str] | None = None) -> list[Row]:
-        """Give rows by place, all columns but the key or some, the title among them, values as the caller gave them.
+    def rows(self, places: NDArray[np.int64], names: Sequence[str] | None = None) -> dict[str, Sequence[Value]]:
+        """Give the values of fields at some rows, all but the key or some, the title among them, as they were given.
 
         Raises:
             UsageError: there is no such field.
         """
-        if names is None:
-            names = self._row_names
-        columns = [(self._readers.get(name) or self._reader(name))(places) for name in names]
-        if not columns:
-            return [{} for _ in range(len(places))]
-        return [dict(zip(names, values)) for values in zip(*columns)]  # noqa: B905  # as long as each other
+        wanted = self._row_names if names is None else names
+        return {name: (self._readers.get(name) or self._reader(name))(places) for name in wanted}
 
     def facets(self, name: str, mask: Mask | None = None, *, limit: int = 20) -> list[tuple[str | bool, int]]:
         """Count the items of each value of a text, boolean or list field, the most frequent first, then by value.

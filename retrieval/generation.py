@@ -20,7 +20,8 @@ from polars.exceptions import PolarsError
 
 from data.errors import CatalogDamaged, StorageFailed
 from retrieval.columns import Columns
-from retrieval.segment import Segment, Space, SpaceRows
+from retrieval.records import Records
+from retrieval.segment import Segment, Space, SpaceRows, load_segment
 from retrieval.storage import failing
 from retrieval.stored_texts import mapped
 from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
@@ -40,43 +41,26 @@ _CHECKED = "checked.json"
 _ITEMS = "items.npy"
 
 
-def write_generation(folder: Path, segment: Segment, spaces: Mapping[str, Space], kind: IndexKind) -> str:
-    """Write a segment as a generation with its indexes; return its name in `folder`.
+def write_generation(folder: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind) -> str:
+    """Write all that is committed as a generation with its indexes; return its name in `folder`.
 
     Raises:
         StorageFailed: it cannot be written; nothing of it is left.
     """
-    name = f"{segment.seq:012d}-{uuid.uuid4().hex[:8]}"
-    building = folder / f"building-{name}"
+    building = folder / f"building-{uuid.uuid4().hex[:8]}"
     try:
         with failing(folder, "written to"):
             folder.mkdir(exist_ok=True)
             building.mkdir()
-            indexes = {space: _write_space(building, space, rows, kind) for space, rows in segment.spaces.items()}
-            segment.columns.write(building)
-            np.save(building / _ITEMS, segment.item_ids)
-            digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
-            manifest = {
-                "format": FORMAT,
-                "seq": segment.seq,
-                "items": len(segment.item_ids),
-                "spaces": {
-                    space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
-                    | indexes[space]
-                    for space, rows in segment.spaces.items()
-                },
-                "files": digests,
-            }
-            (building / _MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-            for path in (*building.iterdir(), building):
-                _sync(path)
+            seq = _write_files(building, records, spaces, kind)
+            name = f"{seq:012d}-{uuid.uuid4().hex[:8]}"
             building.rename(folder / name)
             _sync(folder)
-            _remember_checked(folder / name, digests)
+            _remember_checked(folder / name, _digests(folder / name))
     except (RuntimeError, PolarsError) as error:  # how Faiss and polars say what the operating system said to them
         shutil.rmtree(building, ignore_errors=True)
         raise StorageFailed(
-            f"A generation cannot be written to {folder}: {error}. What was written before is safe; "
+            f"{folder} cannot be written to: {error}. What was written before is safe; "
             "make room there, then run the same command again."
         ) from error
     except BaseException:
@@ -118,20 +102,46 @@ def remove_generation(folder: Path, name: str) -> None:
     shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) -> dict[str, object]:
-    vectors = rows.vectors
-    vectors.save(building / f"{name}.vectors.faiss")
+def _write_files(building: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind) -> int:
+    """Write the files of a generation and put them on disk; return the commit it is of."""
+    with records.snapshot():
+        seq = records.version()[0]
+        files = {space: _vectors_file(building, space) for space in spaces}
+        segment = load_segment(records, records.schema(), spaces, seq, files=files)
+    facts = {
+        space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
+        | {"index": _write_space(building, space, rows, kind)}
+        for space, rows in segment.spaces.items()
+    }
+    segment.columns.write(building)
+    np.save(building / _ITEMS, segment.item_ids)
+    digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
+    items = len(segment.item_ids)
+    manifest = {"format": FORMAT, "seq": seq, "items": items, "spaces": facts, "files": digests}
+    (building / _MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+    for path in (*building.iterdir(), building):
+        _sync(path)
+    return seq
+
+
+def _digests(path: Path) -> Mapping[str, str]:
+    files: Mapping[str, str] = orjson.loads((path / _MANIFEST).read_bytes())["files"]
+    return files
+
+
+def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) -> IndexKind:
+    """Write what the vectors belong to, and their index; return its kind."""
     np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items]))
     if kind is IndexKind.AUTO:
         kind = IndexKind.IVF_PQ if rows.vectors.count >= AUTO_INDEX_ROWS else IndexKind.FLAT
     if kind is IndexKind.FLAT or rows.vectors.count < SMALLEST_INDEX_ROWS:
-        return {"index": IndexKind.FLAT}
+        return IndexKind.FLAT
     build_approximate(rows.vectors, kind).write(*_index_files(building, name))
-    return {"index": kind}
+    return kind
 
 
 def _open_space(path: Path, space: Space, facts: Mapping[str, object]) -> SpaceRows:
-    vectors = Vectors.open(path / f"{space.name}.vectors.faiss", space.metric)
+    vectors = Vectors.open(_vectors_file(path, space.name), space.metric)
     rows = mapped(path / f"{space.name}.rows.npy")
     if (
         rows.shape != (3, vectors.count)
@@ -145,6 +155,10 @@ def _open_space(path: Path, space: Space, facts: Mapping[str, object]) -> SpaceR
     if kind is IndexKind.FLAT:
         return opened
     return replace(opened, approximate=Approximate.open(kind, vectors, *_index_files(path, space.name)))
+
+
+def _vectors_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.vectors.faiss"
 
 
 def _index_files(folder: Path, name: str) -> tuple[Path, Path, Path]:

@@ -91,11 +91,8 @@ class Live:
             StorageFailed: there is no room; the generation before stays in use.
         """
         with locked(self._folder / "optimize.lock", "optimizing"):
-            with self._records.snapshot():
-                seq = self._records.version()[0]
-                segment = load_segment(self._records, self._records.schema(), self._spaces, seq)
-                kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
-            name = write_generation(self._generations, segment, self._spaces, kind)
+            kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
+            name = write_generation(self._generations, self._records, self._spaces, kind)
             try:
                 self._records.put_generation(name, kind)
             except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -13,7 +13,7 @@ from data.errors import UsageError
 from data.item import Value
 from retrieval.rows import StoredImage
 
-__all__ = ["EXACT", "MAX_LIMIT", "CatalogInfo", "Hit", "Part", "Results", "StoredItem", "recall_of"]
+__all__ = ["EXACT", "MAX_LIMIT", "CatalogInfo", "Hit", "Page", "Part", "Results", "StoredItem", "recall_of"]
 
 MAX_LIMIT = 10_000
 EXACT = 1.0
@@ -49,6 +49,31 @@ class Hit(NamedTuple):
     fields: Mapping[str, Value]
 
 
+class Page(NamedTuple):
+    """Hits as columns: quick to make, for it is not known which of them will be looked at.
+
+    `parts` has each part's similarities, NaN where the item has no vector for it; `fields` the values of each field.
+    """
+
+    keys: list[str]
+    scores: list[float]
+    parts: Mapping[str, list[float]]
+    images: list[StoredImage | None] | None
+    fields: Mapping[str, Sequence[Value]]
+
+    def hit(self, place: int) -> Hit:
+        """Make one hit."""
+        image = None if self.images is None else self.images[place]
+        return Hit(
+            self.keys[place],
+            self.scores[place],
+            {name: score for name, scores in self.parts.items() if (score := scores[place]) == score},
+            None if image is None else image.source,
+            None if image is None else image.sha256.hex(),
+            {name: values[place] for name, values in self.fields.items()},
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Results(Sequence[Hit]):
     """Hits, best first, and how they were found.
@@ -57,35 +82,42 @@ class Results(Sequence[Hit]):
     how the search went; `notices` are sentences for the person who asked.
     """
 
-    hits: tuple[Hit, ...]
+    page: Page
     total: int
     exact: bool
     plan: str
     took_ms: float
-    notices: tuple[str, ...] = field(default=())
+    notices: tuple[str, ...] = ()
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """All hits."""
+        return tuple(self)
 
     @property
     def keys(self) -> list[str]:
         """The keys of the hits, best first."""
-        return [hit.key for hit in self.hits]
+        return self.page.keys
 
     @property
     def scores(self) -> list[float]:
         """The scores of the hits, best first."""
-        return [hit.score for hit in self.hits]
+        return self.page.scores
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
     def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
-        return self.hits[index]
+        if isinstance(index, slice):
+            return tuple(map(self.page.hit, range(*index.indices(len(self)))))
+        return self.page.hit(index)
 
     def __len__(self) -> int:
-        return len(self.hits)
+        return len(self.page.keys)
 
     def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
+        return map(self.page.hit, range(len(self.page.keys)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -24,6 +25,11 @@ from retrieval.schema import Schema
 __all__ = ["RecordReader", "json_ids"]
 
 _VECTORS_AT_ONCE = 4096
+_FACTS_AT_ONCE = 65_536
+
+
+class _Rows(Protocol):
+    def fetchmany(self, size: int) -> list[Any]: ...
 
 
 class RecordReader:
@@ -115,7 +121,7 @@ class RecordReader:
             {"as_of": as_of, "ids": json_ids(ids)},
         )
 
-    def items_after(self, id_: int, limit: int, *, as_of: int) -> list[ItemRow]:
+    def items_after(self, id_: int, limit: int, *, as_of: int | None) -> list[ItemRow]:
         """Return the first `limit` items of greater ids than `id_`, in the order of their ids."""
         parameters: dict[str, object] = {"as_of": as_of, "after": id_, "limit": limit}
         return self._items("id > :after", "item_id > :after", "LIMIT :limit", parameters)
@@ -182,43 +188,48 @@ class RecordReader:
         )
 
     def vectors(
-        self, space: str, dim: int, item_ids: NDArray[np.int64] | None = None, *, as_of: int | None = None
+        self,
+        space: str,
+        dim: int,
+        item_ids: NDArray[np.int64] | None = None,
+        *,
+        as_of: int | None = None,
+        room: Callable[[int], NDArray[np.float16]] | None = None,
     ) -> VectorRows:
         """Return the vectors of a space, of all items or of some, by item and then by the image's place.
+
+        `room` gives the array that they are written into, float16 [count, dim], by default one in memory. Call within
+        one snapshot.
 
         Raises:
             CatalogDamaged: a vector has not `dim` values.
         """
+        rows = self._vectors("id, item_id, coalesce(image_id, 0)", space, item_ids, as_of)
+        pieces = [np.array(some, dtype=np.int64).T for some in iter(lambda: rows.fetchmany(_FACTS_AT_ONCE), [])]
+        facts = np.concatenate(pieces, axis=1) if pieces else np.empty((3, 0), dtype=np.int64)
+        order = np.lexsort((facts[0], self._image_places(facts[2], as_of), facts[1]))
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        vectors = np.empty((len(order), dim), dtype=np.float16) if room is None else room(len(order))
+        rows = self._vectors("id, vector", space, item_ids, as_of)
+        start = 0
+        while some := rows.fetchmany(_VECTORS_AT_ONCE):
+            ids, blobs = zip(*some, strict=True)
+            if set(map(len, blobs)) != {dim * 2}:
+                id_, blob = next((id_, blob) for id_, blob in some if len(blob) != dim * 2)
+                raise CatalogDamaged(f"Vector {id_} has {len(blob) // 2} values instead of {dim}.")
+            stop = start + len(some)
+            vectors[rank[start:stop]] = np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(-1, dim)
+            start = stop
+        ids_, items, images = facts[:, order]
+        return VectorRows(ids_, items, images, vectors)
+
+    def _vectors(self, columns: str, space: str, item_ids: NDArray[np.int64] | None, as_of: int | None) -> _Rows:
         chosen = "true" if item_ids is None else "item_id IN (SELECT value FROM json_each(:ids))"
         alive = "died IS NULL" if as_of is None else "born <= :as_of AND (died IS NULL OR died > :as_of)"
         parameters = {"space": space, "as_of": as_of, "ids": None if item_ids is None else json_ids(item_ids)}
-        connection = self._database.connection
-        sql = f"SELECT count(*) FROM vectors WHERE {chosen} AND space = :space"
-        (most,) = connection.execute(sql, parameters).fetchone()
-        facts = np.empty((3, most), dtype=np.int64)
-        vectors = np.empty((most, dim), dtype=np.float16)  # room that is not needed takes no memory
-        rows = connection.execute(
-            "SELECT id, item_id, coalesce(image_id, 0), vector FROM vectors "
-            f"WHERE {chosen} AND space = :space AND {alive}",
-            parameters,
-        )
-        count = 0
-        while some := rows.fetchmany(_VECTORS_AT_ONCE):
-            ids, items, images, blobs = zip(*some, strict=True)
-            if set(map(len, blobs)) != {dim * 2}:
-                id_, blob = next((id_, blob) for id_, _, _, blob in some if len(blob) != dim * 2)
-                raise CatalogDamaged(f"Vector {id_} has {len(blob) // 2} values instead of {dim}.")
-            stop = count + len(some)
-            facts[:, count:stop] = ids, items, images
-            vectors[count:stop] = np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(-1, dim)
-            count = stop
-        facts, vectors = facts[:, :count], vectors[:count]
-        places = self._image_places(facts[2], as_of)
-        order = np.lexsort((facts[0], places, facts[1]))
-        if (np.diff(order) != 1).any():
-            facts, vectors = facts[:, order], vectors[order]
-        ids_, item_ids_, image_ids_ = np.ascontiguousarray(facts)
-        return VectorRows(ids_, item_ids_, image_ids_, vectors)
+        sql = f"SELECT {columns} FROM vectors WHERE {chosen} AND space = :space AND {alive} ORDER BY id"
+        return self._database.connection.execute(sql, parameters)
 
     def _image_places(self, image_ids: NDArray[np.int64], as_of: int | None) -> NDArray[np.int64]:
         """Return which of its item's images each is; 0 for those that are none."""

@@ -15,7 +15,7 @@ from retrieval.filters import Filter
 from retrieval.filters.nodes import Parameters
 from retrieval.fusion import Ranking, rank
 from retrieval.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
-from retrieval.query import MAX_LIMIT, Hit, Results
+from retrieval.query import MAX_LIMIT, Page, Results
 from retrieval.records import Records
 from retrieval.rows import StoredImage
 from retrieval.segment import Space
@@ -53,6 +53,13 @@ class Request:
         if not 0 <= self.balance <= 1:
             raise UsageError(f"The balance is {self.balance}; it can be 0 (pictures only) to 1 (words only).")
 
+    @property
+    def is_one_vector(self) -> bool:
+        """Whether one ready vector is all that is asked for."""
+        if self.vectors is None or len(self.vectors) != 1:
+            return False
+        return not (self.texts or self.images or self.keys or self.without)
+
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
@@ -65,32 +72,30 @@ class Searcher:
     def search(self, view: View, request: Request) -> Results:
         """Answer one request; all that it names makes one query."""
         started = time.perf_counter()
+        if request.is_one_vector:
+            return self.search_many(view, request)[0]
         query = self._query(view, request)
         without = np.array(sorted(query.like_ids), dtype=np.int64) if query.like_ids else None
         allowed = view.allowed(request.filter, without)
         ranking = self._rank(view, query, allowed, request)
-        hits = self._hits(view, [ranking], request)[0]
-        if request.min_score is not None:
-            hits = tuple(hit for hit in hits if hit.score >= request.min_score)
+        (page,) = self._pages(view, [ranking], request)
         took_ms = (time.perf_counter() - started) * 1000
-        return Results(hits, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(query.notices))
+        return Results(page, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(query.notices))
 
     def search_many(self, view: View, request: Request) -> list[Results]:
         """Answer a request whose every vector is a query of its own."""
         started = time.perf_counter()
         allowed = view.allowed(request.filter)
         assert request.vectors is not None
-        found, exact, plan = view.nearest("image", request.vectors, request.limit, allowed, request.recall)
+        limit = request.limit + request.offset
+        found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall)
         rankings = [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found]
-        hits = self._hits(view, rankings, request)
+        pages = self._pages(view, rankings, request)
         took_ms = (time.perf_counter() - started) * 1000 / max(len(found), 1)
-        return [Results(one, allowed.count, exact, plan, took_ms) for one in hits]
+        return [Results(one, allowed.count, exact, plan, took_ms) for one in pages]
 
     def _query(self, view: View, request: Request) -> QueryParts:
         query = QueryParts(view, self.records, self.spaces, self.encoder)
-        if request.vectors is not None and not (request.texts or request.images or request.keys or request.without):
-            query.add_vectors(request.vectors, 1.0)
-            return query
         words = any(one.strip() for one in request.texts)
         pictures = bool(request.images or request.keys or request.vectors is not None)
         word_weight, picture_weight = (request.balance, 1 - request.balance) if words and pictures else (1.0, 1.0)
@@ -119,41 +124,44 @@ class Searcher:
             ranking = first.followed_by(ranking, limit)
         return ranking
 
-    def _hits(self, view: View, rankings: Sequence[Ranking], request: Request) -> list[tuple[Hit, ...]]:
-        """Give the hits of each ranking; what they hold is read for all at once."""
-        page = slice(request.offset, None)
-        items = [ranking.items[page] for ranking in rankings]
-        image_ids = [ranking.image_ids[page] for ranking in rankings]
-        together = items[0] if len(items) == 1 else np.concatenate(items) if items else np.empty(0, np.int64)
+    def _pages(self, view: View, rankings: Sequence[Ranking], request: Request) -> list[Page]:
+        """Give a page of hits for each ranking; what they hold is read for all at once."""
+        cut = [_cut(ranking, request) for ranking in rankings]
+        together = cut[0].items if len(cut) == 1 else _joined([ranking.items for ranking in cut])
         keys, fields = view.rows(together, request.fields)
-        rows = zip(keys, fields, strict=True)
-        images = self._images(view, image_ids)
-        hits = []
-        for ranking, ids in zip(rankings, image_ids, strict=True):
-            scores = ranking.scores[page].tolist()
-            parts = _of_each({name: values[page].tolist() for name, values in ranking.parts.items()}, len(scores))
-            found = []
-            for score, own, image_id, (key, row) in zip(scores, parts, ids.tolist(), rows):  # noqa: B905  # rows go on
-                image = images.get(image_id) if image_id else None
-                source, digest = (None, None) if image is None else (image.source, image.sha256.hex())
-                found.append(Hit(key, score, own, source, digest, row))
-            hits.append(tuple(found))
-        return hits
+        images = self._images(view, [ranking.image_ids for ranking in cut])
+        pages = []
+        start = 0
+        for ranking in cut:
+            stop = start + len(ranking.items)
+            whole = len(cut) == 1
+            parts = {name: values.tolist() for name, values in ranking.parts.items()}
+            shown = [images.get(image_id) for image_id in ranking.image_ids.tolist()] if images else None
+            own = fields if whole else {name: values[start:stop] for name, values in fields.items()}
+            pages.append(Page(keys if whole else keys[start:stop], ranking.scores.tolist(), parts, shown, own))
+            start = stop
+        return pages
 
     def _images(self, view: View, ids: Sequence[NDArray[np.int64]]) -> dict[int, StoredImage]:
-        wanted = ids[0] if len(ids) == 1 else np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int64)
+        wanted = ids[0] if len(ids) == 1 else np.unique(_joined(ids))
         return self.records.images_by_id(wanted, as_of=view.seq) if wanted.any() else {}
 
 
-def _of_each(parts: Mapping[str, list[float]], count: int) -> list[dict[str, float]]:
-    """Give the parts' scores of each item; a part for which the item has no vector is left out."""
-    if len(parts) == 1:
-        ((name, values),) = parts.items()
-        return [{name: value} if value == value else {} for value in values]
-    return [
-        {name: values[place] for name, values in parts.items() if values[place] == values[place]}  # NaN: no vector
-        for place in range(count)
-    ]
+def _cut(ranking: Ranking, request: Request) -> Ranking:
+    """Leave out what is before the page, and what scores too little."""
+    if request.min_score is None and not request.offset:
+        return ranking
+    least = -np.inf if request.min_score is None else request.min_score
+    kept = np.flatnonzero(ranking.scores >= least)
+    kept = kept[kept >= request.offset]
+    parts = {name: values[kept] for name, values in ranking.parts.items()}
+    return Ranking(
+        ranking.items[kept], ranking.scores[kept], parts, ranking.image_ids[kept], ranking.exact, ranking.plan
+    )
+
+
+def _joined(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
 
 
 def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter | None:

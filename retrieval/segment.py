@@ -6,8 +6,10 @@ a later segment has, or that was deleted, is masked in the earlier ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +19,14 @@ from data.errors import CatalogDamaged
 from retrieval.columns import Columns
 from retrieval.query import EXACT
 from retrieval.records import Records
-from retrieval.rows import VectorRows
 from retrieval.schema import Schema
 from retrieval.vector_index import Approximate, Found, Metric, Selection, Vectors
 
 __all__ = ["Segment", "Space", "SpaceRows", "load_segment"]
 
 Ids = NDArray[np.int64]
+
+_ITEMS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class SpaceRows:
     """The vectors of one space in a segment, in the order of their items.
 
     `vector_ids`, `image_ids` (0: none) and `items` (positions of items in the segment) are int64 [vectors.count];
-    `most_per_item` is the number of vectors of the item that has most.
+    `most_per_item` is the number of vectors of the item that has most; with `one_each`, row i is of item i.
     """
 
     vectors: Vectors
@@ -49,10 +52,13 @@ class SpaceRows:
     items: Ids
     approximate: Approximate | None = None
     most_per_item: int = field(init=False)
+    one_each: bool = field(init=False)
 
     def __post_init__(self) -> None:
         most = int(np.bincount(self.items).max()) if len(self.items) else 1
         object.__setattr__(self, "most_per_item", most)
+        one_each = most == 1 and (not len(self.items) or int(self.items[-1]) == len(self.items) - 1)
+        object.__setattr__(self, "one_each", one_each)
 
     def search(self, queries: NDArray[np.float32], k: int, recall: float, selection: Selection | None) -> Found:
         """Find the k best rows for each query, float32 [queries, dim], among those selected."""
@@ -95,29 +101,48 @@ def load_segment(
     ids: Ids | None = None,
     *,
     as_of: int | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> Segment:
     """Read the state of all items, or of some, from the records, now or as of a commit; call within one snapshot.
+
+    The vectors of each space are kept in memory, or written into the files that are named, and mapped.
 
     Raises:
         CatalogDamaged: what is there is not what was written.
     """
-    items = records.items(ids, as_of=as_of)
     try:
-        item_ids = np.fromiter((item.id for item in items), dtype=np.int64, count=len(items))
-        columns = Columns.from_json(
-            schema, [item.key for item in items], [item.title for item in items], [item.fields for item in items]
-        )
+        item_ids, columns = _columns_of(records, schema, ids, as_of)
     except (ValueError, TypeError, AttributeError, PolarsError) as error:
         raise CatalogDamaged(
             f"The items in the records are not as they were written ({error}). See more with: lookalike verify CATALOG"
         ) from error
-    rows = {
-        name: _space_rows(records.vectors(name, space.dim, ids, as_of=as_of), item_ids, space.metric)
-        for name, space in spaces.items()
-    }
+    rows = {}
+    for name, space in spaces.items():
+        path = None if files is None else files[name]
+        room = None if path is None else partial(Vectors.allocate, path, space.dim, space.metric)
+        read = records.vectors(name, space.dim, ids, as_of=as_of, room=room)
+        items = np.searchsorted(item_ids, read.item_ids)
+        vectors = Vectors.of(read.vectors, space.metric) if path is None else Vectors.open(path, space.metric)
+        rows[name] = SpaceRows(vectors, read.ids, read.image_ids, items)
     return Segment(seq, item_ids, columns, rows)
 
 
-def _space_rows(rows: VectorRows, item_ids: Ids, metric: Metric) -> SpaceRows:
-    items = np.searchsorted(item_ids, rows.item_ids)
-    return SpaceRows(Vectors.of(rows.vectors, metric), rows.ids, rows.image_ids, items)
+def _columns_of(records: Records, schema: Schema, ids: Ids | None, as_of: int | None) -> tuple[Ids, Columns]:
+    """Read items a few at a time: as columns they take far less memory."""
+    item_ids: list[NDArray[np.int64]] = []
+
+    def batches() -> Iterator[tuple[list[str], list[str | None], list[str]]]:
+        last = 0
+        while True:
+            if ids is not None:
+                items = records.items(ids, as_of=as_of) if not item_ids else []
+            else:
+                items = records.items_after(last, _ITEMS_AT_ONCE, as_of=as_of)
+            if not items:
+                return
+            item_ids.append(np.fromiter((item.id for item in items), dtype=np.int64, count=len(items)))
+            last = items[-1].id
+            yield [item.key for item in items], [item.title for item in items], [item.fields for item in items]
+
+    columns = Columns.from_batches(schema, batches())
+    return np.concatenate(item_ids) if item_ids else np.empty(0, np.int64), columns

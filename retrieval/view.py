@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.columns import Columns, Row
+from data.item import Value
+from retrieval.columns import Columns
 from retrieval.filters import Filter
 from retrieval.schema import Schema
 from retrieval.segment import Ids, Segment, SpaceRows
@@ -40,7 +41,11 @@ class Allowed:
         place = number, space
         if place not in self._rows:
             mask = self.masks[number]
-            self._rows[place] = None if mask is None else Selection(mask[rows.items])
+            self._rows[place] = (
+                None
+                if mask is None
+                else Selection(mask if rows.one_each and len(mask) == len(rows.items) else mask[rows.items])
+            )
         return self._rows[place]
 
     @property
@@ -232,8 +237,8 @@ class View:
         """Return the ids of items by place."""
         return np.concatenate([segment.item_ids for segment in self.segments])[items] if len(items) else items
 
-    def rows(self, items: Ids, names: Sequence[str] | None = None) -> tuple[list[str], list[Row]]:
-        """Return the keys of items by place, and their columns, all or some, the title among them.
+    def rows(self, items: Ids, names: Sequence[str] | None = None) -> tuple[list[str], Mapping[str, Sequence[Value]]]:
+        """Return the keys of items by place, and their values of all fields or of some, the title among them.
 
         Raises:
             UsageError: there is no such field.
@@ -241,15 +246,17 @@ class View:
         if len(self.segments) == 1:
             columns = self.segments[0].columns
             return columns.keys(items), columns.rows(items, names)
-        keys: dict[int, str] = {}
-        rows: dict[int, Row] = {}
         numbers = np.searchsorted(self._offsets, items, side="right") - 1
-        for number in np.unique(numbers):
-            here = np.flatnonzero(numbers == number)
-            columns, places = self.segments[number].columns, items[here] - self._offsets[number]
-            keys.update(zip(here.tolist(), columns.keys(places), strict=True))
-            rows.update(zip(here.tolist(), columns.rows(places, names), strict=True))
-        return [keys[place] for place in range(len(items))], [rows[place] for place in range(len(items))]
+        order = np.argsort(numbers, kind="stable")
+        keys: list[str] = []
+        values: dict[str, list[Value]] = {}
+        for number, segment in enumerate(self.segments):
+            places = items[order[numbers[order] == number]] - self._offsets[number]
+            keys += segment.columns.keys(places)
+            for name, some in segment.columns.rows(places, names).items():
+                values.setdefault(name, []).extend(some)
+        back = np.argsort(order).tolist()
+        return [keys[place] for place in back], {name: [some[place] for place in back] for name, some in values.items()}
 
     def columns(self, allowed: Allowed) -> list[tuple[Columns, Mask | None]]:
         """Return the columns of each segment with the mask of what is allowed."""

@@ -63,30 +63,21 @@ def columns(request: pytest.FixtureRequest, tmp_path: Path) -> Columns:
 def test_rows_come_back_as_they_were_given(columns: Columns) -> None:
     assert len(columns) == 4
     assert columns.schema == SCHEMA
-    assert columns.rows(np.array([2, 0])) == [
-        {
-            "title": "Blue shoe",
-            "brand": "Ada",
-            "stock": None,
-            "price": 40.0,
-            "live": None,
-            "added": datetime(2026, 1, 3, 12, tzinfo=UTC),
-            "tags": ["sale", "sale"],
-            "^.*$": "x",
-        },
-        {
-            "title": "Red shoe",
-            "brand": "Ada",
-            "stock": 3,
-            "price": 10.0,
-            "live": True,
-            "added": datetime(2026, 1, 1, tzinfo=UTC),
-            "tags": ["new", "sale"],
-            "^.*$": 1,
-        },
-    ]
-    assert columns.rows(np.array([1]))[0]["^.*$"] == {"a": None}
-    assert columns.rows(np.empty(0, np.int64)) == []
+    assert columns.keys(np.array([2, 0])) == ["c", "a"]
+    assert columns.rows(np.array([2, 0])) == {
+        "title": ["Blue shoe", "Red shoe"],
+        "brand": ["Ada", "Ada"],
+        "stock": [None, 3],
+        "price": [40.0, 10.0],
+        "live": [None, True],
+        "added": [datetime(2026, 1, 3, 12, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)],
+        "tags": [["sale", "sale"], ["new", "sale"]],
+        "^.*$": ["x", 1],
+    }
+    assert columns.rows(np.array([1]), ["^.*$"]) == {"^.*$": [{"a": None}]}
+    assert columns.rows(np.empty(0, np.int64), ["price"]) == {"price": []}
+    with pytest.raises(UsageError, match="colour"):
+        columns.rows(np.array([1]), ["colour"])
     assert columns.values("stock").to_list() == [3, 0, None, 2**63 - 1]
 
 
@@ -150,7 +141,7 @@ def test_columns_align_with_a_later_schema(columns: Columns) -> None:
     aligned = columns.aligned(later)
     assert aligned.schema == later
     assert aligned.values("stock").to_list() == [3.0, 0.0, None, float(2**63 - 1)]
-    assert aligned.rows(np.array([0]))[0]["colour"] is None
+    assert aligned.rows(np.array([0]), ["colour"]) == {"colour": [None]}
     assert Filter.parse('colour == "red" or stock == 3').mask(aligned).tolist() == [True, False, False, False]
     assert columns.aligned(SCHEMA) is columns
 

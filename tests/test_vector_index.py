@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def test_an_exact_search_is_brute_force(
 ) -> None:
     vectors = Vectors.of(ROWS, metric)
     if mapped:
-        vectors.save(tmp_path / "vectors.faiss")
+        Vectors.allocate(tmp_path / "vectors.faiss", 32, metric, len(ROWS))[:] = ROWS
         vectors = Vectors.open(tmp_path / "vectors.faiss", metric)
     scores, rows = vectors.search(QUERIES, 25, None if mask is None else Selection(mask))
     expected_scores, expected_rows = truth(metric, mask, 25)
@@ -62,11 +63,15 @@ def test_scores_of_some_rows_are_those_of_the_search(metric: Metric) -> None:
     assert np.array_equal(vectors.rows(rows[0]), ROWS[rows[0]].astype(np.float32))
 
 
-def test_vectors_written_in_pieces_are_those_written_at_once(tmp_path: Path) -> None:
-    Vectors.of(ROWS, Metric.L2).save(tmp_path / "whole.faiss")
-    Vectors.write(tmp_path / "pieces.faiss", 32, Metric.L2, (ROWS[at : at + 700] for at in range(0, 6000, 700)))
-    assert (tmp_path / "whole.faiss").read_bytes() == (tmp_path / "pieces.faiss").read_bytes()
-    assert np.array_equal(Vectors.open(tmp_path / "pieces.faiss", Metric.L2).rows(np.arange(6000)), ROWS)
+@pytest.mark.parametrize("metric", list(Metric))
+def test_a_file_filled_in_any_order_is_what_faiss_writes(metric: Metric, tmp_path: Path) -> None:
+    room = Vectors.allocate(tmp_path / "vectors.faiss", 32, metric, 6000)
+    for some in np.array_split(RANDOM.permutation(6000), 7):
+        room[some] = ROWS[some]
+    del room
+    faiss.write_index(Vectors.of(ROWS, metric).index, str(tmp_path / "faiss's own"))
+    assert (tmp_path / "vectors.faiss").read_bytes() == (tmp_path / "faiss's own").read_bytes()
+    assert np.array_equal(Vectors.open(tmp_path / "vectors.faiss", metric).rows(np.arange(6000)), ROWS)
 
 
 @pytest.mark.parametrize("metric", list(Metric))

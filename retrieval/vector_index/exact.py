@@ -1,16 +1,16 @@
 """One array of float16 vectors, searched exactly.
 
-It is a Faiss scalar-quantizer index of half floats that is memory-mapped from its file. The file can be written in
-pieces by `VectorsWriter`, so an array larger than the memory can be made.
+It is a Faiss scalar-quantizer index of half floats that is memory-mapped from its file; also while it is written, so
+that an array larger than the memory can be made.
 """
 
 from __future__ import annotations
 
 import ctypes
 import mmap
+import operator
 import os
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ GATHERED_ROWS = 4_096
 """Up to so many selected vectors are copied side by side: a search then reads nothing else."""
 
 _ADD_ROWS = 16_384
+_COUNT_AT = 8
+"""Where Faiss writes the number of vectors: after four letters and the dimension, 4 bytes."""
+
 _MADV_RANDOM = 1
 _WORTH_THREADS = 1_000_000
 _threads = threading.local()
@@ -72,30 +75,25 @@ class Vectors:
         return cls(index, metric)
 
     @staticmethod
-    def write(path: Path, dim: int, metric: Metric, pieces: Iterable[NDArray[np.float16]]) -> None:
-        """Write vectors to a file from pieces, float16 [any, dim], without holding them all in memory.
+    def allocate(path: Path, dim: int, metric: Metric, count: int) -> NDArray[np.float16]:
+        """Make a file of so many vectors and give them to be written, float16 [count, dim], in any order.
 
-        The file is what Faiss writes of an index of one vector, with the count mended and the other vectors after it.
+        The file is what Faiss writes of an index of one vector, with the count mended and room for the others.
         """
         one = _halves_index(dim, metric)
         one.add(np.zeros((1, dim), dtype=np.float32))
-        whole = faiss.serialize_index(one).tobytes()
-        head, width = whole[: -dim * 2], dim * 2
-        count = 0
+        head = bytearray(faiss.serialize_index(one).tobytes()[: -dim * 2])
+        head[_COUNT_AT : _COUNT_AT + 8] = count.to_bytes(8, "little")
+        head[-8:] = (count * dim * 2).to_bytes(8, "little")
         with path.open("wb") as file:
             file.write(head)
-            for piece in pieces:
-                file.write(np.ascontiguousarray(piece, dtype="<f2").data)
-                count += len(piece)
-            file.seek(_COUNT_AT)
-            file.write(count.to_bytes(8, "little"))
-            file.seek(len(head) - 8)
-            file.write((count * width).to_bytes(8, "little"))
-
-    def save(self, path: Path) -> None:
-        """Write all vectors to a file."""
-        starts = range(0, self.count, _ADD_ROWS)
-        self.write(path, self.dim, self.metric, (self._halves[start : start + _ADD_ROWS] for start in starts))
+            file.truncate(len(head) + count * dim * 2)
+            if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and would be a dead process later
+                file.flush()
+                os.posix_fallocate(file.fileno(), 0, len(head) + count * dim * 2)
+        if not count:
+            return np.empty((0, dim), dtype=np.float16)
+        return np.memmap(path, dtype=np.float16, mode="r+", offset=len(head), shape=(count, dim))
 
     def leave_on_disk(self) -> None:
         """Ask the system not to read ahead when a vector is read: others near it will not be wanted."""
@@ -174,7 +172,12 @@ def _with_ties(
 
 def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
     """Cut answers, [queries, any] and best first, to k, ordering equal scores by row; row -1 is none and comes last."""
-    if scores.shape[1] < 2 or (scores[:, 1:] < scores[:, :-1]).all():
+    if len(scores) == 1:
+        line = scores[0].tolist()
+        different = all(map(operator.gt, line, line[1:]))  # of few numbers quicker than NumPy
+    else:
+        different = bool((scores[:, 1:] < scores[:, :-1]).all())
+    if different:
         return scores[:, :k], rows[:, :k]
     order = np.lexsort((np.where(rows < 0, np.iinfo(np.int64).max, rows), -scores), axis=1)[:, :k]
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
@@ -213,7 +216,3 @@ def _halves_index(dim: int, metric: Metric) -> Any:  # noqa: ANN401
     index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, metric.faiss)
     index.is_trained = True  # half floats have nothing to learn
     return index
-
-
-_COUNT_AT = 8
-"""Where Faiss writes the number of vectors: after four letters and the dimension, 4 bytes."""

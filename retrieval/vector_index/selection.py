@@ -21,25 +21,24 @@ class Selection:
 
     def __init__(self, mask: NDArray[np.bool_]) -> None:
         self.count = int(np.count_nonzero(mask))
-        self.size = len(mask)
         self.uses = 0
         self.packed: dict[str, Any] = {}
         self.plans: dict[tuple[float, bool], Any] = {}
         self.packed_bytes = 0
-        self._bits = np.packbits(mask, bitorder="little")
+        self._mask = mask
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
         """The selected rows in ascending order, int64 [count]."""
-        return np.flatnonzero(np.unpackbits(self._bits, count=self.size, bitorder="little"))
+        return np.flatnonzero(self._mask)
 
     @cached_property
     def selector(self) -> Any:  # noqa: ANN401  # Faiss has no types
         """Tells Faiss during a search whether a row is selected."""
-        return faiss.IDSelectorBitmap(self._bits)
+        return faiss.IDSelectorBitmap(np.packbits(self._mask, bitorder="little"))
 
     @property
     def nbytes(self) -> int:
         """How much memory it holds."""
         rows = self.rows.nbytes if "rows" in self.__dict__ else 0
-        return self._bits.nbytes + rows + self.packed_bytes
+        return self._mask.nbytes * 9 // 8 + rows + self.packed_bytes
