@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ AUTO_INDEX_ROWS = 50_000
 SMALLEST_INDEX_ROWS = 256
 """Of fewer vectors no index is built, whatever kind is asked for: there is nothing to learn from them."""
 
+_NAME = re.compile(r"building-.*|[0-9]{12,}-[0-9a-f]{8}")
 _MANIFEST = "manifest.json"
 _CHECKED = "checked.json"
 _ITEMS = "items.npy"
@@ -93,7 +95,7 @@ def open_generation(path: Path, spaces: Mapping[str, Space]) -> Segment:
 def remove_other_generations(folder: Path, keep: str) -> None:
     """Delete all generations but one, and what a killed build left; processes that have one open keep it."""
     for path in folder.iterdir():
-        if path.name != keep and (path.name.startswith("building-") or (path / _MANIFEST).exists()):
+        if path.name != keep and _NAME.fullmatch(path.name):  # also one whose removal was cut short
             shutil.rmtree(path, ignore_errors=True)
 
 

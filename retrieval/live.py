@@ -34,7 +34,7 @@ class Live:
         self._view: View | None = None
         self._past = PastViews(records, spaces)
         self._generation: str | None = None
-        self._broken = False
+        self._broken: str | None = None
 
     @property
     def generation(self) -> str | None:
@@ -47,17 +47,28 @@ class Live:
         if view is not None and (view.seq, self._generation) == self._records.version():
             return view
         with self._lock:
-            with self._records.snapshot():
-                view = self._refreshed()
-            if self._broken:
-                self._broken = False
-                try:
-                    self.optimize()
-                except CatalogReadOnly as error:
-                    log.warning("It stays as it is, and searches are slower for it: %s", error)
-                except LookalikeError as error:  # the answers are right without it: busy, no room
-                    log.warning("The generation could not be made anew: %s", error)
+            view = self._newest()
+            if self._broken is not None and self._generation != self._records.version()[1]:
+                view = self._newest()  # another process has put a new generation in its place and removed it
+            if self._broken is not None:
+                self._make_anew(self._broken)
+                self._broken = None
             return view
+
+    def _newest(self) -> View:
+        self._broken = None
+        with self._records.snapshot():
+            return self._refreshed()
+
+    def _make_anew(self, reason: str) -> None:
+        """Say that the generation is damaged, and make another where that can be done; answers are right without."""
+        log.warning("The generation %s cannot be used: %s The records answer.", self._generation, reason)
+        try:
+            self.optimize()
+        except CatalogReadOnly as error:
+            log.warning("It stays as it is, and searches are slower for it: %s", error)
+        except LookalikeError as error:  # busy, no room
+            log.warning("The generation could not be made anew: %s", error)
 
     def view_as_of(self, as_of: int) -> View:
         """Return the state after an earlier commit.
@@ -118,8 +129,7 @@ class Live:
                 reason = f"It is of commit {segment.seq}, older than what is kept or newer than the newest, {seq}."
             except CatalogDamaged as error:
                 reason = str(error)
-            log.warning("The generation %s cannot be used: %s The records answer in its place.", generation, reason)
-            self._broken = True
+            self._broken = reason
         segment = load_segment(self._records, schema, self._spaces, seq)
         return View([segment], [None], schema, seq)
 
