@@ -142,7 +142,10 @@ def _translated(written: Path | None = None) -> Iterator[None]:
         if written is not None and name.startswith("SQLITE_FULL"):
             raise StorageFailed(no_room(written.parent)) from error
         if written is not None and name.startswith(_NOT_WRITTEN) and not name.startswith("SQLITE_IOERR_READ"):
-            raise StorageFailed(f"{written.parent} cannot be written to: {error}.") from error
+            raise StorageFailed(
+                f"{written.parent} cannot be written to: {error}. Look at the room on the disk, "
+                "then run the same command again."
+            ) from error
         raise CatalogDamaged(_not_backed_up(str(error)) if written else f"The records are damaged: {error}.") from error
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.errors import CatalogDamaged
+from retrieval.connecting import said
 from retrieval.database import migrate, prepare
 from retrieval.progress import Progress, silent
 
@@ -60,8 +61,17 @@ def salvage_records(damaged: Path, target: Path, *, progress: Progress = silent)
 
     Raises:
         CatalogDamaged: not even the list of tables can be read.
+        StorageFailed: the new records cannot be written.
     """
     found = Salvage()
+    try:
+        _salvage(damaged, target, found, progress)
+    except sqlite3.DatabaseError as error:  # those of reading are caught where it reads
+        raise said(error, target) from error
+    return found
+
+
+def _salvage(damaged: Path, target: Path, found: Salvage, progress: Progress) -> None:
     # where there is no log nobody has the file open, and nothing need be written beside it to read it
     mode = "mode=ro" if damaged.with_name(f"{damaged.name}-wal").exists() else "immutable=1"
     with (
@@ -86,7 +96,6 @@ def salvage_records(damaged: Path, target: Path, *, progress: Progress = silent)
         for statement in _WHOLE_AGAIN:
             written.execute(statement, {name: last_ids.get(name, 0) for name in ("items", "images", "vectors")})
         written.execute("COMMIT")
-    return found
 
 
 def _last_ids(read: sqlite3.Connection) -> dict[str, int]:

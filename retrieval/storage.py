@@ -45,7 +45,7 @@ def failing(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in _NO_ROOM or (error.errno is None and " written" in str(error)):  # NumPy counts only
             raise StorageFailed(no_room(path)) from error
         raise StorageFailed(f"{path} cannot be {doing}: {error.strerror or error}.") from error
 
