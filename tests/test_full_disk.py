@@ -42,7 +42,7 @@ def state_of(catalog: Catalog) -> State:
     ids = {row.id: row.key for row in catalog.records.items()}
     rows = catalog.records.vectors("image", DIM)
     vectors = {ids[int(item)]: row.tobytes() for item, row in zip(rows.item_ids, rows.vectors, strict=True)}
-    found = {item.key: (vectors[item.key], dict(item.fields)) for item in catalog.items()}
+    found: State = {item.key: (vectors[item.key], dict(item.fields)) for item in catalog.items()}
     assert catalog.count() == len(found) == len(vectors)
     hits = catalog.search(vector=ROWS[5], limit=5, recall="exact")
     stored = {key: float(np.frombuffer(vector, np.float16) @ ROWS[5]) for key, (vector, _) in found.items()}
