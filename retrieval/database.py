@@ -19,9 +19,10 @@ from retrieval.storage import failing
 
 __all__ = ["FORMAT", "Database", "migrate", "prepare"]
 
-FORMAT = 2
-"""Of the SQLite file (`PRAGMA user_version`); format 1 is migrated when it is opened."""
+FORMAT = 3
+"""Of the SQLite file (`PRAGMA user_version`); an older one is migrated when it is opened."""
 
+_MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2"}
 _PAGE_BYTES = 16_384
 
 
@@ -60,7 +61,7 @@ class Database:
                 self._only_read = not is_writable(self._path)
         if self._version() == FORMAT:
             return
-        if self._version() == 1:
+        if self._version() in _MIGRATIONS:
             with self.immediate() as connection:
                 migrate(connection, self._version())  # it may meanwhile be migrated by another process
             return
@@ -173,10 +174,10 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Bring records of an older format to this one, within a transaction."""
-    if version == 1:
-        for statement in record_sql.FROM_FORMAT_1:
+    for older in range(version, FORMAT):
+        for statement in getattr(record_sql, _MIGRATIONS[older]):
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _end(connection: Connection) -> None:

@@ -29,7 +29,8 @@ from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approx
 
 __all__ = ["AUTO_INDEX_ROWS", "open_generation", "remove_generation", "remove_other_generations", "write_generation"]
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 the name ends in the beginning of the manifest's sha256, so that the manifest too is known to be whole."""
 
 AUTO_INDEX_ROWS = 50_000
 """Below this many vectors an exact scan is quick enough, and `auto` builds no index."""
@@ -54,8 +55,7 @@ def write_generation(folder: Path, records: Records, spaces: Mapping[str, Space]
         with failing(folder, "written to"):
             folder.mkdir(exist_ok=True)
             building.mkdir()
-            seq = _write_files(building, records, spaces, kind)
-            name = f"{seq:012d}-{uuid.uuid4().hex[:8]}"
+            name = _write_files(building, records, spaces, kind)
             building.rename(folder / name)
             _sync(folder)
             _remember_checked(folder / name, _digests(folder / name))
@@ -78,9 +78,12 @@ def open_generation(path: Path, spaces: Mapping[str, Space]) -> Segment:
         CatalogDamaged: something is missing, was changed, or does not fit together.
     """
     try:
-        manifest = orjson.loads((path / _MANIFEST).read_bytes())
+        content = (path / _MANIFEST).read_bytes()
+        manifest = orjson.loads(content)
         if manifest["format"] != FORMAT:
             raise CatalogDamaged(f"It has format {manifest['format']}.")
+        if not path.name.endswith(f"-{hashlib.sha256(content).hexdigest()[:8]}"):
+            raise CatalogDamaged(f"{_MANIFEST} has changed since it was written.")
         _check_files(path, manifest["files"])
         item_ids = mapped(path / _ITEMS)
         columns = Columns.open(path)
@@ -104,8 +107,8 @@ def remove_generation(folder: Path, name: str) -> None:
     shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _write_files(building: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind) -> int:
-    """Write the files of a generation and put them on disk; return the commit it is of."""
+def _write_files(building: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind) -> str:
+    """Write the files of a generation and put them on disk; return its name."""
     with records.snapshot():
         seq = records.version()[0]
         files = {space: _vectors_file(building, space) for space in spaces}
@@ -120,10 +123,11 @@ def _write_files(building: Path, records: Records, spaces: Mapping[str, Space], 
     digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
     items = len(segment.item_ids)
     manifest = {"format": FORMAT, "seq": seq, "items": items, "spaces": facts, "files": digests}
-    (building / _MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+    content = orjson.dumps(manifest | {"made": uuid.uuid4().hex}, option=orjson.OPT_INDENT_2)
+    (building / _MANIFEST).write_bytes(content)
     for path in (*building.iterdir(), building):
         _sync(path)
-    return seq
+    return f"{seq:012d}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def _digests(path: Path) -> Mapping[str, str]:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from data.errors import StorageFailed
-from data.item import Json
 from retrieval import Catalog
 from retrieval.repair import repair
 from retrieval.thumbnails import Thumbnails
@@ -26,7 +25,7 @@ ROWS = np.random.default_rng(6).standard_normal((3 * COUNT, DIM)).astype(np.floa
 KEYS = [f"k{number}" for number in range(3 * COUNT)]
 WAYS = ("add", "update", "delete", "optimize", "optimize ivf", "purge", "backup", "field")
 
-State = dict[str, tuple[bytes, dict[str, Json]]]
+State = dict[str, tuple[bytes, dict[str, object]]]
 
 
 def make(folder: Path) -> State:
