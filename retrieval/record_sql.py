@@ -1,4 +1,4 @@
-"""The tables of the records, what brings format 1 to format 2, and the statements with more to them than a line."""
+"""The tables of the records, what brings older formats to this one, and the statements longer than a line."""
 
 from __future__ import annotations
 
