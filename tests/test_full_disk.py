@@ -31,7 +31,7 @@ State = dict[str, tuple[bytes, dict[str, object]]]
 def make(folder: Path) -> State:
     with Catalog.create(folder, dim=DIM, metric="ip") as catalog:
         catalog.add_vectors(KEYS[:COUNT], ROWS[:COUNT], {"price": list(range(COUNT))})
-        catalog.optimize(index="hnsw")
+        catalog.optimize()
         catalog.update(KEYS[:200], {"price": list(range(200))})
         catalog.delete(keys=KEYS[COUNT - 100 : COUNT])
         return state_of(catalog)
@@ -58,7 +58,7 @@ def perform(way: str, catalog: Catalog, backups: Path) -> None:
         case "delete":
             catalog.delete(keys=KEYS[: COUNT // 2])
         case "optimize":
-            catalog.optimize()
+            catalog.optimize(index="hnsw")
         case "optimize ivf":
             catalog.optimize(index="ivf_sq8")
         case "purge":
@@ -132,7 +132,7 @@ with Catalog.open(sys.argv[1]) as catalog:
 def test_files_that_cannot_grow_take_nothing_away(tmp_path: Path, way: str) -> None:
     state = make(tmp_path / "shop")
     refused = 0
-    for size in (0, 20_000, 150_000):
+    for size in (0, 70_000):
         command = [sys.executable, "-c", LIMITED, str(tmp_path / "shop"), str(tmp_path / "backups"), str(size), way]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -162,7 +162,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)  # files may still be mapped
 
 
-@pytest.mark.parametrize("room", [0, 20_000, 120_000, 300_000])
+@pytest.mark.parametrize("room", [0, 120_000])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_disk_that_is_full_takes_nothing_away(small: Path, way: str, room: int) -> None:
     state = make(small / "shop")
