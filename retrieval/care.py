@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from numpy.typing import ArrayLike
 
 from data.errors import CatalogBusy, UsageError
@@ -24,6 +23,7 @@ from retrieval.query import MAX_LIMIT
 from retrieval.recall import RecallReport, RecentQueries, measure_recall
 from retrieval.records import Records
 from retrieval.repair import RepairReport, repair
+from retrieval.storage import locked
 from retrieval.thumbnails import Thumbnails
 from retrieval.verification import Verification, verify
 from retrieval.writing import checked_vectors
@@ -47,12 +47,10 @@ class Care:
 
         Raises:
             CatalogBusy: another process has it.
+            CatalogReadOnly: the catalog's folder cannot be written to.
         """
-        try:
-            with FileLock(self._folder / "index.lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise CatalogBusy("Another process is indexing into the catalog; try again when it is done.") from error
+        with locked(self._folder / "index.lock", "indexing into"):
+            yield
 
     def measure_recall(self, *, vectors: ArrayLike | None = None, limit: int = 10) -> list[RecallReport]:
         """Compare approximate searches with exact ones, in every space that has vectors, under random filters.

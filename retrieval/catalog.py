@@ -75,6 +75,8 @@ class Catalog(Care):
             CatalogNotFound: there is none.
             CatalogFormat: a newer version wrote it.
             CatalogDamaged: its records cannot be trusted.
+            CatalogReadOnly: it cannot be written to, and has to be before it can be read.
+            StorageFailed: it cannot be read.
         """
         folder = folder_of(path)
         return cls(folder, CatalogFile.read(folder), Records.open(folder / RECORDS))
@@ -322,9 +324,9 @@ class Catalog(Care):
         return stream(self.records, view.seq, batch, ids)
 
     def keys(self, among: Sequence[str], *, as_of: Moment | None = None) -> list[str]:
-        """Return those of some keys that are in the catalog, in their order."""
+        """Return those of some keys that are in the catalog, in their order, each once."""
         found = self.records.items_of_keys(among, as_of=self._seq(as_of))
-        return [key for key in among if key in found]
+        return [key for key in dict.fromkeys(among) if key in found]
 
     def count(self, *, filter: str | None = None, as_of: Moment | None = None) -> int:
         """Return how many items there are, or how many satisfy a filter."""

@@ -89,6 +89,9 @@ class Vectors:
         with path.open("wb") as file:
             file.write(head)
             file.truncate(len(head) + count * dim * 2)
+            if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and would be a dead process later
+                file.flush()
+                os.posix_fallocate(file.fileno(), 0, len(head) + count * dim * 2)
         if not count:
             return np.empty((0, dim), dtype=np.float16)
         return np.memmap(path, dtype=np.float16, mode="r+", offset=len(head), shape=(count, dim))
