@@ -10,6 +10,7 @@
     │   ├── CatalogNotFound         there is none at that address
     │   ├── CatalogExists           there is one already
     │   ├── CatalogBusy             another process is writing
+    │   ├── CatalogReadOnly         its folder cannot be written to
     │   ├── CatalogDamaged          the records cannot be trusted
     │   ├── CatalogFormat           written by a version this one cannot read
     │   ├── ItemExists              an item of that key is there already
@@ -36,6 +37,7 @@ __all__ = [
     "CatalogExists",
     "CatalogFormat",
     "CatalogNotFound",
+    "CatalogReadOnly",
     "FeedError",
     "FieldTypeError",
     "FilterError",
@@ -103,6 +105,10 @@ class CatalogExists(CatalogError):
 
 class CatalogBusy(CatalogError):
     """Another process is writing to the catalog."""
+
+
+class CatalogReadOnly(CatalogError):
+    """The catalog's folder cannot be written to: it can be searched, not changed."""
 
 
 class CatalogDamaged(CatalogError):

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from numpy.typing import ArrayLike
 
 from data.errors import CatalogBusy, UsageError
 from retrieval.backup import BackupReport, Snapshot, restore, write_backup
@@ -19,10 +19,14 @@ from retrieval.live import Live
 from retrieval.moments import Moment, oldest_to_keep
 from retrieval.progress import Progress, silent
 from retrieval.purging import PurgeReport, purge
+from retrieval.query import MAX_LIMIT
+from retrieval.recall import RecallReport, RecentQueries, measure_recall
 from retrieval.records import Records
 from retrieval.repair import RepairReport, repair
+from retrieval.storage import locked
 from retrieval.thumbnails import Thumbnails
 from retrieval.verification import Verification, verify
+from retrieval.writing import checked_vectors
 
 __all__ = ["Care", "folder_of"]
 
@@ -35,6 +39,7 @@ class Care:
     thumbnails: Thumbnails
     _folder: Path
     _live: Live
+    _recent: RecentQueries
 
     @contextmanager
     def writer(self) -> Iterator[None]:
@@ -42,12 +47,25 @@ class Care:
 
         Raises:
             CatalogBusy: another process has it.
+            CatalogReadOnly: the catalog's folder cannot be written to.
         """
-        try:
-            with FileLock(self._folder / "index.lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise CatalogBusy("Another process is indexing into the catalog; try again when it is done.") from error
+        with locked(self._folder / "index.lock", "indexing into"):
+            yield
+
+    def measure_recall(self, *, vectors: ArrayLike | None = None, limit: int = 10) -> list[RecallReport]:
+        """Compare approximate searches with exact ones, in every space that has vectors, under random filters.
+
+        The queries are `vectors`, float [queries, dim], in the space of the pictures; without them the last that this
+        process searched for, or where those are few, items at random, each left out of its own answer.
+
+        Raises:
+            UsageError: the vectors do not fit, or the limit is out of range.
+        """
+        if not 1 <= limit <= MAX_LIMIT:
+            raise UsageError(f"The limit is {limit}; it can be 1 to {MAX_LIMIT:,}.")
+        spaces = self.file.spaces
+        given = None if vectors is None else {"image": checked_vectors(vectors, spaces["image"], what="queries")}
+        return measure_recall(self._live.view(), spaces, self._recent, given=given, limit=limit)
 
     def purge(self, older_than: Moment | timedelta) -> PurgeReport:
         """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.

@@ -25,6 +25,7 @@ from retrieval.live import Live
 from retrieval.moments import Moment, commit_of
 from retrieval.parts import QueryImage, many
 from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
+from retrieval.recall import RecentQueries
 from retrieval.records import Records
 from retrieval.rows import Commit
 from retrieval.searching import Request, Searcher, parse_filter
@@ -50,7 +51,8 @@ class Catalog(Care):
         self._live = Live(folder, records, file.spaces)
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
-        self._searcher = Searcher(records, file.spaces, lambda: self.encoder, device)
+        self._recent = RecentQueries()
+        self._searcher = Searcher(records, file.spaces, lambda: self.encoder, device, self._recent)
 
     @classmethod
     def create(
@@ -79,6 +81,8 @@ class Catalog(Care):
             CatalogNotFound: there is none.
             CatalogFormat: a newer version wrote it.
             CatalogDamaged: its records cannot be trusted.
+            CatalogReadOnly: it cannot be written to, and has to be before it can be read.
+            StorageFailed: it cannot be read.
         """
         folder, chosen = folder_of(path), Device(device)
         return cls(folder, CatalogFile.read(folder), Records.open(folder / RECORDS), chosen)
@@ -219,7 +223,8 @@ class Catalog(Care):
     def optimize(self, *, index: str | None = None) -> str:
         """Fold what was committed since into a new generation; return its name.
 
-        `index` is the kind: auto, flat, ivf_pq or hnsw; without it that of the generation before, at first auto.
+        `index` is the kind: auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk; without it that of the generation
+        before, at first auto, which goes by the number of vectors and the memory of the machine.
 
         Raises:
             UsageError: no index kind is called that.
@@ -328,9 +333,9 @@ class Catalog(Care):
         return stream(self.records, view.seq, batch, ids)
 
     def keys(self, among: Sequence[str], *, as_of: Moment | None = None) -> list[str]:
-        """Return those of some keys that are in the catalog, in their order."""
+        """Return those of some keys that are in the catalog, in their order, each once."""
         found = self.records.items_of_keys(among, as_of=self._seq(as_of))
-        return [key for key in among if key in found]
+        return [key for key in dict.fromkeys(among) if key in found]
 
     def count(self, *, filter: str | None = None, as_of: Moment | None = None) -> int:
         """Return how many items there are, or how many satisfy a filter."""

@@ -15,6 +15,7 @@ import orjson
 from data.errors import CatalogDamaged, CatalogFormat, CatalogNotFound, ModelMismatch
 from models import Modality, ModelSpec
 from retrieval.segment import Space
+from retrieval.storage import failing
 from retrieval.vector_index import Metric
 
 __all__ = ["CatalogFile"]
@@ -50,13 +51,17 @@ class CatalogFile:
         Raises:
             CatalogNotFound: the folder is no catalog.
             CatalogFormat: a newer version wrote it.
-            CatalogDamaged: it cannot be read.
+            CatalogDamaged: it is not what was written.
+            StorageFailed: it cannot be read.
         """
         path = folder / _NAME
-        if not path.is_file():
+        with failing(folder, "read"):
+            there = path.is_file()
+            content = path.read_bytes() if there else b""
+        if not there:
             raise CatalogNotFound(f"There is no catalog at {folder}; make one with: lookalike index {folder} SOURCE")
         try:
-            facts = orjson.loads(path.read_bytes())
+            facts = orjson.loads(content)
             if facts["format"] != FORMAT:
                 raise CatalogFormat(
                     f"{path.name} has format {facts['format']}; this version of Lookalike reads {FORMAT}."
@@ -65,7 +70,7 @@ class CatalogFile:
                 name: Space(name, int(one["dim"]), Metric(one["metric"])) for name, one in facts["spaces"].items()
             }
             return cls(spaces, facts["model"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CatalogDamaged(f"{path.name} is damaged ({error}); restore it from a backup.") from error
 
     def write(self, folder: Path) -> None:

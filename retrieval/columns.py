@@ -27,6 +27,7 @@ from data.item import Json, Value
 from retrieval.filters.conditions import Condition
 from retrieval.filters.nodes import COLUMN_TYPES
 from retrieval.filters.operators import is_one_of
+from retrieval.plain_masks import Numbers, plain_mask
 from retrieval.schema import Schema
 from retrieval.stored_texts import Dictionary, Texts
 
@@ -61,19 +62,6 @@ class Bin:
 class Columns:
     """The columns of one snapshot; immutable. Those in a file are read one by one, when they are first needed."""
 
-    __slots__ = (
-        "__weakref__",
-        "_count",
-        "_dictionaries",
-        "_fields",
-        "_keys",
-        "_load",
-        "_loaded",
-        "_readers",
-        "_row_names",
-        "schema",
-    )
-
     def __init__(self, load: Callable[[str], pl.Series], count: int, schema: Schema) -> None:
         self.schema = schema
         self._fields = schema.filterable
@@ -83,6 +71,7 @@ class Columns:
         self._loaded: dict[str, pl.Series] = {}
         self._dictionaries: dict[str, Dictionary | None] = {}
         self._readers: dict[str, Reader] = {}
+        self._numbers: dict[str, Numbers] = {}
         self._keys: Texts | None = None
 
     @classmethod
@@ -202,8 +191,9 @@ class Columns:
         Raises:
             FilterError: the condition does not fit the fields.
         """
-        passes = self.evaluate(condition.fit(self._fields).to_polars(self))
-        return passes.fill_null(False).to_numpy()
+        fitted = condition.fit(self._fields)
+        mask = plain_mask(fitted, self)
+        return self.evaluate(fitted.to_polars(self)).fill_null(False).to_numpy() if mask is None else mask
 
     def count(self, condition: Condition) -> int:
         """Count the items that satisfy a bound condition."""
@@ -221,6 +211,15 @@ class Columns:
                 raise UsageError(f"There is no field {name!r}; the fields are {', '.join(self._fields)}.")
             column = self._loaded[name] = self._load(name)
         return column
+
+    def numbers(self, name: str) -> Numbers:
+        """Give a column of numbers, truths or moments (in microseconds) as an array."""
+        if name not in self._numbers:
+            values = self.values(name).to_physical()
+            known = values.is_not_null().to_numpy() if values.null_count() else None
+            plain = values if known is None else values.fill_null(strategy="zero")
+            self._numbers[name] = Numbers(plain.to_numpy(), known)
+        return self._numbers[name]
 
     def dictionary(self, name: str) -> Dictionary | None:
         """Give a text column as numbers, if it has few different values."""

@@ -10,6 +10,7 @@ from data.errors import CatalogExists, UsageError
 from models import ModelSpec
 from retrieval.catalog_file import CatalogFile
 from retrieval.records import Records
+from retrieval.storage import failing
 from retrieval.vector_index import Metric
 
 __all__ = ["RECORDS", "described", "make"]
@@ -40,18 +41,20 @@ def make(folder: Path, file: CatalogFile) -> None:
 
     Raises:
         CatalogExists: there is something at that path.
+        StorageFailed: it cannot be written to; nothing is left there.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CatalogExists(f"There is something at {folder} already.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    building.mkdir()
-    try:
-        Records.create(building / RECORDS).close()
-        file.write(building)
-        building.rename(folder)
-    except BaseException as error:
-        shutil.rmtree(building, ignore_errors=True)
-        if isinstance(error, OSError) and folder.exists():
-            raise CatalogExists(f"There is something at {folder} already.") from error
-        raise
+    with failing(folder, "written to"):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CatalogExists(f"There is something at {folder} already.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        building.mkdir()
+        try:
+            Records.create(building / RECORDS).close()
+            file.write(building)
+            building.rename(folder)
+        except BaseException as error:
+            shutil.rmtree(building, ignore_errors=True)
+            if isinstance(error, OSError) and folder.is_dir() and any(folder.iterdir()):
+                raise CatalogExists(f"There is something at {folder} already.") from error
+            raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -16,17 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+from polars.exceptions import PolarsError
 
-from data.errors import CatalogDamaged
+from data.errors import CatalogDamaged, StorageFailed
 from retrieval.columns import Columns
 from retrieval.records import Records
 from retrieval.segment import Segment, Space, SpaceRows, load_segment
+from retrieval.storage import failing
 from retrieval.stored_texts import mapped
 from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
 
-__all__ = ["AUTO_INDEX_ROWS", "open_generation", "remove_other_generations", "write_generation"]
+__all__ = ["AUTO_INDEX_ROWS", "open_generation", "remove_generation", "remove_other_generations", "write_generation"]
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 the name ends in the beginning of the manifest's sha256, so that the manifest too is known to be whole."""
 
 AUTO_INDEX_ROWS = 50_000
 """Below this many vectors an exact scan is quick enough, and `auto` builds no index."""
@@ -34,38 +38,33 @@ AUTO_INDEX_ROWS = 50_000
 SMALLEST_INDEX_ROWS = 256
 """Of fewer vectors no index is built, whatever kind is asked for: there is nothing to learn from them."""
 
+_NAME = re.compile(r"building-.*|[0-9]{12,}-[0-9a-f]{8}")
 _MANIFEST = "manifest.json"
 _CHECKED = "checked.json"
 _ITEMS = "items.npy"
 
 
 def write_generation(folder: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind) -> str:
-    """Write all that is committed as a generation with its indexes; return its name in `folder`."""
-    folder.mkdir(exist_ok=True)
+    """Write all that is committed as a generation with its indexes; return its name in `folder`.
+
+    Raises:
+        StorageFailed: it cannot be written; nothing of it is left.
+    """
     building = folder / f"building-{uuid.uuid4().hex[:8]}"
-    building.mkdir()
     try:
-        with records.snapshot():
-            seq = records.version()[0]
-            files = {space: _vectors_file(building, space) for space in spaces}
-            segment = load_segment(records, records.schema(), spaces, seq, files=files)
-        facts = {
-            space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
-            | {"index": _write_space(building, space, rows, kind)}
-            for space, rows in segment.spaces.items()
-        }
-        segment.columns.write(building)
-        np.save(building / _ITEMS, segment.item_ids)
-        digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
-        items = len(segment.item_ids)
-        manifest = {"format": FORMAT, "seq": seq, "items": items, "spaces": facts, "files": digests}
-        (building / _MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-        for path in (*building.iterdir(), building):
-            _sync(path)
-        name = f"{seq:012d}-{uuid.uuid4().hex[:8]}"
-        building.rename(folder / name)
-        _sync(folder)
-        _remember_checked(folder / name, digests)
+        with failing(folder, "written to"):
+            folder.mkdir(exist_ok=True)
+            building.mkdir()
+            name = _write_files(building, records, spaces, kind)
+            building.rename(folder / name)
+            _sync(folder)
+            _remember_checked(folder / name, _digests(folder / name))
+    except (RuntimeError, PolarsError) as error:  # how Faiss and polars say what the operating system said to them
+        shutil.rmtree(building, ignore_errors=True)
+        raise StorageFailed(
+            f"{folder} cannot be written to: {error}. What was written before is safe; "
+            "make room there, then run the same command again."
+        ) from error
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -79,9 +78,12 @@ def open_generation(path: Path, spaces: Mapping[str, Space]) -> Segment:
         CatalogDamaged: something is missing, was changed, or does not fit together.
     """
     try:
-        manifest = orjson.loads((path / _MANIFEST).read_bytes())
+        content = (path / _MANIFEST).read_bytes()
+        manifest = orjson.loads(content)
         if manifest["format"] != FORMAT:
             raise CatalogDamaged(f"It has format {manifest['format']}.")
+        if not path.name.endswith(f"-{hashlib.sha256(content).hexdigest()[:8]}"):
+            raise CatalogDamaged(f"{_MANIFEST} has changed since it was written.")
         _check_files(path, manifest["files"])
         item_ids = mapped(path / _ITEMS)
         columns = Columns.open(path)
@@ -96,19 +98,60 @@ def open_generation(path: Path, spaces: Mapping[str, Space]) -> Segment:
 def remove_other_generations(folder: Path, keep: str) -> None:
     """Delete all generations but one, and what a killed build left; processes that have one open keep it."""
     for path in folder.iterdir():
-        if path.name != keep and (path.name.startswith("building-") or (path / _MANIFEST).exists()):
+        if path.name != keep and _NAME.fullmatch(path.name):  # also one whose removal was cut short
             shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_generation(folder: Path, name: str) -> None:
+    """Delete one generation, which is not in use."""
+    shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _write_files(building: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind) -> str:
+    """Write the files of a generation and put them on disk; return its name."""
+    with records.snapshot():
+        seq = records.version()[0]
+        files = {space: _vectors_file(building, space) for space in spaces}
+        segment = load_segment(records, records.schema(), spaces, seq, files=files)
+    facts = {
+        space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
+        | {"index": _write_space(building, space, rows, kind)}
+        for space, rows in segment.spaces.items()
+    }
+    segment.columns.write(building)
+    np.save(building / _ITEMS, segment.item_ids)
+    digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
+    items = len(segment.item_ids)
+    manifest = {"format": FORMAT, "seq": seq, "items": items, "spaces": facts, "files": digests}
+    content = orjson.dumps(manifest | {"made": uuid.uuid4().hex}, option=orjson.OPT_INDENT_2)
+    (building / _MANIFEST).write_bytes(content)
+    for path in (*building.iterdir(), building):
+        _sync(path)
+    return f"{seq:012d}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def _digests(path: Path) -> Mapping[str, str]:
+    files: Mapping[str, str] = orjson.loads((path / _MANIFEST).read_bytes())["files"]
+    return files
 
 
 def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) -> IndexKind:
     """Write what the vectors belong to, and their index; return its kind."""
     np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items]))
     if kind is IndexKind.AUTO:
-        kind = IndexKind.IVF_PQ if rows.vectors.count >= AUTO_INDEX_ROWS else IndexKind.FLAT
+        kind = _auto_kind(rows)
     if kind is IndexKind.FLAT or rows.vectors.count < SMALLEST_INDEX_ROWS:
         return IndexKind.FLAT
     build_approximate(rows.vectors, kind).write(*_index_files(building, name))
     return kind
+
+
+def _auto_kind(rows: SpaceRows) -> IndexKind:
+    """Choose a kind: none for few vectors, and for more than half of the memory one that leaves them on the disk."""
+    if rows.vectors.count < AUTO_INDEX_ROWS:
+        return IndexKind.FLAT
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return IndexKind.DISK if rows.vectors.count * rows.vectors.dim * 2 > memory / 2 else IndexKind.IVF_PQ
 
 
 def _open_space(path: Path, space: Space, facts: Mapping[str, object]) -> SpaceRows:
@@ -157,9 +200,12 @@ def _check_files(path: Path, digests: Mapping[str, str]) -> None:
 def _remember_checked(path: Path, digests: Mapping[str, str]) -> None:
     """Write down the state in which the files are known to be right; without it they are read again."""
     building = path / f"{_CHECKED}.{uuid.uuid4().hex[:8]}"
-    with contextlib.suppress(OSError):
+    try:
         building.write_bytes(orjson.dumps({name: _state(path / name) for name in digests}))
         building.replace(path / _CHECKED)
+    except OSError:
+        with contextlib.suppress(OSError):
+            building.unlink(missing_ok=True)
 
 
 def _state(path: Path) -> list[int]:

@@ -7,13 +7,12 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from data.errors import CatalogBusy, CatalogDamaged
-from retrieval.generation import open_generation, remove_other_generations, write_generation
+from data.errors import CatalogDamaged, CatalogReadOnly, LookalikeError
+from retrieval.generation import open_generation, remove_generation, remove_other_generations, write_generation
 from retrieval.past import PastViews
 from retrieval.records import Records
 from retrieval.segment import Space, load_segment
+from retrieval.storage import locked
 from retrieval.vector_index import IndexKind
 from retrieval.view import View
 
@@ -35,7 +34,7 @@ class Live:
         self._view: View | None = None
         self._past = PastViews(records, spaces)
         self._generation: str | None = None
-        self._broken = False
+        self._broken: str | None = None
 
     @property
     def generation(self) -> str | None:
@@ -48,15 +47,28 @@ class Live:
         if view is not None and (view.seq, self._generation) == self._records.version():
             return view
         with self._lock:
-            with self._records.snapshot():
-                view = self._refreshed()
-            if self._broken:
-                self._broken = False
-                try:
-                    self.optimize()
-                except Exception as error:  # the answers are right without it: busy, read-only, no room
-                    log.warning("The generation could not be made anew: %s", error)
+            view = self._newest()
+            if self._broken is not None and self._generation != self._records.version()[1]:
+                view = self._newest()  # another process has put a new generation in its place and removed it
+            if self._broken is not None:
+                self._make_anew(self._broken)
+                self._broken = None
             return view
+
+    def _newest(self) -> View:
+        self._broken = None
+        with self._records.snapshot():
+            return self._refreshed()
+
+    def _make_anew(self, reason: str) -> None:
+        """Say that the generation is damaged, and make another where that can be done; answers are right without."""
+        log.warning("The generation %s cannot be used: %s The records answer.", self._generation, reason)
+        try:
+            self.optimize()
+        except CatalogReadOnly as error:
+            log.warning("It stays as it is, and searches are slower for it: %s", error)
+        except LookalikeError as error:  # busy, no room
+            log.warning("The generation could not be made anew: %s", error)
 
     def view_as_of(self, as_of: int) -> View:
         """Return the state after an earlier commit.
@@ -86,15 +98,19 @@ class Live:
 
         Raises:
             CatalogBusy: another process is doing so.
+            CatalogReadOnly: the catalog's folder cannot be written to.
+            StorageFailed: there is no room; the generation before stays in use.
         """
-        try:
-            with FileLock(self._folder / "optimize.lock", timeout=0):
-                kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
-                name = write_generation(self._generations, self._records, self._spaces, kind)
+        with locked(self._folder / "optimize.lock", "optimizing"):
+            kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
+            name = write_generation(self._generations, self._records, self._spaces, kind)
+            try:
                 self._records.put_generation(name, kind)
-                remove_other_generations(self._generations, keep=name)
-        except Timeout as error:
-            raise CatalogBusy("Another process is optimizing the catalog; try again when it is done.") from error
+            except BaseException:
+                if self._records.version()[1] != name:
+                    remove_generation(self._generations, name)
+                raise
+            remove_other_generations(self._generations, keep=name)
         return name
 
     @property
@@ -113,8 +129,7 @@ class Live:
                 reason = f"It is of commit {segment.seq}, older than what is kept or newer than the newest, {seq}."
             except CatalogDamaged as error:
                 reason = str(error)
-            log.warning("The generation %s cannot be used: %s It is made anew from the records.", generation, reason)
-            self._broken = True
+            self._broken = reason
         segment = load_segment(self._records, schema, self._spaces, seq)
         return View([segment], [None], schema, seq)
 

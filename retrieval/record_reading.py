@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from data.errors import CatalogDamaged
 from data.field_type import FieldType
 from data.item import is_text
-from retrieval import record_sql
+from retrieval import checksums, record_sql
 from retrieval.database import Database
 from retrieval.rows import Commit, ItemRow, StoredImage, VectorRows
 from retrieval.schema import Schema
@@ -46,6 +46,11 @@ class RecordReader:
         """Return the number of the newest commit (0: none) and the name of the generation; costs microseconds."""
         found: tuple[int, str | None] = self._database.one_row(record_sql.VERSION)
         return found
+
+    @property
+    def only_read(self) -> bool:
+        """Whether the records cannot be written to."""
+        return self._database.only_read
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Make all reads of this thread within the block see one state."""
@@ -199,25 +204,32 @@ class RecordReader:
         Raises:
             CatalogDamaged: a vector has not `dim` values.
         """
-        with self._database.translated():
-            rows = self._vectors("id, item_id, coalesce(image_id, 0)", space, item_ids, as_of)
-            pieces = [np.array(some, dtype=np.int64).T for some in iter(lambda: rows.fetchmany(_FACTS_AT_ONCE), [])]
-            facts = np.concatenate(pieces, axis=1) if pieces else np.empty((3, 0), dtype=np.int64)
-            order = np.lexsort((facts[0], self._image_places(facts[2], as_of), facts[1]))
-            rank = np.empty(len(order), dtype=np.int64)
-            rank[order] = np.arange(len(order))
-            vectors = np.empty((len(order), dim), dtype=np.float16) if room is None else room(len(order))
-            rows = self._vectors("id, vector", space, item_ids, as_of)
-            start = 0
-            while some := rows.fetchmany(_VECTORS_AT_ONCE):
-                ids, blobs = zip(*some, strict=True)
-                if set(map(len, blobs)) != {dim * 2}:
-                    id_, blob = next((id_, blob) for id_, blob in some if len(blob) != dim * 2)
-                    raise CatalogDamaged(f"Vector {id_} has {len(blob) // 2} values instead of {dim}.")
-                stop = start + len(some)
-                vectors[rank[start:stop]] = np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(-1, dim)
-                start = stop
-        ids_, items, images = facts[:, order]
+        rows = self._vectors("id, item_id, coalesce(image_id, 0), coalesce(checksum, 0)", space, item_ids, as_of)
+        pieces = [np.array(some, dtype=np.int64).T for some in iter(lambda: rows.fetchmany(_FACTS_AT_ONCE), [])]
+        facts = np.concatenate(pieces, axis=1) if pieces else np.empty((4, 0), dtype=np.int64)
+        order = np.lexsort((facts[0], self._image_places(facts[2], as_of), facts[1]))
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        vectors = np.empty((len(order), dim), dtype=np.float16) if room is None else room(len(order))
+        rows = self._vectors("id, vector", space, item_ids, as_of)
+        start = 0
+        while some := rows.fetchmany(_VECTORS_AT_ONCE):
+            ids, blobs = zip(*some, strict=True)
+            if set(map(len, blobs)) != {dim * 2}:
+                id_, blob = next((id_, blob) for id_, blob in some if len(blob) != dim * 2)
+                raise CatalogDamaged(f"Vector {id_} has {len(blob) // 2} values instead of {dim}.")
+            stop = start + len(some)
+            read = np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(-1, dim)
+            known = facts[3, start:stop]
+            wrong = (checksums.of_vectors(facts[1, start:stop], facts[2, start:stop], read) != known) & (known != 0)
+            if wrong.any():
+                raise CatalogDamaged(
+                    f"Vector {ids[int(wrong.argmax())]} is not as it was written. Restore a backup (lookalike restore "
+                    "BACKUP NEW), or put its item aside: lookalike repair CATALOG"
+                )
+            vectors[rank[start:stop]] = read
+            start = stop
+        ids_, items, images = facts[:3, order]
         return VectorRows(ids_, items, images, vectors)
 
     def _vectors(self, columns: str, space: str, item_ids: NDArray[np.int64] | None, as_of: int | None) -> _Rows:

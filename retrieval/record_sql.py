@@ -1,4 +1,4 @@
-"""The tables of the records, what brings format 1 to format 2, and the statements with more to them than a line."""
+"""The tables of the records, what brings older formats to this one, and the statements longer than a line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ __all__ = [
     "END_IMAGE_VECTORS",
     "END_TITLE",
     "FROM_FORMAT_1",
+    "FROM_FORMAT_2",
     "IMAGES_AS_OF",
     "INSERT_COMMIT",
     "INSERT_IMAGE",
@@ -48,12 +49,12 @@ CREATE TABLE commits (
 CREATE TABLE fields (name TEXT PRIMARY KEY, type TEXT NOT NULL);
 CREATE TABLE items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, title TEXT, fields TEXT NOT NULL,
-    born INTEGER NOT NULL
+    born INTEGER NOT NULL, checksum INTEGER
 );
 CREATE INDEX items_born ON items (born);
 CREATE TABLE history (
     item_id INTEGER NOT NULL, key TEXT NOT NULL, title TEXT, fields TEXT NOT NULL,
-    born INTEGER NOT NULL, died INTEGER NOT NULL
+    born INTEGER NOT NULL, died INTEGER NOT NULL, checksum INTEGER
 );
 CREATE INDEX history_died ON history (died);
 CREATE TABLE images (
@@ -63,7 +64,7 @@ CREATE TABLE images (
 CREATE INDEX images_sha256 ON images (sha256) WHERE died IS NULL;
 CREATE TABLE vectors (
     id INTEGER PRIMARY KEY AUTOINCREMENT, space TEXT NOT NULL, item_id INTEGER NOT NULL, image_id INTEGER,
-    born INTEGER NOT NULL, died INTEGER, vector BLOB NOT NULL
+    born INTEGER NOT NULL, died INTEGER, vector BLOB NOT NULL, checksum INTEGER
 );
 CREATE TABLE rejects (
     feed TEXT NOT NULL, row INTEGER NOT NULL, key TEXT, source TEXT, reason TEXT NOT NULL, time REAL NOT NULL
@@ -94,6 +95,9 @@ FROM_FORMAT_1 = (
     "DROP TABLE changes",
 )
 """Format 1 did not note where an image stood before it was moved: its earlier places are not known."""
+
+FROM_FORMAT_2 = tuple(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER" for table in ("items", "history", "vectors"))
+"""What was written before has no checksum, and nothing to compare it with."""
 
 VERSION = "SELECT (SELECT coalesce(max(seq), 0) FROM commits), (SELECT name FROM generation)"
 COMMIT_AT = "SELECT coalesce(max(seq), 0) FROM commits WHERE time <= ? + 0.0000005"
@@ -126,10 +130,11 @@ INSERT_COMMIT = (
     "INSERT INTO commits (time, summary) "
     "SELECT max(?, coalesce((SELECT time FROM commits ORDER BY seq DESC LIMIT 1), 0)), ?"
 )
-INSERT_ITEM = "INSERT INTO items (id, key, title, fields, born) VALUES (?, ?, ?, ?, ?)"
-CHANGE_ITEM = "UPDATE items SET title = ?, fields = ?, born = ? WHERE id = ?"
+INSERT_ITEM = "INSERT INTO items (id, key, title, fields, born, checksum) VALUES (?, ?, ?, ?, ?, ?)"
+CHANGE_ITEM = "UPDATE items SET title = ?, fields = ?, born = ?, checksum = ? WHERE id = ?"
 TO_HISTORY = (
-    "INSERT INTO history SELECT id, key, title, fields, born, ? FROM items WHERE id IN (SELECT value FROM json_each(?))"
+    "INSERT INTO history SELECT id, key, title, fields, born, ?, checksum FROM items "
+    "WHERE id IN (SELECT value FROM json_each(?))"
 )
 END_TITLE = "UPDATE vectors SET died = ? WHERE item_id = ? AND space = 'title' AND died IS NULL"
 END_IMAGES = (
@@ -147,7 +152,7 @@ MOVE_IMAGE = "UPDATE images SET position = :position, source = :source WHERE id 
 INSERT_IMAGE = (
     "INSERT INTO images (id, item_id, position, source, sha256, width, height, born) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-INSERT_VECTOR = "INSERT INTO vectors (space, item_id, image_id, born, vector) VALUES (?, ?, ?, ?, ?)"
+INSERT_VECTOR = "INSERT INTO vectors (space, item_id, image_id, born, vector, checksum) VALUES (?, ?, ?, ?, ?, ?)"
 
 PURGED = (
     ("vectors", "died <= :before", "id"),

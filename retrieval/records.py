@@ -15,11 +15,12 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import orjson
 
 from data.errors import CatalogBusy, ItemExists, ItemNotFound
 from data.field_type import FieldType
-from retrieval import record_sql
+from retrieval import checksums, record_sql
 from retrieval.record_reading import RecordReader, json_ids
 from retrieval.rows import ItemChange, ItemWrite, VectorWrites
 from retrieval.schema import Schema
@@ -102,9 +103,10 @@ class Records(RecordReader):
             width = writes.vectors.shape[1] * writes.vectors.itemsize
             blob = memoryview(writes.vectors.tobytes())
             rows = (blob[start : start + width] for start in range(0, len(blob), width))
+            sums = checksums.of_vectors(np.array(ids), np.zeros(len(ids), np.int64), writes.vectors).tolist()
             self._database.connection.executemany(
                 record_sql.INSERT_VECTOR,
-                zip(repeat("image"), ids, repeat(None), repeat(commit.seq), rows, strict=False),
+                zip(repeat("image"), ids, repeat(None), repeat(commit.seq), rows, sums, strict=False),
             )
         return commit.seq
 
@@ -128,7 +130,8 @@ class Records(RecordReader):
                 title = row.title if change.title is False else change.title
                 if title == row.title and fields == stored:
                     continue
-                rows.append((title, orjson.dumps(fields).decode(), commit.seq, row.id))
+                text = orjson.dumps(fields).decode()
+                rows.append((title, text, commit.seq, checksums.of_item(row.id, key, title, text), row.id))
                 if change.title_vector is not False:
                     title_vectors.append((row.id, change.title_vector))
             self._to_history((row[-1] for row in rows), commit.seq)
@@ -138,7 +141,11 @@ class Records(RecordReader):
             connection.executemany(record_sql.END_TITLE, [(commit.seq, id_) for id_, _ in title_vectors])
             connection.executemany(
                 record_sql.INSERT_VECTOR,
-                [("title", id_, None, commit.seq, vector) for id_, vector in title_vectors if vector is not None],
+                [
+                    ("title", id_, None, commit.seq, vector, checksums.of_vector(id_, None, vector))
+                    for id_, vector in title_vectors
+                    if vector is not None
+                ],
             )
         return commit.seq
 
@@ -292,15 +299,20 @@ class Records(RecordReader):
         commit.added, commit.updated = len(keys) - len(known), len(known)
         if not known:
             ids = list(range(first, first + len(keys)))
+            sums = checksums.of_items(ids, keys, titles, fields)
             connection.executemany(
-                record_sql.INSERT_ITEM, zip(ids, keys, titles, fields, repeat(commit.seq), strict=False)
+                record_sql.INSERT_ITEM, zip(ids, keys, titles, fields, repeat(commit.seq), sums, strict=False)
             )
             return ids
         fresh = iter(range(first, first + commit.added))
         ids = [known[key] if key in known else next(fresh) for key in keys]
-        new = [(*row, commit.seq) for row in zip(ids, keys, titles, fields, strict=True) if row[1] not in known]
+        new = [
+            (*row, commit.seq, checksums.of_item(*row))
+            for row in zip(ids, keys, titles, fields, strict=True)
+            if row[1] not in known
+        ]
         changed = [
-            (title, text, commit.seq, id_)
+            (title, text, commit.seq, checksums.of_item(id_, key, title, text), id_)
             for id_, key, title, text in zip(ids, keys, titles, fields, strict=True)
             if key in known
         ]
@@ -312,19 +324,19 @@ class Records(RecordReader):
         next_image = self._next_id("images")
         images: list[tuple[object, ...]] = []
         moved: list[dict[str, object]] = []
-        vectors: list[tuple[object, ...]] = []
+        vectors: list[tuple[str, int, int | None, bytes | None]] = []
         for item, item_id in zip(items, ids, strict=True):
             if isinstance(item.title_vector, bytes):
-                vectors.append(("title", item_id, None, seq, item.title_vector))
+                vectors.append(("title", item_id, None, item.title_vector))
             if item.bare_vector is not None:
-                vectors.append(("image", item_id, None, seq, item.bare_vector))
+                vectors.append(("image", item_id, None, item.bare_vector))
             for position, image in enumerate(item.images or ()):
                 if image.kept is not None:
                     moved.append({"seq": seq, "id": image.kept, "position": position, "source": image.source})
                     continue
                 row = (next_image, item_id, position, image.source, image.sha256, image.width, image.height, seq)
                 images.append(row)
-                vectors.append(("image", item_id, next_image, seq, image.vector))
+                vectors.append(("image", item_id, next_image, image.vector))
                 next_image += 1
         connection = self._database.connection
         connection.executemany(record_sql.INSERT_IMAGE, images)
@@ -332,7 +344,13 @@ class Records(RecordReader):
             connection.executemany(record_sql.TO_IMAGE_HISTORY, moved)
             if connection.executemany(record_sql.MOVE_IMAGE, moved).rowcount != len(moved):
                 raise CatalogBusy("Another process changed the items that were about to be written; run this again.")
-        connection.executemany(record_sql.INSERT_VECTOR, vectors)
+        connection.executemany(
+            record_sql.INSERT_VECTOR,
+            [
+                (space, item, image, seq, vector, checksums.of_vector(item, image, vector or b""))
+                for space, item, image, vector in vectors
+            ],
+        )
 
     def _next_id(self, table: str) -> int:
         sql = "SELECT seq FROM sqlite_sequence WHERE name = ?"

@@ -13,14 +13,16 @@ from types import TracebackType
 from typing import Any
 
 from data.errors import CatalogDamaged, StorageFailed
+from retrieval.connecting import connect_to_read, is_writable
 from retrieval.progress import Progress, silent
+from retrieval.storage import no_room
 
 __all__ = ["RecordsState", "copy_records", "damage_of"]
 
 _PAGES_AT_ONCE = 2_000
 _MOST_COMPLAINTS = 100
 _BUSY_TIMEOUT_S = 30.0
-_NOT_WRITTEN = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
+_NOT_WRITTEN = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
 
 
 class RecordsState:
@@ -38,10 +40,14 @@ class RecordsState:
         """
         if not path.is_file():
             raise CatalogDamaged(f"The catalog has lost its records ({path.name}); restore it from a backup.")
-        # a log that lies there is left as it is; where there is none, only a full connection clears its own away
-        mode = "ro" if path.with_name(f"{path.name}-wal").exists() else "rw"
+        if not is_writable(path):
+            connection: sqlite3.Connection = connect_to_read(path)
+        else:
+            # a log that lies there is left as it is; where there is none, only a full connection clears its own away
+            mode = "ro" if path.with_name(f"{path.name}-wal").exists() else "rw"
+            with _translated():
+                connection = _connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
         with _translated():
-            connection = _connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
             try:
                 connection.execute("PRAGMA query_only = ON")
                 connection.execute("BEGIN")
@@ -90,7 +96,7 @@ def copy_records(source: Path, target: Path, progress: Progress = silent) -> tup
         CatalogDamaged: the source cannot be read, or the copy does not pass SQLite's check.
         StorageFailed: the target cannot be written.
     """
-    with _translated(target), closing(_connect(source)) as reader, closing(_connect(target)) as writer:
+    with _translated(target), closing(_source(source)) as reader, closing(_connect(target)) as writer:
         reader.execute("BEGIN")  # held until the last page: all of them are of one state
         seq = reader.execute("SELECT coalesce(max(seq), 0) FROM commits").fetchone()[0]
         items = reader.execute("SELECT count(*) FROM items").fetchone()[0]
@@ -106,6 +112,10 @@ def copy_records(source: Path, target: Path, progress: Progress = silent) -> tup
     if complaints:
         raise CatalogDamaged(_not_backed_up(complaints[0]))
     return seq, items
+
+
+def _source(path: Path) -> sqlite3.Connection:
+    return _connect(path) if is_writable(path) else connect_to_read(path)
 
 
 def damage_of(path: Path) -> list[str]:
@@ -129,8 +139,13 @@ def _translated(written: Path | None = None) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
+        if written is not None and name.startswith("SQLITE_FULL"):
+            raise StorageFailed(no_room(written.parent)) from error
         if written is not None and name.startswith(_NOT_WRITTEN) and not name.startswith("SQLITE_IOERR_READ"):
-            raise StorageFailed(f"{written.parent} cannot be written to: {error}.") from error
+            raise StorageFailed(
+                f"{written.parent} cannot be written to: {error}. Look at the room on the disk, "
+                "then run the same command again."
+            ) from error
         raise CatalogDamaged(_not_backed_up(str(error)) if written else f"The records are damaged: {error}.") from error
 
 

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import orjson
-from filelock import FileLock, Timeout
 
-from data.errors import CatalogBusy, CatalogDamaged, NotAPicture
+from data.errors import CatalogDamaged, NotAPicture
 from data.images import decode, read_bytes
 from retrieval.catalog_file import CatalogFile
 from retrieval.live import Live
@@ -26,6 +25,7 @@ from retrieval.progress import Progress, silent
 from retrieval.records import Records
 from retrieval.records_file import RecordsState
 from retrieval.salvage import salvage_records
+from retrieval.storage import failing, locked
 from retrieval.thumbnails import Thumbnails
 from retrieval.verification import Problem, ProblemKind, Verification, verify
 
@@ -71,7 +71,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
     file = CatalogFile.read(catalog)
     records = Records.open(catalog / _RECORDS)
     try:
-        with FileLock(catalog / "index.lock", timeout=0):
+        with locked(catalog / "index.lock", "indexing into"):
             _quarantine(catalog, records, found, by_kind.get(ProblemKind.ITEM, ()), report)
             _end_loose(catalog, records, found, by_kind, report)
             _remake_thumbnails(catalog, pictures, by_kind.get(ProblemKind.THUMBNAIL, ()), report)
@@ -80,8 +80,6 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
             report.mended.append(f"The generation was made anew: {Live(catalog, records, file.spaces).optimize()}.")
             for name in {Path(problem.where).parts[1] for problem in by_kind.get(ProblemKind.GENERATION, ())} - {".."}:
                 shutil.rmtree(catalog / "generations" / name, ignore_errors=True)
-    except Timeout as error:
-        raise CatalogBusy("Another process is indexing into the catalog; try again when it is done.") from error
     finally:
         records.close()
     report.left = verify(catalog, progress=progress).problems
@@ -169,16 +167,20 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
     """Save what can be read of damaged records as a new catalog beside, mended in turn."""
     place = catalog.absolute()
     beside = place.with_name(f"{place.name}.recovered-{_now()}")
-    beside.mkdir()
     try:
-        saved = salvage_records(catalog / _RECORDS, beside / _RECORDS, progress=progress)
+        with failing(place.parent, "written to"):
+            beside.mkdir()
+            saved = salvage_records(catalog / _RECORDS, beside / _RECORDS, progress=progress)
+            shutil.copy2(catalog / "catalog.json", beside / "catalog.json")
+            if (catalog / "thumbnails").is_dir():
+                shutil.copytree(catalog / "thumbnails", beside / "thumbnails")
     except CatalogDamaged as error:
         shutil.rmtree(beside, ignore_errors=True)
         report.lost.append(str(error))
         return
-    shutil.copy2(catalog / "catalog.json", beside / "catalog.json")
-    if (catalog / "thumbnails").is_dir():
-        shutil.copytree(catalog / "thumbnails", beside / "thumbnails")
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     report.recovered = beside
     report.lost += saved.lost
     report.mended.append(f"What can be read is a new catalog, {beside.name}: {saved.saved.get('items', 0):,} items.")
@@ -190,13 +192,18 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
 
 def _put_aside(catalog: Path, lines: Sequence[dict[str, object]]) -> str:
     folder = catalog / "quarantine"
-    folder.mkdir(exist_ok=True)
     path = folder / f"{_now()}.jsonl"
+    with failing(folder, "written to"):
+        folder.mkdir(exist_ok=True)
+        _write_lines(path, lines)
+    return path.relative_to(catalog).as_posix()
+
+
+def _write_lines(path: Path, lines: Sequence[dict[str, object]]) -> None:
     with path.open("xb") as file:
         file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
         file.flush()
         os.fsync(file.fileno())
-    return path.relative_to(catalog).as_posix()
 
 
 def _readable(fields: str) -> object:

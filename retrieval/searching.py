@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from retrieval.filters.nodes import Parameters
 from retrieval.fusion import Ranking, rank
 from retrieval.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
 from retrieval.query import MAX_LIMIT, Page, Results
+from retrieval.recall import RecentQueries
 from retrieval.records import Records
 from retrieval.rows import StoredImage
 from retrieval.segment import Space
@@ -66,13 +67,15 @@ class Request:
 class Searcher:
     """Answers requests over views of one catalog.
 
-    `encoder` gives its model when words or pictures need it; `device` searches many vectors at a time.
+    `encoder` gives its model when words or pictures need it; `device` searches many vectors at a time; `recent`
+    remembers the last queries, to measure recall on.
     """
 
     records: Records
     spaces: Mapping[str, Space]
     encoder: Callable[[], Encoder]
     device: Device
+    recent: RecentQueries = field(default_factory=RecentQueries)
 
     def search(self, view: View, request: Request) -> Results:
         """Answer one request; all that it names makes one query."""
@@ -92,6 +95,7 @@ class Searcher:
         started = time.perf_counter()
         allowed = view.allowed(request.filter)
         assert request.vectors is not None
+        self.recent.remember("image", request.vectors)
         limit = request.limit + request.offset
         search = self.device.search
         found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
@@ -122,6 +126,9 @@ class Searcher:
         parts = [part for part in query.parts if part.weight]
         if all(part.weight < 0 for part in parts):
             raise UsageError("Say what to look for as well as what to keep away from.")
+        for part in parts:
+            if part.weight > 0:
+                self.recent.remember(part.space, part.vector[None])
         ranking = rank(view, parts, allowed, limit, request.recall)
         named = self.records.items_of_keys(request.texts, as_of=view.seq) if request.texts else {}
         if named:  # a text that is a key names its item, which comes first

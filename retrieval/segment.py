@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from polars.exceptions import PolarsError
 
+from data.errors import CatalogDamaged
 from retrieval.columns import Columns
 from retrieval.query import EXACT
 from retrieval.records import Records
@@ -106,8 +108,16 @@ def load_segment(
     """Read the state of all items, or of some, from the records, now or as of a commit; call within one snapshot.
 
     The vectors of each space are kept in memory, or written into the files that are named, and mapped.
+
+    Raises:
+        CatalogDamaged: what is there is not what was written.
     """
-    item_ids, columns = _columns_of(records, schema, ids, as_of)
+    try:
+        item_ids, columns = _columns_of(records, schema, ids, as_of)
+    except (ValueError, TypeError, AttributeError, PolarsError) as error:
+        raise CatalogDamaged(
+            f"The items in the records are not as they were written ({error}). See more with: lookalike verify CATALOG"
+        ) from error
     rows = {}
     for name, space in spaces.items():
         path = None if files is None else files[name]

@@ -1,15 +1,21 @@
-"""Writing to disk so that it stays, and saying in a sentence why it could not be done."""
+"""Writing to disk so that it stays, one process at a time, and saying in a sentence why it could not be done."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.errors import StorageFailed
+from filelock import FileLock, Timeout
 
-__all__ = ["failing", "sync_folder"]
+from data.errors import CatalogBusy, CatalogReadOnly, StorageFailed
+
+__all__ = ["failing", "locked", "no_room", "sync_folder"]
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 def sync_folder(folder: Path) -> None:
@@ -19,6 +25,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def no_room(folder: Path) -> str:
+    """Say that a disk is full, and what to do."""
+    return (
+        f"{folder} cannot be written to: there is no room left. What was written before is safe; "
+        "make room there, then run the same command again."
+    )
 
 
 @contextmanager
@@ -31,4 +45,34 @@ def failing(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in _NO_ROOM or (error.errno is None and " written" in str(error)):  # NumPy counts only
+            raise StorageFailed(no_room(path)) from error
         raise StorageFailed(f"{path} cannot be {doing}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def locked(path: Path, doing: str) -> Iterator[None]:
+    """Hold the lock of a catalog for what one process may be `doing` ("indexing into") at a time; else fail at once.
+
+    The operating system lets go of it when the process ends, however it ends.
+
+    Raises:
+        CatalogBusy: another process has it.
+        CatalogReadOnly: the catalog's folder cannot be written to.
+        StorageFailed: there is no room for it.
+    """
+    lock = FileLock(path, timeout=0)
+    try:
+        with failing(path.parent, "written to"):
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise CatalogBusy(f"Another process is {doing} the catalog; try again when it is done.") from error
+    except StorageFailed as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _READ_ONLY:
+            raise CatalogReadOnly(f"{path.parent} cannot be written to: it can be searched, not changed.") from error
+        raise
+    try:
+        yield
+    finally:
+        lock.release()

@@ -16,6 +16,7 @@ from data.errors import CatalogDamaged
 __all__ = ["Dictionary", "Texts", "mapped"]
 
 MOST_VALUES = 50_000
+_FEW_VALUES = 8
 
 
 class Dictionary:
@@ -44,16 +45,25 @@ class Dictionary:
         codes = np.zeros(len(column), dtype=np.uint8) if numbers is None else numbers.to_numpy()
         return cls(values.to_list(), codes.astype(np.min_scalar_type(len(values))), column.null_count() > 0)
 
+    def mask(
+        self, values: Sequence[str], rows: NDArray[np.int64] | None = None, *, opposite: bool = False
+    ) -> NDArray[np.bool_]:
+        """Find which of some rows, by default of all, have one of some values, or with `opposite` have another one."""
+        codes = self.codes if rows is None else self.codes[rows]
+        wanted = [self._places[value] for value in values if value in self._places]
+        if 0 < len(wanted) <= _FEW_VALUES and not opposite:  # as many comparisons are quicker than a table
+            mask = np.asarray(codes == wanted[0], dtype=np.bool_)
+            for code in wanted[1:]:
+                mask |= codes == code
+            return mask
+        passing = np.full(len(self.values), opposite, dtype=np.bool_)
+        passing[wanted] = not opposite
+        passing[-1] = False  # none
+        return np.take(passing, codes)
+
     def is_one_of(self, values: Sequence[str]) -> pl.Series:
         """Find the rows that have one of some values; null where a row has none."""
-        wanted = [self._places[value] for value in values if value in self._places]
-        if len(wanted) == 1:
-            found = self.codes == wanted[0]
-        else:
-            passing = np.zeros(len(self.values), dtype=np.bool_)
-            passing[wanted] = True
-            found = passing[self.codes]
-        mask = pl.Series(found)
+        mask = pl.Series(self.mask(values))
         return mask.set(pl.Series(self.codes == len(self.values) - 1), None) if self.has_nulls else mask
 
     def at(self, rows: NDArray[np.int64]) -> list[str | None]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
 from data.images import thumbnail
+from retrieval.storage import failing
 
 __all__ = ["Thumbnails"]
 
@@ -34,12 +36,22 @@ class Thumbnails:
             self.put(image_id, thumbnail(picture))
 
     def put(self, image_id: str, content: bytes) -> None:
-        """Keep a thumbnail that is made already."""
+        """Keep a thumbnail that is made already.
+
+        Raises:
+            StorageFailed: it cannot be written; nothing of it is left.
+        """
         path = self._path(image_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
         building = path.with_name(f".{uuid.uuid4().hex}")
-        building.write_bytes(content)
-        building.replace(path)
+        with failing(self._folder, "written to"):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                building.write_bytes(content)
+                building.replace(path)
+            except BaseException:
+                with suppress(OSError):
+                    building.unlink(missing_ok=True)
+                raise
 
     def keep_only(self, image_ids: Collection[str]) -> tuple[int, int]:
         """Remove the thumbnails of all other images; return how many, and their bytes."""

@@ -14,6 +14,7 @@ import orjson
 
 from data.errors import CatalogDamaged, NotAPicture
 from data.images import decode
+from retrieval import checksums
 from retrieval.catalog_file import CatalogFile
 from retrieval.progress import Progress, silent
 from retrieval.records_file import RecordsState, damage_of
@@ -27,6 +28,8 @@ UNIT_TOLERANCE = 2e-3
 """How far from 1 the length of a unit vector may be: four times what rounding to float16 can do."""
 
 _BATCH = 5_000
+_CHANGED = "is not as it was written: its checksum differs"
+_PURGE = "lookalike purge CATALOG --older-than {}"
 _REPAIR = "lookalike repair CATALOG"
 _RESTORE = "Restore a backup: lookalike restore BACKUP NEW; what can be read is saved by: lookalike repair CATALOG"
 
@@ -39,6 +42,7 @@ class ProblemKind(StrEnum):
     ITEM = "item"
     LOOSE_VECTOR = "vector without its item or image"
     LOOSE_IMAGE = "image without its item"
+    HISTORY = "earlier state of an item"
     GENERATION = "generation"
     THUMBNAIL = "thumbnail"
 
@@ -91,7 +95,8 @@ def verify(catalog: Path, *, progress: Progress = silent) -> Verification:
         found.checked["items"] = int(state.value("SELECT count(*) FROM items"))
         found.checked["vectors"] = int(state.value("SELECT count(*) FROM vectors WHERE died IS NULL"))
         found.problems += _loose_ends(state, file.spaces)
-        found.problems += _bad_vectors(state, file.spaces, found.checked["vectors"], progress)
+        found.problems += _bad_vectors(state, file.spaces, found, progress)
+        found.problems += _changed_items(state)
         found.problems += _generation_problems(catalog, state, found, progress)
         if file.model is not None:
             found.problems += _thumbnail_problems(catalog, state, found, progress)
@@ -150,22 +155,73 @@ def _loose_ends(state: RecordsState, spaces: Mapping[str, Space]) -> Iterator[Pr
         yield Problem(ProblemKind.LOOSE_VECTOR, what, f"vector {id_}", id=id_)
 
 
-def _bad_vectors(state: RecordsState, spaces: Mapping[str, Space], count: int, progress: Progress) -> Iterator[Problem]:
-    """Yield a problem an item and space whose vector is not as one is written."""
+def _bad_vectors(
+    state: RecordsState, spaces: Mapping[str, Space], found: Verification, progress: Progress
+) -> Iterator[Problem]:
+    """Yield a problem an item and space whose vector is not as one is written, or not as this one was."""
     last = done = 0
+    loose = {problem.id for problem in found.problems if problem.kind is ProblemKind.LOOSE_VECTOR}
     sql = (
-        "SELECT v.id, v.space, i.id, i.key, v.vector FROM vectors AS v JOIN items AS i ON i.id = v.item_id "
-        "WHERE v.died IS NULL AND v.id > ? ORDER BY v.id LIMIT ?"
+        f"SELECT v.id, v.space, i.id, i.key, v.vector, coalesce(v.image_id, 0), {_checksum_of(state, 'v')} "
+        "FROM vectors AS v JOIN items AS i ON i.id = v.item_id WHERE v.died IS NULL AND v.id > ? ORDER BY v.id LIMIT ?"
     )
     while batch := list(state.rows(sql, (last, _BATCH))):
         last = batch[-1][0]
         done += len(batch)
         for name, space in spaces.items():
             rows = [row for row in batch if row[1] == name]
-            for place, why in _faults([row[4] for row in rows], space):
+            faults = dict(_faults([row[4] for row in rows], space))
+            sound = [at for at, row in enumerate(rows) if row[6] and at not in faults and row[0] not in loose]
+            faults |= dict.fromkeys(_changed_vectors([rows[at] for at in sound], sound, space), _CHANGED)
+            for place, why in faults.items():
                 what = f"A vector of the item (space {name}) {why}."
                 yield Problem(ProblemKind.ITEM, what, f"item {rows[place][3]!r}", id=rows[place][2])
-        progress("Checking vectors", done, count)
+        progress("Checking vectors", done, found.checked["vectors"])
+
+
+def _changed_vectors(rows: Sequence[Any], places: Sequence[int], space: Space) -> Iterator[int]:
+    """Yield the places of the vectors whose checksum is not the one that was written."""
+    items, images, known = (np.array([row[at] for row in rows], dtype=np.int64) for at in (2, 5, 6))
+    vectors = np.frombuffer(b"".join(row[4] for row in rows), dtype=np.float16).reshape(len(rows), space.dim)
+    for at in np.flatnonzero(checksums.of_vectors(items, images, vectors) != known).tolist():
+        yield places[at]
+
+
+def _changed_items(state: RecordsState) -> Iterator[Problem]:
+    """Yield the items, and their earlier states, that are not as they were written; not what was put aside for it."""
+    current = f"SELECT id, key, title, fields, {_checksum_of(state, 'items')} FROM items"
+    for *item, checksum in state.rows(current):
+        if checksum and not _is_as_written(item, checksum) and _is_object(item[3]):
+            yield Problem(ProblemKind.ITEM, f"What the item holds {_CHANGED}.", f"item {item[1]!r}", id=item[0])
+    earlier = (
+        f"SELECT item_id, key, title, fields, {_checksum_of(state, 'history')}, died FROM history "
+        "WHERE died NOT IN (SELECT seq FROM commits WHERE summary = 'quarantine')"
+    )
+    for *item, checksum, died in state.rows(earlier):
+        if checksum and not _is_as_written(item, checksum):
+            where = f"item {item[1]!r} before commit {died}"
+            yield Problem(ProblemKind.HISTORY, f"The earlier state {_CHANGED}.", where, _PURGE.format(died), id=item[0])
+
+
+def _checksum_of(state: RecordsState, table: str) -> str:
+    """Name the column of checksums; records of an older format, which are migrated at the next open, have none."""
+    known = state.value("SELECT count(*) FROM pragma_table_info('items') WHERE name = 'checksum'")
+    return f"coalesce({table}.checksum, 0)" if known else "0"
+
+
+def _is_as_written(item: Sequence[Any], checksum: int) -> bool:
+    try:
+        return checksums.of_item(*item) == checksum
+    except (AttributeError, UnicodeError):  # not even texts
+        return False
+
+
+def _is_object(fields: object) -> bool:
+    """Say whether fields are a JSON object; those that are not are a problem already."""
+    try:
+        return isinstance(orjson.loads(fields), dict)  # type: ignore[arg-type]
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _faults(blobs: Sequence[Any], space: Space) -> Iterator[tuple[int, str]]:
@@ -193,7 +249,10 @@ def _generation_problems(
         return
     place = f"generations/{name}"
     try:
-        manifest = orjson.loads((catalog / place / "manifest.json").read_bytes())
+        text = (catalog / place / "manifest.json").read_bytes()
+        if not name.endswith(f"-{hashlib.sha256(text).hexdigest()[:8]}"):
+            raise ValueError("it has changed since it was written")
+        manifest = orjson.loads(text)
         files: Mapping[str, str] = dict(manifest["files"])
         seq = int(manifest["seq"])
         counts = {name: int(facts["count"]) for name, facts in dict(manifest["spaces"]).items() if "count" in facts}

@@ -16,7 +16,12 @@ HOME = {
     "torch": ("models", "retrieval/gpu_vectors.py"),
     "torchvision": ("models",),
     "faiss": ("retrieval/vector_index",),
-    "sqlite3": ("retrieval/database.py", "retrieval/records_file.py", "retrieval/salvage.py"),
+    "sqlite3": (
+        "retrieval/connecting.py",
+        "retrieval/database.py",
+        "retrieval/records_file.py",
+        "retrieval/salvage.py",
+    ),
     "gradio": ("ui",),
     "fastapi": ("ui",),
     "typer": ("ui",),

@@ -18,6 +18,7 @@ import pytest
 from data.errors import CatalogFormat
 from retrieval import Catalog
 from retrieval.database import FORMAT
+from retrieval.verification import verify
 from tests.fakes import ColourEncoder
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +81,33 @@ def test_a_migrated_catalog_has_the_tables_and_indexes_of_a_new_one(folder: Path
         found.append((names, columns, indexes))
         connection.close()
     assert found[0] == found[1]
+
+
+def test_a_catalog_of_format_2_gets_checksums_with_what_is_written_from_then_on(tmp_path: Path) -> None:
+    rows = np.eye(4, dtype=np.float32)
+    with Catalog.create(tmp_path / "shop", dim=4) as catalog:
+        catalog.add_vectors(["a", "b"], rows[:2], {"price": [1, 2]})
+        catalog.update(["b"], {"price": [3]})
+    connection = sqlite3.connect(tmp_path / "shop" / "records.sqlite")
+    for table in ("items", "history", "vectors"):
+        connection.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    connection.execute("PRAGMA user_version = 2")
+    connection.commit()
+    connection.close()
+    assert verify(tmp_path / "shop").problems == []
+    assert pragma(tmp_path / "shop", "user_version") == 2
+    with Catalog.open(tmp_path / "shop") as catalog:
+        assert catalog.search(vector=rows[1]).keys == ["b", "a"]
+        assert catalog.get(["b"], as_of=1)[0].fields == {"price": 2}
+        catalog.update(["b"], {"price": [4]})
+        catalog.add_vectors(["c"], rows[2:3], {"price": [5]})
+        assert catalog.verify().problems == []
+    connection = sqlite3.connect(tmp_path / "shop" / "records.sqlite")
+    found = connection.execute("SELECT key, checksum IS NOT NULL FROM items ORDER BY id").fetchall()
+    vectors = connection.execute("SELECT checksum IS NOT NULL FROM vectors ORDER BY id").fetchall()
+    connection.close()
+    assert found == [("a", 0), ("b", 1), ("c", 1)]
+    assert vectors == [(0,), (0,), (1,)]
 
 
 def test_a_migrated_catalog_gives_room_back_too(folder: Path) -> None:

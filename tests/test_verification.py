@@ -15,7 +15,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from data.errors import CatalogBusy, CatalogNotFound
+from data.errors import CatalogBusy, CatalogNotFound, UsageError
 from retrieval import Catalog
 from retrieval.repair import repair
 from retrieval.verification import ProblemKind, verify
@@ -255,20 +255,25 @@ def test_repair_waits_for_nobody(folder: Path) -> None:
 # --- records that SQLite cannot read --------------------------------------------------------------------------------
 
 
+PAGE = 16_384
+
+
 def page_with(folder: Path, text: bytes) -> int:
-    """Find the page of 4 kB that has a text in it."""
-    return (folder / "records.sqlite").read_bytes().index(text) // 4096
+    """Find the page that has a text in it."""
+    return (folder / "records.sqlite").read_bytes().index(text) // PAGE
 
 
-def spoil(folder: Path, page: int) -> None:
+def spoil(folder: Path, page: int, part: slice = slice(0, PAGE)) -> None:
     content = bytearray((folder / "records.sqlite").read_bytes())
-    content[page * 4096 : (page + 1) * 4096] = b"\xff" * 4096
+    start, stop, _ = part.indices(PAGE)
+    content[page * PAGE + start : page * PAGE + stop] = b"\xff" * (stop - start)
     (folder / "records.sqlite").write_bytes(content)
 
 
-def test_of_damaged_records_the_rest_is_saved_beside(folder: Path) -> None:
+@pytest.mark.parametrize("part", [slice(0, PAGE), slice(0, PAGE // 4), slice(PAGE // 2, PAGE), slice(PAGE // 2, -512)])
+def test_of_damaged_records_the_rest_is_saved_beside(folder: Path, part: slice) -> None:
     before = contents(folder)
-    spoil(folder, page_with(folder, b"k1000{"))
+    spoil(folder, page_with(folder, b"k1000{"), part)
     untouched = (folder / "records.sqlite").read_bytes()
     found = verify(folder).problems
     assert {problem.kind for problem in found} == {ProblemKind.RECORDS}
@@ -279,16 +284,20 @@ def test_of_damaged_records_the_rest_is_saved_beside(folder: Path) -> None:
     assert report.recovered is not None
     assert any(line.startswith("items: rows ") for line in report.lost)
     after = contents(report.recovered)
-    assert 1800 < len(after) < 2000
-    assert "k1000" not in after
+    assert 1000 < len(after) < 2000
+    gaps = [
+        line.removeprefix("items: rows from ").split(" to ") for line in report.lost if line.startswith("items: rows")
+    ]
+    lost = {f"k{id_ - 1}" for first, last in gaps for id_ in range(int(first), int(last) + 1)}
+    assert set(before) - set(after) <= lost | set(report.quarantined)
     assert all(same(before[key], after[key]) for key in after)
     assert verify(report.recovered).problems == []
 
 
 def test_every_page_may_be_the_damaged_one(folder: Path) -> None:
     whole = (folder / "records.sqlite").read_bytes()
-    pages = len(whole) // 4096
-    assert pages > 40
+    pages = len(whole) // PAGE
+    assert pages > 10
     for page in range(pages):
         spoil(folder, page)
         found = verify(folder).problems
@@ -304,6 +313,59 @@ def test_every_page_may_be_the_damaged_one(folder: Path) -> None:
             left.unlink()
         (folder / "records.sqlite").write_bytes(whole)
     assert verify(folder).problems == []
+
+
+def test_history_and_what_is_purged_are_saved_too(folder: Path, tmp_path: Path) -> None:
+    keys = [f"k{number}" for number in range(2000)]
+    with Catalog.open(folder) as catalog:
+        catalog.update(keys[:300], {"price": [-1] * 300})
+        catalog.purge(2)
+        catalog.update(keys[100:500], {"price": [-2] * 400})
+        catalog.delete(keys=keys[1990:])
+        catalog.optimize()
+        run(folder, f"{IMAGE} (4, 0, 'a', x'00', 1, 1, 1)")
+        run(folder, "UPDATE images SET died = 3")
+        run(folder, "INSERT INTO image_history VALUES (1, 2, 'before', 3)")
+        seen = {at: {item.key: item.fields for item in catalog.items(as_of=at)} for at in (2, 3, 4)}
+        log = catalog.log()
+    spoil(folder, page_with(folder, b"k1000{"))
+    report = repair(folder)
+    assert report.recovered is not None
+    assert not any(line.startswith(("history", "image", "commits", "purged")) for line in report.lost)
+    with Catalog.open(report.recovered) as saved:
+        # vectors that lost their items end in a commit of their own
+        assert [one for one in saved.log() if one.seq <= 4] == log
+        assert saved.records.purged_before() == 2
+        with pytest.raises(UsageError, match="oldest"):
+            saved.count(as_of=1)
+        for at, before in seen.items():
+            after = {item.key: item.fields for item in saved.items(as_of=at)}
+            assert after.items() <= before.items()
+            assert len(before) - 700 < len(after)
+        assert saved.add_vectors(["new"], np.ones((1, DIM))) > 4
+        (row,) = saved.records.items_of_keys(["new"]).values()
+        assert row.id == 2001
+    rows = sqlite3.connect(report.recovered / "records.sqlite")
+    assert rows.execute("SELECT * FROM image_history").fetchall() == [(1, 2, "before", 3)]
+    assert [rows.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "auto_vacuum")] == [PAGE, 2]
+    rows.close()
+
+
+def test_records_of_format_1_are_saved_too(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "format1", tmp_path / "old")
+    path = tmp_path / "old" / "records.sqlite"
+    rows = sqlite3.connect(path)
+    (page,) = rows.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_items_1'").fetchone()
+    rows.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    report = repair(tmp_path / "old")
+    assert report.recovered is not None
+    with Catalog.open(report.recovered) as saved:
+        assert {problem.kind for problem in saved.verify().problems} <= {ProblemKind.THUMBNAIL}
+        assert saved.keys(["mug", "bowl", "jug", "cup", "vase"]) == ["mug", "bowl", "cup", "vase"]
+        assert saved.count(as_of=1) == 3
 
 
 def test_records_that_are_no_database_are_said(folder: Path) -> None:

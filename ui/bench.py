@@ -24,11 +24,14 @@ from models import Encoder, Prepared, load_encoder
 from retrieval import Catalog
 from retrieval.evaluation import Evaluation, evaluate, read_queries
 from retrieval.indexing import IndexRun
+from ui import bench_growth, bench_search
 from ui.terminal import err, out, print_json
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True)
+bench_search.register(app)
+bench_growth.register(app)
 
 ModelOption = Annotated[str, typer.Option(help="The model to measure.")]
 RoundsOption = Annotated[int, typer.Option(help="How often each side runs, in turn; medians are shown.", min=1)]

@@ -25,6 +25,7 @@ from ui import bench, safety_commands, store_commands
 from ui.failures import exit_code_of
 from ui.formats import results_json
 from ui.options import CatalogArgument, JsonOption
+from ui.recall_view import show_recall
 from ui.terminal import err, out, plain, print_json, progress, show_report, show_results
 
 __all__ = ["app", "main"]
@@ -200,18 +201,25 @@ def evaluate_command(
 
 
 @app.command()
-def info(catalog: CatalogArgument, json: JsonOption = False) -> None:
-    """Say what a catalog is and how much it holds."""
+def info(
+    catalog: CatalogArgument,
+    recall: Annotated[bool, typer.Option("--recall", help="Compare approximate answers with exact ones, too.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Say what a catalog is and how much it holds, and whether it finds what it should."""
     with Catalog.open(catalog) as opened:
         facts = asdict(opened.info())
+        with err.status("Measuring recall") if recall else contextlib.nullcontext():
+            reports = opened.measure_recall() if recall else []
     if json:
-        print_json(facts)
+        print_json({**facts, "recall": [asdict(report) for report in reports]} if recall else facts)
         return
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
         shown = ", ".join(f"{key} ({one})" for key, one in value.items()) if isinstance(value, dict) else value
         table.add_row(name.replace("_", " "), f"{shown:,}" if isinstance(shown, int) else str(shown or "none"))
     out.print(table)
+    show_recall(reports)
 
 
 @app.command()
@@ -233,7 +241,10 @@ def delete(
 @app.command()
 def optimize(
     catalog: CatalogArgument,
-    index: Annotated[str | None, typer.Option(help="auto, flat, ivf_pq or hnsw.", show_default="as before")] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(help="auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk.", show_default="as before"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Fold what was committed since into a new generation, for quicker search."""

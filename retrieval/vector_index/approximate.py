@@ -187,6 +187,8 @@ class Approximate:
             raise CatalogDamaged(f"{index.name} has {stored.ntotal} rows for {vectors.count} vectors.")
         if kind is IndexKind.DISK:
             vectors.leave_on_disk()
+        else:
+            vectors.bring_near()
         opened = Codes.open(codes, vectors)
         measured = Calibration.from_json(calibration.read_bytes())
         return cls(kind, vectors, opened, stored, measured)

@@ -21,6 +21,7 @@ __all__ = ["build_approximate"]
 _ADD_ROWS = 16_384
 _TRAINING_ROWS_A_LIST = 39
 _GRAPH_LINKS = 32
+_MOST_LISTS = 8_192
 
 
 def build_approximate(vectors: Vectors, kind: IndexKind) -> Approximate:
@@ -109,5 +110,5 @@ def _sample(count: int, lists: int) -> NDArray[np.int64]:
 
 
 def _lists_for(count: int) -> int:
-    """Choose the number of lists: a power of 2, about four times the root of the number of rows."""
-    return 1 << round(float(np.log2(max(min(4.5 * count**0.5, count / 64), 1))))
+    """Choose the number of lists: a power of 2, about four times the root of the number of rows, at most 8,192."""
+    return 1 << round(float(np.log2(max(min(4.5 * count**0.5, count / 64, _MOST_LISTS), 1))))

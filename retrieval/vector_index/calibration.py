@@ -5,7 +5,7 @@ The queries are rows of the index, each left out of its own answer; filters are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -94,7 +94,7 @@ class Calibration:
         return cls(settings, codes, (float(fixed), float(each)), (float(code_fixed), float(code_each)))
 
 
-def recall_of_rows(found: NDArray[np.int64], truth: list[NDArray[np.int64]]) -> float:
+def recall_of_rows(found: Iterable[NDArray[np.int64]], truth: Iterable[NDArray[np.int64]]) -> float:
     """Return the share of the true rows that were found, the mean over queries."""
     shares = [np.isin(true, some).mean() for true, some in zip(truth, found, strict=True) if len(true)]
     return float(np.mean(shares)) if shares else 1.0

@@ -35,6 +35,7 @@ _COUNT_AT = 8
 """Where Faiss writes the number of vectors: after four letters and the dimension, 4 bytes."""
 
 _MADV_RANDOM = 1
+_MADV_POPULATE_READ = 22
 _WORTH_THREADS = 1_000_000
 _threads = threading.local()
 
@@ -88,18 +89,23 @@ class Vectors:
         with path.open("wb") as file:
             file.write(head)
             file.truncate(len(head) + count * dim * 2)
+            if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and would be a dead process later
+                file.flush()
+                os.posix_fallocate(file.fileno(), 0, len(head) + count * dim * 2)
         if not count:
             return np.empty((0, dim), dtype=np.float16)
         return np.memmap(path, dtype=np.float16, mode="r+", offset=len(head), shape=(count, dim))
 
     def leave_on_disk(self) -> None:
         """Ask the system not to read ahead when a vector is read: others near it will not be wanted."""
-        if not self.count:
-            return
-        start = self._halves.__array_interface__["data"][0]
-        page = start - start % mmap.PAGESIZE
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(start - page + self._halves.nbytes), _MADV_RANDOM)
+        _advise(self._halves, _MADV_RANDOM)
+
+    def bring_near(self) -> None:
+        """Map all pages now, in a thread of its own: else each is mapped when a search first meets it.
+
+        Where the system cannot, nothing is lost but that.
+        """
+        threading.Thread(target=_advise, args=(self._halves, _MADV_POPULATE_READ), daemon=True).start()
 
     def halves(self, some: slice) -> NDArray[np.float16]:
         """Give vectors as they are stored, float16 [rows, dim]; not to be changed."""
@@ -207,6 +213,14 @@ def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
         return scores[:, :k], rows[:, :k]
     order = np.lexsort((np.where(rows < 0, np.iinfo(np.int64).max, rows), -scores), axis=1)[:, :k]
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+def _advise(array: NDArray[np.float16], advice: int) -> None:
+    """Tell the system how a mapped array will be used."""
+    if array.nbytes:
+        start = array.__array_interface__["data"][0]
+        page = start - start % mmap.PAGESIZE
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(page), ctypes.c_size_t(start - page + array.nbytes), advice)
 
 
 def use_threads(queries: int, rows: int) -> None:

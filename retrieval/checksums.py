@@ -1,0 +1,48 @@
+"""What tells whether a row of the records is as it was written, where SQLite itself notices nothing.
+
+A vector's is the sum of its words and of what it belongs to: it costs next to nothing and is compared whenever vectors
+are read. An item's is a CRC-32 of its id, key, title and fields, and is compared by `verify`. 0 stands for none.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["of_item", "of_items", "of_vector", "of_vectors"]
+
+_OF_ITEM, _OF_IMAGE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+
+
+def of_vectors(
+    item_ids: NDArray[np.int64], image_ids: NDArray[np.int64], vectors: NDArray[np.float16]
+) -> NDArray[np.int64]:
+    """Return the checksums of vectors, float16 [n, dim], of items and images (0: none), int64 [n]."""
+    rows = np.ascontiguousarray(vectors)
+    words = rows.view(np.uint64) if rows.shape[1] % 4 == 0 else rows.view(np.uint16)
+    sums = words.sum(axis=1, dtype=np.uint64)
+    sums += item_ids.astype(np.uint64) * _OF_ITEM + image_ids.astype(np.uint64) * _OF_IMAGE
+    found: NDArray[np.int64] = np.maximum(sums, 1).view(np.int64)
+    return found
+
+
+def of_vector(item_id: int, image_id: int | None, vector: bytes) -> int:
+    """Return the checksum of one vector, as bytes."""
+    row = np.frombuffer(vector, dtype=np.float16)[np.newaxis]
+    return int(of_vectors(np.array([item_id]), np.array([image_id or 0]), row)[0])
+
+
+def of_items(
+    ids: Iterable[int], keys: Iterable[str], titles: Iterable[str | None], fields: Iterable[str]
+) -> Iterator[int]:
+    """Return the checksums of items."""
+    return map(of_item, ids, keys, titles, fields)
+
+
+def of_item(id_: int, key: str, title: str | None, fields: str) -> int:
+    """Return the checksum of one item."""
+    of_names = zlib.crc32(f"{id_}\0{key}\0".encode())
+    return zlib.crc32(fields.encode(), of_names if title is None else zlib.crc32(f"{title}\0".encode(), of_names)) or 1
