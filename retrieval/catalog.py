@@ -37,6 +37,8 @@ from retrieval.writing import Column, changes, checked_rows, checked_vectors, ve
 
 __all__ = ["Catalog"]
 
+_NOTHING_ELSE = None, None, None, None, None, 0, 0.5, None, None
+
 
 class Catalog(Care):
     """A directory of items, their vectors, and what made them. Safe to use from several threads and processes."""
@@ -269,6 +271,9 @@ class Catalog(Care):
             ItemNotFound: a key of `like` is not there.
             ModalityUnsupported: the catalog's model does not read what is given.
         """
+        others = text, image, like, without, params, offset, balance, min_score, as_of
+        if vector is not None and others == _NOTHING_ELSE:
+            return self._searcher.by_vector(self._live.view(), vector, filter, limit, recall_of(recall), fields)
         request = Request(
             texts=[str(one) for one in many(text)],
             images=many(image),  # type: ignore[arg-type]

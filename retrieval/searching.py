@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from data.errors import UsageError
 from models import Encoder
@@ -22,6 +22,7 @@ from retrieval.records import Records
 from retrieval.rows import StoredImage
 from retrieval.segment import Space
 from retrieval.view import Allowed, View
+from retrieval.writing import checked_vectors
 
 __all__ = ["Request", "Searcher", "parse_filter"]
 
@@ -89,6 +90,25 @@ class Searcher:
         (page,) = self._pages(view, [ranking], request)
         took_ms = (time.perf_counter() - started) * 1000
         return Results(page, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(query.notices))
+
+    def by_vector(
+        self, view: View, vector: ArrayLike, filter: str | None, limit: int, recall: float, fields: Sequence[str] | None
+    ) -> Results:
+        """Answer a search by one vector and nothing else; the second of its kind and those after it go a short way."""
+        asked = limit, recall, None if fields is None else tuple(fields)
+        allowed = view.allowed(parse_filter(filter))
+        query = checked_vectors(vector, self.spaces["image"], what="query vector")
+        prepared = allowed.prepared.get(asked)
+        if prepared is not None and len(query) == 1:
+            results = prepared.results(query)
+            if results is not None:
+                self.recent.remember("image", query)
+                return results
+        request = Request(vectors=query, filter=parse_filter(filter), limit=limit, recall=recall, fields=fields)
+        results = self.search(view, request)
+        if request.is_one_vector and len(results) == min(limit, allowed.count):
+            view.prepare(asked, limit, recall, allowed, asked[2], results)
+        return results
 
     def search_many(self, view: View, request: Request) -> list[Results]:
         """Answer a request whose every vector is a query of its own."""

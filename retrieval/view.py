@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from data.item import Value
 from retrieval.columns import Columns
 from retrieval.filters import Filter
+from retrieval.prepared import Prepared
+from retrieval.query import EXACT, Results
 from retrieval.schema import Schema
 from retrieval.segment import Ids, Segment, SpaceRows
 from retrieval.vector_index import Found, Selection
@@ -29,6 +31,9 @@ SAMPLE_ROWS = 2048
 REMEMBERED_BYTES = 128_000_000
 """How much memory the masks of the last filters, and what was made of them, may hold."""
 
+PREPARED_SEARCHES = 16
+"""How many combinations of limit, recall and fields are made ready for one filter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
@@ -37,6 +42,7 @@ class Allowed:
     masks: tuple[Mask | None, ...]
     count: int
     _rows: dict[tuple[int, str], Selection | None] = field(default_factory=dict, compare=False)
+    prepared: dict[Hashable, Prepared] = field(default_factory=dict, compare=False)
 
     def rows(self, number: int, space: str, rows: SpaceRows) -> Selection | None:
         """Return which of a segment's vectors follow from its mask of items; made at first use."""
@@ -184,6 +190,20 @@ class View:
         merged = [np.concatenate(parts, axis=1) for parts in (scores, items, images)]
         best = [_best_items(one, two, three, limit) for one, two, three in zip(*merged, strict=True)]
         return best, exact, " + ".join(plans)
+
+    def prepare(
+        self, asked: Hashable, limit: int, recall: float, allowed: Allowed, names: Sequence[str] | None, like: Results
+    ) -> None:
+        """Make ready for others like a search by one vector that was just answered, under the key `asked`."""
+        if not self._straight("image") or self.has_images or len(allowed.prepared) >= PREPARED_SEARCHES:
+            return
+        segment = self.segments[0]
+        rows = segment.spaces["image"]
+        selection = allowed.rows(0, "image", rows)
+        settled = selection is None or selection.uses > 1  # a filter's second search may go another way than its first
+        if rows.approximate is not None and recall < EXACT and allowed.count and settled:
+            search = rows.approximate.bound(limit, recall, selection)
+            allowed.prepared[asked] = Prepared(search, segment.columns, names, like)
 
     def _straight(self, space: str) -> bool:
         """Say whether there is one segment, and no item has more than one vector: then a row is an item."""

@@ -28,6 +28,8 @@ from data.errors import (
 )
 from data.item import Value
 from retrieval import Catalog
+from retrieval.prepared import Prepared
+from retrieval.query import Results
 
 DIM = 16
 RANDOM = np.random.default_rng(5)
@@ -465,3 +467,26 @@ class CatalogAgainstDictionary(RuleBasedStateMachine):
 
 CatalogAgainstDictionary.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 TestCatalogAgainstDictionary = CatalogAgainstDictionary.TestCase
+
+
+def test_a_search_made_ready_answers_as_the_long_way_does(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+    results = Prepared.results
+
+    def counted(prepared: Prepared, query: NDArray[np.float32]) -> Results | None:
+        made.append(True)
+        return results(prepared, query)
+
+    monkeypatch.setattr(Prepared, "results", counted)
+    catalog.optimize(index="ivf_pq")
+    for filter in (None, 'brand == "b1"', "price > 1000"):
+        for query in ROWS[:6]:
+            short = catalog.search(vector=query, filter=filter, limit=5, fields=["price"])
+            long = catalog.search_many(query[None], filter=filter, limit=5, fields=["price"])[0]
+            assert (short.keys, short.values("price"), short.total) == (long.keys, long.values("price"), long.total)
+            assert (short.plan, short.exact) == (long.plan, long.exact)
+            assert short.scores == pytest.approx(long.scores, abs=1e-6)
+            assert [hit.scores["vector"] for hit in short] == short.scores
+    assert len(made) >= 8
+    catalog.add_vectors(["fresh"], ROWS[:1], {"price": [5.0]})  # another view: what was made ready is not used
+    assert "fresh" in catalog.search(vector=ROWS[0], limit=5, fields=["price"]).keys

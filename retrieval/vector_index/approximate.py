@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -109,6 +110,30 @@ class Approximate:
                 return Found(scores, found, False, plan.words)
         scores, found = self.vectors.search(queries, k, selection)
         return Found(scores, found, True, f"exact scan of {count:,} vectors")
+
+    def bound(self, k: int, recall: float, selection: Selection | None) -> Callable[[Queries], tuple[Scores, Rows]]:
+        """Give the search for one query, float32 [1, dim], that `search` would do, with all but the query decided."""
+        count = self.vectors.count if selection is None else selection.count
+        k = min(k, count)
+        plan = self._plan(recall, selection)
+        if plan.way is _Way.EXACT or self.kind is IndexKind.NSG:
+            return lambda query: self.search(query, k, recall, selection)[:2]
+        wide = max(k, FEWEST_CANDIDATES)
+        if plan.way is _Way.CODES and selection is not None:
+            index = self.codes.packed(selection)
+            factor = max(min(wide * plan.refined, count) / k, 1.0)
+            parameters = faiss.IndexRefineSearchParameters(k_factor=factor)
+        else:
+            index = self._index
+            parameters = self._parameters_of(max(plan.effort, 1), wide, wide * plan.refined / k, selection)
+        negated = self.vectors.metric is Metric.L2
+
+        def search(query: Queries) -> tuple[Scores, Rows]:
+            use_threads(1, count)
+            scores, rows = index.search(query, k, params=parameters)
+            return ordered(-scores if negated else scores, rows, k)
+
+        return search
 
     def _plan(self, recall: float, selection: Selection | None) -> _Plan:
         """Choose the cheapest way by what was measured; a selection's second search may go another than its first."""

@@ -89,7 +89,7 @@ def _codes(
         if len(needed) == len(RECALLS):
             break
     typical = 10 * needed.get(0.95, 16)
-    few, more = (_some(random, count, some) for some in (2_000, 20_000))
+    few, more = (_some(random, count, some) for some in (2_000, 100_000))  # more than the nearest cache holds
     cost = _cost_of_a_scan(queries, few, more, lambda query, among: built.codes.search(query, 10, typical, among))
     return needed, cost
 
