@@ -185,7 +185,7 @@ def _cut(ranking: Ranking, request: Request) -> Ranking:
     if request.min_score is None and not request.offset:
         return ranking
     least = -np.inf if request.min_score is None else request.min_score
-    kept = np.flatnonzero(ranking.scores >= least)
+    kept = np.flatnonzero(ranking.scores.astype(np.float64) >= least)
     kept = kept[kept >= request.offset]
     parts = {name: values[kept] for name, values in ranking.parts.items()}
     return Ranking(

@@ -39,39 +39,47 @@ def folder() -> Iterator[Path]:
 
 
 USED = """
-import os, sys
+import contextlib, io, os, sys, tempfile
 import numpy as np
 from retrieval import Catalog
-from retrieval.filters import Filter
 from data.errors import LookalikeError
-Filter.parse("warm < 1")  # what Python has to load for it may be out of reach of another user
-name_of = os.path.basename(sys.argv[1])
+rows = np.random.default_rng(4).standard_normal((600, 8)).astype(np.float32)
+
+def use(path):
+    name_of = os.path.basename(path)
+    try:
+        with Catalog.open(path) as catalog:
+            print("searched", *catalog.search(vector=rows[7], limit=3, recall="exact").keys, catalog.count(),
+                  catalog.count(filter="price < 100"), catalog.get(["k550"])[0].fields["price"], len(catalog.log()),
+                  catalog.count(as_of=1), catalog.info().items, len(catalog.verify().problems))
+            for name, write in {
+                "add": lambda: catalog.add_vectors(["new"], rows[:1]),
+                "update": lambda: catalog.update(["k1"], {"price": [0]}),
+                "delete": lambda: catalog.delete(keys=["k1"]),
+                "field": lambda: catalog.add_field("stock", "int"),
+                "optimize": lambda: catalog.optimize(),
+                "purge": lambda: catalog.purge(1),
+                "index": lambda: catalog.writer().__enter__(),
+                "backup into it": lambda: catalog.backup(path + "/../backups"),
+            }.items():
+                try:
+                    write()
+                    print(name, "done")
+                except LookalikeError as error:
+                    print(name, type(error).__name__, name_of in str(error) or "backup" in name)
+            print("after", catalog.count(), *catalog.search(vector=rows[7], limit=3, recall="exact").keys)
+    except LookalikeError as error:
+        print("refused", type(error).__name__, error)
+
+# Once where all is allowed: what Python loads for it may be out of reach of another user.
+with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(io.StringIO()):
+    with Catalog.create(place + "/shop", dim=8) as catalog:
+        catalog.add_vectors([f"k{number}" for number in range(600)], rows, {"price": list(range(600))})
+        catalog.optimize(index="hnsw")
+    use(place + "/shop")
 if int(sys.argv[2]):
     os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
-rows = np.random.default_rng(4).standard_normal((600, 8)).astype(np.float32)
-try:
-    with Catalog.open(sys.argv[1]) as catalog:
-        print("searched", *catalog.search(vector=rows[7], limit=3, recall="exact").keys, catalog.count(),
-              catalog.count(filter="price < 100"), catalog.get(["k550"])[0].fields["price"], len(catalog.log()),
-              catalog.count(as_of=1), catalog.info().items, len(catalog.verify().problems))
-        for name, write in {
-            "add": lambda: catalog.add_vectors(["new"], rows[:1]),
-            "update": lambda: catalog.update(["k1"], {"price": [0]}),
-            "delete": lambda: catalog.delete(keys=["k1"]),
-            "field": lambda: catalog.add_field("stock", "int"),
-            "optimize": lambda: catalog.optimize(),
-            "purge": lambda: catalog.purge(1),
-            "index": lambda: catalog.writer().__enter__(),
-            "backup into it": lambda: catalog.backup(sys.argv[1] + "/../backups"),
-        }.items():
-            try:
-                write()
-                print(name, "done")
-            except LookalikeError as error:
-                print(name, type(error).__name__, name_of in str(error) or "backup" in name)
-        print("after", catalog.count(), *catalog.search(vector=rows[7], limit=3, recall="exact").keys)
-except LookalikeError as error:
-    print("refused", type(error).__name__, error)
+use(sys.argv[1])
 """
 REFUSED = ["add", "update", "delete", "field", "optimize", "purge", "index"]
 
