@@ -92,8 +92,11 @@ def with_fields_of(schema: Schema, fields: Mapping[str, Column]) -> Schema:
 
     Raises:
         FieldTypeError: a field holds another type.
+        UsageError: a field is given one value instead of a column.
     """
     for name, values in fields.items():
+        if isinstance(values, str) or not hasattr(values, "__len__"):
+            raise UsageError(f"The field {name!r} is given {values!r}; give a list of values, one for each key.")
         if name in schema and schema[name] is not FieldType.INT:  # nothing else widens
             continue
         plain = values.tolist() if isinstance(values, np.ndarray) else values

@@ -210,3 +210,13 @@ def test_a_new_title_gets_a_new_vector(tmp_path: Path, encoder: ColourEncoder) -
         assert len(catalog.get(["mug"])[0].images) == 1
         catalog.update(["cup"], titles=[None])
         assert catalog.info().spaces == {"image": 2, "title": 1}
+
+
+def test_one_value_in_place_of_a_column_is_refused_in_words(tmp_path: Path) -> None:
+    with Catalog.create(tmp_path / "shop", dim=DIM) as catalog:
+        catalog.add_vectors(["a"], np.ones((1, DIM), dtype=np.float32), {"price": [1.0]})
+        for fields in ({"price": 5}, {"new": "text"}, {"other": 5}):
+            with pytest.raises(UsageError, match="one for each key"):
+                catalog.update(["a"], fields)  # type: ignore[arg-type]
+            with pytest.raises(UsageError, match="one for each key"):
+                catalog.add_vectors(["b"], np.ones((1, DIM), dtype=np.float32), fields)  # type: ignore[arg-type]
