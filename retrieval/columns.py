@@ -215,7 +215,7 @@ class Columns:
     def numbers(self, name: str) -> Numbers:
         """Give a column of numbers, truths or moments (in microseconds) as an array."""
         if name not in self._numbers:
-            values = self.values(name).to_physical()
+            values = self.values(name).alias("value").to_physical()  # Polars would read some names as patterns
             known = values.is_not_null().to_numpy() if values.null_count() else None
             plain = values if known is None else values.fill_null(strategy="zero")
             self._numbers[name] = Numbers(plain.to_numpy(), known)
@@ -308,8 +308,8 @@ class Columns:
             reader = self.keys
         elif dictionary is not None:
             reader = dictionary.at
-        elif kind in (FieldType.INT, FieldType.FLOAT, FieldType.BOOL) and not self.values(name).null_count():
-            numbers = self.values(name).to_numpy()
+        elif kind in (FieldType.INT, FieldType.FLOAT, FieldType.BOOL) and self.numbers(name).known is None:
+            numbers = self.numbers(name).values
             reader = lambda places: numbers[places].tolist()  # noqa: E731
         else:
             reader = lambda places: self._restored(name, self.values(name)[places].alias("value"))  # noqa: E731

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from retrieval.columns import Columns
 from retrieval.query import Page, Results
+from retrieval.vector_index import Found
 
 __all__ = ["Prepared"]
 
@@ -21,30 +22,27 @@ __all__ = ["Prepared"]
 class Prepared:
     """Searches rows that are items, in one segment without images.
 
-    `search` takes float32 [1, dim] and gives scores and rows, [1, k], best first; `names` are the fields of hits.
+    `search` takes float32 [1, dim]; `names` are the fields of hits, `total` the items that satisfy the filter.
     """
 
-    __slots__ = ("_columns", "_exact", "_how", "_names", "_search", "_total")
+    __slots__ = ("_columns", "_names", "_search", "_total")
 
     def __init__(
         self,
-        search: Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.int64]]],
+        search: Callable[[NDArray[np.float32]], Found],
         columns: Columns,
         names: Sequence[str] | None,
-        like: Results,
+        total: int,
     ) -> None:
         self._search = search
         self._columns = columns
         self._names = names
-        self._total, self._exact, self._how = like.total, like.exact, like.plan
+        self._total = total
 
-    def results(self, query: NDArray[np.float32]) -> Results | None:
-        """Answer one query, float32 [1, dim]; None where it takes the long way: too little was found."""
+    def results(self, query: NDArray[np.float32]) -> Results:
+        """Answer one query, float32 [1, dim]."""
         started = time.perf_counter()
-        scores, rows = self._search(query)
-        places = rows[0]
-        if not len(places) or places[-1] < 0:
-            return None
-        line = scores[0].tolist()
+        found = self._search(query)
+        places, line = found.rows[0], found.scores[0].tolist()
         page = Page(self._columns.keys(places), line, {"vector": line}, None, self._columns.rows(places, self._names))
-        return Results(page, self._total, self._exact, self._how, (time.perf_counter() - started) * 1000)
+        return Results(page, self._total, found.exact, found.how, (time.perf_counter() - started) * 1000)

@@ -96,18 +96,17 @@ class Searcher:
     ) -> Results:
         """Answer a search by one vector and nothing else; the second of its kind and those after it go a short way."""
         asked = limit, recall, None if fields is None else tuple(fields)
-        allowed = view.allowed(parse_filter(filter))
+        parsed = parse_filter(filter)
+        allowed = view.allowed(parsed)
         query = checked_vectors(vector, self.spaces["image"], what="query vector")
         prepared = allowed.prepared.get(asked)
         if prepared is not None and len(query) == 1:
-            results = prepared.results(query)
-            if results is not None:
-                self.recent.remember("image", query)
-                return results
-        request = Request(vectors=query, filter=parse_filter(filter), limit=limit, recall=recall, fields=fields)
+            self.recent.remember("image", query)
+            return prepared.results(query)
+        request = Request(vectors=query, filter=parsed, limit=limit, recall=recall, fields=fields)
         results = self.search(view, request)
         if request.is_one_vector and len(results) == min(limit, allowed.count):
-            view.prepare(asked, limit, recall, allowed, asked[2], results)
+            view.prepare(asked, limit, recall, allowed, asked[2])
         return results
 
     def search_many(self, view: View, request: Request) -> list[Results]:

@@ -16,7 +16,7 @@ from data.item import Value
 from retrieval.columns import Columns
 from retrieval.filters import Filter
 from retrieval.prepared import Prepared
-from retrieval.query import EXACT, Results
+from retrieval.query import EXACT
 from retrieval.schema import Schema
 from retrieval.segment import Ids, Segment, SpaceRows
 from retrieval.vector_index import Found, Selection
@@ -192,7 +192,7 @@ class View:
         return best, exact, " + ".join(plans)
 
     def prepare(
-        self, asked: Hashable, limit: int, recall: float, allowed: Allowed, names: Sequence[str] | None, like: Results
+        self, asked: Hashable, limit: int, recall: float, allowed: Allowed, names: Sequence[str] | None
     ) -> None:
         """Make ready for others like a search by one vector that was just answered, under the key `asked`."""
         if not self._straight("image") or self.has_images or len(allowed.prepared) >= PREPARED_SEARCHES:
@@ -203,7 +203,7 @@ class View:
         settled = selection is None or selection.uses > 1  # a filter's second search may go another way than its first
         if rows.approximate is not None and recall < EXACT and allowed.count and settled:
             search = rows.approximate.bound(limit, recall, selection)
-            allowed.prepared[asked] = Prepared(search, segment.columns, names, like)
+            allowed.prepared[asked] = Prepared(search, segment.columns, names, allowed.count)
 
     def _straight(self, space: str) -> bool:
         """Say whether there is one segment, and no item has more than one vector: then a row is an item."""

@@ -473,7 +473,7 @@ def test_a_search_made_ready_answers_as_the_long_way_does(catalog: Catalog, monk
     made: list[bool] = []
     results = Prepared.results
 
-    def counted(prepared: Prepared, query: NDArray[np.float32]) -> Results | None:
+    def counted(prepared: Prepared, query: NDArray[np.float32]) -> Results:
         made.append(True)
         return results(prepared, query)
 

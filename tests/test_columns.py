@@ -204,3 +204,10 @@ def test_columns_of_a_deleted_file_are_still_read(tmp_path: Path) -> None:
         path.unlink()
     assert opened.values("title").to_list() == TITLES
     assert opened.keys(np.array([3, 1])) == ["d", "b"]
+
+
+def test_a_column_of_numbers_named_like_a_pattern_is_compared() -> None:
+    schema = Schema({"^.*$": FieldType.INT})
+    columns = columns_of(schema, [{"^.*$": 5}, {}, {"^.*$": 7}])
+    assert Filter.parse('$meta["^.*$"] > 5').mask(columns).tolist() == [False, False, True]
+    assert columns.rows(np.array([1, 2])) == {"title": [None, None], "^.*$": [None, 7]}

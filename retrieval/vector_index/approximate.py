@@ -98,42 +98,27 @@ class Approximate:
         Goes the way that costs least by what was measured: a scan of the selected vectors, a scan of their codes, or
         the index with the selection inside. Whoever has not found k rows in the index is answered by a scan.
         """
+        return self.bound(k, recall, selection)(queries)
+
+    def bound(self, k: int, recall: float, selection: Selection | None) -> Callable[[Queries], Found]:
+        """Decide all of a search but its queries, and give what searches them."""
         count = self.vectors.count if selection is None else selection.count
         k = min(k, count)
         plan = self._plan(recall, selection)
-        if plan.way is _Way.CODES and selection is not None:
-            scores, found = self.codes.search(queries, k, max(k, FEWEST_CANDIDATES) * plan.refined, selection)
-            return Found(scores, found, False, plan.words)
-        if plan.way is _Way.INDEX:
-            scores, found = self.visit(queries, k, plan.effort, plan.refined, selection)
-            if not (found[:, -1] < 0).any():
-                return Found(scores, found, False, plan.words)
-        scores, found = self.vectors.search(queries, k, selection)
-        return Found(scores, found, True, f"exact scan of {count:,} vectors")
 
-    def bound(self, k: int, recall: float, selection: Selection | None) -> Callable[[Queries], tuple[Scores, Rows]]:
-        """Give the search for one query, float32 [1, dim], that `search` would do, with all but the query decided."""
-        count = self.vectors.count if selection is None else selection.count
-        k = min(k, count)
-        plan = self._plan(recall, selection)
-        if plan.way is _Way.EXACT or self.kind is IndexKind.NSG:
-            return lambda query: self.search(query, k, recall, selection)[:2]
-        wide = max(k, FEWEST_CANDIDATES)
-        if plan.way is _Way.CODES and selection is not None:
-            index = self.codes.packed(selection)
-            factor = max(min(wide * plan.refined, count) / k, 1.0)
-            parameters = faiss.IndexRefineSearchParameters(k_factor=factor)
-        else:
-            index = self._index
-            parameters = self._parameters_of(max(plan.effort, 1), wide, wide * plan.refined / k, selection)
-        negated = self.vectors.metric is Metric.L2
+        def scan(queries: Queries) -> Found:
+            return Found(*self.vectors.search(queries, k, selection), True, f"exact scan of {count:,} vectors")
 
-        def search(query: Queries) -> tuple[Scores, Rows]:
-            use_threads(1, count)
-            scores, rows = index.search(query, k, params=parameters)
-            return ordered(-scores if negated else scores, rows, k)
+        def codes(queries: Queries) -> Found:
+            assert selection is not None
+            candidates = max(k, FEWEST_CANDIDATES) * plan.refined
+            return Found(*self.codes.search(queries, k, candidates, selection), False, plan.words)
 
-        return search
+        def index(queries: Queries) -> Found:
+            scores, rows = self.visit(queries, k, plan.effort, plan.refined, selection)
+            return scan(queries) if (rows[:, -1] < 0).any() else Found(scores, rows, False, plan.words)
+
+        return {_Way.EXACT: scan, _Way.CODES: codes, _Way.INDEX: index}[plan.way]
 
     def _plan(self, recall: float, selection: Selection | None) -> _Plan:
         """Choose the cheapest way by what was measured; a selection's second search may go another than its first."""
