@@ -36,7 +36,7 @@ from retrieval.backup_store import (
 from retrieval.catalog_file import CatalogFile
 from retrieval.progress import Progress, silent
 from retrieval.records_file import copy_records, damage_of
-from retrieval.storage import failing, sync_folder
+from retrieval.storage import failing, sync
 
 __all__ = ["BackupReport", "Snapshot", "list_snapshots", "open_store", "restore", "write_backup"]
 
@@ -151,12 +151,12 @@ def _built(catalog: Path) -> Iterator[Path]:
         building.mkdir(parents=True)
         yield building
         for folder in (building, *(path for path in building.rglob("*") if path.is_dir())):
-            sync_folder(folder)
+            sync(folder)
         building.rename(place)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
-    sync_folder(place.parent)
+    sync(place.parent)
 
 
 def _chosen(names: Sequence[str], wanted: str | None) -> str:
@@ -211,7 +211,7 @@ def _write_tar(catalog: Path, path: Path, progress: Progress) -> BackupReport:
         with whole.open("rb") as written:
             os.fsync(written.fileno())
         whole.rename(path)
-        sync_folder(path.absolute().parent)
+        sync(path.absolute().parent)
     shutil.rmtree(building, ignore_errors=True)
     return report
 

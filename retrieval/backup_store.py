@@ -25,7 +25,7 @@ from typing import Protocol
 import orjson
 
 from data.errors import BackupDamaged
-from retrieval.storage import failing, sync_folder
+from retrieval.storage import failing, sync
 
 __all__ = [
     "CHUNK_BYTES",
@@ -218,11 +218,11 @@ class FolderStore:
         """
         with failing(self.folder, "written to"):
             for changed in (*self._changed, self.folder / "chunks"):
-                sync_folder(changed)
+                sync(changed)
             self._snapshots.mkdir(exist_ok=True)
             self._put(self._snapshots / f"{snapshot.name}.json", snapshot.to_json())
-            sync_folder(self._snapshots)
-            sync_folder(self.folder)
+            sync(self._snapshots)
+            sync(self.folder)
 
     def prune(self, keep: int) -> list[str]:
         """Remove all but the newest snapshots, and the chunks that none needs any more; return the removed names.
@@ -240,7 +240,7 @@ class FolderStore:
             for name in removed:
                 (self._snapshots / f"{name}.json").unlink()
             if removed:
-                sync_folder(self._snapshots)
+                sync(self._snapshots)
             for path in (self.folder / "chunks").glob("*/*"):
                 if path.name not in needed:
                     path.unlink()

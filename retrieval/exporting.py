@@ -23,7 +23,7 @@ from retrieval.progress import Progress, silent
 from retrieval.records_file import RecordsState
 from retrieval.schema import Schema
 from retrieval.searching import parse_filter
-from retrieval.storage import failing, sync_folder
+from retrieval.storage import failing, sync
 from retrieval.thumbnails import Thumbnails
 from retrieval.view import View
 
@@ -74,7 +74,7 @@ def export_parquet(
                 with building.open("rb") as file:
                     os.fsync(file.fileno())
                 building.rename(target)
-                sync_folder(target.absolute().parent)
+                sync(target.absolute().parent)
         except pl.exceptions.PolarsError as error:
             export.raise_own_error()
             raise StorageFailed(f"{target} cannot be written to: {error}.") from error

@@ -23,7 +23,7 @@ from data.errors import CatalogDamaged, StorageFailed
 from retrieval.columns import Columns
 from retrieval.records import Records
 from retrieval.segment import Segment, Space, SpaceRows, load_segment
-from retrieval.storage import failing
+from retrieval.storage import failing, sync
 from retrieval.stored_texts import mapped
 from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
 
@@ -57,7 +57,7 @@ def write_generation(folder: Path, records: Records, spaces: Mapping[str, Space]
             building.mkdir()
             name = _write_files(building, records, spaces, kind)
             building.rename(folder / name)
-            _sync(folder)
+            sync(folder)
             _remember_checked(folder / name, _digests(folder / name))
     except (RuntimeError, PolarsError) as error:  # how Faiss and polars say what the operating system said to them
         shutil.rmtree(building, ignore_errors=True)
@@ -126,7 +126,7 @@ def _write_files(building: Path, records: Records, spaces: Mapping[str, Space], 
     content = orjson.dumps(manifest | {"made": uuid.uuid4().hex}, option=orjson.OPT_INDENT_2)
     (building / _MANIFEST).write_bytes(content)
     for path in (*building.iterdir(), building):
-        _sync(path)
+        sync(path)
     return f"{seq:012d}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
@@ -216,11 +216,3 @@ def _state(path: Path) -> list[int]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

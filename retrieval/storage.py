@@ -12,15 +12,15 @@ from filelock import FileLock, Timeout
 
 from data.errors import CatalogBusy, CatalogReadOnly, StorageFailed
 
-__all__ = ["failing", "locked", "no_room", "sync_folder"]
+__all__ = ["failing", "locked", "no_room", "sync"]
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
-def sync_folder(folder: Path) -> None:
-    """Put a folder's list of names on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Put a file, or a folder's list of names, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

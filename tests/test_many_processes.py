@@ -167,7 +167,7 @@ if sys.argv[2] == "optimize":
     def hang(*_):
         print("holding", flush=True)
         threading.Event().wait()
-    retrieval.generation._sync = hang
+    retrieval.generation.sync = hang
     Catalog.open(sys.argv[1]).optimize()
 else:
     with Catalog.open(sys.argv[1]).writer():
