@@ -59,16 +59,15 @@ class Database:
                 raise CatalogDamaged(f"The catalog has lost its records ({self._path.name}); restore it from a backup.")
             with self._path.open("rb"):
                 self._only_read = not is_writable(self._path)
-        if self._version() == FORMAT:
-            return
-        if self._version() in _MIGRATIONS:
+        version = self._version()
+        if version in _MIGRATIONS:
             with self.immediate() as connection:
                 migrate(connection, self._version())  # it may meanwhile be migrated by another process
-            return
-        raise CatalogFormat(
-            f"The records have format {self._version()}, this version of Lookalike reads 1 to {FORMAT}; "
-            "open the catalog with the version that wrote it, or a newer one."
-        )
+        elif version != FORMAT:
+            raise CatalogFormat(
+                f"The records have format {version}, this version of Lookalike reads 1 to {FORMAT}; "
+                "open the catalog with the version that wrote it, or a newer one."
+            )
 
     def close(self) -> None:
         """Close every thread's connection."""

@@ -17,7 +17,7 @@ import pytest
 
 from data.errors import CatalogFormat
 from retrieval import Catalog
-from retrieval.database import FORMAT
+from retrieval.database import FORMAT, Database
 from retrieval.verification import verify
 from tests.fakes import ColourEncoder
 
@@ -128,6 +128,23 @@ def test_many_processes_may_open_a_catalog_of_format_1_at_once(folder: Path) -> 
     ]
     answers = [process.communicate() for process in processes]
     assert [out for out, _ in answers] == ["2\n"] * 4, answers
+    assert pragma(folder, "user_version") == FORMAT
+
+
+def test_a_catalog_that_another_process_migrates_meanwhile_is_opened(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Database._version
+
+    def read_then_migrated(database: Database) -> int:
+        version = read(database)
+        monkeypatch.setattr(Database, "_version", read)
+        Catalog.open(folder).close()
+        return version
+
+    monkeypatch.setattr(Database, "_version", read_then_migrated)
+    with Catalog.open(folder) as catalog:
+        assert catalog.count(as_of=3) == 2
     assert pragma(folder, "user_version") == FORMAT
 
 
