@@ -14,9 +14,10 @@ import orjson
 from data.errors import FeedError, UsageError
 from data.field_type import FieldType
 from data.item import Item, ItemImage, Rejected, Value
+from data.places import Address, is_address
 from data.tables import LIST_SEPARATOR, Table, open_table
 
-__all__ = ["Feed", "is_address", "open_feed"]
+__all__ = ["Feed", "open_feed"]
 
 KEY_NAMES = ("key", "id", "sku", "product_id", "item_id", "asin", "article", "code", "handle")
 IMAGE_NAMES = (
@@ -28,7 +29,6 @@ TITLE_NAMES = ("title", "name", "product_name", "product_title")
 _NUMBERED_IMAGE = re.compile(r"(image|photo|picture|img)[ _-]?\d+", re.IGNORECASE)
 _MORE_IMAGES = ("additional_image_link", "additional_images", "more_images")
 _CATALOG_FILES = ("catalog.json", "records.sqlite")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +189,6 @@ def _not_found(what: str, option: str, usual: tuple[str, ...], table: Table, sou
     )
 
 
-def is_address(source: str) -> bool:
-    """Say whether a picture is named by an address (https://...) rather than by a file."""
-    return _ADDRESS.match(source) is not None
-
-
 def _field_name(column: str) -> str:
     """Call a column as its field: one named `key` or `title` that is neither gets a stroke behind its name."""
     return f"{column}_" if column in ("key", "title") else column
@@ -230,7 +225,7 @@ def _item_image(source: str, folder: Path) -> ItemImage:
     """Find where a picture is; one that is named by its place on this machine is called by its name alone."""
     path = Path(source)
     if is_address(source):
-        return ItemImage(source, path)
+        return ItemImage(source, Address(source))
     for named in (path, PureWindowsPath(source)):  # a feed may come from another machine
         if named.is_absolute():
             return ItemImage(named.name, path)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 from data.errors import UsageError
+from data.places import Place
 
 __all__ = [
     "MAX_KEY_LENGTH",
@@ -39,11 +39,11 @@ _NOT_TEXT = re.compile("[\x00-\x1f\ud800-\udfff]")
 class ItemImage:
     """One picture of an item.
 
-    `source` is how the feed names it (shown to people, stored); `path` is where the file lies now (never stored).
+    `source` is how the feed names it (shown to people, stored); `place` is where its bytes are now (never stored).
     """
 
     source: str
-    path: Path
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)

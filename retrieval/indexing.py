@@ -1,39 +1,33 @@
 """A feed into a catalog: read, decode, encode, write, with a bounded look-ahead and a commit every few seconds.
 
-Loader threads read, hash, decode and resize while the model runs on what they have ready. A picture whose bytes the
-catalog knows is not decoded again, and an item of which nothing changed is not written again, so a run that was stopped
-goes on where it was when it is started again.
+Loader threads read, hash, decode and resize (`loading.py`) while the model runs on what they have ready. A picture
+whose bytes the catalog knows is not decoded again, and an item of which nothing changed is not written again, so a run
+that was stopped goes on where it was when it is started again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import orjson
 
-from data.errors import LookalikeError, NotAPicture
-from data.feed import Feed, is_address
-from data.images import decode, read_bytes
-from data.item import Item, ItemImage, Rejected
-from models import Modality, Prepared
+from data.errors import LookalikeError
+from data.feed import Feed
+from data.item import Rejected
+from models import Modality
 from retrieval.catalog import Catalog
+from retrieval.loading import Job, KnownItem, LoadedImage, Loader
 from retrieval.processors import Processors
-from retrieval.rows import ImageWrite, ItemRow, ItemWrite, StoredImage
+from retrieval.rows import ImageWrite, ItemWrite
 from retrieval.writing import fields_json, with_fields_of
 
 __all__ = ["IndexReport", "IndexRun"]
 
-_LOOK_AHEAD_ITEMS = 96
-_CHUNK_ITEMS = 32
 _BATCH_IMAGES = 32
 _COMMIT_EVERY_S = 2.0
 _MAX_UNCOMMITTED_ITEMS = 2_000
@@ -57,37 +51,6 @@ class IndexReport:
         return self.encoded / self.seconds if self.seconds else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the catalog has of an item before the run reaches it."""
-
-    row: ItemRow
-    images: Sequence[StoredImage]
-
-
-@dataclass(slots=True)
-class _Loaded:
-    """One picture of an item: known by its bytes (`kept`, `vector`), or `prepared` for the model, or `failed`."""
-
-    source: str
-    sha256: bytes = b""
-    width: int = 0
-    height: int = 0
-    kept: int | None = None
-    vector: bytes | None = None
-    prepared: Prepared | None = None
-    failed: str | None = None
-
-
-@dataclass(slots=True)
-class _Job:
-    """One item on its way."""
-
-    item: Item
-    known: _Known | None
-    images: Future[list[_Loaded]]
-
-
 class IndexRun:
     """One run over a feed. Iterate it to run it: it yields the report as it stands, several times a second.
 
@@ -100,6 +63,7 @@ class IndexRun:
         self._feed = feed
         self._restart = restart
         self._processors = Processors(os.cpu_count() or 1)
+        self._loader = Loader(catalog, feed, self._processors, restart=restart)
         self._schema = catalog.records.schema()
         self._stored_schema = self._schema
         self._encoder = catalog.encoder
@@ -112,10 +76,10 @@ class IndexRun:
             CatalogBusy: another process is indexing into the catalog.
         """
         started = last = time.monotonic()
-        with self._catalog.writer(), closing(self._jobs()) as jobs:
+        with self._catalog.writer(), closing(self._loader.jobs()) as jobs:
             self._encoder.use_threads(self._processors.model)
-            waiting: list[tuple[_Job, list[_Loaded]]] = []
-            ready: list[tuple[_Job, list[_Loaded]]] = []
+            waiting: list[tuple[Job, list[LoadedImage]]] = []
+            ready: list[tuple[Job, list[LoadedImage]]] = []
             try:
                 for job in jobs:
                     if isinstance(job, Rejected):
@@ -143,74 +107,7 @@ class IndexRun:
         self.report.seconds = time.monotonic() - started
         yield self.report
 
-    # --- reading ahead ---------------------------------------------------------------------------------------------
-
-    def _jobs(self) -> Generator[_Job | Rejected]:
-        """Yield the feed's rows in order, their pictures being loaded while earlier rows are worked on."""
-        pools: list[ThreadPoolExecutor] = []
-        threads = 0
-        try:
-            ahead: deque[_Job | Rejected] = deque()
-            entries = iter(self._feed)
-            while chunk := list(islice(entries, _CHUNK_ITEMS)):
-                if threads != self._processors.loading:  # another pool takes over, the one before runs empty
-                    threads = self._processors.loading
-                    pools.append(ThreadPoolExecutor(threads, thread_name_prefix="load"))
-                known = self._known([entry.key for entry in chunk if isinstance(entry, Item)])
-                for entry in chunk:
-                    if isinstance(entry, Rejected):
-                        ahead.append(entry)
-                    elif not entry.images:
-                        ahead.append(Rejected(entry.row, "The row names no picture.", entry.key))
-                    else:
-                        mine = known.get(entry.key)
-                        ahead.append(_Job(entry, mine, pools[-1].submit(self._load, entry, mine)))
-                while len(ahead) > _LOOK_AHEAD_ITEMS:
-                    yield ahead.popleft()
-            yield from ahead
-        finally:
-            for pool in pools:
-                pool.shutdown(wait=True, cancel_futures=True)
-
-    def _known(self, keys: Sequence[str]) -> dict[str, _Known]:
-        records = self._catalog.records
-        rows = records.items_of_keys(keys)
-        images = records.images([row.id for row in rows.values()])
-        return {key: _Known(row, images.get(row.id, ())) for key, row in rows.items()}
-
-    def _load(self, item: Item, known: _Known | None) -> list[_Loaded]:
-        stored: dict[bytes, list[StoredImage]] = {}
-        for image in reversed(known.images) if known and not self._restart else ():
-            stored.setdefault(image.sha256, []).append(image)
-        with self._processors.measured():
-            loaded = [self._load_image(one, stored) for one in item.images]
-        self._processors.note_loaded(sum(image.prepared is not None for image in loaded))
-        return loaded
-
-    def _load_image(self, image: ItemImage, stored: dict[bytes, list[StoredImage]]) -> _Loaded:
-        """Read one picture; runs in a loader thread. A stored image is taken once, should a feed name it twice."""
-        try:
-            if is_address(image.source):
-                raise NotAPicture("Pictures are read from files, not from addresses; download it and name the file.")
-            content = read_bytes(image.path)
-            digest = hashlib.sha256(content).digest()
-            if stored.get(digest):
-                same = stored[digest].pop()
-                return _Loaded(image.source, digest, same.width, same.height, kept=same.id)
-            elsewhere = None if self._restart else self._catalog.records.image_vector(digest)
-            if elsewhere is not None:
-                width, height, vector = elsewhere
-                return _Loaded(image.source, digest, width, height, vector=vector)
-            picture = decode(content, min_side=self._encoder.spec.input_size)
-            self._catalog.thumbnails.add(digest.hex(), picture.rgb)
-            prepared = self._encoder.prepare(picture.rgb)
-            return _Loaded(image.source, digest, picture.width, picture.height, prepared=prepared)
-        except NotAPicture as error:
-            return _Loaded(image.source, failed=str(error))
-
-    # --- encoding and writing --------------------------------------------------------------------------------------
-
-    def _encode(self, jobs: Sequence[tuple[_Job, list[_Loaded]]]) -> None:
+    def _encode(self, jobs: Sequence[tuple[Job, list[LoadedImage]]]) -> None:
         images = [image for _, loaded in jobs for image in loaded if image.prepared is not None]
         if not images:
             return
@@ -222,7 +119,7 @@ class IndexRun:
             image.vector, image.prepared = row.tobytes(), None
         self.report.encoded += len(images)
 
-    def _commit(self, jobs: Sequence[tuple[_Job, list[_Loaded]]]) -> None:
+    def _commit(self, jobs: Sequence[tuple[Job, list[LoadedImage]]]) -> None:
         writes: list[ItemWrite] = []
         added = updated = unchanged = 0
         for job, loaded in jobs:
@@ -249,7 +146,7 @@ class IndexRun:
         self.report.updated += updated
         self.report.unchanged += unchanged
 
-    def _write_of(self, job: _Job, loaded: Sequence[_Loaded]) -> ItemWrite | None:
+    def _write_of(self, job: Job, loaded: Sequence[LoadedImage]) -> ItemWrite | None:
         """Give what to write for an item; None when none of its pictures is one. Notes the rejects."""
         item = job.item
         failed = [image for image in loaded if image.failed]
@@ -266,7 +163,7 @@ class IndexRun:
         same_title = job.known is not None and job.known.row.title == item.title and not self._restart
         return ItemWrite(item.key, item.title, fields_json(self._schema, item.fields), images, not same_title and None)
 
-    def _is_unchanged(self, known: _Known, write: ItemWrite) -> bool:
+    def _is_unchanged(self, known: KnownItem, write: ItemWrite) -> bool:
         images = write.images or ()
         return (
             known.row.title == write.title
@@ -289,5 +186,5 @@ class IndexRun:
         ]
 
 
-def _count_prepared(jobs: Sequence[tuple[_Job, list[_Loaded]]]) -> int:
+def _count_prepared(jobs: Sequence[tuple[Job, list[LoadedImage]]]) -> int:
     return sum(image.prepared is not None for _, loaded in jobs for image in loaded)

@@ -15,6 +15,7 @@ from data.errors import FeedError
 from data.feed import Feed, open_feed
 from data.field_type import FieldType
 from data.item import Item, Rejected, Value
+from data.places import read_place
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -43,7 +44,7 @@ def test_columns_are_found_by_their_usual_names_and_types_by_their_values(tmp_pa
     )
     first, second = items(feed)
     assert (first.key, first.title) == ("a1", "Red cup")
-    assert [image.path for image in first.images] == [tmp_path / "a.png", tmp_path / "b.png"]
+    assert [image.place for image in first.images] == [tmp_path / "a.png", tmp_path / "b.png"]
     assert dict(first.fields) == {
         "price": 9.5,
         "stock": 3,
@@ -120,7 +121,7 @@ def test_the_separator_is_found_in_the_header(tmp_path: Path, name: str, separat
 def test_a_place_on_this_machine_is_read_and_never_shown(tmp_path: Path) -> None:
     path = written(tmp_path, "f.csv", f"key,image\na,{tmp_path}/deep/x.png\n")
     (item,) = items(open_feed(path))
-    assert (item.images[0].source, item.images[0].path) == ("x.png", tmp_path / "deep" / "x.png")
+    assert (item.images[0].source, item.images[0].place) == ("x.png", tmp_path / "deep" / "x.png")
 
 
 def test_a_column_called_title_or_key_that_is_neither_is_kept_under_another_name(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_a_file_name_that_is_not_utf8_gets_a_readable_key(tmp_path: Path) -> Non
         file.write(b"x")
     (item,) = items(open_feed(tmp_path))
     assert item.key == "caf\\xe9.png"
-    assert item.images[0].path.read_bytes() == b"x"
+    assert read_place(item.images[0].place) == b"x"
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,8 @@ def _pictures(source: Path, count: int) -> list[Path]:
     feed = open_feed(source)
     step = max(feed.count // count, 1)
     items = (entry for entry in feed if isinstance(entry, Item) and entry.images and entry.row % step == 0)
-    return [item.images[0].path for item in islice(items, count)]
+    places = (item.images[0].place for item in items)
+    return list(islice((place for place in places if isinstance(place, Path)), count))
 
 
 def _prepared(path: Path, encoder: Encoder) -> Prepared | None:
