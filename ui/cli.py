@@ -21,7 +21,7 @@ from retrieval.evaluation import Evaluation, evaluate, read_queries
 from ui import bench, index_commands, safety_commands, store_commands
 from ui.failures import exit_code_of
 from ui.formats import results_json
-from ui.index_commands import opened_or_created, types_of
+from ui.index_commands import opened_or_created, run_index, types_of
 from ui.options import CatalogArgument, JsonOption
 from ui.recall_view import show_recall
 from ui.terminal import err, out, plain, print_json, progress, show_report, show_results
