@@ -18,11 +18,14 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def test_growth_is_measured_at_every_size_and_drawn(tmp_path: Path) -> None:
     plot = tmp_path / "growth.svg"
-    found = call_json("bench", "growth", "--counts", "2000,300", "--dim", 16, "--index", "ivf_pq", "--plot", plot)
-    assert (found["dim"], found["index"]) == (16, "ivf_pq")
+    found = call_json(
+        "bench", "growth", "--counts", "2000,300", "--dim", 16, "--index", "ivf_pq", "--disk-from", 2000, "--plot", plot
+    )
+    assert found["dim"] == 16
+    assert [step["index"] for step in found["steps"]] == ["ivf_pq", "disk"]
     assert [step["count"] for step in found["steps"]] == [300, 2000]
     for step in found["steps"]:
-        assert all(value > 0 for name, value in step.items() if name not in ("load", "mapped_mb"))
+        assert all(value > 0 for name, value in step.items() if name not in ("index", "load", "mapped_mb"))
         assert step["p50_ms"] <= step["p99_ms"]
         assert step["bytes_on_disk_per_item"] > 2 * 2 * 16  # in the records and in the generation, in 16 bits
     root = ElementTree.parse(plot).getroot()

@@ -43,6 +43,9 @@ def growth_command(
     counts: Annotated[str, typer.Option(help="How many vectors, with commas between.")] = "10000,100000,1000000",
     dim: Annotated[int, typer.Option(help="The length of a vector.", min=8)] = 512,
     index: Annotated[IndexKind, typer.Option(help="The index of the catalogs.")] = IndexKind.AUTO,
+    disk_from: Annotated[
+        int | None, typer.Option(metavar="N", help="From so many vectors on, the index is disk.", show_default="never")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the figures as a picture.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -53,20 +56,22 @@ def growth_command(
     steps = []
     for count in sizes:
         err.print(f"{count:,} vectors: building", highlight=False)
+        kind = index if disk_from is None or count < disk_from else IndexKind.DISK
         with tempfile.TemporaryDirectory() as name:
             folder, made = Path(name) / "catalog", Synthetic(count, dim)
             load = os.getloadavg()[0]
-            built = fresh(build, folder, made, index.value)
+            built = fresh(build, folder, made, kind.value)
             err.print(f"{count:,} vectors: searching", highlight=False)
             fresh(growth.open_once, folder)
-            steps.append(_step(count, built, fresh(growth.open_and_search, folder, made), load))
+            steps.append(_step(count, kind, built, fresh(growth.open_and_search, folder, made), load))
     if plot is not None:
         _write(plot, steps)
     if json:
-        print_json({"dim": dim, "index": index.value, "steps": steps})
+        print_json({"dim": dim, "steps": steps})
         return
     columns = [Column(f"{step['count']:,}", justify="right") for step in steps]
-    table = Table("vectors", *columns, title=f"{dim} numbers a vector, index {index.value}")
+    table = Table("vectors", *columns, title=f"{dim} numbers a vector")
+    table.add_row("index asked for", *(step["index"] for step in steps))
     for name, words in _WORDS.items():
         table.add_row(words, *(_number(step[name]) for step in steps))
     out.print(table)
@@ -89,10 +94,11 @@ def _sizes(counts: str) -> list[int]:
     return sizes
 
 
-def _step(count: int, built: Built, opened: Opened, load: float) -> dict[str, Any]:
+def _step(count: int, kind: IndexKind, built: Built, opened: Opened, load: float) -> dict[str, Any]:
     unfiltered, tenth = opened.speeds
     return {
         "count": count,
+        "index": kind.value,
         "add_s": built.add_s,
         "optimize_s": built.index_s,
         "open_ms": opened.open_ms,
