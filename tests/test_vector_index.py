@@ -75,6 +75,24 @@ def test_a_file_filled_in_any_order_is_what_faiss_writes(metric: Metric, tmp_pat
 
 
 @pytest.mark.parametrize("metric", list(Metric))
+def test_vectors_left_on_disk_order_candidates_as_brute_force_does(metric: Metric, tmp_path: Path) -> None:
+    Vectors.allocate(tmp_path / "vectors.faiss", 32, metric, len(ROWS))[:] = ROWS
+    vectors = Vectors.open(tmp_path / "vectors.faiss", metric)
+    vectors.leave_on_disk()
+    chosen = np.array([5999, 0, 17, 17, 4242])
+    assert np.array_equal(vectors.rows(chosen), ROWS[chosen].astype(np.float32))
+    candidates = RANDOM.permuted(np.tile(np.flatnonzero(MASK_FEW), (len(QUERIES), 1)), axis=1)
+    candidates[:, 3] = -1
+    scores, rows = vectors.best(QUERIES, candidates, 12)
+    for place, some in enumerate(candidates):
+        mask = np.zeros(len(ROWS), dtype=np.bool_)
+        mask[some[some >= 0]] = True
+        expected_scores, expected_rows = truth(metric, mask, 12)
+        assert np.array_equal(rows[place], expected_rows[place])
+        assert np.allclose(scores[place], expected_scores[place], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", list(Metric))
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_approximate_search_finds_most_of_the_true_best_with_true_scores(
     kind: IndexKind, metric: Metric, tmp_path: Path
@@ -82,7 +100,10 @@ def test_an_approximate_search_finds_most_of_the_true_best_with_true_scores(
     vectors = Vectors.of(ROWS, metric)
     files = tmp_path / "index", tmp_path / "codes", tmp_path / "calibration"
     build_approximate(vectors, kind).write(*files)
+    Vectors.allocate(tmp_path / "vectors.faiss", 32, metric, len(ROWS))[:] = ROWS
+    vectors = Vectors.open(tmp_path / "vectors.faiss", metric)
     index = Approximate.open(kind, vectors, *files)
+    assert vectors.on_disk == (kind is IndexKind.DISK)
     for mask in (None, MASK, MASK_FEW):
         selection = None if mask is None else Selection(mask)
         _, expected = truth(metric, mask, 10)

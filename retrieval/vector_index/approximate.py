@@ -80,6 +80,8 @@ class Approximate:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
+        if self.kind is IndexKind.DISK:
+            self.vectors.leave_on_disk()
         object.__setattr__(self, "_index", _over(self.stored, self.kind, self.vectors, self.codes))
 
     @property
@@ -195,9 +197,7 @@ class Approximate:
         stored = read_index(index)
         if stored.ntotal != vectors.count:
             raise CatalogDamaged(f"{index.name} has {stored.ntotal} rows for {vectors.count} vectors.")
-        if kind is IndexKind.DISK:
-            vectors.leave_on_disk()
-        else:
+        if kind is not IndexKind.DISK:
             vectors.bring_near()
         opened = Codes.open(codes, vectors)
         measured = Calibration.from_json(calibration.read_bytes())

@@ -129,7 +129,23 @@ class Codes:
 
     def refined(self, index: Any) -> Any:  # noqa: ANN401
         """Put the true vectors after an index that finds candidates."""
+        if self._vectors.on_disk:
+            return _RefinedFromDisk(index, self._vectors)
         return faiss.IndexRefine(index, self._vectors.index)
+
+
+class _RefinedFromDisk:
+    """What Faiss's `IndexRefine` does, over vectors that are read from their file."""
+
+    def __init__(self, index: Any, vectors: Vectors) -> None:  # noqa: ANN401
+        self._index = index
+        self._vectors = vectors
+
+    def search(self, queries: NDArray[np.float32], k: int, params: Any) -> tuple[Scores, Rows]:  # noqa: ANN401
+        """Find candidates and order them by their vectors; scores as Faiss gives them, of L2 the distances."""
+        _, rows = self._index.search(queries, max(round(k * params.k_factor), k), params=params.base_index_params)
+        scores, rows = self._vectors.best(queries, rows, k)
+        return -scores if self._vectors.metric is Metric.L2 else scores, rows
 
 
 def _projection(sample: NDArray[np.float32]) -> Any:  # noqa: ANN401

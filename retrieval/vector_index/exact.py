@@ -11,6 +11,7 @@ import mmap
 import operator
 import os
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ _ADD_ROWS = 16_384
 _COUNT_AT = 8
 """Where Faiss writes the number of vectors: after four letters and the dimension, 4 bytes."""
 
-_MADV_RANDOM = 1
 _MADV_POPULATE_READ = 22
 _WORTH_THREADS = 1_000_000
 _threads = threading.local()
@@ -43,9 +43,11 @@ _threads = threading.local()
 class Vectors:
     """float16 vectors, shape [count, dim], in memory or memory-mapped from a file."""
 
-    def __init__(self, index: Any, metric: Metric) -> None:  # noqa: ANN401  # Faiss has no types
+    def __init__(self, index: Any, metric: Metric, path: Path | None = None) -> None:  # noqa: ANN401  # Faiss's
         self.index = index
         self.metric = metric
+        self._path = path
+        self._file: _VectorFile | None = None
         self.count = int(index.ntotal)
         self.dim = int(index.d)
         self._halves: NDArray[np.float16] = (
@@ -73,7 +75,7 @@ class Vectors:
         index = read_index(path)
         if not isinstance(index, faiss.IndexScalarQuantizer):
             raise CatalogDamaged(f"{path.name} holds no vectors.")
-        return cls(index, metric)
+        return cls(index, metric, path)
 
     @staticmethod
     def allocate(path: Path, dim: int, metric: Metric, count: int) -> NDArray[np.float16]:
@@ -97,8 +99,18 @@ class Vectors:
         return np.memmap(path, dtype=np.float16, mode="r+", offset=len(head), shape=(count, dim))
 
     def leave_on_disk(self) -> None:
-        """Ask the system not to read ahead when a vector is read: others near it will not be wanted."""
-        _advise(self._halves, _MADV_RANDOM)
+        """Read single vectors from the file from now on, where there is one, and not through the mapping.
+
+        A page that is mapped counts as memory of this process, and with it come up to two megabytes around; vectors
+        that are not cached would be waited for one after the other.
+        """
+        if self._path is not None and self.count and hasattr(os, "posix_fadvise"):
+            self._file = _VectorFile(self._path, self.count, self.dim)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether single vectors are read from the file."""
+        return self._file is not None
 
     def bring_near(self) -> None:
         """Map all pages now, in a thread of its own: else each is mapped when a search first meets it.
@@ -113,7 +125,19 @@ class Vectors:
 
     def rows(self, rows: Rows) -> NDArray[np.float32]:
         """Return some vectors, float32 [len(rows), dim]."""
-        return np.asarray(self._halves[rows], dtype=np.float32)
+        halves = self._halves[rows] if self._file is None else self._file.read(rows)
+        return np.asarray(halves, dtype=np.float32)
+
+    def best(self, queries: NDArray[np.float32], candidates: Rows, k: int) -> tuple[Scores, Rows]:
+        """Order candidate rows, [queries, any], row -1 being none, and keep the k best for each query.
+
+        Gives scores and rows, both [queries, min(k, candidates)], best first.
+        """
+        scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
+        for query, rows, line in zip(queries, candidates, scores, strict=True):
+            there = rows >= 0
+            line[there] = self.scores(query, rows[there])
+        return ordered(scores, candidates, k)
 
     def scores(self, query: NDArray[np.float32], rows: Rows) -> Scores:
         """Compare one query, float32 [dim], with some rows."""
@@ -178,6 +202,26 @@ class Vectors:
             selection.packed_bytes += selection.count * self.dim * 2
             selection.packed["vectors"] = index
         return selection.packed["vectors"]
+
+
+class _VectorFile:
+    """Single vectors read from the end of a file, all that are not cached at once."""
+
+    def __init__(self, path: Path, count: int, dim: int) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
+        self._dim = dim
+        self._start = os.fstat(self._file).st_size - count * dim * 2
+
+    def read(self, rows: Rows) -> NDArray[np.float16]:
+        """Read rows, float16 [len(rows), dim]."""
+        length = self._dim * 2
+        places = (rows * length + self._start).tolist()
+        for place in places:
+            os.posix_fadvise(self._file, place, length, os.POSIX_FADV_WILLNEED)
+        content = b"".join([os.pread(self._file, length, place) for place in places])
+        return np.frombuffer(content, dtype=np.float16).reshape(len(rows), self._dim)
 
 
 def _with_ties(
