@@ -1,7 +1,8 @@
 """The one way from bytes to a picture, for indexing and for queries alike.
 
 Every picture comes out as RGB, 8 bits a channel, turned the way its EXIF says, first frame only, with white where it
-was transparent. Size is checked on the header, before any pixel is decoded.
+was transparent. Size is checked on the header, before any pixel is decoded. What Pillow does not read itself is told by
+its first bytes and read by an extra: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`raw.py`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from data.errors import NotAPicture
+from data.heif import is_heif, register_heif
+from data.raw import develop, is_raw
+from data.svg import draw, is_drawing
 
 __all__ = [
+    "FORMAT_NAMES",
     "MAX_BYTES",
     "MAX_PIXELS",
     "Picture",
@@ -34,6 +39,9 @@ MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 """A picture with more pixels than this is refused undecoded: Pillow's own bound, about 89 million."""
 
 THUMBNAIL_SIDE = 384
+
+FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, HEIC, SVG, camera RAW"
+"""What is read, for messages; the last three by extras."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")  # JPEG has MPO in it
 _LARGE_PIXELS = 16_000_000
@@ -86,12 +94,22 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
     never to less than twice `min_side`, which saves time and memory and leaves the resize to come nothing to miss.
 
     Raises:
-        NotAPicture: the bytes are no picture of a supported format, are cut short, or have more than `MAX_PIXELS`.
+        NotAPicture: the bytes are no picture of a supported format, are cut short, have more than `MAX_PIXELS`, or the
+            extra that reads the format is not installed.
     """
     if not content:
         raise NotAPicture("The file is empty.")
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        if is_drawing(content):
+            drawn = draw(content)
+            return Picture(drawn, drawn.width, drawn.height)
+        if is_raw(content):
+            with _one_large_at_a_time:
+                return Picture(*develop(content, min_side=min_side and _enough(min_side), max_pixels=MAX_PIXELS))
+        heif = is_heif(content)
+        if heif:
+            register_heif()
+        with Image.open(io.BytesIO(content), formats=("HEIF",) if heif else _FORMATS) as image:
             width, height = image.size
             turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
             if width * height > MAX_PIXELS:
@@ -120,9 +138,14 @@ def thumbnail(picture: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
     return buffer.getvalue()
 
 
+def _enough(min_side: int) -> int:
+    """Give the shorter side that a reduced picture keeps at least."""
+    return min_side * _REDUCED_SCALE_MARGIN
+
+
 def _to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
     if min_side is not None and image.format in ("JPEG", "MPO"):
-        image.draft(None, (min_side * _REDUCED_SCALE_MARGIN,) * 2)
+        image.draft(None, (_enough(min_side),) * 2)
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
@@ -138,7 +161,7 @@ def _large_to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
         rgb = _to_rgb(image, min_side)
         if image is not rgb:
             image.im = None  # type: ignore[assignment]  # gives the memory back before the next one is decoded
-        factor = min(rgb.size) // (min_side * _REDUCED_SCALE_MARGIN) if min_side else 1
+        factor = min(rgb.size) // _enough(min_side) if min_side else 1
         return rgb.reduce(factor) if factor > 1 else rgb
 
 
@@ -190,9 +213,8 @@ def _what_it_is(content: bytes) -> str:
     if content.startswith(_SIGNATURES):
         return "The picture is damaged or cut short."
     start = content[:512].lstrip().lower()
-    for sign, name in ((b"<svg", "an SVG drawing"), (b"<html", "a web page"), (b"<!doctype html", "a web page")):
-        if sign in start:
-            return f"This is {name}, not a picture of pixels; convert it to PNG or JPEG first."
+    if b"<html" in start or b"<!doctype html" in start:
+        return "This is a web page, not a picture."
     if start.startswith(b"%pdf"):
         return "This is a PDF, not a picture; convert its pages to PNG or JPEG first."
-    return "This is not a picture in a format that is read here (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000)."
+    return f"This is not a picture in a format that is read here ({FORMAT_NAMES})."
