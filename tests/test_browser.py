@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pillow_heif
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
 from retrieval import Catalog
@@ -166,6 +168,17 @@ def test_an_uploaded_photo_finds_its_product(wide_page: Page) -> None:
     expect(wide_page.locator("#balance")).to_be_visible()
     wide_page.get_by_role("button", name="Remove the picture").click()
     expect(wide_page.locator(".subject-chip")).to_be_hidden()
+
+
+def test_a_photo_that_the_browser_cannot_show_is_searched_with(wide_page: Page, tmp_path: Path) -> None:
+    with Image.open(SAMPLE.parent / "pictures" / "cup-of-coffee.webp") as picture:
+        pillow_heif.from_pillow(picture.convert("RGB")).save(tmp_path / "photo.heic")
+    wide_page.locator(".subject-add input").set_input_files(tmp_path / "photo.heic")
+    expect(wide_page.locator(".card-score").first).to_be_visible()
+    settled(wide_page)
+    assert first_key(wide_page) == "cup-of-coffee"
+    expect(wide_page.locator(".subject-name")).to_have_text("photo.heic")
+    expect(wide_page.locator(".subject-picture img")).to_have_count(0)
 
 
 def test_a_file_that_is_no_picture_is_said_kindly(wide_page: Page, tmp_path: Path) -> None:

@@ -55,12 +55,17 @@
 
   const keyOf = (element) => element.closest("[data-key]").dataset.key;
 
+  // Pictures that a browser may not know as such, and may not be able to show before they are sent.
+  const OTHER_PICTURES = [
+    ".heic", ".heif", ".svg", ".svgz", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef",
+  ];
+
   // --- the picture to look for: chosen, dropped anywhere on the page, or pasted ------------------------------------
 
   const subject = ({ root, props, trigger, watch, upload }) => {
     root.innerHTML =
       '<label class="subject-add" title="Search with a picture">' +
-      '<input type="file" accept="image/*" aria-label="Search with a picture">' +
+      '<input type="file" accept="image/*' + ["", ...OTHER_PICTURES].join(",") + '" aria-label="Search with a picture">' +
       '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 8.5A2.5 2.5 0 0 1 6.5 6h1.2l1.2-1.8A1.5 1.5 0 0 1 ' +
       '10.1 3.5h3.8a1.5 1.5 0 0 1 1.2.7L16.3 6h1.2A2.5 2.5 0 0 1 20 8.5v9a2.5 2.5 0 0 1-2.5 2.5h-11A2.5 2.5 0 0 1 4 ' +
       '17.5z"/><circle cx="12" cy="13" r="3.5"/></svg></label>' +
@@ -78,7 +83,7 @@
       add.hidden = Boolean(text);
       name.textContent = text || "";
       picture.replaceChildren();
-      if (source) picture.append(Object.assign(new Image(), { src: source, alt: "" }));
+      if (source) picture.append(Object.assign(new Image(), { src: source, alt: "", onerror() { this.remove(); } }));
       document.body.classList.toggle("has-subject", Boolean(text));
       if (preview && source !== preview) URL.revokeObjectURL(preview);
       preview = source && source.startsWith("blob:") ? source : "";
@@ -100,7 +105,9 @@
       input.value = "";
     };
 
-    const firstPicture = (list) => [...(list || [])].find((file) => file.type.startsWith("image/"));
+    const isPicture = ({ type, name }) =>
+      type.startsWith("image/") || OTHER_PICTURES.some((suffix) => name.toLowerCase().endsWith(suffix));
+    const firstPicture = (list) => [...(list || [])].find(isPicture);
     input.addEventListener("change", () => input.files[0] && take(input.files[0]));
     document.addEventListener("paste", (event) => {
       const file = firstPicture(event.clipboardData && event.clipboardData.files);

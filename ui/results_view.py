@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from data import errors
+from data.images import FORMAT_NAMES
 from retrieval import Results
 from ui.cards import CardFields, cards
 from ui.messages import public_message
@@ -21,7 +22,7 @@ _HEADINGS: tuple[tuple[type[Exception], str], ...] = (
 )
 _HINTS: tuple[tuple[type[Exception], str], ...] = (
     (errors.FilterError, "Change the expression under Filters, or clear it, and the search runs again."),
-    (errors.NotAPicture, "Choose another one: JPEG, PNG, WebP, GIF, AVIF and TIFF photos all work."),
+    (errors.NotAPicture, f"Choose another one; read here are {FORMAT_NAMES}."),
     (errors.ItemNotFound, "It was deleted or renamed. Start a new search."),
     (errors.ModalityUnsupported, "Browse and filter the items below, or open one and find similar ones."),
 )
