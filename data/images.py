@@ -21,6 +21,7 @@ from data.errors import NotAPicture
 from data.heif import is_heif, register_heif
 from data.raw import develop, is_raw
 from data.svg import draw, is_drawing
+from data.video import video_kind
 
 __all__ = [
     "FORMAT_NAMES",
@@ -212,6 +213,8 @@ def _too_large(found: str) -> str:
 def _what_it_is(content: bytes) -> str:
     if content.startswith(_SIGNATURES):
         return "The picture is damaged or cut short."
+    if video_kind(content[:16]):
+        return "This is a video, not a picture; its frames are found once it is indexed."
     start = content[:512].lstrip().lower()
     if b"<html" in start or b"<!doctype html" in start:
         return "This is a web page, not a picture."

@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import orjson
+from PIL import Image
 
 from data.errors import CatalogDamaged, NotAPicture
 from data.images import decode, read_bytes
+from data.video import frame_sha256, is_video, scenes, seconds_of, video_sha256
 from retrieval.catalog_file import CatalogFile
 from retrieval.live import Live
 from retrieval.progress import Progress, silent
@@ -143,24 +146,37 @@ def _remake_thumbnails(catalog: Path, pictures: Path | None, problems: Sequence[
             for digest, source in state.rows("SELECT DISTINCT sha256, source FROM images WHERE died IS NULL")
             if digest.hex() in wanted
         ]
+    tried: set[Path] = set()
     for digest, source in sources:
         if digest not in wanted:
             continue  # made already, from the same picture under another name
-        try:
-            content = read_bytes(pictures / source)
-            if hashlib.sha256(content).hexdigest() != digest:
-                continue
-            picture = decode(content).rgb
-        except NotAPicture:
-            continue
-        damaged = thumbnails.path(digest)
-        if damaged is not None:
-            damaged.unlink()
-        thumbnails.add(digest, picture)
-        wanted.remove(digest)
-        made += 1
+        path = pictures / (source if seconds_of(source) is None else source.rpartition("#")[0])
+        if path in tried:
+            continue  # a video, and all of its frames were made
+        tried.add(path)
+        for found, picture in _pictures_of(path, wanted):
+            damaged = thumbnails.path(found)
+            if damaged is not None:
+                damaged.unlink()
+            thumbnails.add(found, picture)
+            wanted.remove(found)
+            made += 1
     if made:
         report.mended.append(f"{made:,} thumbnails were made anew.")
+
+
+def _pictures_of(path: Path, wanted: Set[str]) -> Iterator[tuple[str, Image.Image]]:
+    """Yield what is wanted of a file, one picture or the frames of a video, with the hash that each is known by."""
+    with suppress(NotAPicture):
+        if is_video(path):
+            video = video_sha256(path)
+            for frame in scenes(path):
+                if (digest := frame_sha256(video, frame.seconds).hex()) in wanted:
+                    yield digest, frame.rgb
+        else:
+            content = read_bytes(path)
+            if (digest := hashlib.sha256(content).hexdigest()) in wanted:
+                yield digest, decode(content).rgb
 
 
 def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
