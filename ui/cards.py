@@ -13,8 +13,9 @@ from data.field_type import FieldType
 from data.item import Value
 from retrieval import Hit
 from retrieval.facets import Facet
+from ui.clock import clock_of
 
-__all__ = ["CardFields", "cards", "picture", "shown", "title_of"]
+__all__ = ["CardFields", "cards", "moment", "picture", "shown", "title_of"]
 
 _CATEGORY_NAMES = ("category", "type", "kind", "department", "collection", "brand", "product_type")
 _PRICE_NAMES = ("price", "sale_price", "list_price", "cost")
@@ -99,6 +100,11 @@ def picture(image_id: str | None, title: str, *, lazy: bool = True, alt: str = "
     return f'<img src="thumbnails/{escape(image_id)}.webp" alt="{escape(alt)}"{loading} decoding="async">'
 
 
+def moment(clock: str | None) -> str:
+    """Give the time of a video's frame as HTML that lies on its picture; nothing for other pictures."""
+    return "" if clock is None else f'<span class="moment">{escape(clock)}</span>'
+
+
 def cards(hits: Sequence[Hit], fields: CardFields, *, scored: bool) -> str:
     """Give the list entries of some hits."""
     return "".join(_card(hit, fields, scored=scored) for hit in hits)
@@ -107,7 +113,8 @@ def cards(hits: Sequence[Hit], fields: CardFields, *, scored: bool) -> str:
 def _card(hit: Hit, chosen: CardFields, *, scored: bool) -> str:
     title = title_of(hit.key, hit.fields)
     category, price = chosen.category_of(hit.fields), chosen.price_of(hit.fields)
-    label = ", ".join(part for part in (title, category, price) if part)
+    clock = clock_of(hit.image)
+    label = ", ".join(part for part in (title, category, price, clock and f"at {clock}") if part)
     details = [f'<span class="card-title">{escape(title)}</span>']
     details.append(f'<span class="card-category">{escape(category or "")}</span>')
     facts = f'<span class="card-price">{escape(price)}</span>' if price else ""
@@ -125,6 +132,6 @@ def _card(hit: Hit, chosen: CardFields, *, scored: bool) -> str:
     return (
         f'<li class="card" data-key="{escape(hit.key)}">'
         f'<button type="button" class="card-open" data-action="open" aria-label="{escape(label)}">'
-        f'<span class="card-picture">{picture(hit.image_id, title)}</span>'
+        f'<span class="card-picture">{picture(hit.image_id, title)}{moment(clock)}</span>'
         f'<span class="card-text">{"".join(details)}</span></button>{more}</li>'
     )

@@ -21,6 +21,7 @@ from retrieval.facets import Facet
 from retrieval.query import MAX_LIMIT
 from retrieval.schema import BUILT_IN
 from ui.cards import CardFields, title_of
+from ui.clock import clock_of
 from ui.filter_panel import MAX_OFFERED, is_offered, panel_html
 from ui.item_view import item_html
 from ui.messages import public_message
@@ -101,8 +102,9 @@ class Handlers:
         """Give the window of one item."""
         try:
             (item,) = self._catalog.get([_key(key)])
-            ids = [image.sha256.hex() for image in item.images]
-            pictures = [image_id for image_id in dict.fromkeys(ids) if self._catalog.thumbnails.path(image_id)]
+            sources = {image.sha256.hex(): image.source for image in item.images}
+            shown = [image_id for image_id in sources if self._catalog.thumbnails.path(image_id)]
+            pictures = [(image_id, clock_of(sources[image_id])) for image_id in shown]
             return _json(html=item_html(item, self._fields, pictures))
         except Exception as error:
             return self._problem(error)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 from data.item import Value
 from retrieval import StoredItem
-from ui.cards import CardFields, picture, shown, title_of
+from ui.cards import CardFields, moment, picture, shown, title_of
 
 __all__ = ["item_html"]
 
 _WEB_ADDRESS = re.compile(r"https?://[^\s\"'<>]+", re.IGNORECASE)
 
 
-def item_html(item: StoredItem, chosen: CardFields, pictures: list[str]) -> str:
-    """Give the content of the item's window; `pictures` are the ids of the images that have a thumbnail."""
+def item_html(item: StoredItem, chosen: CardFields, pictures: Sequence[tuple[str, str | None]]) -> str:
+    """Give the content of the item's window.
+
+    `pictures` are the ids of the images that have a thumbnail, with the time of each that is a video's frame.
+    """
     title = title_of(item.key, {"title": item.title})
     price = chosen.price_of(item.fields)
     category = chosen.category_of(item.fields)
@@ -36,16 +40,18 @@ def item_html(item: StoredItem, chosen: CardFields, pictures: list[str]) -> str:
     )
 
 
-def _pictures(pictures: list[str], title: str) -> str:
+def _pictures(pictures: Sequence[tuple[str, str | None]], title: str) -> str:
     if not pictures:
         return f'<span class="item-main">{picture(None, title)}</span>'
-    main = f'<span class="item-main">{picture(pictures[0], title, lazy=False, alt=title)}</span>'
+    image_id, clock = pictures[0]
+    main = f'<span class="item-main">{picture(image_id, title, lazy=False, alt=title)}{moment(clock)}</span>'
     if len(pictures) == 1:
         return main
     choices = "".join(
-        f'<li><button type="button" data-action="show" aria-label="Picture {number} of {len(pictures)}" '
-        f'aria-pressed="{"true" if number == 1 else "false"}">{picture(image_id, title)}</button></li>'
-        for number, image_id in enumerate(pictures, start=1)
+        f'<li><button type="button" data-action="show" aria-label="Picture {number} of {len(pictures)}'
+        f'{f", at {clock}" if clock else ""}" aria-pressed="{"true" if number == 1 else "false"}">'
+        f"{picture(image_id, title)}{moment(clock)}</button></li>"
+        for number, (image_id, clock) in enumerate(pictures, start=1)
     )
     return f'{main}<ul class="item-choices">{choices}</ul>'
 

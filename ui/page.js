@@ -317,6 +317,11 @@
           one.setAttribute("aria-pressed", String(one === button));
         }
         dialog.querySelector(".item-main img").src = button.querySelector("img").src;
+        const [shown, chosen] = [".item-main .moment", ".item-choices [aria-pressed=true] .moment"].map((one) =>
+          dialog.querySelector(one),
+        );
+        if (shown) shown.remove();
+        if (chosen) dialog.querySelector(".item-main").append(chosen.cloneNode(true));
       },
     });
   };

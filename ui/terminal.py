@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from retrieval import Results
 from retrieval.indexing import IndexReport
+from ui.clock import clock_of
 
 __all__ = ["err", "out", "plain", "print_json", "progress", "show_report", "show_results"]
 
@@ -63,7 +64,9 @@ def show_results(results: Results, *, filtered: bool) -> None:
     table = Table("", "score", Column("key", overflow="fold"), Column("title", overflow="fold"), *names)
     for rank, hit in enumerate(results, start=1):
         values = (_shown(hit.fields.get(name)) for name in ("title", *names))
-        table.add_row(str(rank), f"{hit.score:.3f}", plain(hit.key), *map(plain, values))
+        clock = clock_of(hit.image)
+        key = f"{hit.key} at {clock}" if clock else hit.key
+        table.add_row(str(rank), f"{hit.score:.3f}", plain(key), *map(plain, values))
     out.print(table)
     kind = "exact" if results.exact else "approximate"
     out.print(f"{results.total:,} items searched, {kind}, {results.took_ms:.0f} ms", style="dim", highlight=False)
