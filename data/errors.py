@@ -5,6 +5,7 @@
     │   ├── FilterError             a filter expression that cannot be read or does not fit the fields
     │   └── FieldTypeError          a value that does not fit its field's type
     ├── NotAPicture                 bytes that cannot be shown as a picture, or are too large to try
+    │   └── FetchFailed             its address is refused, or does not answer with one
     ├── FeedError                   a feed that cannot be read at all (a bad row is `Rejected`, not an error)
     ├── CatalogError                the catalog itself
     │   ├── CatalogNotFound         there is none at that address
@@ -39,6 +40,7 @@ __all__ = [
     "CatalogNotFound",
     "CatalogReadOnly",
     "FeedError",
+    "FetchFailed",
     "FieldTypeError",
     "FilterError",
     "ItemExists",
@@ -85,6 +87,17 @@ class FieldTypeError(UsageError):
 
 class NotAPicture(LookalikeError):
     """Bytes that cannot be shown as a picture, or that are too large to try."""
+
+
+class FetchFailed(NotAPicture):
+    """A picture's address that is refused, or that does not answer with a picture.
+
+    `temporary` says that it may answer another time.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.temporary = temporary
 
 
 class FeedError(LookalikeError):

@@ -1,8 +1,9 @@
 """Backups of a catalog while it is in use, and back from one.
 
-A backup has every file of the catalog but what is derived and large: the generations, which are made anew. The records
-are copied as of one commit, and the thumbnails listed after that, so that none that the commit needs is missing. All of
-it is cut into chunks that are named by their content, so a second backup writes only what changed.
+A backup has every file of the catalog but what is derived and large: the generations, which are made anew, and pictures
+kept from the web. The records are copied as of one commit, and the thumbnails listed after that, so that none that the
+commit needs is missing. All of it is cut into chunks that are named by their content, so a second backup writes only
+what changed.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = ["BackupReport", "Snapshot", "list_snapshots", "open_store", "restore"
 
 _RECORDS = "records.sqlite"
 _CATALOG = "catalog.json"
-_DERIVED_FOLDER = "generations"
+_DERIVED_FOLDERS = ("generations", "fetched")
 _MOST_WAITING = 64
 
 
@@ -299,7 +300,7 @@ def _other_files(catalog: Path) -> dict[str, Path]:
         for parent, folders, files in os.walk(catalog, onerror=_raise):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             if Path(parent) == catalog:
-                folders[:] = [name for name in folders if name != _DERIVED_FOLDER]
+                folders[:] = [name for name in folders if name not in _DERIVED_FOLDERS]
             for name in sorted(files):
                 path = Path(parent, name)
                 plain = not name.startswith((".", "records.")) and not name.endswith(".lock")

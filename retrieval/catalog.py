@@ -49,6 +49,7 @@ class Catalog(Care):
         self.records = records
         self.device = device
         self.thumbnails = Thumbnails(folder / "thumbnails")
+        self.fetched_folder = folder / "fetched"
         self._folder = folder
         self._live = Live(folder, records, file.spaces)
         self._encoder: Encoder | None = None

@@ -18,10 +18,13 @@ import orjson
 
 from data.errors import LookalikeError
 from data.feed import Feed
+from data.fetch.fetched import FetchCounts
+from data.fetch.settings import FetchSettings
 from data.item import Rejected
 from models import Modality
 from retrieval.catalog import Catalog
-from retrieval.loading import Job, KnownItem, LoadedImage, Loader
+from retrieval.loading import Job, KnownItem, Loader
+from retrieval.picture_loading import LoadedImage
 from retrieval.processors import Processors
 from retrieval.rows import ImageWrite, ItemWrite
 from retrieval.writing import fields_json, with_fields_of
@@ -35,13 +38,14 @@ _MAX_UNCOMMITTED_ITEMS = 2_000
 
 @dataclass(slots=True)
 class IndexReport:
-    """How a run stands: items by what became of them, pictures encoded, rejects in the order of the feed."""
+    """How a run stands: items by what became of them, pictures fetched and encoded, rejects in feed order."""
 
     rows: int = 0
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     encoded: int = 0
+    fetched: FetchCounts = FetchCounts()
     seconds: float = 0.0
     rejects: list[Rejected] = field(default_factory=list)
 
@@ -57,13 +61,15 @@ class IndexRun:
     What has been committed stays when the iteration is broken off; the next run does the rest.
     """
 
-    def __init__(self, catalog: Catalog, feed: Feed, *, restart: bool = False) -> None:
+    def __init__(
+        self, catalog: Catalog, feed: Feed, *, restart: bool = False, fetch: FetchSettings | None = None
+    ) -> None:
         self.report = IndexReport()
         self._catalog = catalog
         self._feed = feed
         self._restart = restart
         self._processors = Processors(os.cpu_count() or 1)
-        self._loader = Loader(catalog, feed, self._processors, restart=restart)
+        self._loader = Loader(catalog, feed, self._processors, restart=restart, fetch=fetch or FetchSettings())
         self._schema = catalog.records.schema()
         self._stored_schema = self._schema
         self._encoder = catalog.encoder
@@ -84,15 +90,19 @@ class IndexRun:
                 for job in jobs:
                     if isinstance(job, Rejected):
                         self.report.rejects.append(job)
-                    else:
+                    elif job is not None:  # None: what comes next is still being fetched
                         waiting.append((job, job.images.result()))
                         if _count_prepared(waiting) >= _BATCH_IMAGES:
                             self._encode(waiting)
                             ready += waiting
                             waiting = []
-                    self.report.rows += 1
+                    self.report.rows += job is not None
+                    self.report.fetched = self._loader.counts
                     now = time.monotonic()
                     if now - last > _COMMIT_EVERY_S or len(ready) >= _MAX_UNCOMMITTED_ITEMS:
+                        if job is None:  # while the network is waited for, a batch need not be full
+                            self._encode(waiting)
+                            ready, waiting = ready + waiting, []
                         self._commit(ready)
                         ready, last = [], now
                     self.report.seconds = now - started

@@ -22,6 +22,8 @@ HOME = {
         "retrieval/records_file.py",
         "retrieval/salvage.py",
     ),
+    "httpcore2": ("data/fetch",),
+    "idna": ("data/fetch",),
     "gradio": ("ui",),
     "fastapi": ("ui",),
     "typer": ("ui",),
@@ -72,7 +74,7 @@ def test_a_packages_list_of_names_is_sorted_and_true(package: str) -> None:
         ("data.feed", ("numpy.random._pickle", "torch", "faiss", "gradio", "fastapi", "typer")[1:]),
         ("models", ("torch", "transformers", "sentence_transformers", "faiss")),
         ("retrieval", ("torch", "transformers", "gradio", "fastapi", "typer", "rich", "pandas")),
-        ("ui.cli", ("torch", "gradio", "fastapi", "pandas")),
+        ("ui.cli", ("torch", "gradio", "fastapi", "pandas", "httpcore2")),
     ],
 )
 def test_importing_loads_nothing_heavy(module: str, absent: tuple[str, ...]) -> None:

@@ -11,13 +11,18 @@ import typer
 
 from data.errors import CatalogNotFound, UsageError
 from data.feed import Feed, open_feed
+from data.fetch.settings import FetchSettings
 from retrieval import Catalog
 from retrieval.indexing import IndexReport, IndexRun
 from retrieval.schema import Schema
 from ui.options import CatalogArgument, JsonOption
-from ui.terminal import err, plain, print_json, progress, show_report
+from ui.terminal import err, fetched_words, plain, print_json, progress, show_report
 
 __all__ = ["opened_or_created", "register", "run_index", "types_of"]
+
+MAX_PER_HOST = 32
+
+_FETCH = FetchSettings()
 
 
 def index(
@@ -32,12 +37,22 @@ def index(
     restart: Annotated[
         bool, typer.Option("--restart/--resume", help="Encode all pictures anew, or only new and changed ones.")
     ] = False,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Fetch from addresses of this machine and its own network, too.")
+    ] = False,
+    fetch_per_host: Annotated[
+        int, typer.Option(metavar="N", help="Pictures fetched from one host at a time.", min=1, max=MAX_PER_HOST)
+    ] = _FETCH.per_host,
+    fetch_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long fetching one picture may take.", min=0.1)
+    ] = _FETCH.timeout_s,
     json: JsonOption = False,
 ) -> None:
     """Index a catalogue: what is new or changed is written, the rest is left as it is."""
+    fetch = FetchSettings(allow_private=allow_private, per_host=fetch_per_host, timeout_s=fetch_timeout)
     feed = open_feed(source, key=key, image=image, title=title, types=types_of(catalog))  # before a catalog is made
     with opened_or_created(catalog, model) as opened:
-        report = run_index(opened, feed, restart=restart)
+        report = run_index(opened, feed, restart=restart, fetch=fetch)
     if json:
         rejects = [
             {"row": one.row, "reason": one.reason, "key": one.key, "image": one.source} for one in report.rejects
@@ -50,6 +65,8 @@ def index(
                 "rejected": len(report.rejects),
                 "seconds": round(report.seconds, 3),
                 "images_per_second": round(report.images_per_second, 2),
+                "fetched": report.fetched.fetched,
+                "fetched_bytes": report.fetched.bytes,
                 "rejects": rejects,
             }
         )
@@ -90,19 +107,17 @@ def opened_or_created(folder: Path, model: str | None) -> Iterator[Catalog]:
         yield catalog
 
 
-def run_index(catalog: Catalog, feed: Feed, *, restart: bool) -> IndexReport:
+def run_index(catalog: Catalog, feed: Feed, *, restart: bool, fetch: FetchSettings | None = None) -> IndexReport:
     """Run the indexer with a progress bar, then fold what is new into a generation."""
     if feed.columns:
         columns = ", ".join(f"{name} ({taken_for})" for name, taken_for in feed.columns.items())
         err.print(f"Columns: {plain(columns)}", highlight=False)
-    run = IndexRun(catalog, feed, restart=restart)
+    run = IndexRun(catalog, feed, restart=restart, fetch=fetch)
     try:
         with progress() as bar:
             task = bar.add_task("Indexing", total=feed.count, rate="")
             for report in run:
-                rejected = f", {len(report.rejects):,} rejected" if report.rejects else ""
-                rate = f"{report.images_per_second:.0f} pictures a second{rejected}" if report.encoded else rejected
-                bar.update(task, completed=report.rows, rate=rate)
+                bar.update(task, completed=report.rows, rate=_shown_rate(report))
     except KeyboardInterrupt:
         err.print(
             f"Stopped: {run.report.added + run.report.updated:,} items are written and safe. "
@@ -113,3 +128,14 @@ def run_index(catalog: Catalog, feed: Feed, *, restart: bool) -> IndexReport:
         with err.status("Building the search index"):
             catalog.optimize()
     return run.report
+
+
+def _shown_rate(report: IndexReport) -> str:
+    parts = []
+    if report.encoded:
+        parts.append(f"{report.images_per_second:.0f} pictures a second")
+    if report.fetched.requested:
+        parts.append(fetched_words(report.fetched))
+    if report.rejects:
+        parts.append(f"{len(report.rejects):,} rejected")
+    return ", ".join(parts)

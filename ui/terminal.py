@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from data.fetch.fetched import FetchCounts
 from retrieval import Results
 from retrieval.indexing import IndexReport
 from ui.clock import clock_of
 
-__all__ = ["err", "out", "plain", "print_json", "progress", "show_report", "show_results"]
+__all__ = ["err", "fetched_words", "out", "plain", "print_json", "progress", "show_report", "show_results"]
 
 MAX_SHOWN_REJECTS = 10
 SHOWN_FIELDS = 4
@@ -45,11 +46,19 @@ def show_report(report: IndexReport) -> None:
         + (f" ({report.images_per_second:.0f} pictures a second)" if report.encoded else ""),
         highlight=False,
     )
+    if report.fetched.requested:
+        out.print(f"{fetched_words(report.fetched)}", highlight=False)
     for one in report.rejects[:MAX_SHOWN_REJECTS]:
         where = f" ({one.source})" if one.source else ""
         out.print(f"  row {one.row}{plain(where)}: {plain(one.reason)}", highlight=False)
     if len(report.rejects) > MAX_SHOWN_REJECTS:
         out.print(f"  ... and {len(report.rejects) - MAX_SHOWN_REJECTS:,} more; --json lists all")
+
+
+def fetched_words(counts: FetchCounts) -> str:
+    """Say what was fetched."""
+    unchanged = f", {counts.unchanged:,} unchanged there" if counts.unchanged else ""
+    return f"{counts.fetched:,} pictures fetched ({counts.bytes / 1e6:,.1f} MB){unchanged}"
 
 
 def show_results(results: Results, *, filtered: bool) -> None:
