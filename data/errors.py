@@ -21,6 +21,7 @@
     ├── StorageFailed               a file cannot be read or written: no room, no permission, a failing disk
     └── ModelError                  the model
         ├── ModelMismatch           the catalog was made with another model
+        ├── MissingDependency       the model needs a package that is not installed
         ├── ModalityUnsupported     the model does not read texts (or pictures)
         └── WeightsUnavailable      the weights are not on this machine, or are not the ones expected
 
@@ -46,6 +47,7 @@ __all__ = [
     "ItemExists",
     "ItemNotFound",
     "LookalikeError",
+    "MissingDependency",
     "ModalityUnsupported",
     "ModelError",
     "ModelMismatch",
@@ -162,6 +164,16 @@ class StorageFailed(LookalikeError):
 
 class ModelError(LookalikeError):
     """Something about the model."""
+
+
+class MissingDependency(ModelError):
+    """The model needs a package that is not installed."""
+
+    def __init__(self, extra: str) -> None:
+        super().__init__(
+            f"This model needs packages that are not installed. Install them with: pip install 'lookalike[{extra}]'"
+        )
+        self.extra = extra
 
 
 class ModelMismatch(ModelError):

@@ -74,6 +74,10 @@ class Encoder(Protocol):
         """
         ...
 
+    def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """Give sentences for the person who wrote these texts, if they are not read as written: cut at a length."""
+        ...
+
     def encode_titles(self, texts: Sequence[str]) -> Matrix:
         """Turn texts into unit float32 rows for comparing texts with texts, shape [len(texts), spec.title_dim].
 

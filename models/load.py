@@ -2,26 +2,81 @@
 
 from __future__ import annotations
 
-from data.errors import UsageError
+from pathlib import Path
+from typing import NamedTuple
+
+from data.errors import MissingDependency, WeightsUnavailable
 from models.base import Encoder
+from models.checkpoint import find_checkpoint
+from models.names import Family, parse_name
+from models.published import AUTO_MODEL
 from models.spec import DEFAULT_MODEL, KNOWN_MODELS
 
-__all__ = ["load_encoder"]
+__all__ = ["Choice", "choose_model", "full_name", "load_encoder", "local_weights"]
 
 
-def load_encoder(name: str, *, device: str = "auto") -> Encoder:
-    """Make the encoder of that name; "auto" stands for the default one.
+class Choice(NamedTuple):
+    """What "auto" stands for on this machine, and why, as a clause that can follow "because"."""
 
-    Weights are read at first use, and only those of the tower in use. `device` is "auto" (CUDA where there is one),
-    "cpu", "cuda" or "cuda:1".
+    name: str
+    reason: str
+
+
+def load_encoder(name: str, *, device: str = "auto", weights: Path | None = None, sha256: str | None = None) -> Encoder:
+    """Make the encoder of that name; `models/names.py` says what names there are.
+
+    Weights are looked for on this machine only, and read at first use. `device` is "auto" (CUDA where there is one),
+    "cpu", "cuda" or "cuda:1". For a model that a catalog names, `weights` is where a local file lay when the catalog
+    was made and `sha256` its hash, by which it is looked for if it is there no more.
 
     Raises:
         UsageError: no model is called that, or this machine has no such device.
+        WeightsUnavailable: its weights are not on this machine.
+        MissingDependency: it needs a package that is not installed.
     """
-    known = KNOWN_MODELS.get(DEFAULT_MODEL if name == "auto" else name)
-    if known is None:
-        names = ", ".join(sorted({"auto", *KNOWN_MODELS}))
-        raise UsageError(f"There is no model named {name!r}; the known ones are: {names}.")
-    from models.compact import load_compact
+    parsed = parse_name(choose_model().name if name == "auto" else name)
+    if parsed.family is Family.COMPACT:
+        from models.compact import load_compact
 
-    return load_compact(known, device=device)
+        return load_compact(KNOWN_MODELS["compact"], device=device)
+    checkpoint = find_checkpoint(parsed, weights=weights, sha256=sha256)
+    if checkpoint.reads_texts:
+        from models.open_clip_encoder import load_open_clip
+
+        return load_open_clip(checkpoint, device=device)
+    from models.backbones import load_backbone
+
+    return load_backbone(checkpoint, device=device)
+
+
+def choose_model() -> Choice:
+    """Say what "auto" stands for: `clip` if it can run here without a download, else `compact`."""
+    try:
+        find_checkpoint(parse_name(AUTO_MODEL))
+    except MissingDependency:
+        missing = "open_clip is not installed"
+    except WeightsUnavailable:
+        missing = "its weights are not on this machine"
+    else:
+        return Choice(AUTO_MODEL, f"the weights of {AUTO_MODEL} are on this machine")
+    return Choice(DEFAULT_MODEL, f"it needs no download; {AUTO_MODEL} finds more by words, but {missing}")
+
+
+def full_name(name: str) -> str:
+    """Give the name that a catalog stores for a model: short names written out, folders of the machine left out.
+
+    Raises:
+        UsageError: no model can be called that.
+    """
+    return str(parse_name(choose_model().name if name == "auto" else name))
+
+
+def local_weights(name: str) -> Path | None:
+    """Give the file of weights that a name points at, absolute; None for a model that is found by its name alone.
+
+    Raises:
+        UsageError: no model can be called that, or a folder has several such files.
+        WeightsUnavailable: there is none.
+    """
+    parsed = None if name == "auto" else parse_name(name)
+    return None if parsed is None or parsed.path is None else find_checkpoint(parsed).weights

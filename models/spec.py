@@ -12,7 +12,7 @@ from models.base import Modality, ModelSpec
 __all__ = ["DEFAULT_MODEL", "KNOWN_MODELS", "KnownModel", "WeightFile"]
 
 DEFAULT_MODEL = "compact"
-"""What the name "auto" stands for."""
+"""What "auto" stands for where the weights of nothing better are on the machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from data.errors import ModalityUnsupported, UsageError
 from models.base import Modality, ModelSpec, Prepared
+from models.batching import pictures_per_batch
 from models.vectors import Matrix, unit_rows
 
 __all__ = ["TorchEncoder", "Tower", "keep_freed_memory", "pick_device", "precision_on"]
 
-PICTURES_PER_BATCH = 16
 TEXTS_PER_BATCH = 64
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -66,6 +66,7 @@ class TorchEncoder(ABC):
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self._spec = spec
         self.device = device
+        self._pictures_per_batch: int | None = None
         if device.type == "cpu":
             keep_freed_memory()
 
@@ -104,7 +105,10 @@ class TorchEncoder(ABC):
         def run(pictures: Sequence[Prepared]) -> Tensor:
             return self._picture_rows(torch.from_numpy(np.stack(pictures)).to(self.device))
 
-        return self._in_batches(run, batch, PICTURES_PER_BATCH, self.spec.dim)
+        if self._pictures_per_batch is None:
+            self._pictures_per_batch = pictures_per_batch(self.spec.input_size, self.device)
+        rows, self._pictures_per_batch = self._in_batches(run, batch, self._pictures_per_batch, self.spec.dim)
+        return rows
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Turn words that describe pictures into unit float32 rows in the pictures' space, [len(texts), spec.dim].
@@ -113,7 +117,11 @@ class TorchEncoder(ABC):
             ModalityUnsupported: the model reads no text.
         """
         self._check_reads_texts()
-        return self._in_batches(self._text_rows, texts, TEXTS_PER_BATCH, self.spec.dim)
+        return self._in_batches(self._text_rows, texts, TEXTS_PER_BATCH, self.spec.dim)[0]
+
+    def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """Give sentences for the person who wrote these texts; a model that reads them whole has none."""
+        return ()
 
     def encode_titles(self, texts: Sequence[str]) -> Matrix:
         """Turn texts into unit float32 rows for comparing texts with texts, shape [len(texts), spec.title_dim].
@@ -122,21 +130,36 @@ class TorchEncoder(ABC):
             ModalityUnsupported: the model reads no text.
         """
         self._check_reads_texts()
-        return self._in_batches(self._title_rows, texts, TEXTS_PER_BATCH, self.spec.title_dim)
+        return self._in_batches(self._title_rows, texts, TEXTS_PER_BATCH, self.spec.title_dim)[0]
 
     def _check_reads_texts(self) -> None:
         if Modality.TEXT not in self.spec.modalities:
-            raise ModalityUnsupported(f"The model {self.spec.name} reads pictures only; search by picture instead.")
+            raise ModalityUnsupported(
+                f"This catalogue has no text model: {self.spec.name} reads pictures only. Search by picture instead."
+            )
 
     def _in_batches(
         self, run: Callable[[Sequence[InputT]], Tensor], inputs: Sequence[InputT], size: int, dim: int
-    ) -> Matrix:
+    ) -> tuple[Matrix, int]:
+        """Run over all inputs, `size` at a time or fewer as memory allows; give unit rows, and the size that fits."""
         rows = np.zeros((len(inputs), dim), dtype=np.float32)
+        start = 0
         with torch.inference_mode():
-            for start in range(0, len(inputs), size):
-                part = run(inputs[start : start + size])
-                rows[start : start + size] = part.float().cpu().numpy()
-        return unit_rows(rows)
+            while start < len(inputs):
+                try:
+                    part = run(inputs[start : start + size]).float().cpu().numpy()
+                except torch.OutOfMemoryError as error:
+                    if size == 1:
+                        raise UsageError(
+                            f"The model {self.spec.name} does not fit into the memory of {self.device}; use the CPU."
+                        ) from error
+                    size = min(size, len(inputs) - start) // 2 or 1
+                else:
+                    rows[start : start + size] = part
+                    start += size
+                    continue
+                torch.cuda.empty_cache()  # here, where the failed pass is no longer held by the exception
+        return unit_rows(rows), size
 
 
 def keep_freed_memory() -> None:

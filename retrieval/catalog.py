@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from data.errors import ItemExists, ItemNotFound, ModalityUnsupported, UsageError
 from data.field_type import FieldType
-from models import Encoder, load_encoder
+from models import Encoder, load_encoder, local_weights
 from retrieval.care import Care, folder_of
 from retrieval.catalog_file import CatalogFile
 from retrieval.creating import RECORDS, described, make
@@ -66,10 +66,11 @@ class Catalog(Care):
         Raises:
             CatalogExists: there is something at that path.
             UsageError: both or neither of model and dim are given, or they are not valid.
+            WeightsUnavailable: the model's weights are not on this machine.
         """
         folder = folder_of(path)
         spec = None if model is None else load_encoder(model).spec
-        make(folder, described(spec, dim, metric))
+        make(folder, described(spec, dim, metric, weights=None if model is None else local_weights(model)))
         return cls.open(folder)
 
     @classmethod
@@ -109,6 +110,7 @@ class Catalog(Care):
         Raises:
             ModalityUnsupported: the catalog holds ready vectors and has no model.
             ModelMismatch: the model on this machine is not the one that made the catalog.
+            WeightsUnavailable: its weights are not on this machine.
         """
         with self._lock:
             if self._encoder is None:
@@ -117,7 +119,8 @@ class Catalog(Care):
                         "This catalog holds ready vectors and has no model to read words or pictures; "
                         "search it by vector or by key."
                     )
-                encoder = load_encoder(self.file.model["name"], device=self.device.name)
+                name, sha256 = self.file.model["name"], self.file.model["weights_sha256"]
+                encoder = load_encoder(name, device=self.device.name, weights=self.file.weights, sha256=sha256)
                 self.file.check(encoder.spec)
                 self._encoder = encoder
             return self._encoder

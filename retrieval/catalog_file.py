@@ -26,18 +26,28 @@ _NAME = "catalog.json"
 
 @dataclass(frozen=True, slots=True)
 class CatalogFile:
-    """Its spaces by name, and the model's name, weights and preprocessing (None: none)."""
+    """Its spaces by name, and the model's name, weights and preprocessing (None: none).
+
+    `weights` is where on this machine a model's own file of weights lay when the catalog was made; it is no part of
+    what the model is, is never shown, and may be out of date.
+    """
 
     spaces: Mapping[str, Space]
     model: Mapping[str, str] | None
+    weights: Path | None = None
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether words can be searched for: the model, if there is one, has a text network."""
+        return "title" in self.spaces
 
     @classmethod
-    def for_model(cls, spec: ModelSpec) -> CatalogFile:
+    def for_model(cls, spec: ModelSpec, weights: Path | None = None) -> CatalogFile:
         """Describe a catalog whose vectors a model makes."""
         spaces = {"image": Space("image", spec.dim, Metric.COSINE)}
         if Modality.TEXT in spec.modalities and spec.title_dim:
             spaces["title"] = Space("title", spec.title_dim, Metric.COSINE)
-        return cls(spaces, _facts(spec))
+        return cls(spaces, _facts(spec), weights)
 
     @classmethod
     def for_vectors(cls, dim: int, metric: Metric) -> CatalogFile:
@@ -69,14 +79,18 @@ class CatalogFile:
             spaces = {
                 name: Space(name, int(one["dim"]), Metric(one["metric"])) for name, one in facts["spaces"].items()
             }
-            return cls(spaces, facts["model"])
+            weights = facts.get("weights")
+            return cls(spaces, facts["model"], None if weights is None else Path(weights))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CatalogDamaged(f"{path.name} is damaged ({error}); restore it from a backup.") from error
 
     def write(self, folder: Path) -> None:
         """Write the file; it is whole or absent."""
         spaces = {name: {"dim": space.dim, "metric": space.metric} for name, space in self.spaces.items()}
-        text = orjson.dumps({"format": FORMAT, "spaces": spaces, "model": self.model}, option=orjson.OPT_INDENT_2)
+        facts = {"format": FORMAT, "spaces": spaces, "model": self.model}
+        if self.weights is not None:
+            facts["weights"] = str(self.weights)
+        text = orjson.dumps(facts, option=orjson.OPT_INDENT_2)
         building = folder / f".{_NAME}.building"
         with building.open("wb") as file:
             file.write(text + b"\n")

@@ -19,8 +19,10 @@ RECORDS = "records.sqlite"
 """The name of the records in a catalog's folder."""
 
 
-def described(spec: ModelSpec | None, dim: int | None, metric: str) -> CatalogFile:
+def described(spec: ModelSpec | None, dim: int | None, metric: str, *, weights: Path | None = None) -> CatalogFile:
     """Describe a catalog whose vectors a model makes, or with `dim` one of ready vectors.
+
+    `weights` is the model's file of weights, where it is not one that is found by its name.
 
     Raises:
         UsageError: both or neither of model and dim are given, or they are not valid.
@@ -28,7 +30,7 @@ def described(spec: ModelSpec | None, dim: int | None, metric: str) -> CatalogFi
     if (spec is None) == (dim is None):
         raise UsageError("Give either a model, or the dimension of ready vectors.")
     if spec is not None:
-        return CatalogFile.for_model(spec)
+        return CatalogFile.for_model(spec, weights)
     if not isinstance(dim, int) or not 1 <= dim <= 65_536:
         raise UsageError(f"The dimension is {dim!r}; give a whole number from 1 to 65536.")
     if metric not in list(Metric):

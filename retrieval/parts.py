@@ -69,6 +69,7 @@ class QueryParts:
             name = "title" if weight > 0 else "without title"
             for vector in encoder.encode_titles(wanted):
                 self.parts.append(Part(name, "title", vector, each * share))
+        self.notices += [one for one in encoder.notices_about(wanted) if one not in self.notices]
         if weight > 0 and any(_NEGATION.search(text) for text in wanted):
             self.notices.append('Words such as "without" or "not" are not understood; give what to avoid on its own.')
 

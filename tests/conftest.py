@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +14,11 @@ from data.feed import open_feed
 from retrieval import Catalog
 from retrieval.indexing import IndexRun
 from tests.fakes import ColourEncoder
+
+_CACHES = Path(tempfile.mkdtemp())  # weights that are on this machine by chance are none of the tests' business
+atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
+os.environ |= {"HF_HOME": str(_CACHES / "hub"), "TORCH_HOME": str(_CACHES / "torch"), "XDG_CACHE_HOME": str(_CACHES)}
+os.environ.pop("LOOKALIKE_MODELS", None)
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "catalog.csv"
 

@@ -47,6 +47,9 @@ class ColourEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         return unit_rows(np.tile(self.encode_titles(texts), (1, 4)))
 
+    def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
     def encode_titles(self, texts: Sequence[str]) -> Matrix:
         self.texts += texts
         rows = [

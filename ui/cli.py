@@ -18,7 +18,7 @@ from data.errors import LookalikeError
 from data.feed import open_feed
 from retrieval import Catalog
 from retrieval.evaluation import Evaluation, evaluate, read_queries
-from ui import bench, index_commands, safety_commands, store_commands
+from ui import bench, index_commands, models_commands, safety_commands, store_commands
 from ui.failures import exit_code_of
 from ui.formats import results_json
 from ui.index_commands import opened_or_created, run_index, types_of
@@ -53,6 +53,7 @@ app = typer.Typer(
     help="Find products by picture and by words.",
 )
 app.add_typer(safety_commands.app)
+app.add_typer(models_commands.app, name="models")
 app.add_typer(bench.app, name="bench", help="Measure: every figure is a ratio of things timed in one run.")
 
 HostOption = Annotated[str, typer.Option(help="The address to listen on; any but this machine's own needs --api-key.")]

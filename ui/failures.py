@@ -22,6 +22,7 @@ _TABLE: tuple[tuple[type[errors.LookalikeError], int, int], ...] = (
     (errors.CatalogBusy, FAILED, 503),
     (errors.CatalogReadOnly, FAILED, 403),
     (errors.WeightsUnavailable, FAILED, 503),
+    (errors.MissingDependency, FAILED, 503),
     (errors.LookalikeError, FAILED, 500),
 )
 

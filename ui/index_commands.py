@@ -12,6 +12,7 @@ import typer
 from data.errors import CatalogNotFound, UsageError
 from data.feed import Feed, open_feed
 from data.fetch.settings import FetchSettings
+from models import choose_model, full_name, load_encoder, local_weights
 from retrieval import Catalog
 from retrieval.indexing import IndexReport, IndexRun
 from retrieval.schema import Schema
@@ -94,17 +95,28 @@ def opened_or_created(folder: Path, model: str | None) -> Iterator[Catalog]:
     try:
         catalog = Catalog.open(folder)
     except CatalogNotFound:
-        catalog = Catalog.create(folder, model=model or "auto")
-        chosen = catalog.file.model
-        if model is None and chosen is not None:
-            err.print(f"New catalog with the model {chosen['name']}, which needs no download.", highlight=False)
+        choice = choose_model() if model in (None, "auto") else None
+        catalog = Catalog.create(folder, model=model if choice is None else choice.name)
+        if choice is not None:
+            err.print(f"New catalog with the model {choice.name}: {choice.reason}.", highlight=False)
     with catalog:
-        if model is not None and (catalog.file.model or {}).get("name") != model:
-            raise UsageError(
-                f"The catalog was made with the model {(catalog.file.model or {}).get('name')}, not {model}. "
-                f"Index into a new catalog with: lookalike index NEW SOURCE --model {model}"
-            )
+        if model is not None:
+            _check_model(catalog, model)
         yield catalog
+
+
+def _check_model(catalog: Catalog, model: str) -> None:
+    """Refuse another model than the one that made the catalog, "auto" being whichever that is."""
+    made_with = (catalog.file.model or {}).get("name")
+    if model == "auto" and made_with is not None:
+        return
+    if made_with != full_name(model):
+        raise UsageError(
+            f"The catalog was made with the model {made_with}, not {model}. "
+            f"Index into a new catalog with: lookalike index NEW SOURCE --model {model}"
+        )
+    if local_weights(model) is not None:
+        catalog.file.check(load_encoder(model).spec)
 
 
 def run_index(catalog: Catalog, feed: Feed, *, restart: bool, fetch: FetchSettings | None = None) -> IndexReport:

@@ -31,7 +31,9 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                 subject = _part("subject", "input")
                 words = gr.Textbox(
                     elem_id="words",
-                    placeholder="Describe what you look for, or add a picture",
+                    placeholder="Describe what you look for, or add a picture"
+                    if catalog.file.reads_texts
+                    else "Add a picture; the model of this catalogue reads no words",
                     label="What you look for",
                     show_label=False,
                     container=False,

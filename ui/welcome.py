@@ -36,7 +36,7 @@ def examples_html(catalog: Catalog, items: int, *, words: bool) -> str:
         )
     step = max(items // _SAMPLES, 1)
     samples = [hit for place in range(0, items, step)[:_SAMPLES] for hit in catalog.search(limit=1, offset=place)]
-    phrases = _phrases(samples)
+    phrases = _phrases(samples) if catalog.file.reads_texts else []
     chips = "".join(f'<button type="button" data-action="words">{escape(phrase)}</button>' for phrase in phrases)
     pictured = [hit for hit in samples if hit.image_id and catalog.thumbnails.path(hit.image_id)][-_PICTURES:]
     pictures = "".join(
