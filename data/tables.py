@@ -1,59 +1,35 @@
 """Rows out of CSV, TSV, JSON Lines and Parquet files, streamed; a row that cannot be read is `Rejected`, not an error.
 
-CSV has no types, so they are inferred from every value in a first pass: a column is a number, a truth value or a time
-when at least 95% of its values read as one (the other rows are then rejected by name), a list when a value has a `|`.
-JSON Lines and Parquet bring their own types.
+JSON Lines and Parquet bring their own types; CSV's are inferred (`csv_table.py`).
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import orjson
 import polars as pl
 import polars.selectors as cs
+from polars.datatypes import DataTypeClass
 
+from data.csv_table import open_csv
 from data.errors import FeedError
 from data.field_type import FieldType
-from data.item import Rejected, Value
+from data.item import Rejected
+from data.table import Row, Table
 
-__all__ = ["LIST_SEPARATOR", "Row", "Table", "open_table", "parse_cell"]
+__all__ = ["TABLE_SUFFIXES", "holds_bytes", "open_table", "parquet_frames", "rows_of"]
 
-LIST_SEPARATOR = "|"
-"""Between the parts of a list in a CSV cell."""
+_CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_PARQUET_SUFFIXES = (".parquet", ".pq")
 
-_NULLS = frozenset({"", "null", "none", "na", "n/a", "nan", "-"})
-_TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
-_SHARE_THAT_FITS = 0.95
+TABLE_SUFFIXES = tuple({*_CSV_SUFFIXES, *_JSON_SUFFIXES, *_PARQUET_SUFFIXES} - {".txt", ".json"})
+"""The suffixes, in lower case, by which a feed is known beside other files."""
+
 _CHUNK_ROWS = 20_000
-_MAX_CELL = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: its number (from 1, the header not counted) and its values by column name."""
-
-    number: int
-    values: Mapping[str, Value]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A file of rows: its columns in order, how many rows it has, and a function that reads them from the start.
-
-    `types` has the columns whose type the file itself does not say (CSV); the reader applies them.
-    """
-
-    columns: tuple[str, ...]
-    count: int
-    types: Mapping[str, FieldType]
-    read: Callable[[], Iterator[Row | Rejected]]
+_CHUNK_ROWS_WITH_PICTURES = 32
 
 
 def open_table(path: Path, *, types: Mapping[str, FieldType], plain: frozenset[str] = frozenset()) -> Table:
@@ -69,272 +45,18 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], plain: frozenset[s
         raise FeedError(f"There is no feed at {path.name!r}.")
     suffix = path.suffix.lower()
     try:
-        if suffix in (".csv", ".tsv", ".txt"):
-            return _open_csv(path, types, plain)
-        if suffix in (".jsonl", ".ndjson", ".json"):
+        if suffix in _CSV_SUFFIXES:
+            return open_csv(path, types, plain)
+        if suffix in _JSON_SUFFIXES:
             return _open_json_lines(path)
-        if suffix in (".parquet", ".pq"):
+        if suffix in _PARQUET_SUFFIXES:
             return _open_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise FeedError(f"{path.name} cannot be read: {error}") from error
-    raise FeedError(f"{path.name} is of no kind that is read here: use .csv, .tsv, .jsonl or .parquet, or a folder.")
-
-
-# --- CSV ----------------------------------------------------------------------------------------------------------
-
-
-def _open_csv(path: Path, types: Mapping[str, FieldType], plain: frozenset[str]) -> Table:
-    with path.open("rb") as file:
-        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise FeedError(f"{path.name} is UTF-16 text; save the feed as UTF-8.")
-    delimiter = _delimiter(path)
-    columns: tuple[str, ...] = ()
-    counters: dict[str, _Inference] = {}
-    count = 0
-    for cells in _csv_cells(path, delimiter):
-        if isinstance(cells, Rejected):
-            count += 1
-        elif not columns:
-            columns = _header(cells, path)
-            counters = {name: _Inference() for name in columns if name.lower() not in plain}
-        else:
-            count += 1
-            if len(cells) == len(columns):
-                for name, cell in zip(columns, cells, strict=True):
-                    if name in counters:
-                        counters[name].see(cell)
-    if not columns:
-        raise FeedError(f"{path.name} is empty: its first row should name the columns.")
-    found = {name: counter.decide() for name, counter in counters.items()}
-    for name in found.keys() & types.keys():
-        if (types[name], found[name]) != (FieldType.INT, FieldType.FLOAT):  # the only field that can widen
-            found[name] = types[name]
-    return Table(columns, count, found, lambda: _read_csv(path, delimiter, columns, found))
-
-
-def _delimiter(path: Path) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline(1 << 20)
-    return max(",;\t|", key=header.count)
-
-
-def _header(cells: list[str], path: Path) -> tuple[str, ...]:
-    names = tuple(cell.strip() for cell in cells)
-    twice = {name for name in names if names.count(name) > 1}
-    if twice or "" in names:
-        what = f"the column {sorted(twice)[0]!r} twice" if twice and "" not in twice else "a column without a name"
-        raise FeedError(f"{path.name} has {what} in its first row; give every column a name of its own.")
-    return names
-
-
-def _csv_cells(path: Path, delimiter: str) -> Iterator[list[str] | Rejected]:
-    """Yield the rows, the header first; after one that cannot be read, go on with the next line of the file."""
-    csv.field_size_limit(_MAX_CELL)
-    with path.open("rb") as raw:
-        lines = _Lines(io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline=""))
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        number = -1
-        while True:
-            lines.forget()
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                number += 1
-                lines.reread_all_but_the_first()
-                about_quotes = "unexpected end" in str(error) or "expected after" in str(error)
-                reason = "a quote in it is not closed, or not doubled" if about_quotes else str(error).rstrip(".")
-                yield Rejected(max(number, 1), f"The row cannot be read as CSV: {reason}.")
-                continue
-            if cells:  # a blank line is no row
-                number += 1
-                yield cells
-
-
-class _Lines:
-    """The lines of a file; those taken since `forget` can be given again."""
-
-    def __init__(self, source: Iterator[str]) -> None:
-        self._source = source
-        self._again: deque[str] = deque()
-        self._taken: list[str] = []
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._source)
-        self._taken.append(line)
-        return line
-
-    def forget(self) -> None:
-        self._taken.clear()
-
-    def reread_all_but_the_first(self) -> None:
-        self._again.extendleft(reversed(self._taken[1:]))
-
-
-def _read_csv(
-    path: Path, delimiter: str, columns: tuple[str, ...], types: Mapping[str, FieldType]
-) -> Iterator[Row | Rejected]:
-    parsers = [_PARSERS[types.get(name, FieldType.STRING)] for name in columns]
-    number = 0
-    for position, cells in enumerate(_csv_cells(path, delimiter)):
-        if position == 0 and not isinstance(cells, Rejected):
-            continue
-        number += 1
-        if isinstance(cells, Rejected):
-            yield cells
-        elif len(cells) != len(columns):
-            yield Rejected(number, f"The row has {len(cells)} cells where the header names {len(columns)}.")
-        elif any("\ud800" <= character <= "\udfff" for cell in cells for character in cell):
-            yield Rejected(number, "The row is not UTF-8 text; save the feed as UTF-8.")
-        else:
-            values: dict[str, Value] = {}
-            for name, cell, parse in zip(columns, cells, parsers, strict=True):
-                try:
-                    values[name] = parse(cell)
-                except ValueError:
-                    yield Rejected(number, f"{name} is {cell.strip()[:60]!r}; this column holds {types[name].words}.")
-                    break
-            else:
-                yield Row(number, values)
-
-
-class _Inference:
-    """Counts, for one column, how many of its values read as each type."""
-
-    def __init__(self) -> None:
-        self._total = 0
-        self._lists = 0
-        self._fits = dict.fromkeys((FieldType.INT, FieldType.FLOAT, FieldType.BOOL, FieldType.TIMESTAMP), 0)
-        self._cache: dict[str, tuple[FieldType, ...]] = {}
-
-    def see(self, cell: str) -> None:
-        if _is_null(cell):
-            return
-        self._total += 1
-        self._lists += LIST_SEPARATOR in cell
-        if cell not in self._cache:
-            if len(self._cache) > _CHUNK_ROWS:
-                self._cache.clear()
-            self._cache[cell] = tuple(type_ for type_ in self._fits if _reads_as(type_, cell))
-        for type_ in self._cache[cell]:
-            self._fits[type_] += 1
-
-    def decide(self) -> FieldType:
-        if not self._total:
-            return FieldType.STRING
-        enough = self._total * _SHARE_THAT_FITS
-        whole, number = self._fits[FieldType.INT], self._fits[FieldType.FLOAT]
-        if number >= enough and number > whole:
-            return FieldType.FLOAT
-        for type_, fits in self._fits.items():
-            if fits >= enough:
-                return type_
-        return FieldType.STRINGS if self._lists else FieldType.STRING
-
-
-def _is_null(cell: str) -> bool:
-    return cell.strip().lower() in _NULLS
-
-
-def _reads_as(type_: FieldType, cell: str) -> bool:
-    try:
-        _PARSERS[type_](cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _parse_text(cell: str) -> Value:
-    return cell.strip() or None
-
-
-def _parse_int(cell: str) -> Value:
-    if _is_null(cell):
-        return None
-    _refuse_code(cell)
-    return int(cell)
-
-
-def _parse_float(cell: str) -> Value:
-    if _is_null(cell):
-        return None
-    _refuse_code(cell)
-    value = float(cell)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(cell)
-    return value
-
-
-def _refuse_code(cell: str) -> None:
-    """Raise ValueError for what only looks like a number: 00123 is an article number, 1_000 a Python literal."""
-    digits = cell.strip().lstrip("+-")
-    if "_" in digits or (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
-        raise ValueError(cell)
-
-
-def _parse_bool(cell: str) -> Value:
-    word = cell.strip().lower()
-    if word in _NULLS:
-        return None
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise ValueError(cell)
-
-
-def _parse_timestamp(cell: str) -> Value:
-    text = cell.strip()
-    if text.lower() in _NULLS:
-        return None
-    if len(text) < 10 or text[4:5] != "-":  # `fromisoformat` also reads 20240131, which is more likely a code
-        raise ValueError(cell)
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _parse_list(cell: str) -> Value:
-    text = cell.strip()
-    if not text:
-        return None
-    return [part.strip() for part in text.split(LIST_SEPARATOR) if part.strip()]
-
-
-def _parse_json(cell: str) -> Value:
-    try:
-        parsed: Value = orjson.loads(cell)
-    except orjson.JSONDecodeError:
-        return _parse_text(cell)
-    return parsed
-
-
-_PARSERS: dict[FieldType, Callable[[str], Value]] = {
-    FieldType.STRING: _parse_text,
-    FieldType.INT: _parse_int,
-    FieldType.FLOAT: _parse_float,
-    FieldType.BOOL: _parse_bool,
-    FieldType.TIMESTAMP: _parse_timestamp,
-    FieldType.STRINGS: _parse_list,
-    FieldType.JSON: _parse_json,
-}
-
-
-def parse_cell(type_: FieldType, cell: str) -> Value:
-    """Read text as a value of a type, None where it says that there is none.
-
-    Raises:
-        ValueError: it is no such value.
-    """
-    return _PARSERS[type_](cell)
-
-
-# --- JSON Lines and Parquet -----------------------------------------------------------------------------------------
+    raise FeedError(
+        f"{path.name} is of no kind that is read here: use .csv, .tsv, .jsonl or .parquet, a .zip or .tar archive, "
+        "or a folder."
+    )
 
 
 def _open_json_lines(path: Path) -> Table:
@@ -370,15 +92,37 @@ def _read_json_lines(path: Path) -> Iterator[Row | Rejected]:
 def _open_parquet(path: Path) -> Table:
     frame = pl.scan_parquet(path)
     count = frame.select(pl.len()).collect().item()
-    return Table(tuple(frame.collect_schema().names()), count, {}, lambda: _read_parquet(path, count))
+    schema = frame.collect_schema()
+    pictures = tuple(name for name, type_ in schema.items() if holds_bytes(type_))
+    return Table(tuple(schema.names()), count, {}, lambda: _read_parquet(path, bool(pictures)), pictures)
 
 
-def _read_parquet(path: Path, count: int) -> Iterator[Row]:
-    frame = pl.scan_parquet(path)
-    for start in range(0, count, _CHUNK_ROWS):
-        chunk = frame.slice(start, _CHUNK_ROWS).collect()
-        chunk = chunk.with_columns(
-            cs.decimal().cast(pl.Float64), cs.time().cast(pl.String), cs.duration().dt.to_string("polars")
-        )
-        for offset, values in enumerate(chunk.iter_rows(named=True)):
-            yield Row(start + offset + 1, values)
+def _read_parquet(path: Path, pictures: bool) -> Iterator[Row]:
+    number = 0
+    for chunk in parquet_frames(path, pictures=pictures):
+        yield from rows_of(chunk, number)
+        number += chunk.height
+
+
+def parquet_frames(path: Path, *, pictures: bool) -> Iterator[pl.DataFrame]:
+    """Read a Parquet file a few rows at a time, fewer where they hold pictures."""
+    size = _CHUNK_ROWS_WITH_PICTURES if pictures else _CHUNK_ROWS
+    yield from pl.scan_parquet(path).collect_batches(chunk_size=size)
+
+
+def rows_of(frame: pl.DataFrame, before: int) -> Iterator[Row]:
+    """Yield the rows of a frame, numbered from `before` + 1."""
+    frame = frame.with_columns(
+        cs.decimal().cast(pl.Float64), cs.time().cast(pl.String), cs.duration().dt.to_string("polars")
+    )
+    for offset, values in enumerate(frame.iter_rows(named=True, buffer_size=_CHUNK_ROWS_WITH_PICTURES)):
+        yield Row(before + offset + 1, values)
+
+
+def holds_bytes(type_: pl.DataType | DataTypeClass) -> bool:
+    """Say whether a column of a type holds bytes: by themselves, in a list, or with a path beside them."""
+    if isinstance(type_, pl.List | pl.Array):
+        return holds_bytes(type_.inner)
+    if isinstance(type_, pl.Struct):
+        return any(holds_bytes(one.dtype) for one in type_.fields)
+    return type_ == pl.Binary

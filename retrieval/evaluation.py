@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import FeedError, LookalikeError
-from data.item import Value
-from data.tables import LIST_SEPARATOR, Row, open_table
+from data.table import LIST_SEPARATOR, Cell, Row
+from data.tables import open_table
 from retrieval.catalog import Catalog
 
 __all__ = ["Evaluation", "JudgedQuery", "evaluate", "read_queries"]
@@ -95,7 +95,7 @@ def evaluate(catalog: Catalog, queries: Sequence[JudgedQuery], *, limit: int = _
     yield Evaluation(len(queries), recall_1, recall_5, recall_10, mrr, ndcg, p50, p95, unknown)
 
 
-def _query_of(values: Mapping[str, Value], folder: Path) -> JudgedQuery:
+def _query_of(values: Mapping[str, Cell], folder: Path) -> JudgedQuery:
     relevant = values.get(_RELEVANT)
     keys = relevant if isinstance(relevant, list) else str(relevant or "").split(LIST_SEPARATOR)
     text, image, filter = (str(values.get(name) or "").strip() or None for name in (_TEXT, _IMAGE, _FILTER))

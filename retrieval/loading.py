@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from data.feed import Feed
 from data.fetch.fetched import FetchCounts, Fetched
 from data.fetch.settings import FetchSettings
 from data.item import Item, ItemImage, Rejected
-from data.places import Address
+from data.places import Address, Nowhere
 from data.video import VIDEO_SUFFIXES
 from retrieval.catalog import Catalog
 from retrieval.fetching import Fetching
@@ -31,6 +31,7 @@ _FETCH_AHEAD_ITEMS = 256
 _ITEMS_LIKE_A_VIDEO = 32  # so that the frames of three videos at most wait for the model
 _CHUNK_ITEMS = 32
 _TICK_S = 0.2
+_READ = Nowhere("It has been read.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class KnownItem:
 
 @dataclass(slots=True)
 class Job:
-    """One item on its way."""
+    """One item on its way; what its pictures are read from is let go of when they are loaded."""
 
     item: Item
     known: KnownItem | None
@@ -146,7 +147,8 @@ class Loader:
         if self._threads != self._processors.loading:  # another pool takes over, the one before runs empty
             self._threads = self._processors.loading
             self._pools.append(ThreadPoolExecutor(self._threads, thread_name_prefix="load"))
-        return Job(coming.item, coming.known, self._pools[-1].submit(self._load, coming))
+        images = self._pools[-1].submit(self._load, coming)
+        return Job(_without_places(coming.item), coming.known, images)
 
     def _known(self, keys: Sequence[str]) -> dict[str, KnownItem]:
         records = self._catalog.records
@@ -176,3 +178,8 @@ def _weight(entry: Job | Rejected) -> int:
     if isinstance(entry, Rejected):
         return 1
     return 1 + sum(_ITEMS_LIKE_A_VIDEO for one in entry.item.images if one.source.lower().endswith(VIDEO_SUFFIXES))
+
+
+def _without_places(item: Item) -> Item:
+    """Return an item that does not keep in memory what its pictures were read from."""
+    return replace(item, images=tuple(ItemImage(image.source, _READ) for image in item.images))

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
+import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,53 @@ def test_indexing_again_changes_nothing_and_says_so(shop: Path) -> None:
     assert set(report) == {
         "added", "updated", "unchanged", "rejected", "seconds", "images_per_second", "rejects"
     }  # fmt: skip
+
+
+def test_several_sources_are_one_run_and_told_apart(shop: Path, tmp_path: Path) -> None:
+    pictures = sorted((SAMPLE / "pictures").iterdir())[:4]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(pictures[0], "from-a-zip.webp")
+        archive.writestr("no.webp", b"no picture")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "from-a-folder.webp").write_bytes(pictures[1].read_bytes())
+    (tmp_path / "folder" / "from-a-zip.webp").write_bytes(pictures[2].read_bytes())
+    found = call_json("index", shop, tmp_path / "a.zip", tmp_path / "folder")
+    assert (found["added"], found["rejected"]) == (2, 2)
+    assert [(one["feed"], one["key"]) for one in found["rejects"]] == [
+        ("a.zip", "no.webp"),
+        ("folder", "from-a-zip.webp"),
+    ]
+    shown = call("index", shop, tmp_path / "a.zip", tmp_path / "folder")
+    assert "a.zip: 0 added" in shown
+    assert "folder: 0 added, 0 updated, 1 unchanged, 1 rejected" in shown
+    call("delete", shop, "from-a-zip.webp", "from-a-folder.webp")
+    assert "one source" in call("index", shop, tmp_path / "a.zip", tmp_path / "folder", "--watch", code=2)
+
+
+def test_watching_follows_a_folder_until_it_is_interrupted(tmp_path: Path) -> None:
+    pictures = sorted((SAMPLE / "pictures").iterdir())[:2]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.webp").write_bytes(pictures[0].read_bytes())
+    command = [sys.executable, "-m", "ui.cli", "index", str(tmp_path / "shop"), str(tmp_path / "photos"), "--watch"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    late = threading.Timer(120, process.kill)
+    late.start()
+    try:
+        assert process.stderr is not None
+        lines = iter(process.stderr)
+        assert any("Watching photos" in line for line in lines)
+        (tmp_path / "photos" / "two.webp").write_bytes(pictures[1].read_bytes())
+        assert any("1 added" in line for line in lines)
+        (tmp_path / "photos" / "one.webp").unlink()
+        assert any("1 removed" in line for line in lines)
+        process.send_signal(signal.SIGINT)
+        assert any("Stopped watching" in line for line in lines)
+        assert process.wait() == 0
+    finally:
+        late.cancel()
+        process.kill()
+        process.communicate()
+    assert call_json("info", tmp_path / "shop")["items"] == 1
 
 
 def test_info_evaluate_delete_and_optimize(shop: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.test_indexing import picture, run, write_feed
 
 
 def test_measures_are_those_computed_by_hand(tmp_path: Path, encoder: ColourEncoder) -> None:
-    with Catalog.create(tmp_path / "shop", model="colour") as catalog:
+    with Catalog.create(tmp_path / "shop", model="compact") as catalog:
         for number in range(40):
             picture(tmp_path / f"{number}.png", number)
         run(catalog, write_feed(tmp_path, [f"k{number},{number}.png,,1" for number in range(40)]))

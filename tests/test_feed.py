@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import FeedError
+from data.errors import FeedError, NotAPicture
 from data.feed import Feed, open_feed
 from data.field_type import FieldType
 from data.item import Item, Rejected, Value
@@ -256,10 +256,64 @@ def test_parquet_decimals_are_numbers_and_times_are_text(tmp_path: Path) -> None
     assert isinstance(item.fields["lasts"], str)
 
 
-def test_pictures_held_as_bytes_are_rejected_once_a_row(tmp_path: Path) -> None:
-    pl.DataFrame({"key": ["a"], "image": [b"\x89PNG|x|y"]}).write_parquet(tmp_path / "f.parquet")
-    (reject,) = rejects(open_feed(tmp_path / "f.parquet"))
-    assert "not held in the feed as bytes" in reject.reason
+def test_pictures_may_be_held_in_a_parquet_feed(tmp_path: Path) -> None:
+    (tmp_path / "d.png").write_bytes(b"beside")
+    frame = pl.DataFrame(
+        {
+            "key": ["a", "b", "c"],
+            "photo": [b"\x89PNG|x|y", None, b"[1]"],
+            "image_2": [
+                {"bytes": b"inside", "path": "C:\\me\\x.png"},
+                {"bytes": None, "path": "d.png"},
+                {"bytes": b"inside", "path": None},
+            ],
+            "scan": [b"more", b"more", b"more"],
+            "price": [1, 2, 3],
+        }
+    )
+    frame.write_parquet(tmp_path / "f.parquet")
+    feed = open_feed(tmp_path / "f.parquet")
+    found = {item.key: [(one.source, read_place(one.place)) for one in item.images] for item in feed}  # type: ignore
+    assert found == {
+        "a": [("photo", b"\x89PNG|x|y"), ("x.png", b"inside")],
+        "b": [("d.png", b"beside")],
+        "c": [("photo", b"[1]"), ("image_2", b"inside")],
+    }
+    assert feed.columns["scan"] == "left out: holds bytes"
+    assert [dict(item.fields) for item in items(feed)] == [{"price": 1}, {"price": 2}, {"price": 3}]
+    several = frame.select("key", pictures=pl.concat_list("photo", "scan"))
+    several.write_parquet(tmp_path / "g.parquet")
+    first, second, _ = items(open_feed(tmp_path / "g.parquet"))
+    assert [one.source for one in first.images] == ["pictures 1", "pictures 2"]
+    assert [read_place(one.place) for one in second.images] == [b"more"]
+
+
+def test_pictures_may_be_held_in_a_text_feed_in_base64(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"id": "a", "image": "data:image/png;base64,aW5zaWRl"},
+        {"id": "b", "image": {"bytes": "aW5zaWRl", "path": "x.png"}},
+        {"id": "c", "image": ["data:image/png;base64,aW5zaWRl", "y.png"]},
+        {"id": "d", "image": "data:image/png;base64,*"},
+    ]
+    feed = open_feed(written(tmp_path, "f.jsonl", b"\n".join(map(orjson.dumps, rows))))
+    a, b, c, d = items(feed)
+    assert [read_place(one.images[0].place) for one in (a, b, c)] == [b"inside"] * 3
+    assert [one.images[0].source for one in (a, b, c)] == ["image", "x.png", "image 1"]
+    assert c.images[1].place == tmp_path / "y.png"
+    with pytest.raises(NotAPicture, match="base64"):
+        read_place(d.images[0].place)
+    (item,) = items(open_feed(written(tmp_path, "f.csv", 'id,image\na,"data:image/png;base64,aW5zaWRl"\n')))
+    assert read_place(item.images[0].place) == b"inside"
+
+
+@pytest.mark.parametrize("rows_in_group", [7, 100_000])
+def test_a_parquet_feed_of_pictures_is_read_in_order_and_row_by_row(tmp_path: Path, rows_in_group: int) -> None:
+    keys = [f"k{number}" for number in range(500)]
+    frame = pl.DataFrame({"key": keys, "image": [key.encode() for key in keys]})
+    frame.write_parquet(tmp_path / "f.parquet", row_group_size=rows_in_group)
+    found = items(open_feed(tmp_path / "f.parquet"))
+    assert [(item.key, item.row) for item in found] == [(key, row) for row, key in enumerate(keys, start=1)]
+    assert [read_place(item.images[0].place) for item in found] == [key.encode() for key in keys]
 
 
 def test_a_catalog_inside_the_folder_is_left_out(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def host() -> Iterator[WebHost]:
 
 @pytest.fixture
 def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
-    with Catalog.create(tmp_path / "shop", model="colour") as made:
+    with Catalog.create(tmp_path / "shop", model="compact") as made:
         yield made
 
 

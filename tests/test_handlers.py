@@ -279,7 +279,7 @@ def test_without_alone_and_notices_are_said(handlers: Handlers) -> None:
 
 
 def test_an_empty_catalogue_says_how_to_fill_it(tmp_path: Path, uploads: Path, encoder: ColourEncoder) -> None:
-    with Catalog.create(tmp_path / "empty", model="colour") as catalog:
+    with Catalog.create(tmp_path / "empty", model="compact") as catalog:
         opened = Handlers(catalog, uploads, Metrics(catalog)).opened([])
         assert "This catalogue is empty" in read(opened["results"])["html"]
         assert "lookalike index empty" in read(opened["results"])["html"]

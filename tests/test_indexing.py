@@ -40,7 +40,7 @@ def counts(report: IndexReport) -> tuple[int, int, int, int, int]:
 
 @pytest.fixture
 def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
-    with Catalog.create(tmp_path / "shop", model="colour") as made:
+    with Catalog.create(tmp_path / "shop", model="compact") as made:
         yield made
 
 

@@ -99,7 +99,7 @@ def test_what_is_remembered_is_a_copy_of_the_newest() -> None:
 
 
 def test_words_and_pictures_are_remembered_by_space(encoder: ColourEncoder, tmp_path: Path) -> None:
-    with Catalog.create(tmp_path / "shop", model="colour") as catalog:
+    with Catalog.create(tmp_path / "shop", model="compact") as catalog:
         rows = np.random.default_rng(0).random((40, 12), dtype=np.float32)
         titles = [["red", "green", "blue", "white"][row % 4] for row in range(40)]
         catalog.add_vectors([f"k{row}" for row in range(40)], rows)

@@ -66,7 +66,7 @@ def test_two_applications_count_apart(catalog: Catalog, client: TestClient) -> N
 
 
 def test_an_empty_catalog_is_served(tmp_path: Path, encoder: ColourEncoder) -> None:
-    with Catalog.create(tmp_path / "empty", model="colour") as catalog, TestClient(create_app(catalog)) as client:
+    with Catalog.create(tmp_path / "empty", model="compact") as catalog, TestClient(create_app(catalog)) as client:
         assert client.get("/healthz").status_code == 200
         assert client.post("/api/v1/search", json={"text": "red"}).json()["hits"] == []
         assert client.get("/").status_code == 200

@@ -214,7 +214,7 @@ def shop(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
     for number in range(4):
         picture(tmp_path / f"{number}.png", number)
     shutil.copy(tmp_path / "0.png", tmp_path / "renamed.png")
-    with Catalog.create(tmp_path / "shop", model="colour") as made:
+    with Catalog.create(tmp_path / "shop", model="compact") as made:
         index(made, feed(tmp_path, "mug,0.png|1.png|2.png,red mug,4.5", "cup,1.png,blue cup,2.0"))
         index(made, feed(tmp_path, "mug,2.png|renamed.png|3.png,green mug,4.5", "cup,1.png,blue cup,2.0"))
         yield made

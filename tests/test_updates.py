@@ -187,7 +187,7 @@ def test_many_rows_are_written_in_parts_and_read_back_whole(tmp_path: Path, monk
 def test_an_item_with_pictures_that_becomes_a_vector_loses_them(tmp_path: Path, encoder: ColourEncoder) -> None:
     picture(tmp_path / "0.png", 0)
     (tmp_path / "feed.csv").write_text("key,image,title\nmug,0.png,red mug\n")
-    with Catalog.create(tmp_path / "shop", model="colour") as catalog:
+    with Catalog.create(tmp_path / "shop", model="compact") as catalog:
         for _ in IndexRun(catalog, open_feed(tmp_path / "feed.csv")):
             pass
         catalog.add_vectors(["mug"], np.eye(12)[:1])
@@ -200,7 +200,7 @@ def test_a_new_title_gets_a_new_vector(tmp_path: Path, encoder: ColourEncoder) -
     (tmp_path / "feed.csv").write_text("key,image,title\nmug,0.png,red mug\ncup,1.png,green cup\n")
     for number in range(2):
         picture(tmp_path / f"{number}.png", number)
-    with Catalog.create(tmp_path / "shop", model="colour") as catalog:
+    with Catalog.create(tmp_path / "shop", model="compact") as catalog:
         for _ in IndexRun(catalog, open_feed(tmp_path / "feed.csv")):
             pass
         catalog.update(["mug"], titles=["blue mug"])

@@ -45,7 +45,7 @@ def source(tmp_path: Path, content: bytes) -> Path:
 
 @pytest.fixture
 def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
-    with Catalog.create(tmp_path / "shop", model="colour") as made:
+    with Catalog.create(tmp_path / "shop", model="compact") as made:
         yield made
 
 

@@ -43,7 +43,7 @@ def make_shop(folder: Path) -> Catalog:
             day = f"2026-01-{number + 1:02}"
             tags = "even|all" if number % 2 == 0 else "odd|all"
             writer.writerow([f"k{number:02}", images, title, name, number, number % 3 == 0, day, tags])
-    catalog = Catalog.create(folder / "shop", model="colour")
+    catalog = Catalog.create(folder / "shop", model="compact")
     for _ in IndexRun(catalog, open_feed(folder / "feed.csv")):
         pass
     return catalog

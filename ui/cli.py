@@ -77,7 +77,7 @@ def demo(
     """Index the sample shop that comes along and open its page."""
     feed = open_feed(SAMPLE, types=types_of(folder))
     with opened_or_created(folder, None) as catalog:
-        show_report(run_index(catalog, feed, restart=False))
+        show_report(*run_index(catalog, [feed], restart=False))
     if serve_it:
         serve(folder, host=host, port=port, api_key=api_key)
     else:

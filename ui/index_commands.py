@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from data.errors import CatalogNotFound, UsageError
-from data.feed import Feed, open_feed
+from data.feed import Feed, open_feeds
 from data.fetch.settings import FetchSettings
 from models import choose_model, full_name, load_encoder, local_weights
 from retrieval import Catalog
@@ -18,6 +18,7 @@ from retrieval.indexing import IndexReport, IndexRun
 from retrieval.schema import Schema
 from ui.options import CatalogArgument, JsonOption
 from ui.terminal import err, fetched_words, plain, print_json, progress, show_report
+from ui.watching import Columns, show_watch, watch_of
 
 __all__ = ["opened_or_created", "register", "run_index", "types_of"]
 
@@ -28,7 +29,14 @@ _FETCH = FetchSettings()
 
 def index(
     catalog: CatalogArgument,
-    source: Annotated[Path, typer.Argument(help="A CSV, TSV, JSON Lines or Parquet feed, or a folder of pictures.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Feeds (CSV, TSV, JSON Lines, Parquet), folders or archives (zip, tar) of pictures, WebDataset "
+            "shards, Hugging Face datasets on disk.",
+        ),
+    ],
     model: Annotated[str | None, typer.Option(help="The model of a new catalog.", show_default="auto")] = None,
     key: Annotated[str | None, typer.Option(help="The column with the key.", show_default="found by name")] = None,
     image: Annotated[
@@ -47,32 +55,48 @@ def index(
     fetch_timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long fetching one picture may take.", min=0.1)
     ] = _FETCH.timeout_s,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and keep the catalog in step with the source until stopped.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Index a catalogue: what is new or changed is written, the rest is left as it is."""
+    if watch and (json or len(sources) > 1):
+        raise UsageError("--watch takes one source, and shows what happens rather than printing --json.")
     fetch = FetchSettings(allow_private=allow_private, per_host=fetch_per_host, timeout_s=fetch_timeout)
-    feed = open_feed(source, key=key, image=image, title=title, types=types_of(catalog))  # before a catalog is made
+    columns = Columns(key=key, image=image, title=title)
+    feeds = open_feeds(sources, **columns, types=types_of(catalog))  # before a catalog is made
     with opened_or_created(catalog, model) as opened:
-        report = run_index(opened, feed, restart=restart, fetch=fetch)
+        if watch:
+            watched = watch_of(opened, sources[0], columns, fetch)
+            show_report(*run_index(opened, [watched.feed], restart=restart, fetch=fetch))
+            show_watch(watched)
+            return
+        reports = run_index(opened, feeds, restart=restart, fetch=fetch)
     if json:
-        rejects = [
-            {"row": one.row, "reason": one.reason, "key": one.key, "image": one.source} for one in report.rejects
-        ]
-        print_json(
-            {
-                "added": report.added,
-                "updated": report.updated,
-                "unchanged": report.unchanged,
-                "rejected": len(report.rejects),
-                "seconds": round(report.seconds, 3),
-                "images_per_second": round(report.images_per_second, 2),
-                "fetched": report.fetched.fetched,
-                "fetched_bytes": report.fetched.bytes,
-                "rejects": rejects,
-            }
-        )
+        print_json(_report_json(feeds, reports))
     else:
-        show_report(report)
+        for feed, report in zip(feeds, reports, strict=True):
+            show_report(report, name=feed.name if len(feeds) > 1 else None)
+
+
+def _report_json(feeds: Sequence[Feed], reports: Sequence[IndexReport]) -> dict[str, object]:
+    seconds = sum(report.seconds for report in reports)
+    return {
+        "added": sum(report.added for report in reports),
+        "updated": sum(report.updated for report in reports),
+        "unchanged": sum(report.unchanged for report in reports),
+        "rejected": sum(len(report.rejects) for report in reports),
+        "seconds": round(seconds, 3),
+        "images_per_second": round(sum(report.encoded for report in reports) / seconds, 2) if seconds else 0.0,
+        "fetched": sum(report.fetched.fetched for report in reports),
+        "fetched_bytes": sum(report.fetched.bytes for report in reports),
+        "rejects": [
+            {"feed": feed.name, "row": one.row, "reason": one.reason, "key": one.key, "image": one.source}
+            for feed, report in zip(feeds, reports, strict=True)
+            for one in report.rejects
+        ],
+    }
 
 
 def register(app: typer.Typer) -> None:
@@ -119,35 +143,45 @@ def _check_model(catalog: Catalog, model: str) -> None:
         catalog.file.check(load_encoder(model).spec)
 
 
-def run_index(catalog: Catalog, feed: Feed, *, restart: bool, fetch: FetchSettings | None = None) -> IndexReport:
-    """Run the indexer with a progress bar, then fold what is new into a generation."""
-    if feed.columns:
-        columns = ", ".join(f"{name} ({taken_for})" for name, taken_for in feed.columns.items())
-        err.print(f"Columns: {plain(columns)}", highlight=False)
-    run = IndexRun(catalog, feed, restart=restart, fetch=fetch)
+def run_index(
+    catalog: Catalog, feeds: Sequence[Feed], *, restart: bool, fetch: FetchSettings | None = None
+) -> list[IndexReport]:
+    """Run the indexer over feeds, with one progress bar, then fold what is new into a generation."""
+    for feed in feeds:
+        if feed.columns:
+            columns = ", ".join(f"{name} ({taken_for})" for name, taken_for in feed.columns.items())
+            err.print(f"Columns{plain(f' of {feed.name}' * (len(feeds) > 1))}: {plain(columns)}", highlight=False)
+    reports: list[IndexReport] = []
     try:
         with progress() as bar:
-            task = bar.add_task("Indexing", total=feed.count, rate="")
-            for report in run:
-                bar.update(task, completed=report.rows, rate=_shown_rate(report))
+            task = bar.add_task("Indexing", total=sum(feed.count for feed in feeds), rate="")
+            for feed in feeds:
+                before = sum(report.rows for report in reports)
+                run = IndexRun(catalog, feed, restart=restart, fetch=fetch)
+                reports.append(run.report)
+                for report in run:
+                    bar.update(task, completed=before + report.rows, rate=_shown_rate(reports))
     except KeyboardInterrupt:
         err.print(
-            f"Stopped: {run.report.added + run.report.updated:,} items are written and safe. "
+            f"Stopped: {sum(report.added + report.updated for report in reports):,} items are written and safe. "
             "Run the same command again to go on."
         )
         raise typer.Exit(1) from None
-    if run.report.added or run.report.updated:
+    if any(report.added or report.updated for report in reports):
         with err.status("Building the search index"):
             catalog.optimize()
-    return run.report
+    return reports
 
 
-def _shown_rate(report: IndexReport) -> str:
+def _shown_rate(reports: Sequence[IndexReport]) -> str:
+    """Say how the last run goes, and how much is rejected in all."""
+    report = reports[-1]
+    rejected = sum(len(one.rejects) for one in reports)
     parts = []
     if report.encoded:
         parts.append(f"{report.images_per_second:.0f} pictures a second")
     if report.fetched.requested:
         parts.append(fetched_words(report.fetched))
-    if report.rejects:
-        parts.append(f"{len(report.rejects):,} rejected")
+    if rejected:
+        parts.append(f"{rejected:,} rejected")
     return ", ".join(parts)

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from data.csv_table import parse_cell
 from data.errors import FieldTypeError, UsageError
 from data.field_type import FieldType
 from data.item import Value
-from data.tables import parse_cell
 from retrieval import Catalog
 from ui.options import CatalogArgument, JsonOption
 from ui.terminal import out, plain, print_json

@@ -38,10 +38,11 @@ def progress() -> Progress:
     )
 
 
-def show_report(report: IndexReport) -> None:
-    """Print what became of a feed, and the first rejects."""
+def show_report(report: IndexReport, *, name: str | None = None) -> None:
+    """Print what became of a feed, and the first rejects; `name` is that of one of several."""
     out.print(
-        f"[bold]{report.added:,}[/] added, [bold]{report.updated:,}[/] updated, {report.unchanged:,} unchanged, "
+        (f"{plain(name)}: " if name else "")
+        + f"[bold]{report.added:,}[/] added, [bold]{report.updated:,}[/] updated, {report.unchanged:,} unchanged, "
         f"[bold]{len(report.rejects):,}[/] rejected in {report.seconds:.1f} s"
         + (f" ({report.images_per_second:.0f} pictures a second)" if report.encoded else ""),
         highlight=False,
