@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -26,15 +27,12 @@ from data.field_type import FieldType
 from data.item import Json, Value
 from retrieval.filters.conditions import Condition
 from retrieval.filters.nodes import COLUMN_TYPES
-from retrieval.filters.operators import is_one_of
-from retrieval.plain_masks import Numbers, plain_mask
+from retrieval.lookups import Lookup, Numbers, lookup_of, open_lookup
+from retrieval.masks import Mask, mask_of
 from retrieval.schema import Schema
 from retrieval.stored_texts import Dictionary, Texts
 
 __all__ = ["Bin", "Columns", "Mask"]
-
-Mask = NDArray[np.bool_]
-"""True where the item passes; shape [items]."""
 
 CHUNK_ROWS = 4_096
 """Rows parsed at a time: few enough that Python's garbage collector stays out of the way."""
@@ -69,7 +67,7 @@ class Columns:
         self._row_names = tuple(name for name in self._fields if name != "key")
         self._count = count
         self._loaded: dict[str, pl.Series] = {}
-        self._dictionaries: dict[str, Dictionary | None] = {}
+        self._lookups: dict[str, Lookup | None] = {}
         self._readers: dict[str, Reader] = {}
         self._numbers: dict[str, Numbers] = {}
         self._keys: Texts | None = None
@@ -135,10 +133,8 @@ class Columns:
             if found != [COLUMN_TYPES[kind] for kind in schema.filterable.values()]:
                 raise CatalogDamaged(f"{path.name} has columns of the types {', '.join(map(str, found))}.")
             columns = cls._mapped(file, schema, keys)
-            for place, (name, kind) in enumerate(schema.filterable.items()):
-                files = _dictionary_files(folder, place)
-                if kind is FieldType.STRING:
-                    columns._dictionaries[name] = Dictionary.open(*files) if files[0].exists() else None
+            for place, name in enumerate(schema.filterable):
+                columns._lookups[name] = open_lookup(folder, f"column{place}", len(keys))
             weakref.finalize(columns, stack.pop_all().close)
         return columns
 
@@ -161,10 +157,10 @@ class Columns:
         (folder / _NAMES).write_bytes(orjson.dumps(self.schema.to_json()))
         frame.write_ipc(folder / _COLUMNS, compression="uncompressed", record_batch_size=max(len(self), 1))
         Texts.of(self.values("key")).write(*_key_files(folder))
-        for place, name in enumerate(self._fields):
-            dictionary = self.dictionary(name)
-            if dictionary is not None:
-                dictionary.write(*_dictionary_files(folder, place))
+        for place, (name, kind) in enumerate(self._fields.items()):
+            lookup = lookup_of(kind, self.values(name), partial(self.numbers, name))
+            if lookup is not None:
+                lookup.write(folder, f"column{place}")
 
     def aligned(self, schema: Schema) -> Columns:
         """Give the same rows under a later schema: fields that came since are null, widened ones are cast."""
@@ -179,7 +175,9 @@ class Columns:
 
         columns = Columns(load, len(self), schema)
         columns._keys = self._keys
-        columns._dictionaries = {name: one for name, one in self._dictionaries.items() if name in schema}
+        columns._lookups = {
+            name: one for name, one in self._lookups.items() if schema.filterable.get(name) is self._fields[name]
+        }
         return columns
 
     def __len__(self) -> int:
@@ -191,9 +189,7 @@ class Columns:
         Raises:
             FilterError: the condition does not fit the fields.
         """
-        fitted = condition.fit(self._fields)
-        mask = plain_mask(fitted, self)
-        return self.evaluate(fitted.to_polars(self)).fill_null(False).to_numpy() if mask is None else mask
+        return mask_of(condition.fit(self._fields), self)
 
     def count(self, condition: Condition) -> int:
         """Count the items that satisfy a bound condition."""
@@ -221,12 +217,12 @@ class Columns:
             self._numbers[name] = Numbers(plain.to_numpy(), known)
         return self._numbers[name]
 
-    def dictionary(self, name: str) -> Dictionary | None:
-        """Give a text column as numbers, if it has few different values."""
-        if name not in self._dictionaries:
+    def lookup(self, name: str) -> Lookup | None:
+        """Give what is kept beside a column; beside one that is not in a file it is a dictionary or nothing."""
+        if name not in self._lookups:
             text = self._fields.get(name) is FieldType.STRING and name != "key"
-            self._dictionaries[name] = Dictionary.of(self.values(name)) if text else None
-        return self._dictionaries[name]
+            self._lookups[name] = Dictionary.of(self.values(name)) if text else None
+        return self._lookups[name]
 
     def keys(self, places: NDArray[np.int64]) -> list[str]:
         """Give the keys of some rows."""
@@ -284,30 +280,15 @@ class Columns:
         counts, _ = np.histogram(values, edges)
         return [Bin(float(edges[place]), float(edges[place + 1]), int(count)) for place, count in enumerate(counts)]
 
-    def column(self, name: str) -> pl.Expr:
-        """Give the column as an expression."""
-        return pl.lit(self.values(name))
-
-    def is_one_of(self, name: str, values: Sequence[str]) -> pl.Expr:
-        """Find where a text column has one of some values; unknown where it has none."""
-        dictionary = self.dictionary(name)
-        if dictionary is None:
-            return is_one_of(self.column(name), pl.Series(values, dtype=pl.String))
-        return pl.lit(dictionary.is_one_of(values))
-
-    def evaluate(self, expression: pl.Expr) -> pl.Series:
-        """Compute an expression over the columns; one of constants only gives one value."""
-        return pl.select(expression.alias("result")).to_series()
-
     def _reader(self, name: str) -> Reader:
         """Find the quickest way to read a column at some places."""
-        dictionary = self.dictionary(name)
+        lookup = self.lookup(name)
         kind = self._fields.get(name)
         reader: Reader
         if name == "key":
             reader = self.keys
-        elif dictionary is not None:
-            reader = dictionary.at
+        elif isinstance(lookup, Dictionary):
+            reader = lookup.at
         elif kind in (FieldType.INT, FieldType.FLOAT, FieldType.BOOL) and self.numbers(name).known is None:
             numbers = self.numbers(name).values
             reader = lambda places: numbers[places].tolist()  # noqa: E731
@@ -348,10 +329,6 @@ def _read_column(file: BinaryIO, place: int, count: int) -> pl.Series:
 
 def _key_files(folder: Path) -> tuple[Path, Path]:
     return folder / "keys.offsets.npy", folder / "keys.text.npy"
-
-
-def _dictionary_files(folder: Path, place: int) -> tuple[Path, Path]:
-    return folder / f"column{place}.values.json", folder / f"column{place}.codes.npy"
 
 
 def _frame_of(

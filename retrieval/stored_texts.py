@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
 
-__all__ = ["Dictionary", "Texts", "mapped"]
+__all__ = ["MOST_VALUES", "Dictionary", "Texts", "coded", "mapped"]
 
 MOST_VALUES = 50_000
-_FEW_VALUES = 8
+_FEW_RUNS = 8
+"""Up to so many runs of codes that pass, as many comparisons are quicker than a table."""
 
 
 class Dictionary:
@@ -33,6 +34,11 @@ class Dictionary:
         self.has_nulls = has_nulls
         self._places = {value: place for place, value in enumerate(values)}
 
+    @property
+    def count(self) -> int:
+        """How many rows the column has."""
+        return len(self.codes)
+
     @classmethod
     def of(cls, column: pl.Series) -> Dictionary | None:
         """Make the dictionary of a text column; None where there are too many values for it to be worth it."""
@@ -45,48 +51,45 @@ class Dictionary:
         codes = np.zeros(len(column), dtype=np.uint8) if numbers is None else numbers.to_numpy()
         return cls(values.to_list(), codes.astype(np.min_scalar_type(len(values))), column.null_count() > 0)
 
-    def mask(
-        self, values: Sequence[str], rows: NDArray[np.int64] | None = None, *, opposite: bool = False
-    ) -> NDArray[np.bool_]:
-        """Find which of some rows, by default of all, have one of some values, or with `opposite` have another one."""
-        codes = self.codes if rows is None else self.codes[rows]
-        wanted = [self._places[value] for value in values if value in self._places]
-        if 0 < len(wanted) <= _FEW_VALUES and not opposite:  # as many comparisons are quicker than a table
-            mask = np.asarray(codes == wanted[0], dtype=np.bool_)
-            for code in wanted[1:]:
-                mask |= codes == code
-            return mask
-        passing = np.full(len(self.values), opposite, dtype=np.bool_)
-        passing[wanted] = not opposite
-        passing[-1] = False  # none
-        return np.take(passing, codes)
+    def mask(self, values: Sequence[str], rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
+        """Find which of some rows, by default of all, have one of some values."""
+        passing = np.zeros(len(self.values) - 1, dtype=np.bool_)
+        passing[[self._places[value] for value in values if value in self._places]] = True
+        return self.having(passing, rows)
 
-    def is_one_of(self, values: Sequence[str]) -> pl.Series:
-        """Find the rows that have one of some values; null where a row has none."""
-        mask = pl.Series(self.mask(values))
-        return mask.set(pl.Series(self.codes == len(self.values) - 1), None) if self.has_nulls else mask
+    def having(self, passing: NDArray[np.bool_], rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+        """Find which of some rows, by default of all, have a value that passes, bool [values]; no value does not."""
+        return coded(self.codes if rows is None else self.codes[rows], np.append(passing, False))
+
+    def missing(self, rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+        """Find which of some rows, by default of all, have no value."""
+        return np.asarray((self.codes if rows is None else self.codes[rows]) == len(self.values) - 1)
 
     def at(self, rows: NDArray[np.int64]) -> list[str | None]:
         """Return the values of some rows."""
         return [self.values[code] for code in self.codes[rows].tolist()]
 
-    def write(self, values: Path, codes: Path) -> None:
-        """Write the two files."""
-        values.write_bytes(orjson.dumps({"values": self.values[:-1], "has_nulls": self.has_nulls}))
-        np.save(codes, self.codes)
+    def write(self, folder: Path, name: str) -> None:
+        """Write the files, whose names begin so."""
+        facts = {"values": self.values[:-1], "has_nulls": self.has_nulls}
+        (folder / f"{name}.values.json").write_bytes(orjson.dumps(facts))
+        np.save(folder / f"{name}.codes.npy", self.codes)
 
     @classmethod
-    def open(cls, values: Path, codes: Path) -> Dictionary:
-        """Open what `write` wrote, the codes mapped.
+    def open(cls, folder: Path, name: str) -> Dictionary | None:
+        """Open what `write` wrote, the codes mapped; None: it wrote nothing.
 
         Raises:
-            CatalogDamaged: they do not fit together.
+            CatalogDamaged: the files do not fit together.
         """
+        values = folder / f"{name}.values.json"
+        if not values.exists():
+            return None
         read = orjson.loads(values.read_bytes())
-        numbers = mapped(codes)
-        if not np.issubdtype(numbers.dtype, np.unsignedinteger) or numbers.ndim != 1:
-            raise CatalogDamaged(f"{codes.name} holds no codes.")
-        return cls(read["values"], numbers, bool(read["has_nulls"]))
+        codes = mapped(folder / f"{name}.codes.npy")
+        if not np.issubdtype(codes.dtype, np.unsignedinteger) or codes.ndim != 1:
+            raise CatalogDamaged(f"{name}.codes.npy holds no codes.")
+        return cls(read["values"], codes, bool(read["has_nulls"]))
 
 
 class Texts:
@@ -114,6 +117,10 @@ class Texts:
         pairs = zip(self._offsets[rows].tolist(), self._offsets[rows + 1].tolist(), strict=True)
         return [str(content[start:stop], "utf-8") for start, stop in pairs]
 
+    def encoded(self, row: int) -> bytes:
+        """Return one text, in UTF-8."""
+        return bytes(self._content[self._offsets[row] : self._offsets[row + 1]])
+
     def write(self, offsets: Path, content: Path) -> None:
         """Write the two files."""
         np.save(offsets, self._offsets)
@@ -123,6 +130,21 @@ class Texts:
     def open(cls, offsets: Path, content: Path) -> Texts:
         """Map what `write` wrote."""
         return cls(mapped(offsets), mapped(content))
+
+
+def coded(codes: NDArray[np.unsignedinteger], passing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find where a code passes; `passing`, bool [highest code + 1 or more], says it of each code."""
+    most = 2 * np.count_nonzero(passing) > len(passing)
+    edges = np.flatnonzero(np.diff(np.concatenate([[most], passing, [most]])))
+    if len(edges) > 2 * _FEW_RUNS:
+        return np.take(passing, codes, mode="clip")  # without a check of each code
+    mask = np.full(codes.shape, most)
+    for first, stop in edges.reshape(-1, 2).tolist():  # a few comparisons are quicker than a table
+        if stop - first == 1:
+            mask ^= codes == codes.dtype.type(first)
+        else:
+            mask ^= (codes >= codes.dtype.type(first)) & (codes <= codes.dtype.type(stop - 1))
+    return mask
 
 
 def mapped(path: Path) -> NDArray[Any]:

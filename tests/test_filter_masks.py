@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -27,6 +29,19 @@ def test_masks_are_what_plain_python_finds_row_by_row(condition: Condition, tabl
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
+@given(conditions, rows)
+def test_masks_of_columns_in_a_file_are_what_plain_python_finds(
+    condition: Condition, table: list[dict[str, Any]]
+) -> None:
+    fitted = condition.fit(SCHEMA.filterable)
+    with TemporaryDirectory() as folder:
+        columns_of(table).write(Path(folder))
+        opened = Columns.open(Path(folder))
+        found = opened.mask(condition).tolist()
+    assert found == [truth(fitted, row) is True for row in table]
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(conditions)
 def test_the_text_of_a_tree_reads_as_the_same_tree(condition: Condition) -> None:
     again = parse(condition.to_milvus())
@@ -50,6 +65,15 @@ ROWS: list[dict[str, Any]] = [
     {"brand": "ada", "stock": 2**53 + 1, "price": 0.0, "live": True, "tags": ["sale", "sale"]},
 ]
 TABLE = columns_of(ROWS)
+
+
+@pytest.fixture(scope="module", params=["in memory", "in a file"])
+def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Columns:
+    if request.param == "in memory":
+        return TABLE
+    folder = tmp_path_factory.mktemp("columns")
+    TABLE.write(folder)
+    return Columns.open(folder)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +149,8 @@ TABLE = columns_of(ROWS)
         ("notes is null", [0, 1, 2, 3, 4]),
     ],
 )
-def test_which_rows_pass(text: str, passing: list[int]) -> None:
-    assert [number for number, passes in enumerate(Filter.parse(text).mask(TABLE)) if passes] == passing
+def test_which_rows_pass(table: Columns, text: str, passing: list[int]) -> None:
+    assert [number for number, passes in enumerate(Filter.parse(text).mask(table)) if passes] == passing
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import polars as pl
 
 from retrieval.filters.nodes import Fields, Node, Parameters, Table
 
-__all__ = ["And", "Condition", "Not", "Or"]
+__all__ = ["And", "Condition", "Not", "Or", "Predicate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,15 @@ class Condition(Node):
     def negated_milvus(self) -> str:
         """Write the opposite in the filter language."""
         return f"not ({self.to_milvus()})"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate(Condition):
+    """A condition that joins no others: it reads fields."""
+
+    @abstractmethod
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Build the expression that computes it; for a fitted one only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +98,12 @@ class And(_Connective):
 
     word: ClassVar[str] = "and"
 
-    def to_polars(self, table: Table) -> pl.Expr:
-        """Find where all are true: false where one is false, else unknown where one is unknown."""
-        return pl.all_horizontal([condition.to_polars(table) for condition in self.conditions])
-
 
 @dataclass(frozen=True, slots=True)
 class Or(_Connective):
     """One or more are true."""
 
     word: ClassVar[str] = "or"
-
-    def to_polars(self, table: Table) -> pl.Expr:
-        """Find where any is true: true where one is true, else unknown where one is unknown."""
-        return pl.any_horizontal([condition.to_polars(table) for condition in self.conditions])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +123,6 @@ class Not(Condition):
     def fit(self, fields: Fields) -> Not:
         """Check the condition."""
         return Not(self.condition.fit(fields))
-
-    def to_polars(self, table: Table) -> pl.Expr:
-        """Find where it is false; what is unknown stays unknown."""
-        return ~self.condition.to_polars(table)
 
     def to_milvus(self) -> str:
         """Write it."""

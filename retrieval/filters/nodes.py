@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, Self, TypeAlias
 
@@ -38,9 +38,6 @@ class Table(Protocol):
     def column(self, name: str) -> pl.Expr:
         """Give the column of a field."""
 
-    def is_one_of(self, name: str, values: Sequence[str]) -> pl.Expr:
-        """Find where a text field has one of some values; unknown where it has none."""
-
     def evaluate(self, expression: pl.Expr) -> pl.Series:
         """Compute an expression over the columns; one of constants only gives one value."""
 
@@ -68,10 +65,6 @@ class Node(ABC):
         Raises:
             FilterError: a value has the wrong type.
         """
-
-    @abstractmethod
-    def to_polars(self, table: Table) -> pl.Expr:
-        """Build the expression that computes it; for a fitted node only."""
 
     @abstractmethod
     def to_milvus(self) -> str:

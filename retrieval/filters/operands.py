@@ -55,6 +55,10 @@ class Operand(Node):
             FilterError: it does not fit.
         """
 
+    @abstractmethod
+    def to_polars(self, table: Table) -> pl.Expr:
+        """Build the expression that computes it; for a fitted one only."""
+
     def bind(self, parameters: Parameters) -> Operand:
         """Put values in the place of parameters."""
         return self

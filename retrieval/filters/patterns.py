@@ -51,6 +51,16 @@ class LikePattern:
                 pieces.append(escaped or plain)
         return cls(text, tuple(pieces))
 
+    @property
+    def start(self) -> str | None:
+        """What a text must start with to match, where nothing else is asked of it."""
+        match self.pieces:
+            case (_Wildcard.RUN,):
+                return ""
+            case (str(plain), _Wildcard.RUN):
+                return plain
+        return None
+
     def to_polars(self, operand: pl.Expr) -> pl.Expr:
         """Build the mask; a prefix, a suffix, a part or the whole are found without a regular expression."""
         match self.pieces:

@@ -9,7 +9,7 @@ import polars as pl
 from data.errors import FilterError
 from data.field_type import FieldType
 from retrieval.filters.arithmetic import NUMBERS
-from retrieval.filters.conditions import Condition
+from retrieval.filters.conditions import Predicate
 from retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
 from retrieval.filters.operands import Constant, Field, Operand, Parameter, constants_of
 from retrieval.filters.operators import COMPARISONS, LISTS, is_one_of
@@ -21,7 +21,7 @@ MAX_VALUES_SAID = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(Condition):
+class Comparison(Predicate):
     """`left symbol right`; see `compare` for the usual order of the sides."""
 
     symbol: str
@@ -51,10 +51,6 @@ class Comparison(Condition):
 
     def to_polars(self, table: Table) -> pl.Expr:
         """Compare; whole numbers exactly, a whole one and one with a fraction as float64."""
-        text = self.left.kind is FieldType.STRING and not COMPARISONS[self.symbol].orders
-        if text and isinstance(self.left, Field) and isinstance(self.right, Constant):
-            same = table.is_one_of(self.left.name, [str(self.right.value)])
-            return same if self.symbol == "==" else ~same
         left, right = self.left.to_polars(table), self.right.to_polars(table)
         if self.left.kind is not self.right.kind:
             left, right = left.cast(pl.Float64), right.cast(pl.Float64)
@@ -74,7 +70,7 @@ class Comparison(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Membership(Condition):
+class Membership(Predicate):
     """`operand in [values]`."""
 
     operand: Operand
@@ -107,8 +103,6 @@ class Membership(Condition):
         """Compare with all values at once, each as `==` would."""
         kind = self.operand.kind
         values = [value for value in _listed(self.values) if isinstance(value, Constant)]
-        if isinstance(self.operand, Field) and kind is FieldType.STRING:
-            return table.is_one_of(self.operand.name, [str(value.value) for value in values])
         operand = self.operand.to_polars(table)
         if kind is not FieldType.INT:
             return is_one_of(operand, _column([value.value for value in values], kind))
@@ -135,7 +129,7 @@ class Membership(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Like(Condition):
+class Like(Predicate):
     """`operand like "pattern"`."""
 
     operand: Operand
@@ -163,6 +157,11 @@ class Like(Condition):
         self._read(pattern)
         return Like(operand, pattern)
 
+    @property
+    def start(self) -> str | None:
+        """What a text must start with to match, where nothing else is asked of it."""
+        return self._read(self.pattern).start
+
     def to_polars(self, table: Table) -> pl.Expr:
         """Match the pattern."""
         return self._read(self.pattern).to_polars(self.operand.to_polars(table))
@@ -185,7 +184,7 @@ class Like(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class IsNull(Condition):
+class IsNull(Predicate):
     """`field is null`; never unknown."""
 
     field: Field
@@ -224,12 +223,17 @@ class IsNull(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Contains(Condition):
+class Contains(Predicate):
     """`array_contains(field, value)`, or `array_contains_all` or `_any` with `(field, [values])`."""
 
     function: str
     field: Field
     values: tuple[Operand, ...] | Parameter
+
+    @property
+    def every(self) -> bool:
+        """Whether the list must have all the values, and not one of them."""
+        return self.function == "array_contains_all"
 
     def parts(self) -> tuple[Node, ...]:
         """Give the field and the values."""
