@@ -172,6 +172,9 @@ def measure_new_filters(plan: SearchPlan) -> dict[str, NewFilter]:
         "10%": 'category == "c1" and price >= {low}',
         "1%": 'category == "c1" and price >= {above} and price < {below}',
         "0.1%": 'brand == "b{number}"',
+        "20 brands": "brand in [{brands}]",
+        "price band": "price >= {above} and price < {below}",
+        "and, or, not": '(topic == "t1" or brand == "b{number}") and not (price > {above} or in_stock == true)',
     }
     queries = plan.queries_of(plan.made.workloads[0])
     found = {}
@@ -183,7 +186,8 @@ def measure_new_filters(plan: SearchPlan) -> dict[str, NewFilter]:
             for number in range(_NEW_FILTERS):
                 step = number / 100
                 numbers = {"low": 0.01 + step, "above": 20.1 + step, "below": 25.9 + step, "number": 100 + number}
-                filter = kind.format(**numbers)
+                brands = ", ".join(f'"b{20 * number + other}"' for other in range(20))
+                filter = kind.format(brands=brands, **numbers)
                 times = []
                 for query in np.resize(queries[number:], (2 + _REPEATS, plan.made.dim)):
                     started = time.perf_counter()

@@ -96,7 +96,8 @@ def test_the_search_benchmark_measures_both_sides_under_every_filter(tmp_path: P
     assert ratios["10%"] == pytest.approx(rates[0] / rates[1], rel=0.01)
     values = [ratios[name] for name in FILTERS]
     assert ratios["geometric mean"] == pytest.approx(np.exp(np.log(values).mean()), abs=0.002)
-    assert set(found["new_filters"]) == {"50%", "10%", "1%", "0.1%"}
+    kinds = {"50%", "10%", "1%", "0.1%", "20 brands", "price band", "and, or, not"}
+    assert set(found["new_filters"]) == kinds
     assert len(found["load"]) == 3
     built = json.loads((kept / "bench.json").read_text())["built"]
     again = call(*search("--keep", kept, "--baselines", "faiss-flat"))

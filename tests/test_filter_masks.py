@@ -4,6 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,8 @@ from retrieval.columns import Columns
 from retrieval.filters import Condition, Filter
 from retrieval.filters.grammar import parse
 from tests.filter_oracle import SCHEMA, conditions, rows, truth
+
+Shop = tuple[Columns, list[dict[str, Any]]]
 
 
 def columns_of(table: list[dict[str, Any]]) -> Columns:
@@ -193,3 +196,45 @@ def test_deep_arithmetic_is_computed_once_a_level() -> None:
     assert Filter.parse(f"{text} == 153").mask(TABLE).tolist() == [True, False, False, False, False]
     deep = "not (" * 150 + "live" + ")" * 150
     assert Filter.parse(deep).mask(TABLE).tolist() == [True, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'title == "Red hat 77"',
+        'title != "Red hat 77"',
+        'not (title == "Red hat 77")',
+        'title in ["Red hat 77", "Blue hat 78", "Blue hat", ""]',
+        'title not in ["Red hat 77", "Blue hat 78"]',
+        'title >= "Blue hat 5" and title < "Red hat 33"',
+        'title like "Red%"',
+        'title not like "Red hat 1%"',
+        'title like "%"',
+        'title like "Rex%" or title like "A%" or title like "Zebra%"',
+        'title like "%hat 7%" and key like "k1%"',
+        'title is null or key == "k8000"',
+        'stock >= 100 and title like "Blue%" and not (stock * 2 > 300)',
+        "title in {many} and stock < 9",
+    ],
+)
+def test_texts_that_nearly_all_differ_are_found_too(
+    long_table: tuple[Columns, list[dict[str, Any]]], text: str
+) -> None:
+    columns, table = long_table
+    params = {"many": [f"Red hat {number}" for number in range(100)]} if "{many}" in text else None
+    filter = Filter.parse(text, params)
+    fitted = filter.check(SCHEMA).condition
+    expected = [number for number, row in enumerate(table) if truth(fitted, row) is True]
+    assert np.flatnonzero(filter.mask(columns)).tolist() == expected
+
+
+@pytest.fixture(scope="module")
+def long_table(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Columns in a file whose keys and titles have more values than there are steps."""
+    numbers = range(20_000)
+    titles = [None if number % 11 == 0 else f"{('Red', 'Blue')[number % 2]} hat {number}" for number in numbers]
+    keys, stocks = [f"k{number}" for number in numbers], [number % 997 for number in numbers]
+    folder = tmp_path_factory.mktemp("columns")
+    Columns.from_json(SCHEMA, keys, titles, [orjson.dumps({"stock": stock}) for stock in stocks]).write(folder)
+    rows = zip(keys, titles, stocks, strict=True)
+    return Columns.open(folder), [{"key": key, "title": title, "stock": stock} for key, title, stock in rows]

@@ -33,8 +33,8 @@ PACKED_ROWS = 262_144
 _ASKED = 0.0015
 """Microseconds to ask a row whether it is selected."""
 
-PACKED_AT_ONCE = 32_768
-"""Codes of more rows than this are packed for a filter's second search, not for its first, for which it takes long."""
+_PACKED = 0.08
+"""Microseconds to pack a row's code; an index that answers sooner than that takes has a filter's first search."""
 
 
 class Found(NamedTuple):
@@ -76,7 +76,7 @@ class Approximate:
     calibration: Calibration
     _index: Any = field(init=False)
     _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
-    _plans: dict[tuple[float, bool], _Plan] = field(default_factory=dict, init=False)
+    _plans: dict[tuple[float, int], _Plan] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
@@ -100,13 +100,13 @@ class Approximate:
         Goes the way that costs least by what was measured: a scan of the selected vectors, a scan of their codes, or
         the index with the selection inside. Whoever has not found k rows in the index is answered by a scan.
         """
-        return self.bound(k, recall, selection)(queries)
+        return self.bound(k, recall, selection, len(queries))(queries)
 
-    def bound(self, k: int, recall: float, selection: Selection | None) -> Callable[[Queries], Found]:
-        """Decide all of a search but its queries, and give what searches them."""
+    def bound(self, k: int, recall: float, selection: Selection | None, queries: int = 1) -> Callable[[Queries], Found]:
+        """Decide all of a search but its queries, about so many, and give what searches them."""
         count = self.vectors.count if selection is None else selection.count
         k = min(k, count)
-        plan = self._plan(recall, selection)
+        plan = self._plan(recall, selection, queries)
 
         def scan(queries: Queries) -> Found:
             return Found(*self.vectors.search(queries, k, selection), True, f"exact scan of {count:,} vectors")
@@ -122,18 +122,19 @@ class Approximate:
 
         return {_Way.EXACT: scan, _Way.CODES: codes, _Way.INDEX: index}[plan.way]
 
-    def _plan(self, recall: float, selection: Selection | None) -> _Plan:
+    def _plan(self, recall: float, selection: Selection | None, queries: int) -> _Plan:
         """Choose the cheapest way by what was measured; a selection's second search may go another than its first."""
         plans = self._plans if selection is None else selection.plans
-        known = (recall, selection is None or selection.uses > 0)
-        plan = plans.get(known)
+        packed_for = queries if selection is not None and not selection.uses else 0
+        plan = plans.get((recall, packed_for))
         if plan is None:
-            plan = plans[known] = self._chosen(recall, selection)
+            plan = plans[recall, packed_for] = self._chosen(recall, selection, packed_for)
         if selection is not None:
             selection.uses += 1
         return plan
 
-    def _chosen(self, recall: float, selection: Selection | None) -> _Plan:
+    def _chosen(self, recall: float, selection: Selection | None, packed_for: int) -> _Plan:
+        """Choose by cost; that of packing the codes is shared by so many queries, 0: it is a thing of the past."""
         rows, calibration = self.vectors.count, self.calibration
         count = rows if selection is None else selection.count
         among = f"{count:,} of {rows:,}" if count < rows else f"{rows:,}"
@@ -148,7 +149,8 @@ class Approximate:
             cost, plan = setting.microseconds, _Plan(_Way.INDEX, setting.effort, setting.refined, words)
         if selection is not None and refined is not None and (count <= PACKED_ROWS or setting is None):
             scan = calibration.code_cost[0] + calibration.code_cost[1] * count
-            if scan < cost and (count <= PACKED_AT_ONCE or selection.uses or setting is None):
+            packing = count * _PACKED / packed_for if packed_for and plan.way is _Way.INDEX else 0.0
+            if scan + packing < cost:
                 plan = _Plan(_Way.CODES, 0, refined, f"scan of the codes of {among} vectors, recall {recall:g}")
         return plan
 

@@ -91,7 +91,7 @@ class Codes:
 
     def rows(self, rows: Rows) -> NDArray[np.uint8]:
         """Return the codes of some rows, uint8 [len(rows), bytes]."""
-        return self._codes[rows]
+        return np.take(self._codes, rows, axis=0, mode="clip")  # several times quicker than by brackets
 
     def search(
         self, queries: NDArray[np.float32], k: int, candidates: int, selection: Selection
@@ -111,7 +111,7 @@ class Codes:
         if "codes" not in selection.packed:
             flat = faiss.IndexPQ(self.width, self.quantizer.M, 4, self._vectors.metric.faiss)
             flat.pq, flat.is_trained = self.quantizer, True
-            fill_codes(flat, self._codes[selection.rows])
+            fill_codes(flat, self.rows(selection.rows))
             numbered = faiss.IndexIDMap(faiss.IndexFlat(self.width, self._vectors.metric.faiss))
             numbered.index = fast = faiss.IndexPQFastScan(flat)
             faiss.copy_array_to_vector(selection.rows, numbered.id_map)

@@ -23,7 +23,7 @@ class Selection:
         self.count = int(np.count_nonzero(mask))
         self.uses = 0
         self.packed: dict[str, Any] = {}
-        self.plans: dict[tuple[float, bool], Any] = {}
+        self.plans: dict[tuple[float, int], Any] = {}
         self.packed_bytes = 0
         self._mask = mask
 
