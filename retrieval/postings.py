@@ -47,7 +47,8 @@ class Postings:
             return None
         codes = texts.cast(pl.Enum(values)).to_physical().to_numpy() if len(values) else np.empty(0, dtype=np.int64)
         rows = np.repeat(np.arange(len(column)), filled)
-        pairs = np.unique(codes.astype(np.int64) * len(column) + rows)  # by value, then by row, none twice
+        pairs = np.sort(codes.astype(np.int64) * len(column) + rows)  # by value, then by row
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # a list may have a text twice
         starts = np.searchsorted(pairs, np.arange(len(values) + 1) * len(column))
         missing = np.flatnonzero(column.is_null().to_numpy())
         grouped = np.concatenate([pairs % max(len(column), 1), missing])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
-from retrieval.stored_texts import Texts, coded, mapped
+from retrieval.stored_texts import Texts, between, coded, mapped
 
 __all__ = ["Ranks"]
 
@@ -31,6 +32,8 @@ MOST_STEPS = 65_534
 MOST_TEXT_STEPS = 8_192
 """Texts are long, and a step is one."""
 
+_FEW_DIVIDED = 2
+
 
 class Ranks:
     """Row i stands on step `codes[i]`: its value is not below that one and below the next; the last code is none.
@@ -38,8 +41,6 @@ class Ranks:
     `steps` are ascending, numbers or texts; `codes` uint8 or uint16 [rows]; `alone`, bool [steps], says of a step that
     no other value than its own stands on it.
     """
-
-    __slots__ = ("_alone", "_codes", "_steps")
 
     def __init__(
         self, steps: NDArray[Any] | Texts, codes: NDArray[np.unsignedinteger], alone: NDArray[np.bool_]
@@ -77,24 +78,26 @@ class Ranks:
         `look` is asked about the rows on a step that the value divides.
         """
         below, through = self._standing(value)
-        last = len(self._steps)
+        last = len(self._steps) if self._some_missing else None
+        codes = self._codes if rows is None else self._codes[rows]
+        divided = [below - 1, through - 1]
         match symbol:
             case "<":
-                return self._between(0, below, [below - 1], rows, look)
+                mask, divided = between(codes, 0, below), divided[:1]
             case "<=":
-                return self._between(0, through, [through - 1], rows, look)
+                mask, divided = between(codes, 0, through), divided[1:]
             case ">":
-                return self._between(through, last, [through - 1], rows, look)
+                mask, divided = between(codes, through, last), divided[1:]
             case ">=":
-                return self._between(below, last, [below - 1], rows, look)
-        divided = [below - 1, through - 1]
-        if symbol == "==":
-            return self._between(below, through, divided, rows, look)
-        codes = self._codes if rows is None else self._codes[rows]
-        other = self._between(below, through, [], rows, look)
-        np.logical_not(other, out=other)
-        other &= codes < last
-        return self._looked(other, codes, divided, rows, look)
+                mask, divided = between(codes, below, last), divided[:1]
+            case "==":
+                mask = between(codes, below, through)
+            case _:
+                mask = between(codes, below, through)
+                np.logical_not(mask, out=mask)
+                if last is not None:
+                    mask &= codes < last
+        return self._looked(mask, codes, divided, rows, look)
 
     def one_of(self, values: Sequence[Any], rows: Rows | None, look: Look) -> Mask:
         """Find which of some rows, by default of all, have one of some values."""
@@ -109,13 +112,11 @@ class Ranks:
 
     def starting_with(self, start: str, rows: Rows | None, look: Look) -> Mask:
         """Find which of some rows, by default of all, have a text that starts with this one."""
-        assert isinstance(self._steps, Texts)
-        if not start:
-            return self._between(0, len(self._steps), [], rows, look)
-        text = start.encode()
+        text, places = start.encode(), range(len(self._steps))
         below = self._standing(start)[0]
-        through = bisect_left(range(len(self._steps)), True, key=lambda place: self._bytes(place)[: len(text)] > text)
-        return self._between(below, through, [below - 1, through - 1], rows, look)
+        through = bisect_left(places, True, key=lambda place: self._bytes(place)[: len(text)] > text)
+        codes = self._codes if rows is None else self._codes[rows]
+        return self._looked(between(codes, below, through), codes, [below - 1, through - 1], rows, look)
 
     def missing(self, rows: Rows | None) -> Mask:
         """Find which of some rows, by default of all, have no value."""
@@ -167,24 +168,24 @@ class Ranks:
         assert isinstance(self._steps, Texts)
         return self._steps.encoded(place)
 
-    def _between(self, first: int, stop: int, divided: Sequence[int], rows: Rows | None, look: Look) -> Mask:
-        """Find the rows on the steps from `first` to before `stop`, looking at those on the divided steps."""
-        codes = self._codes if rows is None else self._codes[rows]
-        mask: Mask = np.less(codes, codes.dtype.type(stop))
-        if first > 0:
-            mask &= np.greater_equal(codes, codes.dtype.type(first))
-        return self._looked(mask, codes, divided, rows, look)
+    @cached_property
+    def _some_missing(self) -> bool:
+        return bool(self.missing(None).any())
 
     def _looked(
         self, mask: Mask, codes: NDArray[np.unsignedinteger], divided: Sequence[int], rows: Rows | None, look: Look
     ) -> Mask:
         """Put right what a mask says of the rows on divided steps, by their values."""
-        several = [step for step in set(divided) if step >= 0 and not self._alone[step]]
-        if several:
+        several = {step for step in divided if step >= 0 and not self._alone[step]}
+        if not several:
+            return mask
+        if len(several) > _FEW_DIVIDED:
             passing = np.zeros(len(self._steps) + 1, dtype=np.bool_)
-            passing[several] = True
+            passing[list(several)] = True
             places = np.flatnonzero(coded(codes, passing))
-            mask[places] = look(places if rows is None else rows[places])
+        else:
+            places = np.concatenate([np.flatnonzero(codes == codes.dtype.type(step)) for step in several])
+        mask[places] = look(places if rows is None else rows[places])
         return mask
 
 

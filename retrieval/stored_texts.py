@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
 
-__all__ = ["MOST_VALUES", "Dictionary", "Texts", "coded", "mapped"]
+__all__ = ["MOST_VALUES", "Dictionary", "Texts", "between", "coded", "mapped"]
 
 MOST_VALUES = 50_000
-_FEW_RUNS = 8
+_FEW_RUNS = 4
 """Up to so many runs of codes that pass, as many comparisons are quicker than a table."""
+
+_LOOKED_UP = 32_768
+"""So many codes are looked up at a time: what NumPy makes of them then stays in the processor's cache."""
 
 
 class Dictionary:
@@ -133,17 +136,35 @@ class Texts:
 
 
 def coded(codes: NDArray[np.unsignedinteger], passing: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find where a code passes; `passing`, bool [highest code + 1 or more], says it of each code."""
-    most = 2 * np.count_nonzero(passing) > len(passing)
-    edges = np.flatnonzero(np.diff(np.concatenate([[most], passing, [most]])))
+    """Find where a code passes; `passing`, bool [highest code + 1], says it of each code."""
+    most = bool(2 * np.count_nonzero(passing) > len(passing))
+    edges = np.flatnonzero(np.diff(passing, prepend=most, append=most))
+    mask: NDArray[np.bool_] = np.zeros(codes.shape, dtype=np.bool_)
     if len(edges) > 2 * _FEW_RUNS:
-        return np.take(passing, codes, mode="clip")  # without a check of each code
-    mask = np.full(codes.shape, most)
-    for first, stop in edges.reshape(-1, 2).tolist():  # a few comparisons are quicker than a table
-        if stop - first == 1:
-            mask ^= codes == codes.dtype.type(first)
-        else:
-            mask ^= (codes >= codes.dtype.type(first)) & (codes <= codes.dtype.type(stop - 1))
+        for start in range(0, len(codes), _LOOKED_UP):
+            some = slice(start, start + _LOOKED_UP)
+            np.take(passing, codes[some], out=mask[some], mode="clip")  # without a check of each code
+        return mask
+    for place, (first, stop) in enumerate(edges.reshape(-1, 2).tolist()):  # a few comparisons are quicker than a table
+        run = between(codes, first, stop if stop < len(passing) else None)
+        mask = run if place == 0 else np.logical_or(mask, run, out=mask)
+    return np.logical_not(mask, out=mask) if most else mask
+
+
+def between(codes: NDArray[np.unsignedinteger], first: int, stop: int | None) -> NDArray[np.bool_]:
+    """Find where a code is `first` or more, and below `stop` unless that is None."""
+    kind = codes.dtype.type
+    mask: NDArray[np.bool_]
+    if stop is None:
+        mask = np.greater_equal(codes, kind(first))
+    elif stop <= first:
+        mask = np.zeros(codes.shape, dtype=np.bool_)
+    elif stop - first == 1:
+        mask = np.equal(codes, kind(first))
+    else:
+        mask = np.less(codes, kind(stop))
+    if stop is not None and stop - first > 1 and first > 0:
+        mask &= np.greater_equal(codes, kind(first))
     return mask
 
 

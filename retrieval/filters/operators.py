@@ -65,11 +65,14 @@ class ArithmeticOperator:
         """
         whole = self.whole and left.dtype.is_integer() and right.dtype.is_integer()
         dtype = np.dtype(np.int64 if whole else np.float64)
-        sides = [side.fill_null(1).to_numpy().astype(dtype, copy=False) for side in (left, right)]
+        filled = (side.fill_null(1) if side.null_count() else side for side in (left, right))
+        sides = [side.to_numpy().astype(dtype, copy=False) for side in filled]
         with np.errstate(all="ignore"):
             result = self.compute(*sides)
             known = _fits(self.compute, sides, result) if whole else np.isfinite(result)
-        known = known & left.is_not_null().to_numpy() & right.is_not_null().to_numpy()
+        for side in (left, right):
+            if side.null_count():
+                known = known & side.is_not_null().to_numpy()
         values = pl.Series(result)
         return values if known.all() else values.set(pl.Series(~known), None)
 
@@ -94,8 +97,16 @@ def _fits(
     """
     if compute is _remainder:
         return np.not_equal(sides[1], 0)
+    if len(result) and _is_small(compute, sides):
+        return np.ones(len(result), dtype=np.bool_)
     near = compute(*(side.astype(np.float64) for side in sides))
     return np.less(np.abs(result.astype(np.float64) - near), 2.0**63)
+
+
+def _is_small(compute: Callable[[Numbers, Numbers], Numbers], sides: Sequence[Numbers]) -> bool:
+    """Say whether no result can need more than 64 bits, by the largest numbers on either side."""
+    left, right = (max(abs(int(side.min())), abs(int(side.max()))) for side in sides)
+    return (left * right if compute is np.multiply else left + right) < 2**63
 
 
 def _remainder(left: Numbers, right: Numbers) -> Numbers:
