@@ -29,7 +29,8 @@ KEYS = [f"k{number:03}" for number in range(COUNT)]
 def make(folder: Path) -> None:
     """A catalog of items with one vector each, and one item with three images."""
     with Catalog.create(folder, dim=DIM) as catalog:
-        catalog.add_vectors(KEYS, ROWS[:COUNT], {"price": list(range(COUNT))})
+        tags = [[key, "any"] for key in KEYS]
+        catalog.add_vectors(KEYS, ROWS[:COUNT], {"price": list(range(COUNT)), "tags": tags})
         images = [ImageWrite(f"{at}.png", bytes([at]) * 32, 9, 9, HALVES[COUNT + at].tobytes()) for at in range(3)]
         catalog.records.upsert([ItemWrite("several", None, '{"price":1000}', images)])
 
@@ -45,7 +46,8 @@ def answers(catalog: Catalog) -> list[object]:
         )
     ]
     items = [(item.key, item.fields, [image.source for image in item.images]) for item in catalog.items()]
-    return [hits, catalog.count(), catalog.count(filter="price < 100"), items, catalog.keys(KEYS)]
+    counts = [catalog.count(filter=filter) for filter in (None, "price < 100", 'array_contains(tags, "k007")')]
+    return [hits, counts, items, catalog.keys(KEYS)]
 
 
 def flip(path: Path, place: int, by: int = 1) -> None:
@@ -66,6 +68,7 @@ def test_a_flipped_byte_in_any_derived_file_is_noticed_and_mended(
         names = {path.name for path in made.iterdir()} - {"checked.json"}  # which only spares reading the others
         assert answers(catalog) == before
     assert ("image.index.faiss" in names) == (index != "flat")
+    assert {"column2.ranks.npy", "column3.postings.npy"} <= names
     for number, name in enumerate(sorted(names)):
         (made,) = (folder / "generations").iterdir()
         size = (made / name).stat().st_size
