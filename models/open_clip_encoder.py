@@ -166,7 +166,8 @@ def _tokenizer(config: dict[str, Any], checkpoint: Checkpoint) -> SimpleTokenize
         return SimpleTokenizer(context_length=length, **options)
     mode = text.get("tokenizer_mode")
     folder = str(checkpoint.tokenizer)
-    return HFTokenizer(folder, context_length=length, tokenizer_mode=mode, local_files_only=True, **options)
+    safely = {"local_files_only": True, "trust_remote_code": False}
+    return HFTokenizer(folder, context_length=length, tokenizer_mode=mode, **safely, **options)
 
 
 def _count_tokens(tokenizer: SimpleTokenizer | HFTokenizer, text: str) -> int:

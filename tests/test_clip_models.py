@@ -91,6 +91,23 @@ def test_siglip_2_from_a_folder_with_its_tokenizer(tmp_path: Path) -> None:
     assert load_encoder(str(tmp_path)).spec.preprocessing != encoder.spec.preprocessing  # reads texts otherwise
 
 
+def test_a_text_network_of_transformers_is_built_from_the_configuration_beside(tmp_path: Path) -> None:
+    save_tokenizer(tmp_path, TEXTS, size=300)
+    size = len(json.loads((tmp_path / "tokenizer.json").read_text())["model"]["vocab"])
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    facts = {"model_type": "xlm-roberta", "vocab_size": size, "pad_token_id": 0, **shape}
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    words = {"hf_model_name": str(tmp_path), "hf_tokenizer_name": "xlm-roberta-base", "hf_model_pretrained": False}
+    network = save_folder(tmp_path, {**TINY, "text_cfg": words, "custom_text": True})
+    config = json.loads((tmp_path / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["hf_model_name"] = "xlm-roberta-base"  # as published, to be had from the hub
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path}")(TEXTS)
+    theirs = reference(network.encode_text, tokens)  # type: ignore[arg-type]
+    exact = load_open_clip(find_checkpoint(parse_name(str(tmp_path))), device="cpu", precision=torch.float32)
+    np.testing.assert_allclose(exact.encode_texts(TEXTS), theirs, atol=2e-5)
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
