@@ -226,11 +226,12 @@ class Catalog(Care):
             ids = view.item_ids(view.first_items(allowed, 0, allowed.count))
             deleted += self.records.delete(ids.tolist(), as_of=view.seq)
 
-    def optimize(self, *, index: str | None = None) -> str:
+    def optimize(self, *, index: str | None = None, retrain: bool = False) -> str:
         """Fold what was committed since into a new generation; return its name.
 
         `index` is the kind: auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk; without it that of the generation
-        before, at first auto, which goes by the number of vectors and the memory of the machine.
+        before, at first auto, which goes by the number of vectors and the memory of the machine. An index of the same
+        kind goes by what the one before has learned while that serves, unless it is to `retrain`.
 
         Raises:
             UsageError: no index kind is called that.
@@ -238,7 +239,7 @@ class Catalog(Care):
         """
         if index is not None and index not in list(IndexKind):
             raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
-        return self._live.optimize(None if index is None else IndexKind(index))
+        return self._live.optimize(None if index is None else IndexKind(index), retrain=retrain)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from retrieval.catalog_file import CatalogFile
 from retrieval.live import Live
 from retrieval.query import CatalogInfo
 from retrieval.records import Records
+from retrieval.view import View
 
 __all__ = ["info_of"]
 
@@ -30,4 +31,12 @@ def info_of(folder: Path, file: CatalogFile, records: Records, live: Live) -> Ca
         spaces={name: counts.get(name, 0) for name in file.spaces},
         fields=view.schema.to_json(),
         rejected=records.count_rejects(),
+        learned_from=_learned_from(view),
     )
+
+
+def _learned_from(view: View) -> dict[str, int]:
+    """Say of how many vectors the index of each space has learned."""
+    indexes = {name: rows.approximate for name, rows in view.segments[0].spaces.items()}
+    trainings = {name: index.calibration.training for name, index in indexes.items() if index is not None}
+    return {name: training.rows for name, training in trainings.items() if training is not None}

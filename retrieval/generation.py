@@ -21,6 +21,7 @@ from polars.exceptions import PolarsError
 
 from data.errors import CatalogDamaged, StorageFailed
 from retrieval.columns import Columns
+from retrieval.predecessor import before_of
 from retrieval.records import Records
 from retrieval.segment import Segment, Space, SpaceRows, load_segment
 from retrieval.storage import failing, sync
@@ -44,8 +45,12 @@ _CHECKED = "checked.json"
 _ITEMS = "items.npy"
 
 
-def write_generation(folder: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind) -> str:
+def write_generation(
+    folder: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind, before: Segment | None = None
+) -> str:
     """Write all that is committed as a generation with its indexes; return its name in `folder`.
+
+    What the generation `before` has learned is taken over where it serves.
 
     Raises:
         StorageFailed: it cannot be written; nothing of it is left.
@@ -55,7 +60,7 @@ def write_generation(folder: Path, records: Records, spaces: Mapping[str, Space]
         with failing(folder, "written to"):
             folder.mkdir(exist_ok=True)
             building.mkdir()
-            name = _write_files(building, records, spaces, kind)
+            name = _write_files(building, records, spaces, kind, before)
             building.rename(folder / name)
             sync(folder)
             _remember_checked(folder / name, _digests(folder / name))
@@ -71,8 +76,8 @@ def write_generation(folder: Path, records: Records, spaces: Mapping[str, Space]
     return name
 
 
-def open_generation(path: Path, spaces: Mapping[str, Space]) -> Segment:
-    """Open a generation, checking every file that may have changed against the manifest.
+def open_generation(path: Path, spaces: Mapping[str, Space], *, compare_all: bool = False) -> Segment:
+    """Open a generation, checking every file that may have changed, or every file, against the manifest.
 
     Raises:
         CatalogDamaged: something is missing, was changed, or does not fit together.
@@ -84,7 +89,7 @@ def open_generation(path: Path, spaces: Mapping[str, Space]) -> Segment:
             raise CatalogDamaged(f"It has format {manifest['format']}.")
         if not path.name.endswith(f"-{hashlib.sha256(content).hexdigest()[:8]}"):
             raise CatalogDamaged(f"{_MANIFEST} has changed since it was written.")
-        _check_files(path, manifest["files"])
+        _check_files(path, manifest["files"], compare_all)
         item_ids = mapped(path / _ITEMS)
         columns = Columns.open(path)
         rows = {name: _open_space(path, space, manifest["spaces"][name]) for name, space in spaces.items()}
@@ -107,7 +112,9 @@ def remove_generation(folder: Path, name: str) -> None:
     shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _write_files(building: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind) -> str:
+def _write_files(
+    building: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind, before: Segment | None
+) -> str:
     """Write the files of a generation and put them on disk; return its name."""
     with records.snapshot():
         seq = records.version()[0]
@@ -115,7 +122,7 @@ def _write_files(building: Path, records: Records, spaces: Mapping[str, Space], 
         segment = load_segment(records, records.schema(), spaces, seq, files=files)
     facts = {
         space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
-        | {"index": _write_space(building, space, rows, kind)}
+        | {"index": _write_space(building, space, rows, kind, None if before is None else before.spaces[space])}
         for space, rows in segment.spaces.items()
     }
     segment.columns.write(building)
@@ -135,14 +142,14 @@ def _digests(path: Path) -> Mapping[str, str]:
     return files
 
 
-def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind) -> IndexKind:
+def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind, before: SpaceRows | None) -> IndexKind:
     """Write what the vectors belong to, and their index; return its kind."""
     np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items]))
     if kind is IndexKind.AUTO:
         kind = _auto_kind(rows)
     if kind is IndexKind.FLAT or rows.vectors.count < SMALLEST_INDEX_ROWS:
         return IndexKind.FLAT
-    build_approximate(rows.vectors, kind).write(*_index_files(building, name))
+    build_approximate(rows.vectors, kind, before_of(before, rows)).write(*_index_files(building, name))
     return kind
 
 
@@ -180,8 +187,8 @@ def _index_files(folder: Path, name: str) -> tuple[Path, Path, Path]:
     return folder / f"{name}.index.faiss", folder / f"{name}.codes.faiss", folder / f"{name}.calibration.json"
 
 
-def _check_files(path: Path, digests: Mapping[str, str]) -> None:
-    """Compare every file with its checksum, unless it is as it was when it was last compared.
+def _check_files(path: Path, digests: Mapping[str, str], compare_all: bool) -> None:
+    """Compare every file with its checksum, or all but those that are as they were when last compared.
 
     Size, inode, and the times of the last change of content and of anything tell: no program can set the last.
     """
@@ -189,7 +196,7 @@ def _check_files(path: Path, digests: Mapping[str, str]) -> None:
         checked = orjson.loads((path / _CHECKED).read_bytes())
     except (OSError, ValueError):
         checked = {}
-    if all(checked.get(name) == _state(path / name) for name in digests):
+    if not compare_all and all(checked.get(name) == _state(path / name) for name in digests):
         return
     for name, digest in digests.items():
         if _sha256(path / name) != digest:

@@ -11,7 +11,7 @@ from data.errors import CatalogDamaged, CatalogReadOnly, LookalikeError
 from retrieval.generation import open_generation, remove_generation, remove_other_generations, write_generation
 from retrieval.past import PastViews
 from retrieval.records import Records
-from retrieval.segment import Space, load_segment
+from retrieval.segment import Segment, Space, load_segment
 from retrieval.storage import locked
 from retrieval.vector_index import IndexKind
 from retrieval.view import View
@@ -91,10 +91,11 @@ class Live:
         self._view = view
         return view
 
-    def optimize(self, kind: IndexKind | None = None) -> str:
+    def optimize(self, kind: IndexKind | None = None, *, retrain: bool = False) -> str:
         """Build a generation of everything committed, put it in place of the one before, and return its name.
 
-        Without a kind the index is of the kind of the generation before, at first `auto`.
+        Without a kind the index is of the kind of the generation before, at first `auto`. What that one has learned
+        is taken over where it serves, unless it is to `retrain`.
 
         Raises:
             CatalogBusy: another process is doing so.
@@ -103,7 +104,8 @@ class Live:
         """
         with locked(self._folder / "optimize.lock", "optimizing"):
             kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
-            name = write_generation(self._generations, self._records, self._spaces, kind)
+            before = None if retrain else self._predecessor()
+            name = write_generation(self._generations, self._records, self._spaces, kind, before)
             try:
                 self._records.put_generation(name, kind)
             except BaseException:
@@ -112,6 +114,18 @@ class Live:
                 raise
             remove_other_generations(self._generations, keep=name)
         return name
+
+    def _predecessor(self) -> Segment | None:
+        """Open the generation before with every byte compared, for the next takes over of it; None: it is damaged."""
+        name = self._records.version()[1]
+        if name is None:
+            return None
+        try:
+            return open_generation(self._generations / name, self._spaces, compare_all=True)
+        except CatalogDamaged as error:
+            if self._broken is None:  # else that was said
+                log.warning("The generation %s cannot be used: %s The next is made without it.", name, error)
+            return None
 
     @property
     def _generations(self) -> Path:

@@ -138,7 +138,11 @@ class StoredItem:
 
 @dataclass(frozen=True, slots=True)
 class CatalogInfo:
-    """What a catalog is and how much it holds; `tail` are items committed since the generation was built."""
+    """What a catalog is and how much it holds; `tail` are items committed since the generation was built.
+
+    `learned_from` says, by space, of how many vectors its index has learned what it goes by; spaces that are searched
+    exactly are left out.
+    """
 
     items: int
     vectors: int
@@ -151,6 +155,7 @@ class CatalogInfo:
     spaces: Mapping[str, int]
     fields: Mapping[str, str]
     rejected: int
+    learned_from: Mapping[str, int]
 
 
 def recall_of(wanted: float | str) -> float:

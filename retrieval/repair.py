@@ -80,7 +80,8 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
             _remake_thumbnails(catalog, pictures, by_kind.get(ProblemKind.THUMBNAIL, ()), report)
         if set(by_kind) - {ProblemKind.THUMBNAIL}:
             progress("Building the search index", 0, 1)
-            report.mended.append(f"The generation was made anew: {Live(catalog, records, file.spaces).optimize()}.")
+            name = Live(catalog, records, file.spaces).optimize(retrain=True)
+            report.mended.append(f"The generation was made anew: {name}.")
             for name in {Path(problem.where).parts[1] for problem in by_kind.get(ProblemKind.GENERATION, ())} - {".."}:
                 shutil.rmtree(catalog / "generations" / name, ignore_errors=True)
     finally:

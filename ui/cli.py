@@ -209,11 +209,14 @@ def optimize(
         str | None,
         typer.Option(help="auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk.", show_default="as before"),
     ] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Learn the index anew, whether or not what was learned still serves.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Fold what was committed since into a new generation, for quicker search."""
     with Catalog.open(catalog) as opened, err.status("Optimizing"):
-        name = opened.optimize(index=index)
+        name = opened.optimize(index=index, retrain=retrain)
     if json:
         print_json({"generation": name})
     else:

@@ -15,9 +15,9 @@ One array of vectors serves all: the exact search, the refinement of candidates,
 from __future__ import annotations
 
 from retrieval.vector_index.approximate import Approximate, Found
-from retrieval.vector_index.building import build_approximate
+from retrieval.vector_index.building import Before, build_approximate
 from retrieval.vector_index.exact import Vectors
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.selection import Selection
 
-__all__ = ["Approximate", "Found", "IndexKind", "Metric", "Selection", "Vectors", "build_approximate"]
+__all__ = ["Approximate", "Before", "Found", "IndexKind", "Metric", "Selection", "Vectors", "build_approximate"]

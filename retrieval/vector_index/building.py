@@ -1,8 +1,13 @@
-"""Building an index: the same vectors give the same index; what it costs is then measured."""
+"""Building an index: the same vectors give the same index; what it costs is then measured.
+
+An index of nearly the same vectors can be built with what the one before has learned; a vector that was there then
+keeps its code and its list.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import faiss
@@ -10,39 +15,82 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.vector_index.approximate import Approximate
-from retrieval.vector_index.calibration import Calibration
+from retrieval.vector_index.calibration import Calibration, Training
 from retrieval.vector_index.codes import Codes
-from retrieval.vector_index.exact import Vectors, use_threads
+from retrieval.vector_index.exact import Rows, Vectors, use_threads
 from retrieval.vector_index.kinds import IndexKind
-from retrieval.vector_index.measuring import measured
+from retrieval.vector_index.measuring import Sample, held_out, learned, measured, serves
 
-__all__ = ["build_approximate"]
+__all__ = ["Before", "build_approximate"]
 
 _ADD_ROWS = 16_384
 _TRAINING_ROWS_A_LIST = 39
 _GRAPH_LINKS = 32
 _MOST_LISTS = 8_192
+_FEWEST_NEW = 100
+_UNMEASURED = Calibration({}, {}, (0.0, 0.0), (0.0, 0.0))
 
 
-def build_approximate(vectors: Vectors, kind: IndexKind) -> Approximate:
-    """Build an index over vectors, and codes of them, and measure both."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """An index that was built earlier, and where in it each vector of the next is: int64 [vectors], -1 for nowhere."""
+
+    index: Approximate
+    rows: Rows
+
+    def fits(self, vectors: Vectors, kind: IndexKind) -> bool:
+        """Say whether an index of this kind over these vectors can go by what this one has learned.
+
+        Since then the number of rows must have neither doubled nor halved: then it would have about twice or half as
+        many lists.
+        """
+        training, mine = self.index.calibration.training, self.index.vectors
+        return (
+            training is not None
+            and (self.index.kind, mine.dim, mine.metric) == (kind, vectors.dim, vectors.metric)
+            and training.rows / 2 < vectors.count < training.rows * 2
+        )
+
+
+def build_approximate(vectors: Vectors, kind: IndexKind, before: Before | None = None) -> Approximate:
+    """Build an index over vectors, and codes of them, and measure both.
+
+    Projection, codes and centroids are those of the index `before`, where they fit and still find what they found,
+    among all vectors and among those that are new to it; else they are learned.
+    """
+    sample = held_out(vectors)
+    graph = _graph(kind, vectors) if kind.is_graph else None
+    if before is not None and before.fits(vectors, kind):
+        codes = before.index.codes.carried(vectors, before.rows)
+        built = Approximate(kind, vectors, codes, graph or _lists(kind, vectors, codes, before), _UNMEASURED)
+        calibration = before.index.calibration
+        if calibration.training is not None and _still_serves(built, calibration.training, sample, before):
+            measured_anew = measured(built, sample, calibration)
+            return replace(built, calibration=replace(measured_anew, training=calibration.training))
     codes = Codes.build(vectors)
-    unmeasured = Calibration({}, {}, (0.0, 0.0), (0.0, 0.0))
-    built = Approximate(kind, vectors, codes, _stored(kind, vectors, codes), unmeasured)
-    return replace(built, calibration=measured(built))
+    built = Approximate(kind, vectors, codes, graph or _lists(kind, vectors, codes, None), _UNMEASURED)
+    built = replace(built, calibration=measured(built, sample))
+    return replace(built, calibration=replace(built.calibration, training=learned(built, sample)))
 
 
-def _stored(kind: IndexKind, vectors: Vectors, codes: Codes) -> Any:  # noqa: ANN401  # Faiss has no types
-    """Build what is kept in the index's file."""
+def _still_serves(built: Approximate, training: Training, sample: Sample, before: Before) -> bool:
+    """Say whether what was learned before still serves, among all rows and among those that are new."""
+    new = np.flatnonzero(before.rows < 0)
+    return serves(built, training, sample) and (
+        len(new) < _FEWEST_NEW or serves(built, training, held_out(built.vectors, new))
+    )
+
+
+def _lists(kind: IndexKind, vectors: Vectors, codes: Codes, before: Before | None) -> Any:  # noqa: ANN401  # Faiss has no types
+    """Build the lists of an index that has some, around the centroids of the index before or around new ones."""
     use_threads(vectors.count, vectors.dim)
-    if kind.is_graph:
-        return _graph(kind, vectors)
     if kind in (IndexKind.IVF_PQ, IndexKind.DISK):
-        return _lists_of_codes(vectors, codes)
-    return _lists_of_vectors(kind, vectors)
+        return _lists_of_codes(vectors, codes, before)
+    return _lists_of_vectors(kind, vectors, before)
 
 
 def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
+    use_threads(vectors.count, vectors.dim)
     made = faiss.IndexNSGSQ if kind is IndexKind.NSG else faiss.IndexHNSWSQ
     index = made(vectors.dim, faiss.ScalarQuantizer.QT_fp16, _GRAPH_LINKS, vectors.metric.faiss)
     index.is_trained = index.storage.is_trained = True
@@ -50,48 +98,83 @@ def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
         index.add(vectors.rows(np.arange(vectors.count)))
         return index
     index.hnsw.efConstruction = 100
-    for rows in _pieces(vectors.count):
+    for rows in _pieces(np.arange(vectors.count)):
         index.add(vectors.rows(rows))
     return index
 
 
-def _lists_of_codes(vectors: Vectors, codes: Codes) -> Any:  # noqa: ANN401
+def _lists_of_codes(vectors: Vectors, codes: Codes, before: Before | None) -> Any:  # noqa: ANN401
     """Sort the codes that there are already into lists by the nearest centroid, and pack them."""
-    count, metric = vectors.count, vectors.metric.faiss
-    lists = _lists_for(count)
+    metric = vectors.metric.faiss
+    lists = _lists_for(vectors.count) if before is None else before.index.lists
     quantizer = faiss.IndexFlat(codes.width, metric)
     plain = faiss.IndexIVFPQ(quantizer, codes.width, lists, codes.quantizer.M, 4, metric)
     plain.by_residual, plain.pq = False, codes.quantizer
-    plain.cp.min_points_per_centroid = 1
-    training = codes.transform.apply(vectors.rows(_sample(count, lists)))
-    plain.train_q1(len(training), faiss.swig_ptr(training), False, metric)
+    if before is None:
+        plain.cp.min_points_per_centroid = 1
+        chosen = _sample(vectors.count, lists)
+        training = np.concatenate([codes.transform.apply(vectors.rows(rows)) for rows in _pieces(chosen)])
+        plain.train_q1(len(training), faiss.swig_ptr(training), False, metric)
+    else:
+        quantizer.add(_centroids(before.index.stored))
     plain.is_trained = True
-    nearest = np.empty(count, dtype=np.int64)
-    for rows in _pieces(count):
-        nearest[rows] = quantizer.search(codes.transform.apply(vectors.rows(rows)), 1)[1][:, 0]
+    nearest = _nearest(vectors, quantizer, codes.transform.apply, before)
     order = np.argsort(nearest, kind="stable")
     bounds = np.searchsorted(nearest[order], np.arange(lists + 1))
     for number, (start, stop) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
         if stop > start:
             rows, some = order[start:stop], np.ascontiguousarray(codes.rows(order[start:stop]))
             plain.invlists.add_entries(number, stop - start, faiss.swig_ptr(rows), faiss.swig_ptr(some))
-    plain.ntotal = count
+    plain.ntotal = vectors.count
     packed = faiss.IndexIVFPQFastScan(plain)
     packed.by_residual = False
     return _owning(packed, quantizer)
 
 
-def _lists_of_vectors(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
-    lists = _lists_for(vectors.count)
+def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) -> Any:  # noqa: ANN401
+    lists = _lists_for(vectors.count) if before is None else before.index.lists
     half, eight = faiss.ScalarQuantizer.QT_fp16, faiss.ScalarQuantizer.QT_8bit
-    numbers = half if kind is IndexKind.IVF_FLAT else eight
+    stored_as = half if kind is IndexKind.IVF_FLAT else eight
     quantizer = faiss.IndexFlat(vectors.dim, vectors.metric.faiss)
-    index = faiss.IndexIVFScalarQuantizer(quantizer, vectors.dim, lists, numbers, vectors.metric.faiss, False)
-    index.cp.min_points_per_centroid = 1
-    index.train(vectors.rows(_sample(vectors.count, lists)))
-    for rows in _pieces(vectors.count):
-        index.add(vectors.rows(rows))
+    index = faiss.IndexIVFScalarQuantizer(quantizer, vectors.dim, lists, stored_as, vectors.metric.faiss, False)
+    if before is None:
+        index.cp.min_points_per_centroid = 1
+        index.train(vectors.rows(_sample(vectors.count, lists)))
+    else:
+        quantizer.add(_centroids(before.index.stored))
+        index.sq, index.is_trained = before.index.stored.sq, True
+    nearest = _nearest(vectors, quantizer, np.asarray, before)
+    for rows in _pieces(np.arange(vectors.count)):
+        some, numbers = vectors.rows(rows), nearest[rows]
+        index.add_core(len(rows), faiss.swig_ptr(some), None, faiss.swig_ptr(numbers))
     return _owning(index, quantizer)
+
+
+def _centroids(index: Any) -> NDArray[np.float32]:  # noqa: ANN401
+    """Give the centres of the lists of an index, float32 [lists, width]."""
+    quantizer = faiss.downcast_index(index.quantizer)
+    centres: NDArray[np.float32] = quantizer.reconstruct_n(0, quantizer.ntotal)
+    return centres
+
+
+def _nearest(
+    vectors: Vectors,
+    quantizer: Any,  # noqa: ANN401
+    projected: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    before: Before | None,
+) -> Rows:
+    """Find the list of each row, int64 [vectors]: the one it was in before, else that of the nearest centroid."""
+    nearest = np.full(vectors.count, -1, dtype=np.int64)
+    if before is not None:
+        of_each = np.empty(before.index.vectors.count, dtype=np.int64)
+        lists = before.index.stored.invlists
+        for number in range(before.index.lists):
+            if size := lists.list_size(number):
+                of_each[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
+        nearest = np.where(before.rows < 0, -1, of_each[before.rows])
+    for rows in _pieces(np.flatnonzero(nearest < 0)):
+        nearest[rows] = quantizer.search(projected(vectors.rows(rows)), 1)[1][:, 0]
+    return nearest
 
 
 def _owning(index: Any, quantizer: Any) -> Any:  # noqa: ANN401
@@ -101,8 +184,8 @@ def _owning(index: Any, quantizer: Any) -> Any:  # noqa: ANN401
     return index
 
 
-def _pieces(count: int) -> list[NDArray[np.int64]]:
-    return [np.arange(start, min(start + _ADD_ROWS, count)) for start in range(0, count, _ADD_ROWS)]
+def _pieces(rows: Rows) -> list[Rows]:
+    return [rows[start : start + _ADD_ROWS] for start in range(0, len(rows), _ADD_ROWS)]
 
 
 def _sample(count: int, lists: int) -> NDArray[np.int64]:

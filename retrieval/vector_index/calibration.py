@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-__all__ = ["RECALLS", "SHARES", "Calibration", "Setting", "cheapest", "enough", "recall_of_rows"]
+__all__ = ["RECALLS", "SHARES", "Calibration", "Setting", "Training", "cheapest", "enough", "recall_of_rows"]
 
 RECALLS = (0.9, 0.95, 0.99)
 SHARES = (1.0, 0.5, 0.2, 0.1)
@@ -37,16 +38,32 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """When what an index goes by was learned from its vectors, in seconds since 1970, and how many `rows` there were.
+
+    `index` and `codes` are settings with the recall that they reached then, among all rows: an index whose rows have
+    changed since is compared with it. None where nothing was to be learned, or nothing learned sufficed.
+    """
+
+    time: float
+    rows: int
+    index: Setting | None
+    codes: Setting | None
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """Settings of the index by share and recall; `refined` of codes by recall; costs of scans in microseconds.
 
-    A scan costs `fixed` and so much for each row: of the vectors side by side, or of the codes.
+    A scan costs `fixed` and so much for each row: of the vectors side by side, or of the codes. `training` is None
+    where an older version, which did not note it, built the index.
     """
 
     index: Mapping[float, Mapping[float, Setting]]
     codes: Mapping[float, int]
     vector_cost: tuple[float, float]
     code_cost: tuple[float, float]
+    training: Training | None = None
 
     def setting(self, share: float, recall: float) -> Setting | None:
         """Return the cheapest setting for a filter that leaves this share of the rows; None: nothing reaches it.
@@ -75,7 +92,9 @@ class Calibration:
         }
         codes = {str(recall): refined for recall, refined in self.codes.items()}
         costs = {"vector_cost": self.vector_cost, "code_cost": self.code_cost}
-        return orjson.dumps({"index": settings, "codes": codes, **costs}, option=orjson.OPT_INDENT_2)
+        training = None if self.training is None else asdict(self.training)
+        facts = {"index": settings, "codes": codes, **costs, "training": training}
+        return orjson.dumps(facts, option=orjson.OPT_INDENT_2)
 
     @classmethod
     def from_json(cls, text: bytes) -> Calibration:
@@ -91,7 +110,14 @@ class Calibration:
         }
         codes = {float(recall): int(refined) for recall, refined in read["codes"].items()}
         (fixed, each), (code_fixed, code_each) = read["vector_cost"], read["code_cost"]
-        return cls(settings, codes, (float(fixed), float(each)), (float(code_fixed), float(code_each)))
+        costs = (float(fixed), float(each)), (float(code_fixed), float(code_each))
+        training = read.get("training")
+        return cls(settings, codes, *costs, None if training is None else _training(training))
+
+
+def _training(read: Mapping[str, Any]) -> Training:
+    index, codes = (None if read[name] is None else Setting(**read[name]) for name in ("index", "codes"))
+    return Training(float(read["time"]), int(read["rows"]), index, codes)
 
 
 def recall_of_rows(found: Iterable[NDArray[np.int64]], truth: Iterable[NDArray[np.int64]]) -> float:
@@ -110,12 +136,14 @@ def cheapest(
     refined: Sequence[int],
     measure: Callable[[int, int], float],
     cost: Callable[[int, int], float],
+    before: Mapping[float, Setting] | None = None,
 ) -> dict[float, Setting]:
     """Find the cheapest setting for each recall; one that nothing reaches is left out.
 
     `measure` gives the recall of an effort and a number of candidates, `cost` its microseconds. The least effort that
     is enough with the most candidates is looked for, then the fewest candidates that are enough with that effort and
-    with a little more.
+    with a little more. With the settings found `before`, of nearly the same index, only those are looked at, and
+    harder ones where they are no longer enough.
     """
     known: dict[tuple[int, int], float] = {}
 
@@ -125,12 +153,19 @@ def cheapest(
         return enough(known[effort, candidates], recall)
 
     best: dict[float, Setting] = {}
-    for recall in RECALLS:
-        first = next((place for place, effort in enumerate(efforts) if reaches(effort, refined[-1], recall)), None)
+    for recall in RECALLS if before is None else sorted(before):
+        tried, fewer = list(efforts), list(refined)
+        if before is not None:
+            least = before[recall]
+            tried = [effort for effort in efforts if effort >= least.effort]
+            fewer = [number for number in refined if number >= least.refined]
+            if reaches(least.effort, least.refined, recall):
+                tried, fewer = [least.effort], [least.refined]
+        first = next((place for place, effort in enumerate(tried) if reaches(effort, fewer[-1], recall)), None)
         if first is None:
             break
-        for effort in efforts[first : first + 3]:
-            candidates = next(number for number in refined if reaches(effort, number, recall) or number == refined[-1])
+        for effort in tried[first : first + (3 if before is None else 1)]:
+            candidates = next(number for number in fewer if reaches(effort, number, recall) or number == fewer[-1])
             microseconds = cost(effort, candidates)
             if recall not in best or microseconds < best[recall].microseconds:
                 reached = round(known[effort, candidates], 4)

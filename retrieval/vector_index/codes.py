@@ -60,17 +60,42 @@ class Codes:
         sample = vectors.rows(np.sort(chosen))
         transform = _projection(sample)
         width = int(transform.d_out)
-        flat = faiss.IndexPQ(width, width // 2 if width >= _WIDTHS[0] else width, 4, vectors.metric.faiss)
-        flat.pq.cp.min_points_per_centroid, flat.pq.cp.niter = 1, 12
-        flat.pq.train(transform.apply(sample[:: max(len(sample) // _QUANTIZER_ROWS, 1)]))
-        flat.is_trained = True
-        codes = np.empty((count, flat.code_size), dtype=np.uint8)
-        for start in range(0, count, _ENCODE_ROWS):
-            rows = vectors.rows(np.arange(start, min(start + _ENCODE_ROWS, count)))
-            codes[start : start + len(rows)] = flat.pq.compute_codes(transform.apply(rows))
+        quantizer = faiss.ProductQuantizer(width, width // 2 if width >= _WIDTHS[0] else width, 4)
+        quantizer.cp.min_points_per_centroid, quantizer.cp.niter = 1, 12
+        quantizer.train(transform.apply(sample)[:: max(len(sample) // _QUANTIZER_ROWS, 1)])
+        return cls._encoded(
+            vectors, transform, quantizer, np.empty((count, quantizer.code_size), np.uint8), slice(None)
+        )
+
+    def carried(self, vectors: Vectors, rows: Rows) -> Codes:
+        """Encode other vectors with what these codes have learned.
+
+        `rows`, int64 [vectors.count], says which row here is the same vector, so that its code is known; -1: none.
+        """
+        use_threads(vectors.count, vectors.dim)
+        weights = faiss.vector_to_array(self.transform.A).reshape(self.width, vectors.dim)
+        codes = self._codes[np.maximum(rows, 0)]
+        return self._encoded(vectors, _linear(weights), self.quantizer, codes, rows < 0)
+
+    @classmethod
+    def _encoded(
+        cls,
+        vectors: Vectors,
+        transform: Any,  # noqa: ANN401
+        quantizer: Any,  # noqa: ANN401
+        codes: NDArray[np.uint8],
+        missing: NDArray[np.bool_] | slice,
+    ) -> Codes:
+        """Fill in the codes of the rows whose code is not known."""
+        places = np.arange(vectors.count)[missing]
+        for start in range(0, len(places), _ENCODE_ROWS):
+            some = places[start : start + _ENCODE_ROWS]
+            codes[some] = quantizer.compute_codes(transform.apply(vectors.rows(some)))
+        flat = faiss.IndexPQ(int(transform.d_out), quantizer.M, 4, vectors.metric.faiss)
+        flat.pq, flat.is_trained = quantizer, True
         fill_codes(flat, codes)
         index = faiss.IndexPreTransform(transform, flat)
-        index.ntotal, index.d = count, dim
+        index.ntotal, index.d = vectors.count, vectors.dim
         return cls(index, vectors)
 
     def write(self, path: Path) -> None:
@@ -160,7 +185,13 @@ def _projection(sample: NDArray[np.float32]) -> Any:  # noqa: ANN401
     turn = faiss.RandomRotationMatrix(width, width)
     turn.init(0)
     rotation = faiss.vector_to_array(turn.A).reshape(width, width)
+    return _linear(rotation @ components)
+
+
+def _linear(weights: NDArray[np.float32]) -> Any:  # noqa: ANN401
+    """Make the projection that multiplies by weights, float32 [width, dim]."""
+    width, dim = weights.shape
     projection = faiss.LinearTransform(dim, width, False)
-    faiss.copy_array_to_vector((rotation @ components).astype(np.float32).reshape(-1), projection.A)
+    faiss.copy_array_to_vector(weights.astype(np.float32).reshape(-1), projection.A)
     projection.is_trained = True
     return projection

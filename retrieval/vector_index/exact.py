@@ -31,7 +31,7 @@ Rows = NDArray[np.int64]
 GATHERED_ROWS = 2_048
 """Up to so many selected vectors are copied side by side: a search then reads nothing else."""
 
-_ADD_ROWS = 16_384
+_ROWS_AT_ONCE = 16_384
 _COUNT_AT = 8
 """Where Faiss writes the number of vectors: after four letters and the dimension, 4 bytes."""
 
@@ -119,14 +119,19 @@ class Vectors:
         """
         threading.Thread(target=_advise, args=(self._halves, _MADV_POPULATE_READ), daemon=True).start()
 
-    def halves(self, some: slice) -> NDArray[np.float16]:
+    def halves(self, some: slice | Rows) -> NDArray[np.float16]:
         """Give vectors as they are stored, float16 [rows, dim]; not to be changed."""
         return self._halves[some]
 
     def rows(self, rows: Rows) -> NDArray[np.float32]:
         """Return some vectors, float32 [len(rows), dim]."""
-        halves = self._halves[rows] if self._file is None else self._file.read(rows)
-        return np.asarray(halves, dtype=np.float32)
+        if len(rows) <= _ROWS_AT_ONCE:
+            halves = self._halves[rows] if self._file is None else self._file.read(rows)
+            return np.asarray(halves, dtype=np.float32)
+        found = np.empty((len(rows), self.dim), dtype=np.float32)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):  # what is copied on the way stays small
+            found[start : start + _ROWS_AT_ONCE] = self._halves[rows[start : start + _ROWS_AT_ONCE]]
+        return found
 
     def best(self, queries: NDArray[np.float32], candidates: Rows, k: int) -> tuple[Scores, Rows]:
         """Order candidate rows, [queries, any], row -1 being none, and keep the k best for each query.
@@ -173,6 +178,24 @@ class Vectors:
             missing = ((0, 0), (0, k - selection.count))
             return np.pad(scores, missing, constant_values=-np.inf), np.pad(rows, missing, constant_values=-1)
         return scores, rows
+
+    def nearest(self, queries: NDArray[np.float32], k: int) -> Rows:
+        """Find the k best rows for each of many queries, int64 [queries, k], best first, by products of matrices.
+
+        Several times quicker than `search` for hundreds of queries; rows that score the same come in any order.
+        """
+        use_threads(len(queries), self.count)
+        sign = -1 if self.metric is Metric.L2 else 1
+        scores = np.empty((len(queries), 0), dtype=np.float32)
+        rows = np.empty((len(queries), 0), dtype=np.int64)
+        for start in range(0, self.count, _ROWS_AT_ONCE):
+            some = self._halves[start : start + _ROWS_AT_ONCE].astype(np.float32)
+            found, places = faiss.knn(queries, some, min(k, len(some)), self.metric.faiss)
+            scores = np.concatenate([scores, sign * found], axis=1)
+            rows = np.concatenate([rows, places + start], axis=1)
+            best = np.argsort(-scores, axis=1)[:, :k]
+            scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+        return rows
 
     def _one_of_few(self, query: NDArray[np.float32], k: int, selection: Selection) -> tuple[Scores, Rows]:
         """Compare one query with selected vectors that lie side by side as float32; give scores and places."""

@@ -9,21 +9,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.vector_index.approximate import Approximate
-from retrieval.vector_index.calibration import RECALLS, SHARES, Calibration, cheapest, enough, recall_of_rows
+from retrieval.vector_index.calibration import (
+    RECALLS,
+    SHARES,
+    Calibration,
+    Setting,
+    Training,
+    cheapest,
+    enough,
+    recall_of_rows,
+)
+from retrieval.vector_index.exact import Vectors
 from retrieval.vector_index.kinds import IndexKind
 from retrieval.vector_index.selection import Selection
 
-__all__ = ["measured"]
+__all__ = ["MOST_LOST", "Sample", "held_out", "learned", "measured", "serves"]
 
 Queries = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
+MOST_LOST = 0.03
+"""What was learned from other rows serves while no more recall is lost with it than this."""
+
+_TYPICAL_RECALL = 0.95
 _QUERIES = 384
 _TIMED = 32
 _TRUTH_ROWS = 256
@@ -33,22 +47,79 @@ _EFFORTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192,
 _GRAPH_EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 
 
-def measured(built: Approximate) -> Calibration:
-    """Find out which setting reaches which recall, and what each way to search costs."""
-    vectors = built.vectors
+class Sample(NamedTuple):
+    """Some rows as queries, float32 [queries, dim], and of each the nearest others, best first."""
+
+    queries: Queries
+    nearest: list[Rows]
+
+
+def held_out(vectors: Vectors, among: Rows | None = None) -> Sample:
+    """Take some rows at random, of all or `among` some, and find the nearest others of each by comparing all."""
     random = np.random.default_rng(2)
-    chosen = np.sort(random.permutation(vectors.count)[:_QUERIES])
+    places = np.arange(vectors.count) if among is None else among
+    chosen = np.sort(places[random.permutation(len(places))[:_QUERIES]])
     queries = vectors.rows(chosen)
-    _, nearest = vectors.search(queries, min(_TRUTH_ROWS, vectors.count))
-    others = [near[near != row] for row, near in zip(chosen, nearest, strict=True)]
-    needed, code_cost = _codes(built, queries, others, random)
+    nearest = vectors.nearest(queries, min(_TRUTH_ROWS, vectors.count))
+    return Sample(queries, [near[near != row] for row, near in zip(chosen, nearest, strict=True)])
+
+
+def measured(built: Approximate, sample: Sample, before: Calibration | None = None) -> Calibration:
+    """Find out which setting reaches which recall, and what each way to search costs.
+
+    With the calibration of the index `before`, which has learned the same, its settings are looked at first.
+    """
+    vectors, random = built.vectors, np.random.default_rng(3)
+    needed, code_cost = _codes(built, sample, random)
     few, more = (_some(random, vectors.count, count) for count in (200, 2_000))
-    vector_cost = _cost_of_a_scan(queries, few, more, lambda query, selection: vectors.search(query, 10, selection))
-    return Calibration(_settings(built, queries, others, random), needed, vector_cost, code_cost)
+    vector_cost = _cost_of_a_scan(
+        sample.queries, few, more, lambda query, selection: vectors.search(query, 10, selection)
+    )
+    return Calibration(_settings(built, sample, random, before), needed, vector_cost, code_cost)
 
 
-def _settings(built: Approximate, queries: Queries, others: list[Rows], random: np.random.Generator) -> Any:  # noqa: ANN401
+def learned(built: Approximate, sample: Sample) -> Training:
+    """Note what an index that was just measured reaches with what it has just learned."""
+    calibration, count = built.calibration, built.vectors.count
+    settings = {} if built.kind.is_graph else calibration.index[1.0]
+    index = settings.get(_TYPICAL_RECALL) or settings.get(min(RECALLS))
+    refined = calibration.refined(_TYPICAL_RECALL) or calibration.refined(min(RECALLS))
+    codes = None if refined is None else Setting(0, refined, _recall_by_codes(built, refined, sample, _coded(count)))
+    return Training(time.time(), count, index, codes)
+
+
+def serves(built: Approximate, training: Training, sample: Sample) -> bool:
+    """Say whether what an index has learned from other rows finds about as much now, with the settings of then."""
+    index, codes = training.index, training.codes
+    if codes is None or (index is None and not built.kind.is_graph):
+        return False
+    by_codes = _recall_by_codes(built, codes.refined, sample, _coded(built.vectors.count))
+    by_index = 1.0 if index is None else _recall_by_index(built, index, sample)
+    return by_codes >= codes.recall - MOST_LOST and (index is None or by_index >= index.recall - MOST_LOST)
+
+
+def _recall_by_index(built: Approximate, setting: Setting, sample: Sample) -> float:
+    """Measure recall@10 among all rows."""
+    found = built.visit(sample.queries, 11, setting.effort, setting.refined, None)[1]
+    return recall_of_rows(found, [near[:10] for near in sample.nearest])
+
+
+def _recall_by_codes(built: Approximate, refined: int, sample: Sample, among: Selection) -> float:
+    """Measure recall@10 among some rows with so many candidates by code for each hit."""
+    found = built.codes.search(sample.queries, min(11, among.count), 11 * refined, among)[1]
+    return recall_of_rows(found, [near[among.has(near)][:10] for near in sample.nearest])
+
+
+def _coded(count: int) -> Selection:
+    """Select the rows among which codes are measured: all, or of very many some at random."""
+    return Selection(np.random.default_rng(4).random(count) < _CODED_ROWS / count)
+
+
+def _settings(
+    built: Approximate, sample: Sample, random: np.random.Generator, before: Calibration | None
+) -> dict[float, dict[float, Setting]]:
     """Find the cheapest settings of the index for each share of the rows and each recall."""
+    queries, others = sample
     efforts: tuple[int, ...] = _GRAPH_EFFORTS
     if not built.kind.is_graph:
         efforts = (*(effort for effort in _EFFORTS if effort < built.lists), built.lists)
@@ -69,20 +140,20 @@ def _settings(built: Approximate, queries: Queries, others: list[Rows], random: 
         def measure(effort: int, candidates: int, selection: Any = selection, truth: Any = truth) -> float:  # noqa: ANN401
             return recall_of_rows(built.visit(queries, 11, effort, candidates, selection)[1], truth)
 
-        settings[share] = cheapest(efforts, refined, measure, cost)
+        known = None if before is None else before.index.get(share)
+        settings[share] = cheapest(efforts, refined, measure, cost, known)
     return settings
 
 
 def _codes(
-    built: Approximate, queries: Queries, others: list[Rows], random: np.random.Generator
+    built: Approximate, sample: Sample, random: np.random.Generator
 ) -> tuple[dict[float, int], tuple[float, float]]:
     """Measure how many candidates by code give each recall, and what a scan of codes costs."""
-    count = built.vectors.count
-    many = Selection(random.random(count) < _CODED_ROWS / count)
-    truth = [near[many.has(near)][:10] for near in others]
+    queries, count = sample.queries, built.vectors.count
+    many = _coded(count)
     needed: dict[float, int] = {}
     for refined in (*_REFINED, 64, 128):
-        reached = recall_of_rows(built.codes.search(queries, min(11, many.count), 11 * refined, many)[1], truth)
+        reached = _recall_by_codes(built, refined, sample, many)
         for recall in RECALLS:
             if enough(reached, recall):
                 needed.setdefault(recall, refined)
