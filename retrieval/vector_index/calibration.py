@@ -68,7 +68,8 @@ class Calibration:
     def setting(self, share: float, recall: float) -> Setting | None:
         """Return the cheapest setting for a filter that leaves this share of the rows; None: nothing reaches it.
 
-        Of the shares that were measured the next smaller counts; below them all, effort grows as the root of the share.
+        Of the shares that were measured the next smaller counts; below them all, effort grows as the share shrinks.
+        With its root only, a graph of 6,000 vectors found 84% at a twentieth, where 95% was asked for.
         """
         smaller = [measured for measured in self.index if measured <= share]
         measured = max(smaller) if smaller else min(self.index)
@@ -76,7 +77,7 @@ class Calibration:
         if not reached:
             return None
         found = self.index[measured][min(reached)]
-        wider = 1.0 if smaller else (measured / max(share, 1e-9)) ** 0.5
+        wider = 1.0 if smaller else measured / max(share, 1e-9)
         return Setting(int(np.ceil(found.effort * wider)), found.refined, found.recall, found.microseconds * wider)
 
     def refined(self, recall: float) -> int | None:
