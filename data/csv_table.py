@@ -149,7 +149,8 @@ def _read_csv(
                 try:
                     values[name] = parse(cell)
                 except ValueError:
-                    yield Rejected(number, f"{name} is {cell.strip()[:60]!r}; this column holds {types[name].words}.")
+                    reason = f"{name} is {cell.strip()[:60]!r}; this column holds {types[name].words}."
+                    yield Rejected(number, reason, cells=dict(zip(columns, cells, strict=True)))
                     break
             else:
                 yield Row(number, values)

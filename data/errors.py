@@ -15,6 +15,7 @@
     │   ├── CatalogDamaged          the records cannot be trusted
     │   ├── CatalogFormat           written by a version this one cannot read
     │   ├── ItemExists              an item of that key is there already
+    │   ├── SyncRefused             more would be removed with a feed than may be unasked
     │   ├── BackupNotFound          there is no backup at that place, or not the snapshot asked for
     │   ├── BackupDamaged           a backup is incomplete, or was changed since it was written
     │   └── ItemNotFound            no item of that key
@@ -53,6 +54,7 @@ __all__ = [
     "ModelMismatch",
     "NotAPicture",
     "StorageFailed",
+    "SyncRefused",
     "UsageError",
     "WeightsUnavailable",
 ]
@@ -140,6 +142,10 @@ class ItemExists(CatalogError):
     def __init__(self, key: str) -> None:
         super().__init__(f"The catalog has an item with the key {key!r} already.")
         self.key = key
+
+
+class SyncRefused(CatalogError):
+    """More items would be removed with what a feed no longer has than may be unasked."""
 
 
 class BackupNotFound(CatalogError):

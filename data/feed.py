@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import fsdecode, fsencode
+from os.path import relpath
 from pathlib import Path
 
 from data.archive_feed import Extracted, beside_in, find_feed, items_of_archive
@@ -71,14 +72,18 @@ class Feed:
     def __iter__(self) -> Iterator[Item | Rejected]:
         """Yield one `Item` or `Rejected` a row, in order; a key's second row is rejected."""
         taken = {} if self._taken is None else self._taken
+        refused: set[str] = set()
         for entry in self._entries():
             if isinstance(entry, Item):
                 name, row = taken.setdefault(entry.key, (self.name, entry.row))
                 if (name, row) != (self.name, entry.row):
                     where = "" if name == self.name else f" of {name}"
                     reason = f"The key {entry.key!r} is that of row {row}{where} too; only the first is taken."
-                    yield Rejected(entry.row, reason, entry.key)
+                    yield Rejected(entry.row, reason, entry.key, again=True)
                     continue
+            elif (key := entry.key) is not None:
+                entry = replace(entry, again=key in taken or key in refused)
+                refused.add(key)
             yield entry
 
 
@@ -143,15 +148,32 @@ def open_feed(
 
 def feed_of_files(folder: Path, files: Sequence[bytes]) -> Feed:
     """Return some files of a folder of pictures as a feed, under the folder's name; `files` are paths in it."""
-    return Feed(_readable(folder), len(files), {}, lambda: items_of_folder(folder, files), folder)
+    return _of_files(folder, files, ())
+
+
+def _of_files(folder: Path, files: Sequence[bytes], unlisted: Sequence[str]) -> Feed:
+    """Return files as a feed, and as rejected rows behind them why a folder below could not be listed."""
+
+    def entries() -> Iterator[Item | Rejected]:
+        yield from items_of_folder(folder, files)
+        for number, reason in enumerate(unlisted, start=len(files) + 1):
+            yield Rejected(number, reason)
+
+    return Feed(_readable(folder), len(files) + len(unlisted), {}, entries, folder)
 
 
 def _open_folder(folder: Path, named: _Named) -> Feed:
     if is_catalog(fsencode(folder)):
         raise FeedError(f"{folder.name} is a catalog, not a folder of pictures; it is searched, not indexed.")
-    files = tuple(walk(folder))
+    unlisted: list[str] = []
+
+    def note(error: OSError) -> None:
+        inner = readable(relpath(fsencode(error.filename), fsencode(folder)))
+        unlisted.append(f"The folder {inner!r} cannot be listed: {error.strerror}.")
+
+    files = tuple(walk(folder, note))
     if not files:
-        raise FeedError(f"The folder {folder.name!r} has no files.")
+        raise FeedError(f"The folder {folder.name!r} has no files{' that can be listed' * bool(unlisted)}.")
     if is_dataset(folder, files):
         return _of_table(folder, open_dataset(folder, files), named, file_beside(folder), _DATASET_NAMES)
     names = [fsdecode(file) for file in files]
@@ -159,7 +181,7 @@ def _open_folder(folder: Path, named: _Named) -> Feed:
     if shards and all(is_tar(name) or name.lower().endswith(_BESIDE_SHARDS) for name in names):
         return _of_shards(folder, shards, named)
     _check_unnamed("A folder", named)
-    return feed_of_files(folder, files)
+    return _of_files(folder, files, unlisted)
 
 
 def _open_archive(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:

@@ -5,6 +5,7 @@ An archive of pictures is such a folder too.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +53,9 @@ def is_hidden(key: str) -> bool:
 
 def is_catalog(folder: bytes) -> bool:
     """Say whether a folder is a catalog of ours."""
-    return all(Path(os.fsdecode(folder), file).is_file() for file in _CATALOG_FILES)
+    with contextlib.suppress(OSError):  # nobody may look into it
+        return all(Path(os.fsdecode(folder), file).is_file() for file in _CATALOG_FILES)
+    return False
 
 
 def walk(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[bytes]:

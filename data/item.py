@@ -66,12 +66,18 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row (or a picture of one) that could not be indexed, and why."""
+    """A row (or a picture of one) that could not be indexed, and why.
+
+    `again` says that an earlier row has the same key. `cells` are the texts of a row that could be told apart, by
+    column.
+    """
 
     row: int
     reason: str
     key: str | None = None
     source: str | None = None
+    again: bool = False
+    cells: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
 
 
 def check_key(key: str) -> None:

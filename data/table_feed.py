@@ -6,14 +6,14 @@ import base64
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 
 import orjson
 
 from data.errors import FeedError, UsageError
 from data.held import hold
-from data.item import Item, ItemImage, Rejected
+from data.item import Item, ItemImage, Rejected, check_key
 from data.places import Address, Nowhere, Stored, is_address
 from data.table import LIST_SEPARATOR, Cell, Table
 
@@ -91,7 +91,7 @@ def items_of(table: Table, columns: Columns, resolve: Resolve) -> Iterator[Item 
     taken = {columns.key, columns.title, *columns.images, ROW_KEY, *table.pictures}
     for row in table.read():
         if isinstance(row, Rejected):
-            yield row
+            yield replace(row, key=row.key or _key_of((row.cells or {}).get(columns.key)), cells=None)
             continue
         key = _as_text(row.values.get(columns.key))
         if key is None:
@@ -111,7 +111,7 @@ def items_of(table: Table, columns: Columns, resolve: Resolve) -> Iterator[Item 
                 row=row.number,
             )
         except UsageError as error:
-            yield Rejected(row.number, str(error))
+            yield Rejected(row.number, str(error), _key_of(key))
 
 
 def file_beside(folder: Path) -> Resolve:
@@ -175,6 +175,15 @@ def _as_text(value: Cell) -> str | None:
     if value is None:
         return None
     return str(value).strip() or None
+
+
+def _key_of(text: str | None) -> str | None:
+    """Return the key of a row that is rejected, None where it has none that an item could have."""
+    key = (text or "").strip()
+    with contextlib.suppress(UsageError):
+        check_key(key)
+        return key
+    return None
 
 
 def _title(value: Cell) -> str | None:

@@ -15,6 +15,7 @@ from retrieval.catalog_file import CatalogFile
 from retrieval.exporting import export_parquet
 from retrieval.filters.nodes import Parameters
 from retrieval.importing import ImportReport, import_parquet, open_vector_table
+from retrieval.ledger import LedgerEntry, State
 from retrieval.live import Live
 from retrieval.moments import Moment, oldest_to_keep
 from retrieval.progress import Progress, silent
@@ -51,6 +52,16 @@ class Care:
         """
         with locked(self._folder / "index.lock", "indexing into"):
             yield
+
+    def ledger(
+        self, *, state: State | str | None = None, feed: str | None = None, limit: int | None = None
+    ) -> Iterator[LedgerEntry]:
+        """Iterate over what became of the rows of feeds, by feed and row: all, or those in a state, or of one feed.
+
+        Raises:
+            UsageError: there is no such state (indexed, unchanged, rejected, missing), or the limit is not positive.
+        """
+        return self.records.ledger.entries(state=state, feed=feed, limit=limit)
 
     def measure_recall(self, *, vectors: ArrayLike | None = None, limit: int = 10) -> list[RecallReport]:
         """Compare approximate searches with exact ones, in every space that has vectors, under random filters.

@@ -30,7 +30,7 @@ def info_of(folder: Path, file: CatalogFile, records: Records, live: Live) -> Ca
         bytes_on_disk=sum(path.stat().st_size for path in files),
         spaces={name: counts.get(name, 0) for name in file.spaces},
         fields=view.schema.to_json(),
-        rejected=records.count_rejects(),
+        rejected=records.ledger.count_rejected(),
         learned_from=_learned_from(view),
     )
 

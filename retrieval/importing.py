@@ -7,7 +7,7 @@ again. A row that cannot be taken never stops the rest; it is listed with its re
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from data.item import Rejected, Value, check_key, check_title
 from models import Matrix
 from retrieval.catalog_file import CatalogFile
 from retrieval.exchange import IMAGES, METADATA, TITLE_VECTOR, VECTOR, ParquetForm
+from retrieval.ledger import Note, Notes, State
 from retrieval.progress import Progress, silent
 from retrieval.records import Records
 from retrieval.rows import ImageWrite, ItemWrite
@@ -121,6 +122,7 @@ def import_parquet(
     """
     _check_made_alike(table, file)
     report = ImportReport()
+    run = records.begin_run(table.path.name)
     dim = file.spaces["image"].dim
     batch = max(1, min(_BATCH_ROWS, _BATCH_BYTES // (dim * 4)))
     scan = pl.scan_parquet(table.path)
@@ -128,27 +130,40 @@ def import_parquet(
     if table.form is not None:
         schema = _merged(schema, table.form.schema)
     seen: set[str] = set()
+    refused: set[str | None] = set()
     for start in range(0, table.count, batch):
         chunk = scan.slice(start, batch).collect()
         rows = _Rows(table, file, chunk, start + 1)
         schema = rows.schema(schema)
         writes: list[ItemWrite] = []
+        row_of: dict[str, int] = {}
+        rejects: list[Rejected] = []
         for number, entry in enumerate(rows.writes(schema, thumbnails), start=start + 1):
             if isinstance(entry, Rejected):
-                report.rejects.append(entry)
+                rejects.append(replace(entry, again=entry.key in seen or entry.key in refused))
+                refused.add(entry.key)
             elif entry.key in seen:
-                report.rejects.append(Rejected(number, f"The key {entry.key!r} occurred before.", entry.key))
+                reason = f"The key {entry.key!r} occurred before."
+                rejects.append(Rejected(number, reason, entry.key, again=True))
             else:
                 seen.add(entry.key)
+                row_of[entry.key] = number
                 writes.append(entry)
-        new, changed = changed_items(records, file.spaces, writes)
+        new, changed, unchanged = changed_items(records, file.spaces, writes)
+        notes = [Note.of(one) for one in rejects]
+        notes += [Note(row_of[write.key], write.key, State.INDEXED) for write in (*new, *changed)]
+        notes += [Note(row_of[key], key, State.UNCHANGED, item=item) for key, item in unchanged.items()]
         if new or changed:
-            records.upsert([*new, *changed], schema=schema, summary=f"import {table.path.name}")
+            summary = f"import {table.path.name}"
+            records.upsert([*new, *changed], schema=schema, summary=summary, notes=Notes(run, notes))
+        else:
+            records.note(Notes(run, notes))
+        report.rejects += rejects
         report.added += len(new)
         report.updated += len(changed)
-        report.unchanged += len(writes) - len(new) - len(changed)
+        report.unchanged += len(unchanged)
         progress("Importing items", min(start + batch, table.count), table.count)
-    records.put_rejects(table.path.name, [(one.row, one.key, one.source, one.reason) for one in report.rejects])
+    records.finish_run(run)
     return report
 
 

@@ -2,52 +2,79 @@
 
 Loader threads read, hash, decode and resize (`loading.py`) while the model runs on what they have ready. A picture
 whose bytes the catalog knows is not decoded again, and an item of which nothing changed is not written again, so a run
-that was stopped goes on where it was when it is started again.
+that was stopped goes on where it was when it is started again. What became of each row is in the ledger.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 import numpy as np
-import orjson
 
-from data.errors import LookalikeError
+from data.errors import SyncRefused, UsageError
 from data.feed import Feed
 from data.fetch.fetched import FetchCounts
 from data.fetch.settings import FetchSettings
 from data.item import Rejected
 from models import Modality
 from retrieval.catalog import Catalog
-from retrieval.loading import Job, KnownItem, Loader
-from retrieval.picture_loading import LoadedImage
+from retrieval.deciding import Decider, Decision, Fate
+from retrieval.ledger import FeedRun, Note, Notes, Rename
+from retrieval.loading import Job, Loader
+from retrieval.picture_loading import LoadedImage, PictureLoader
 from retrieval.processors import Processors
-from retrieval.rows import ImageWrite, ItemWrite
-from retrieval.writing import fields_json, with_fields_of
+from retrieval.retrying import Retried
+from retrieval.rows import ItemWrite
+from retrieval.syncing import Survey, leaving_after
 
-__all__ = ["IndexReport", "IndexRun"]
+__all__ = ["MOST_KEPT", "IndexReport", "IndexRun", "RunOptions"]
+
+MOST_KEPT = 100
+"""How many rejects and renames a report has; the ledger has all."""
 
 _BATCH_IMAGES = 32
 _COMMIT_EVERY_S = 2.0
-_MAX_UNCOMMITTED_ITEMS = 2_000
+_MAX_UNCOMMITTED_ROWS = 2_000
+
+_Loaded = tuple[Job, list[LoadedImage]]
+
+
+class RunOptions(TypedDict, total=False):
+    """How to go over a feed, or to plan to; see `IndexRun`."""
+
+    restart: bool
+    retry: bool
+    sync: bool
+    force: bool
 
 
 @dataclass(slots=True)
 class IndexReport:
-    """How a run stands: items by what became of them, pictures fetched and encoded, rejects in feed order."""
+    """How a run stands: items by what became of them, pictures fetched and encoded, the first rejects and renames.
+
+    `run` is its number in the ledger, 0 before it has begun. `missing` are the items that the feed brought earlier and
+    has no more, but the catalog has; they are known when it was read to its end.
+    """
 
     rows: int = 0
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    rejected: int = 0
+    renamed: int = 0
+    deleted: int = 0
+    missing: int = 0
     encoded: int = 0
     fetched: FetchCounts = FetchCounts()
     seconds: float = 0.0
     rejects: list[Rejected] = field(default_factory=list)
+    renames: list[Rename] = field(default_factory=list)
+    run: int = 0
 
     @property
     def images_per_second(self) -> float:
@@ -58,20 +85,46 @@ class IndexReport:
 class IndexRun:
     """One run over a feed. Iterate it to run it: it yields the report as it stands, several times a second.
 
-    What has been committed stays when the iteration is broken off; the next run does the rest.
+    What has been committed stays when the iteration is broken off; the next run does the rest. `retry` takes only the
+    rows that the ledger has as rejected. `sync` removes, when the feed has been read to its end, the items that it
+    brought earlier, that it has no more, and that no other feed has, unless they are more than half; `force` removes
+    them all the same. A file that was moved takes the place of its item at once. With `partial` the feed is but some
+    rows of one, and what it has not is not missing. `count` is how many rows there are to go through.
     """
 
     def __init__(
-        self, catalog: Catalog, feed: Feed, *, restart: bool = False, fetch: FetchSettings | None = None
+        self,
+        catalog: Catalog,
+        feed: Feed,
+        *,
+        restart: bool = False,
+        retry: bool = False,
+        sync: bool = False,
+        force: bool = False,
+        partial: bool = False,
+        fetch: FetchSettings | None = None,
     ) -> None:
+        if sync and (retry or partial):
+            raise UsageError("A run takes all rows and removes what is gone, or takes some rows: not both.")
         self.report = IndexReport()
         self._catalog = catalog
         self._feed = feed
-        self._restart = restart
+        self._sync, self._force, self._partial, self._some = sync, force, partial, partial or retry
+        retried = Retried(feed, catalog.records.ledger) if retry else None
+        self.count = feed.count if retried is None else retried.count
         self._processors = Processors(os.cpu_count() or 1)
-        self._loader = Loader(catalog, feed, self._processors, restart=restart, fetch=fetch or FetchSettings())
-        self._schema = catalog.records.schema()
-        self._stored_schema = self._schema
+        self._loader = Loader(
+            catalog,
+            retried or feed,
+            self._processors,
+            PictureLoader(catalog, restart=restart),
+            restart=restart,
+            fetch=fetch or FetchSettings(),
+        )
+        self._stored_schema = catalog.records.schema()
+        self._decider = Decider(self._stored_schema, restart=restart)
+        self._survey: Survey | None = None
+        self._notes: list[Note] = []
         self._encoder = catalog.encoder
         self._titles = "title" in catalog.file.spaces and Modality.TEXT in self._encoder.spec.modalities
 
@@ -80,44 +133,84 @@ class IndexRun:
 
         Raises:
             CatalogBusy: another process is indexing into the catalog.
+            SyncRefused: more would be removed than may be unasked; nothing was.
         """
-        started = last = time.monotonic()
-        with self._catalog.writer(), closing(self._loader.jobs()) as jobs:
+        started = time.monotonic()
+        records = self._catalog.records
+        with self._catalog.writer():
+            if self._sync:
+                self._survey = Survey.of(self._feed, records.ledger)
+                self._survey.check(force=self._force)
+            run = records.begin_run(self._feed.name, partial=self._partial)
+            self.report.run = run.id
             self._encoder.use_threads(self._processors.model)
-            waiting: list[tuple[Job, list[LoadedImage]]] = []
-            ready: list[tuple[Job, list[LoadedImage]]] = []
             try:
-                for job in jobs:
-                    if isinstance(job, Rejected):
-                        self.report.rejects.append(job)
-                    elif job is not None:  # None: what comes next is still being fetched
-                        waiting.append((job, job.images.result()))
-                        if _count_prepared(waiting) >= _BATCH_IMAGES:
-                            self._encode(waiting)
-                            ready += waiting
-                            waiting = []
-                    self.report.rows += job is not None
-                    self.report.fetched = self._loader.counts
-                    now = time.monotonic()
-                    if now - last > _COMMIT_EVERY_S or len(ready) >= _MAX_UNCOMMITTED_ITEMS:
-                        if job is None:  # while the network is waited for, a batch need not be full
-                            self._encode(waiting)
-                            ready, waiting = ready + waiting, []
-                        self._commit(ready)
-                        ready, last = [], now
-                    self.report.seconds = now - started
-                    yield self.report
-                self._encode(waiting)
-                self._commit(ready + waiting)
+                with closing(self._rows(run)) as rows:
+                    for _ in rows:
+                        self.report.seconds = time.monotonic() - started
+                        yield self.report
             finally:
                 self._encoder.use_threads(self._processors.count)
-                self._catalog.records.put_rejects(
-                    self._feed.name, [(one.row, one.key, one.source, one.reason) for one in self.report.rejects]
-                )
+            if not self._some:
+                self._finish(run)
         self.report.seconds = time.monotonic() - started
         yield self.report
 
-    def _encode(self, jobs: Sequence[tuple[Job, list[LoadedImage]]]) -> None:
+    def _rows(self, run: FeedRun) -> Generator[None]:
+        """Take the rows one after another, in batches for the model and in batches for the records."""
+        last = time.monotonic()
+        waiting: list[_Loaded] = []  # for the model, in the order of the feed
+        ready: list[_Loaded] = []
+        prepared = 0
+        with closing(self._loader.jobs()) as jobs:
+            for job in jobs:
+                if isinstance(job, Rejected):
+                    self._reject(job, Note.of(job))
+                elif job is not None:  # None: what comes next is still being fetched
+                    loaded = job.images.result()
+                    prepared += sum(image.prepared is not None for image in loaded)
+                    (waiting if prepared else ready).append((job, loaded))
+                if prepared >= _BATCH_IMAGES or len(waiting) >= _MAX_UNCOMMITTED_ROWS:
+                    self._encode(waiting)
+                    ready += waiting
+                    waiting, prepared = [], 0
+                self.report.rows += job is not None
+                self.report.fetched = self._loader.counts
+                now = time.monotonic()
+                if now - last > _COMMIT_EVERY_S or len(ready) + len(self._notes) >= _MAX_UNCOMMITTED_ROWS:
+                    if job is None:  # while the network is waited for, a batch need not be full
+                        self._encode(waiting)
+                        ready, waiting, prepared = ready + waiting, [], 0
+                    self._commit(run, ready)
+                    ready, last = [], now
+                yield
+            self._encode(waiting)
+            self._commit(run, ready + waiting)
+
+    def _finish(self, run: FeedRun) -> None:
+        """Note what the feed has no more, and remove it where that was asked for."""
+        records, ledger = self._catalog.records, self._catalog.records.ledger
+        records.finish_run(run)
+        self.report.missing = ledger.count_missing(run.feed)
+        if self._survey is not None:
+            leaving = leaving_after(run, ledger)
+            why = self._survey.refusal(len(leaving), force=self._force)
+            if why is not None:
+                raise SyncRefused(why)
+            if leaving:
+                self.report.deleted = records.remove_missing(
+                    run.feed, list(leaving), list(leaving.values()), summary=f"sync {run.feed}"
+                )
+                self.report.missing = ledger.count_missing(run.feed)
+
+    def _reject(self, one: Rejected, note: Note | None = None) -> None:
+        self.report.rejected += 1
+        if len(self.report.rejects) < MOST_KEPT:
+            self.report.rejects.append(one)
+        if note is not None:
+            self._notes.append(note)
+
+    def _encode(self, jobs: Sequence[_Loaded]) -> None:
         images = [image for _, loaded in jobs for image in loaded if image.prepared is not None]
         if not images:
             return
@@ -129,57 +222,38 @@ class IndexRun:
             image.vector, image.prepared = row.tobytes(), None
         self.report.encoded += len(images)
 
-    def _commit(self, jobs: Sequence[tuple[Job, list[LoadedImage]]]) -> None:
-        writes: list[ItemWrite] = []
-        added = updated = unchanged = 0
-        for job, loaded in jobs:
-            try:
-                write = self._write_of(job, loaded)
-            except LookalikeError as error:
-                self.report.rejects.append(Rejected(job.item.row, str(error), job.item.key))
-                continue
-            if write is None:
-                continue
-            if job.known is None:
-                added += 1
-            elif self._is_unchanged(job.known, write):
-                unchanged += 1
-                continue
-            else:
-                updated += 1
-            writes.append(write)
+    def _commit(self, run: FeedRun, jobs: Sequence[_Loaded]) -> None:
+        """Write what is decided of some rows, and into the ledger what became of them, in one transaction."""
+        decisions = [self._decider.decide(job, loaded) for job, loaded in jobs]
+        for decision in decisions:
+            for _, one in decision.rejects:
+                self._reject(one)
+        notes = [*self._notes, *(note for decision in decisions for note in decision.notes())]
+        self._notes = []
+        changed = [decision for decision in decisions if decision.fate in (Fate.ADD, Fate.UPDATE)]
+        renames = [rename for decision in changed if (rename := self._rename(decision)) is not None]
+        writes = [decision.write for decision in changed if decision.write is not None]
+        records, schema = self._catalog.records, self._decider.schema
         if writes:
-            schema = self._schema if self._schema != self._stored_schema else None
-            self._catalog.records.upsert(self._with_titles(writes), schema=schema, summary=f"index {self._feed.name}")
-            self._stored_schema = self._schema
-        self.report.added += added
-        self.report.updated += updated
-        self.report.unchanged += unchanged
+            records.upsert(
+                self._with_titles(writes),
+                schema=schema if schema != self._stored_schema else None,
+                summary=f"index {self._feed.name}",
+                notes=Notes(run, notes, renames),
+            )
+            self._stored_schema = schema
+        elif notes:
+            records.note(Notes(run, notes))
+        self.report.added += sum(decision.fate is Fate.ADD for decision in decisions) - len(renames)
+        self.report.updated += sum(decision.fate is Fate.UPDATE for decision in decisions)
+        self.report.unchanged += sum(decision.fate is Fate.LEAVE for decision in decisions)
+        self.report.renamed += len(renames)
+        self.report.renames += renames[: max(MOST_KEPT - len(self.report.renames), 0)]
 
-    def _write_of(self, job: Job, loaded: Sequence[LoadedImage]) -> ItemWrite | None:
-        """Give what to write for an item; None when none of its pictures is one. Notes the rejects."""
-        item = job.item
-        failed = [image for image in loaded if image.failed]
-        for image in failed:
-            self.report.rejects.append(Rejected(item.row, image.failed or "", item.key, image.source))
-        if len(failed) == len(loaded):
+    def _rename(self, decision: Decision) -> Rename | None:
+        if self._survey is None or decision.fate is not Fate.ADD or decision.write is None:
             return None
-        self._schema = with_fields_of(self._schema, {name: [value] for name, value in item.fields.items()})
-        images = [
-            ImageWrite(image.source, image.sha256, image.width, image.height, image.vector, image.kept)
-            for image in loaded
-            if not image.failed
-        ]
-        same_title = job.known is not None and job.known.row.title == item.title and not self._restart
-        return ItemWrite(item.key, item.title, fields_json(self._schema, item.fields), images, not same_title and None)
-
-    def _is_unchanged(self, known: KnownItem, write: ItemWrite) -> bool:
-        images = write.images or ()
-        return (
-            known.row.title == write.title
-            and [(image.kept, image.source) for image in images] == [(image.id, image.source) for image in known.images]
-            and orjson.loads(known.row.fields) == orjson.loads(write.fields)
-        )
+        return self._survey.rename(decision.write)
 
     def _with_titles(self, writes: Sequence[ItemWrite]) -> list[ItemWrite]:
         """Add the vectors of new titles, encoded all together."""
@@ -194,7 +268,3 @@ class IndexRun:
             ItemWrite(write.key, write.title, write.fields, write.images, vectors[place]) if place in vectors else write
             for place, write in enumerate(writes)
         ]
-
-
-def _count_prepared(jobs: Sequence[tuple[Job, list[LoadedImage]]]) -> int:
-    return sum(image.prepared is not None for _, loaded in jobs for image in loaded)

@@ -7,12 +7,11 @@ all pictures of an item are loaded (`picture_loading.py`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from data.feed import Feed
 from data.fetch.fetched import FetchCounts, Fetched
 from data.fetch.settings import FetchSettings
 from data.item import Item, ItemImage, Rejected
@@ -65,16 +64,23 @@ class _Coming:
 
 
 class Loader:
-    """Reads a feed with a bounded look-ahead, its pictures fetched and loaded by threads."""
+    """Reads a feed with a bounded look-ahead, its pictures fetched (unless `fetch` is None) and loaded by threads."""
 
     def __init__(
-        self, catalog: Catalog, feed: Feed, processors: Processors, *, restart: bool, fetch: FetchSettings
+        self,
+        catalog: Catalog,
+        feed: Iterable[Item | Rejected],
+        processors: Processors,
+        pictures: PictureLoader,
+        *,
+        restart: bool,
+        fetch: FetchSettings | None,
     ) -> None:
         self._catalog = catalog
         self._feed = feed
         self._processors = processors
         self._restart = restart
-        self._pictures = PictureLoader(catalog, restart=restart)
+        self._pictures = pictures
         self._fetch = fetch
         self._fetching: Fetching | None = None
         self._pools: list[ThreadPoolExecutor] = []
@@ -93,13 +99,16 @@ class Loader:
         coming: deque[_Coming | Rejected] = deque()
         ahead: deque[Job | Rejected] = deque()
         chunks = self._chunks()
+        weight = 0
         try:
             while True:
                 while len(coming) <= _FETCH_AHEAD_ITEMS - _CHUNK_ITEMS and (chunk := next(chunks, None)):
                     coming.extend(chunk)
-                while coming and sum(map(_weight, ahead)) <= _LOOK_AHEAD_ITEMS and _is_ready(coming[0]):
+                while coming and weight <= _LOOK_AHEAD_ITEMS and _is_ready(coming[0]):
                     ahead.append(self._started(coming.popleft()))
+                    weight += _weight(ahead[-1])
                 if ahead:
+                    weight -= _weight(ahead[0])
                     yield ahead.popleft()
                 elif coming:
                     yield from self._wait_for(coming[0])
@@ -128,7 +137,7 @@ class Loader:
             yield coming
 
     def _submitted(self, image: ItemImage, known: KnownItem | None) -> Future[Fetched] | None:
-        if not isinstance(image.place, Address):
+        if self._fetch is None or not isinstance(image.place, Address):
             return None
         if self._fetching is None:
             self._fetching = Fetching(self._catalog.fetched_folder, self._fetch)

@@ -22,9 +22,10 @@ from models import Prepared
 from retrieval.catalog import Catalog
 from retrieval.rows import StoredImage
 
-__all__ = ["LoadedImage", "PictureLoader"]
+__all__ = ["LoadedImage", "PictureLoader", "Stored"]
 
-_Stored = dict[bytes, list[StoredImage]]
+Stored = dict[bytes, list[StoredImage]]
+"""The images that an item has, by their hashes; those that are taken are removed."""
 
 
 @dataclass(slots=True)
@@ -47,7 +48,6 @@ class PictureLoader:
     def __init__(self, catalog: Catalog, *, restart: bool) -> None:
         self._catalog = catalog
         self._restart = restart
-        self._encoder = catalog.encoder
 
     def load(
         self, images: Sequence[ItemImage], fetched: Sequence[Future[Fetched] | None], known: Sequence[StoredImage]
@@ -56,7 +56,7 @@ class PictureLoader:
 
         A stored image is taken once, should a feed name it twice.
         """
-        stored: _Stored = {}
+        stored: Stored = {}
         for image in reversed(known) if not self._restart else ():
             stored.setdefault(image.sha256, []).append(image)
         return [
@@ -65,7 +65,7 @@ class PictureLoader:
             for loaded in self._load_place(image, future, stored)
         ]
 
-    def _load_place(self, image: ItemImage, fetched: Future[Fetched] | None, stored: _Stored) -> list[LoadedImage]:
+    def _load_place(self, image: ItemImage, fetched: Future[Fetched] | None, stored: Stored) -> list[LoadedImage]:
         """Read what is at one place, a picture or a video."""
         try:
             if fetched is not None:
@@ -78,11 +78,11 @@ class PictureLoader:
         except NotAPicture as error:
             return [LoadedImage(image.source, failed=str(error))]
 
-    def _load_fetched(self, source: str, fetched: Fetched, stored: _Stored) -> LoadedImage:
+    def _load_fetched(self, source: str, fetched: Fetched, stored: Stored) -> LoadedImage:
         known = self._known(source, fetched.sha256, stored)
         return known or self._decoded(source, fetched.sha256, _read_fetched(fetched))
 
-    def _load_video(self, source: str, path: Path, stored: _Stored) -> list[LoadedImage]:
+    def _load_video(self, source: str, path: Path, stored: Stored) -> list[LoadedImage]:
         """Read the frames of a video; what one commit stored of it is all of it, so that known frames are enough."""
         video = video_sha256(path)
         frames = [(seconds_of(one.source), one) for images in stored.values() for one in images]
@@ -105,7 +105,7 @@ class PictureLoader:
             loaded.append(known or self._prepared(name, digest, Picture(frame.rgb, *frame.rgb.size)))
         return loaded
 
-    def _known(self, source: str, digest: bytes, stored: _Stored) -> LoadedImage | None:
+    def _known(self, source: str, digest: bytes, stored: Stored) -> LoadedImage | None:
         """Take an image that the item has already, or the vector of one of the same bytes."""
         if stored.get(digest):
             same = stored[digest].pop()
@@ -121,11 +121,11 @@ class PictureLoader:
         return LoadedImage(source, digest, width, height, vector=vector)
 
     def _decoded(self, source: str, digest: bytes, content: bytes) -> LoadedImage:
-        return self._prepared(source, digest, decode(content, min_side=self._encoder.spec.input_size))
+        return self._prepared(source, digest, decode(content, min_side=self._catalog.encoder.spec.input_size))
 
     def _prepared(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
         self._catalog.thumbnails.add(digest.hex(), picture.rgb)
-        prepared = self._encoder.prepare(picture.rgb)
+        prepared = self._catalog.encoder.prepare(picture.rgb)
         return LoadedImage(source, digest, picture.width, picture.height, prepared=prepared)
 
 

@@ -19,6 +19,7 @@ from data.field_type import FieldType
 from data.item import is_text
 from retrieval import checksums, record_sql
 from retrieval.database import Database
+from retrieval.ledger import Ledger
 from retrieval.rows import Commit, ItemRow, StoredImage, VectorRows
 from retrieval.schema import Schema
 
@@ -37,6 +38,7 @@ class RecordReader:
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
+        self.ledger = Ledger(self._database)
 
     def close(self) -> None:
         """Close every thread's connection."""
@@ -258,17 +260,6 @@ class RecordReader:
         has_image = image_ids > 0
         places[has_image] = positions[np.searchsorted(wanted, image_ids[has_image])]
         return places
-
-    # --- the ledger ------------------------------------------------------------------------------------------------
-
-    def rejects(self) -> list[tuple[str, int, str | None, str | None, str]]:
-        """Return the ledger of rejected rows: feed, row, key, source, reason."""
-        sql = "SELECT feed, row, key, source, reason FROM rejects ORDER BY feed, row"
-        return list(self._database.connection.execute(sql))
-
-    def count_rejects(self) -> int:
-        """Return how many rows were rejected."""
-        return int(self._database.connection.execute("SELECT count(*) FROM rejects").fetchone()[0])
 
 
 def json_ids(ids: Iterable[int] | NDArray[np.int64]) -> str:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 __all__ = [
+    "BROUGHT",
     "CHANGE_ITEM",
     "COMMIT_AT",
+    "COUNT_MISSING",
     "END_IMAGES",
     "END_IMAGE_VECTORS",
     "END_TITLE",
+    "FILES",
+    "FORGET_MENDED_PICTURES",
+    "FORGET_MENDED_ROWS",
+    "FORGET_PARTS",
+    "FORGET_PICTURES",
     "FROM_FORMAT_1",
     "FROM_FORMAT_2",
+    "FROM_FORMAT_3",
+    "HAS_PARTS",
     "IMAGES_AS_OF",
     "INSERT_COMMIT",
     "INSERT_IMAGE",
@@ -17,8 +26,18 @@ __all__ = [
     "INSERT_VECTOR",
     "ITEMS_AS_OF",
     "ITEMS_OF_KEYS_AS_OF",
+    "LEDGER",
+    "MARK_MISSING",
     "MOVE_IMAGE",
+    "NOTE_BY_KEY",
+    "NOTE_BY_ROW",
+    "NOTE_REMOVED",
+    "NOTE_RENAMED",
+    "NOTE_UNCHANGED",
     "PURGED",
+    "REJECTED_KEYS",
+    "REJECTED_ROWS",
+    "SECOND_OF_A_KEY",
     "TABLES",
     "TO_HISTORY",
     "TO_IMAGE_HISTORY",
@@ -39,6 +58,20 @@ CREATE INDEX vectors_item ON vectors (item_id, space, died);
 CREATE INDEX vectors_died ON vectors (died) WHERE died IS NOT NULL;
 CREATE TABLE purged (before INTEGER NOT NULL);
 INSERT INTO purged VALUES (0);
+"""
+
+_SINCE_FORMAT_4 = """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, feed TEXT NOT NULL, time REAL NOT NULL, complete INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE ledger (
+    key TEXT, feed TEXT NOT NULL, part INTEGER NOT NULL, row INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT,
+    source TEXT, attempts INTEGER NOT NULL, first_run INTEGER NOT NULL, last_run INTEGER NOT NULL,
+    item INTEGER, seq INTEGER
+);
+CREATE UNIQUE INDEX ledger_key ON ledger (key, feed, part) WHERE part >= 0;
+CREATE UNIQUE INDEX ledger_row ON ledger (feed, part) WHERE part < 0;
+CREATE INDEX ledger_reason ON ledger (state, feed, row) WHERE reason IS NOT NULL;
 """
 
 TABLES = f"""
@@ -66,12 +99,9 @@ CREATE TABLE vectors (
     id INTEGER PRIMARY KEY AUTOINCREMENT, space TEXT NOT NULL, item_id INTEGER NOT NULL, image_id INTEGER,
     born INTEGER NOT NULL, died INTEGER, vector BLOB NOT NULL, checksum INTEGER
 );
-CREATE TABLE rejects (
-    feed TEXT NOT NULL, row INTEGER NOT NULL, key TEXT, source TEXT, reason TEXT NOT NULL, time REAL NOT NULL
-);
 CREATE TABLE generation (name TEXT, index_kind TEXT);
 INSERT INTO generation VALUES (NULL, NULL);
-{_SINCE_FORMAT_2}"""
+{_SINCE_FORMAT_2}{_SINCE_FORMAT_4}"""
 
 FROM_FORMAT_1 = (
     "ALTER TABLE commits ADD COLUMN added INTEGER NOT NULL DEFAULT 0",
@@ -98,6 +128,18 @@ FROM_FORMAT_1 = (
 
 FROM_FORMAT_2 = tuple(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER" for table in ("items", "history", "vectors"))
 """What was written before has no checksum, and nothing to compare it with."""
+
+FROM_FORMAT_3 = (
+    *filter(str.strip, _SINCE_FORMAT_4.split(";")),
+    "INSERT INTO runs (feed, time) SELECT feed, max(time) FROM rejects GROUP BY feed ORDER BY max(time)",
+    # a row without a key goes by its number; of several of one key the first is the row, the others its pictures
+    "INSERT OR IGNORE INTO ledger SELECT key, feed, CASE WHEN key IS NULL THEN -row ELSE nth - 1 END, row, "
+    "'rejected', reason, source, 1, run, run, NULL, NULL FROM (SELECT rejects.*, runs.id AS run, row_number() OVER "
+    "(PARTITION BY rejects.feed, key ORDER BY rejects.rowid) AS nth FROM rejects "
+    "JOIN runs ON runs.feed = rejects.feed)",
+    "DROP TABLE rejects",
+)
+"""Format 3 knew of the rows of a feed only those that its last run rejected."""
 
 VERSION = "SELECT (SELECT coalesce(max(seq), 0) FROM commits), (SELECT name FROM generation)"
 COMMIT_AT = "SELECT coalesce(max(seq), 0) FROM commits WHERE time <= ? + 0.0000005"
@@ -154,11 +196,93 @@ INSERT_IMAGE = (
 )
 INSERT_VECTOR = "INSERT INTO vectors (space, item_id, image_id, born, vector, checksum) VALUES (?, ?, ?, ?, ?, ?)"
 
+_NOTE = (
+    "INSERT INTO ledger (key, feed, part, row, state, reason, source, attempts, first_run, last_run, item, seq) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11) ON CONFLICT {identity} DO UPDATE SET "
+    "key = excluded.key, row = excluded.row, state = excluded.state, reason = excluded.reason, "
+    "source = excluded.source, attempts = attempts + excluded.attempts, last_run = excluded.last_run, "
+    "item = coalesce(excluded.item, item), seq = coalesce(excluded.seq, seq)"
+)
+NOTE_BY_KEY = _NOTE.format(identity="(key, feed, part) WHERE part >= 0")
+NOTE_BY_ROW = _NOTE.format(identity="(feed, part) WHERE part < 0")
+NOTE_UNCHANGED = (
+    "UPDATE ledger SET row = ?, state = 'unchanged', reason = NULL, source = NULL, last_run = ?, item = ? "
+    "WHERE key = ? AND feed = ? AND part = 0 AND part >= 0"
+)
+"""`part >= 0` is what makes SQLite take the index that it is a condition of."""
+
+FORGET_MENDED_PICTURES = (
+    "DELETE FROM ledger WHERE key IN (SELECT value FROM json_each(?)) AND feed = ? AND part > 0 AND part >= 0 "
+    "AND last_run < ?"
+)
+FORGET_MENDED_ROWS = (
+    "DELETE FROM ledger WHERE rowid IN (SELECT l.rowid FROM json_each(?) AS k CROSS JOIN ledger AS l "
+    "ON l.feed = ? AND l.part = -k.value AND l.part < 0 WHERE l.last_run < ?)"
+)
+"""CROSS makes SQLite look up row by row, rather than go through all that are known by their numbers."""
+
+SECOND_OF_A_KEY = (
+    "UPDATE OR REPLACE ledger SET part = -row, item = NULL, seq = NULL WHERE key IN (SELECT value FROM json_each(?)) "
+    "AND feed = ? AND part = 0 AND part >= 0 AND last_run = ? AND state = 'rejected'"
+)
+FORGET_PARTS = (
+    "DELETE FROM ledger WHERE reason IS NOT NULL AND state = 'rejected' AND feed = ? AND part <> 0 AND last_run < ?"
+)
+MARK_MISSING = (
+    "UPDATE ledger SET state = 'missing', reason = 'It is no longer in the feed.', source = NULL "
+    "WHERE feed = ? AND part = 0 AND last_run < ? AND state <> 'missing'"
+)
+NOTE_RENAMED = (
+    "UPDATE ledger SET state = 'missing', reason = ?, source = NULL, item = NULL, seq = ? "
+    "WHERE feed = ? AND part = 0 AND part >= 0 AND key = ?"
+)
+NOTE_REMOVED = (
+    "UPDATE ledger SET state = 'missing', reason = 'It is no longer in the feed, and was removed.', source = NULL, "
+    "item = NULL, seq = coalesce(?, seq) WHERE key IN (SELECT value FROM json_each(?)) AND feed = ? AND part = 0 "
+    "AND part >= 0"
+)
+FORGET_PICTURES = (
+    "DELETE FROM ledger WHERE key IN (SELECT value FROM json_each(?)) AND feed = ? AND part > 0 AND part >= 0"
+)
+COUNT_MISSING = (
+    "SELECT count(*) FROM ledger AS l JOIN items AS i ON i.id = l.item AND i.key = l.key "
+    "WHERE l.reason IS NOT NULL AND l.state = 'missing' AND l.feed = ?"
+)
+HAS_PARTS = (
+    "SELECT EXISTS (SELECT 1 FROM ledger WHERE reason IS NOT NULL AND state = 'rejected' AND feed = ? AND part <> 0)"
+)
+REJECTED_KEYS = (
+    "SELECT DISTINCT key FROM ledger WHERE key IN (SELECT value FROM json_each(?)) AND feed = ? AND part >= 0 "
+    "AND state = 'rejected'"
+)
+REJECTED_ROWS = (
+    "SELECT l.part FROM json_each(?) AS k CROSS JOIN ledger AS l ON l.feed = ? AND l.part = -k.value AND l.part < 0"
+)
+LEDGER = (
+    "SELECT l.feed, l.row, l.key, l.source, l.state, l.reason, l.attempts, coalesce(f.time, 0), coalesce(r.time, 0), "
+    "l.first_run, l.last_run, l.seq FROM ledger AS l LEFT JOIN runs AS f ON f.id = l.first_run "
+    "LEFT JOIN runs AS r ON r.id = l.last_run WHERE {where} ORDER BY l.feed, l.row, l.part LIMIT ?"
+)
+BROUGHT = (
+    "SELECT l.rowid, l.key, l.item, l.last_run, NOT EXISTS (SELECT 1 FROM ledger AS o "
+    "WHERE o.key = l.key AND o.part = 0 AND o.part >= 0 AND o.feed <> l.feed AND o.item = l.item "
+    "AND o.state <> 'missing') FROM ledger AS l JOIN items AS i ON i.id = l.item AND i.key = l.key "
+    "WHERE l.feed = ? AND l.part = 0"
+)
+"""The items of a catalog that a feed has brought, and whether it alone still has them."""
+
+FILES = (
+    "SELECT i.id, i.key, m.sha256 FROM items AS i JOIN images AS m ON m.item_id = i.id AND m.died IS NULL "
+    "WHERE i.id IN (SELECT value FROM json_each(?)) GROUP BY i.id HAVING count(*) = 1 AND m.source = i.key"
+)
+"""Of some items those that are a file each: one picture, called as the item."""
+
 PURGED = (
     ("vectors", "died <= :before", "id"),
     ("images", "died <= :before", "id"),
     ("image_history", "died <= :before", "rowid"),
     ("history", "died <= :before", "rowid"),
+    ("ledger", "state = 'missing' AND reason IS NOT NULL AND item IS NULL AND coalesce(seq, 0) < :before", "rowid"),
     ("commits", "seq < :before", "seq"),
 )
 """What a purge removes: table, condition, and what names a row."""

@@ -21,6 +21,7 @@ import orjson
 from data.errors import CatalogBusy, ItemExists, ItemNotFound
 from data.field_type import FieldType
 from retrieval import checksums, record_sql
+from retrieval.ledger import FeedRun, Notes
 from retrieval.record_reading import RecordReader, json_ids
 from retrieval.rows import ItemChange, ItemWrite, VectorWrites
 from retrieval.schema import Schema
@@ -65,10 +66,17 @@ class Records(RecordReader):
 
     # --- items -----------------------------------------------------------------------------------------------------
 
-    def upsert(self, items: Sequence[ItemWrite], *, schema: Schema | None = None, summary: str = "add") -> int:
+    def upsert(
+        self,
+        items: Sequence[ItemWrite],
+        *,
+        schema: Schema | None = None,
+        summary: str = "add",
+        notes: Notes | None = None,
+    ) -> int:
         """Insert or replace items in one transaction; return its commit number. A key occurs once.
 
-        `schema` is what the fields are after it, when they are not what they were.
+        `schema` is what the fields are after it, when they are not what they were; `notes` are for the ledger.
 
         Raises:
             CatalogBusy: another process kept writing for too long.
@@ -81,6 +89,9 @@ class Records(RecordReader):
             titles, fields = [item.title for item in items], [item.fields for item in items]
             ids = self._put_items([item.key for item in items], titles, fields, known, commit)
             self._put_images(items, ids, commit.seq)
+            if notes is not None:
+                self._delete([rename.item for rename in notes.renames], commit)
+                self.ledger.write(notes, commit.seq, {item.key: id_ for item, id_ in zip(items, ids, strict=True)})
         return commit.seq
 
     def put_vectors(
@@ -159,12 +170,8 @@ class Records(RecordReader):
             born = connection.execute(
                 "SELECT id, born FROM items WHERE id IN (SELECT value FROM json_each(?))", (json_ids(ids),)
             ).fetchall()
-            wanted = [id_ for id_, since in born if as_of is None or since <= as_of]
-            self._to_history(wanted, commit.seq)
-            self._end_all(wanted, commit.seq)
-            connection.execute("DELETE FROM items WHERE id IN (SELECT value FROM json_each(?))", (json_ids(wanted),))
-            commit.deleted = len(wanted)
-        return len(wanted)
+            self._delete([id_ for id_, since in born if as_of is None or since <= as_of], commit)
+        return commit.deleted
 
     def add_field(self, name: str, kind: FieldType) -> int:
         """Declare a field in one transaction; return its commit number.
@@ -184,15 +191,31 @@ class Records(RecordReader):
 
     # --- beside the items ------------------------------------------------------------------------------------------
 
-    def put_rejects(self, feed: str, rejects: Sequence[tuple[int, str | None, str | None, str]]) -> None:
-        """Replace the ledger of one feed: (row, key, source, reason)."""
-        now = time.time()
-        with self._database.immediate() as connection:
-            connection.execute("DELETE FROM rejects WHERE feed = ?", (feed,))
-            connection.executemany(
-                "INSERT INTO rejects VALUES (?, ?, ?, ?, ?, ?)",
-                [(feed, row, key, source, reason, now) for row, key, source, reason in rejects],
-            )
+    def begin_run(self, feed: str, *, partial: bool = False) -> FeedRun:
+        """Begin a run over a feed, or over some of its rows by themselves."""
+        with self._database.immediate():
+            return self.ledger.begin(feed, partial=partial)
+
+    def note(self, notes: Notes) -> None:
+        """Write to the ledger what is no commit: rows that are unchanged or rejected."""
+        with self._database.immediate():
+            self.ledger.write(notes)
+
+    def finish_run(self, run: FeedRun) -> None:
+        """Note that a run has read its feed to the end."""
+        with self._database.immediate():
+            self.ledger.finish(run)
+
+    def remove_missing(self, feed: str, keys: Sequence[str], items: Sequence[int], *, summary: str) -> int:
+        """Delete items that a feed no longer has, in one transaction; return how many. Not all its `keys` have one."""
+        if not items:
+            with self._database.immediate():
+                self.ledger.remove(feed, keys, None)
+            return 0
+        with self._commit(summary) as commit:
+            self._delete(items, commit)
+            self.ledger.remove(feed, keys, commit.seq)
+        return commit.deleted
 
     def put_generation(self, name: str, index_kind: str) -> None:
         """Name the generation in use and the kind of its index; other processes notice as of any commit."""
@@ -259,6 +282,14 @@ class Records(RecordReader):
     def _to_history(self, ids: Iterable[int], seq: int) -> None:
         """Keep the states that end with a commit."""
         self._database.connection.execute(record_sql.TO_HISTORY, (seq, json_ids(ids)))
+
+    def _delete(self, ids: Sequence[int], commit: _Change) -> None:
+        """Delete items."""
+        if ids:
+            self._to_history(ids, commit.seq)
+            self._end_all(ids, commit.seq)
+            sql = "DELETE FROM items WHERE id IN (SELECT value FROM json_each(?))"
+            commit.deleted += self._database.connection.execute(sql, (json_ids(ids),)).rowcount
 
     def _end_all(self, item_ids: Iterable[int], seq: int) -> None:
         """End the life of all images and vectors of items."""

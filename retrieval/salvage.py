@@ -28,6 +28,7 @@ _WHOLE_AGAIN = (
     "(SELECT coalesce(max(born), 0) FROM items), (SELECT coalesce(max(max(born, died)), 0) FROM history), "
     "(SELECT coalesce(max(max(born, coalesce(died, 0))), 0) FROM images), "
     "(SELECT coalesce(max(died), 0) FROM image_history), (SELECT coalesce(max(before), 0) FROM purged), "
+    "(SELECT coalesce(max(seq), 0) FROM ledger), "
     "(SELECT coalesce(max(max(born, coalesce(died, 0))), 0) FROM vectors)) AS newest, "
     "(SELECT coalesce(max(time), 0) FROM commits) AS latest) "
     "WHERE newest > (SELECT coalesce(max(seq), 0) FROM commits)",
@@ -37,10 +38,13 @@ _WHOLE_AGAIN = (
     "DELETE FROM sqlite_sequence",
     "INSERT INTO sqlite_sequence (name, seq) SELECT 'commits', coalesce(max(seq), 0) FROM commits",
     "INSERT INTO sqlite_sequence (name, seq) SELECT 'items', max((SELECT coalesce(max(id), 0) FROM items), "
-    "(SELECT coalesce(max(item_id), 0) FROM history), (SELECT coalesce(max(item_id), 0) FROM vectors), :items)",
+    "(SELECT coalesce(max(item_id), 0) FROM history), (SELECT coalesce(max(item_id), 0) FROM vectors), "
+    "(SELECT coalesce(max(item), 0) FROM ledger), :items)",
     "INSERT INTO sqlite_sequence (name, seq) "
     "SELECT 'images', max((SELECT coalesce(max(id), 0) FROM images), :images) UNION ALL "
-    "SELECT 'vectors', max((SELECT coalesce(max(id), 0) FROM vectors), :vectors)",
+    "SELECT 'vectors', max((SELECT coalesce(max(id), 0) FROM vectors), :vectors) UNION ALL "
+    "SELECT 'runs', max((SELECT coalesce(max(id), 0) FROM runs), "
+    "(SELECT coalesce(max(last_run), 0) FROM ledger), :runs)",
 )
 
 Row = tuple[object, ...]
@@ -94,7 +98,7 @@ def _salvage(damaged: Path, target: Path, found: Salvage, progress: Progress) ->
             _copy_table(read, written, name, last_ids.get(name, _LAST_ID), found, progress)
         migrate(written, version)
         for statement in _WHOLE_AGAIN:
-            written.execute(statement, {name: last_ids.get(name, 0) for name in ("items", "images", "vectors")})
+            written.execute(statement, {name: last_ids.get(name, 0) for name in ("items", "images", "vectors", "runs")})
         written.execute("COMMIT")
 
 

@@ -16,10 +16,10 @@ __all__ = ["changed_items"]
 
 def changed_items(
     records: Records, spaces: Mapping[str, Space], writes: Sequence[ItemWrite]
-) -> tuple[list[ItemWrite], list[ItemWrite]]:
-    """Return the writes of items that are not there, and of those that are there otherwise; keys occur once.
+) -> tuple[list[ItemWrite], list[ItemWrite], dict[str, int]]:
+    """Return the writes of new items, those of items that are there otherwise, and the ids of the others by key.
 
-    The writes have all vectors of their items.
+    Keys occur once, and the writes have all vectors of their items.
     """
     known = records.items_of_keys([write.key for write in writes])
     ids = np.array(sorted(row.id for row in known.values()), dtype=np.int64)
@@ -32,6 +32,7 @@ def changed_items(
             by_item.setdefault(item_id, []).append(vector.tobytes())
     new: list[ItemWrite] = []
     changed: list[ItemWrite] = []
+    unchanged: dict[str, int] = {}
     for write in writes:
         row = known.get(write.key)
         if row is None:
@@ -48,9 +49,11 @@ def changed_items(
             and held["image"].get(row.id, []) == vectors
             and held.get("title", {}).get(row.id, []) == titles
         )
-        if not same:
+        if same:
+            unchanged[row.key] = row.id
+        else:
             changed.append(write)
-    return new, changed
+    return new, changed, unchanged
 
 
 def _present(fields: str) -> dict[str, object]:

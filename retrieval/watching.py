@@ -154,8 +154,7 @@ class Watch:
         files = sorted(ready)[:_MOST_FILES_AT_ONCE]
         if not files:
             return None
-        keys = {readable(file) for file in files}
-        report = self._run(feed_of_files(folder, files), but=keys)
+        report = self._run(feed_of_files(folder, files), partial=True)
         if not self._stop.is_set():
             self._settling.done(read=files)
         return report
@@ -165,7 +164,6 @@ class Watch:
             return 0
         keys = [readable(file) for file in gone]
         removed = self._remove(keys)
-        self._catalog.records.put_rejects(self.feed.name, self._rejects_but(set(keys)))
         self._settling.done(removed=gone)
         return removed
 
@@ -183,31 +181,22 @@ class Watch:
         self._keys = keys
         return report, self._remove(sorted(gone)), None
 
-    def _run(self, feed: Feed, but: set[str] | None = None) -> IndexReport:
-        """Index a feed; with `but`, what the ledger has of other keys stays."""
-        others = [] if but is None else self._rejects_but(but)
-        run = IndexRun(self._catalog, feed, fetch=self._fetch)
+    def _run(self, feed: Feed, *, partial: bool = False) -> IndexReport:
+        """Index a feed, or some rows of it by themselves."""
+        run = IndexRun(self._catalog, feed, partial=partial, fetch=self._fetch)
         for _ in run:
             if self._stop.is_set():
                 break
-        if but is not None:
-            rejects = [(one.row, one.key, one.source, one.reason) for one in run.report.rejects]
-            self._catalog.records.put_rejects(feed.name, [*others, *rejects])
         self._changed_items += run.report.added + run.report.updated
         return run.report
 
-    def _rejects_but(self, keys: set[str]) -> list[tuple[int, str | None, str | None, str]]:
-        rejects = self._catalog.records.rejects()
-        return [one for feed, *one in rejects if feed == self.feed.name and one[1] not in keys]  # type: ignore[misc]
-
     def _remove(self, keys: Sequence[str]) -> int:
-        records = self._catalog.records
-        found = records.items_of_keys(keys)
-        if found:
-            with self._catalog.writer():
-                records.delete((row.id for row in found.values()), summary=f"watch {self.feed.name}")
-        self._changed_items += len(found)
-        return len(found)
+        records, name = self._catalog.records, self.feed.name
+        with self._catalog.writer():
+            items = [row.id for row in records.items_of_keys(keys).values()]
+            records.remove_missing(name, keys, items, summary=f"watch {name}")
+        self._changed_items += len(items)
+        return len(items)
 
     def _optimize(self) -> bool:
         """Fold what was changed into a generation when it has become much."""

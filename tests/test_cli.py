@@ -101,7 +101,8 @@ def test_indexing_again_changes_nothing_and_says_so(shop: Path) -> None:
     assert (report["added"], report["updated"], report["rejected"]) == (0, 0, 0)
     assert report["unchanged"] == sample_rows().height
     assert set(report) == {
-        "added", "updated", "unchanged", "rejected", "seconds", "images_per_second", "rejects"
+        "added", "updated", "unchanged", "renamed", "deleted", "missing", "rejected", "seconds", "images_per_second",
+        "rejects",
     }  # fmt: skip
 
 

@@ -271,7 +271,7 @@ def test_a_bad_row_is_listed_and_the_rest_is_taken(tmp_path: Path) -> None:
         reasons = " ".join(one.reason for one in report.rejects)
         for words in ("1 values", "no vector", "finite", "occurred before", "key is empty"):
             assert words in reasons
-        assert len(again.records.rejects()) == 7
+        assert len(list(again.ledger(state="rejected"))) == 7
         again.export(tmp_path / "out.parquet")
     with taken_in(tmp_path / "out.parquet", tmp_path / "third") as third:
         assert third.file.spaces["image"].metric is Metric.IP

@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 
 import retrieval.indexing
 from data.errors import StorageFailed
-from data.feed import Feed, open_feed
+from data.feed import open_feed
 from data.fetch.settings import FetchSettings
 from data.item import Item, ItemImage
 from data.places import Address
 from retrieval import Catalog
 from retrieval.indexing import IndexReport, IndexRun
 from retrieval.loading import Loader
+from retrieval.picture_loading import PictureLoader
 from retrieval.processors import Processors
 from tests.fakes import ColourEncoder
 from tests.test_fetch import png, silent
@@ -139,7 +140,8 @@ class CountedFeed:
 def test_the_feed_is_read_only_so_far_ahead(host: WebHost, catalog: Catalog) -> None:
     host.answers["/"] = answer(png())
     feed = CountedFeed(host.url("/"), 2000)
-    jobs = Loader(catalog, cast(Feed, feed), Processors(2), restart=False, fetch=OPEN).jobs()
+    pictures = PictureLoader(catalog, restart=False)
+    jobs = Loader(catalog, feed, Processors(2), pictures, restart=False, fetch=OPEN).jobs()
     for taken, _ in enumerate((job for job in jobs if job is not None), start=1):
         assert feed.read - taken <= 256 + 96 + 1
     assert (taken, feed.read) == (2000, 2000)

@@ -32,7 +32,7 @@ if sys.argv[3] == "colour":
 retrieval.indexing._COMMIT_EVERY_S = float(sys.argv[4])
 opened = Catalog.open if Path(sys.argv[1]).exists() else Catalog.create
 with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": sys.argv[3]})) as catalog:
-    run = retrieval.indexing.IndexRun(catalog, open_feed(Path(sys.argv[2])))
+    run = retrieval.indexing.IndexRun(catalog, open_feed(Path(sys.argv[2])), sync=len(sys.argv) > 5)
     catalog.encoder.encode_titles(["warm"])
     print("running", flush=True)
     for report in run:
@@ -41,8 +41,8 @@ with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": sys.argv
 """
 
 
-def start(catalog: Path, feed: Path, model: str, commit_every_s: float) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", RUN, str(catalog), str(feed), model, str(commit_every_s)]
+def start(catalog: Path, feed: Path, model: str, commit_every_s: float, *, sync: bool = False) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", RUN, str(catalog), str(feed), model, str(commit_every_s), *["sync"] * sync]
     return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -73,6 +73,24 @@ def same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
     )
 
 
+def check_ledger(catalog: Path) -> dict[str, str]:
+    """Check that every item is in the ledger with the commit that wrote it; return the states by key."""
+    records = Records.open(catalog / "records.sqlite")
+    try:
+        entries = {one.key or "": one for one in records.ledger.entries()}
+        items = {row.key: row.id for row in records.items()}
+        connection = records._database.connection
+        held = dict(connection.execute("SELECT key, item FROM ledger WHERE item IS NOT NULL").fetchall())
+        born = dict(connection.execute("SELECT key, born FROM items").fetchall())
+    finally:
+        records.close()
+    assert held == items
+    for key in items:
+        assert entries[key].state in ("indexed", "unchanged", "missing")
+        assert entries[key].commit == born[key]
+    return {key: entry.state.value for key, entry in entries.items()}
+
+
 def kill_and_compare(folder: Path, feed: Path, model: str, kills: int, commit_every_s: float, seed: int) -> int:
     """Return how many of the kills hit a run that was under way."""
     moments = random.Random(seed)
@@ -92,8 +110,12 @@ def kill_and_compare(folder: Path, feed: Path, model: str, kills: int, commit_ev
         hits += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        Records.open(catalogs[1] / "records.sqlite").close()
+        assert "missing" not in check_ledger(catalogs[1]).values()
     finish(start(catalogs[1], feed, model, commit_every_s))
+    states = [check_ledger(catalog) for catalog in catalogs]
+    assert [{key for key, state in one.items() if state == "rejected"} for one in states] == [
+        {key for key, state in states[0].items() if state == "rejected"}
+    ] * 2
     expected, found = (contents(catalog) for catalog in catalogs)
     assert expected.keys() == found.keys()
     assert all(same(expected[key], found[key]) for key in expected)
@@ -105,9 +127,48 @@ def test_a_killed_run_loses_and_doubles_nothing(tmp_path: Path) -> None:
     for number in range(1500):
         picture(tmp_path / "feed" / f"{number}.png", number)
         rows.append(f"k{number},{number}.png,red {number},{number}.5")
+    for number in range(0, 1500, 100):
+        (tmp_path / "feed" / f"{number}.png").write_text("no picture")
     feed = tmp_path / "feed" / "feed.csv"
     feed.write_text("key,image,title,price\n" + "\n".join(rows) + "\n")
     assert kill_and_compare(tmp_path, feed, "colour", kills=4, commit_every_s=0.0, seed=1) >= 1
+
+
+def test_a_killed_sync_removes_all_that_is_gone_or_nothing(tmp_path: Path) -> None:
+    folder, shop = tmp_path / "pictures", tmp_path / "shop"
+    for number in range(600):
+        picture(folder / "a" / f"{number}.png", number)
+    finish(start(shop, folder, "colour", 0.0))
+    (folder / "b").mkdir()
+    for number in range(200):
+        (folder / "a" / f"{number}.png").rename(folder / "b" / f"{number}.png")
+    for number in range(200, 300):
+        (folder / "a" / f"{number}.png").unlink()
+    gone = {f"a/{number}.png" for number in range(200, 300)}
+    moments, hits = random.Random(3), 0
+    for _ in range(4):
+        process = start(shop, folder, "colour", 0.0, sync=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(moments.uniform(0, 0.4))
+        hits += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        states = check_ledger(shop)
+        with Catalog.open(shop) as catalog:
+            keys = {row.key for row in catalog.records.items()}
+        assert gone <= keys or not gone & keys
+        assert {f"{number}.png" for number in range(600) if number not in range(200, 300)} <= {
+            key.split("/")[1] for key in keys
+        }
+        assert gone <= keys or {states[key] for key in gone} == {"missing"}
+        assert len(keys) in (600, 500)  # a moved file is never there twice, and never not at all
+    finish(start(shop, folder, "colour", 0.0, sync=True))
+    assert hits
+    assert set(contents(shop)) == {f"b/{number}.png" for number in range(200)} | {
+        f"a/{number}.png" for number in range(300, 600)
+    }
+    check_ledger(shop)
 
 
 def test_control_c_keeps_what_is_written_and_says_how_to_go_on(tmp_path: Path) -> None:

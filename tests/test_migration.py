@@ -38,6 +38,17 @@ def pragma(folder: Path, name: str) -> int:
         connection.close()
 
 
+def as_format_3(connection: sqlite3.Connection) -> None:
+    """Take from new records what format 3 had not, and give them the table that it had instead."""
+    for table in ("ledger", "runs"):
+        connection.execute(f"DROP TABLE {table}")
+    connection.execute(
+        "CREATE TABLE rejects (feed TEXT NOT NULL, row INTEGER NOT NULL, key TEXT, source TEXT, reason TEXT NOT NULL, "
+        "time REAL NOT NULL)"
+    )
+    connection.execute("PRAGMA user_version = 3")
+
+
 def test_a_catalog_of_format_1_is_searched_and_time_travels(folder: Path) -> None:
     assert pragma(folder, "user_version") == 1
     with Catalog.open(folder) as catalog:
@@ -89,6 +100,7 @@ def test_a_catalog_of_format_2_gets_checksums_with_what_is_written_from_then_on(
         catalog.add_vectors(["a", "b"], rows[:2], {"price": [1, 2]})
         catalog.update(["b"], {"price": [3]})
     connection = sqlite3.connect(tmp_path / "shop" / "records.sqlite")
+    as_format_3(connection)
     for table in ("items", "history", "vectors"):
         connection.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     connection.execute("PRAGMA user_version = 2")
@@ -108,6 +120,36 @@ def test_a_catalog_of_format_2_gets_checksums_with_what_is_written_from_then_on(
     connection.close()
     assert found == [("a", 0), ("b", 1), ("c", 1)]
     assert vectors == [(0,), (0,), (1,)]
+
+
+def test_what_format_3_had_rejected_is_in_the_ledger(tmp_path: Path) -> None:
+    Catalog.create(tmp_path / "shop", dim=4).close()
+    connection = sqlite3.connect(tmp_path / "shop" / "records.sqlite")
+    as_format_3(connection)
+    rejects = [
+        ("b.csv", 7, None, None, "not CSV", 1_760_000_000),
+        ("a.csv", 3, "cup", "cup.png", "no such file", 1_760_003_600),
+        ("a.csv", 3, "cup", "back.png", "empty", 1_760_003_600),
+        ("a.csv", 9, "mug", None, "no picture", 1_760_003_600),
+        ("b.csv", 8, None, "'\\udcff'", "not text", 1_760_000_000),
+    ]
+    connection.executemany("INSERT INTO rejects VALUES (?, ?, ?, ?, ?, ?)", rejects)
+    connection.commit()
+    connection.close()
+    assert verify(tmp_path / "shop").problems == []
+    with Catalog.open(tmp_path / "shop") as catalog:
+        found = [
+            (one.feed, one.row, one.key, one.source, one.reason, one.last_seen.timestamp()) for one in catalog.ledger()
+        ]
+        assert sorted(found, key=str) == sorted(rejects, key=str)
+        assert {(one.state, one.attempts, one.first_run == one.last_run) for one in catalog.ledger()} == {
+            ("rejected", 1, True)
+        }
+        assert catalog.info().rejected == 5
+        assert catalog.records.ledger.feeds() == ["b.csv", "a.csv"]
+        assert catalog.records.ledger.rejected_among("a.csv", ["cup", "jug"], [7]) == ({"cup"}, set())
+        assert catalog.records.ledger.rejected_among("b.csv", ["cup"], [6, 7, 8]) == (set(), {7, 8})
+    assert pragma(tmp_path / "shop", "user_version") == FORMAT
 
 
 def test_a_migrated_catalog_gives_room_back_too(folder: Path) -> None:

@@ -252,7 +252,7 @@ def test_what_comes_changes_moves_and_goes_is_followed(shop: Path, tmp_path: Pat
 
 def rejected(shop: Path) -> set[str]:
     with Catalog.open(shop) as catalog:
-        return {key or "" for _, _, key, _, _ in catalog.records.rejects()}
+        return {one.key or "" for one in catalog.ledger(state="rejected")}
 
 
 def test_a_folder_that_is_away_for_a_moment_takes_nothing_along(shop: Path, tmp_path: Path) -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Unpack
 
 import typer
 
-from data.errors import CatalogNotFound, UsageError
+from data.errors import CatalogNotFound, SyncRefused, UsageError
 from data.feed import Feed, open_feeds
 from data.fetch.settings import FetchSettings
 from models import choose_model, full_name, load_encoder, local_weights
 from retrieval import Catalog
-from retrieval.indexing import IndexReport, IndexRun
+from retrieval.indexing import IndexReport, IndexRun, RunOptions
+from retrieval.ledger import LedgerEntry
+from retrieval.planning import Plan
 from retrieval.schema import Schema
+from ui import ledger_commands
 from ui.options import CatalogArgument, JsonOption
-from ui.terminal import err, fetched_words, plain, print_json, progress, show_report
+from ui.plan_view import show_plans
+from ui.terminal import err, fetched_words, plain, print_json_list, progress, show_report
 from ui.watching import Columns, show_watch, watch_of
 
 __all__ = ["opened_or_created", "register", "run_index", "types_of"]
@@ -25,6 +32,7 @@ __all__ = ["opened_or_created", "register", "run_index", "types_of"]
 MAX_PER_HOST = 32
 
 _FETCH = FetchSettings()
+_SHOWN_EVERY_S = 0.1
 
 
 def index(
@@ -43,6 +51,9 @@ def index(
         str | None, typer.Option(help="The column with the pictures.", show_default="found by name")
     ] = None,
     title: Annotated[str | None, typer.Option(help="The column with the title.", show_default="found by name")] = None,
+    feed_name: Annotated[
+        str | None, typer.Option("--feed", metavar="NAME", help="The feed in the ledger.", show_default="its file name")
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart/--resume", help="Encode all pictures anew, or only new and changed ones.")
     ] = False,
@@ -58,50 +69,65 @@ def index(
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and keep the catalog in step with the source until stopped.")
     ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Take only the rows that the ledger has as rejected.")] = False,
+    sync: Annotated[bool, typer.Option("--sync", help="Remove what the feed brought earlier and has no more.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --sync: also where it would be more than half.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Index a catalogue: what is new or changed is written, the rest is left as it is."""
-    if watch and (json or len(sources) > 1):
-        raise UsageError("--watch takes one source, and shows what happens rather than printing --json.")
+    if watch and (json or retry or dry_run or feed_name or len(sources) > 1):
+        raise UsageError(
+            "--watch takes all of one source, under its own name, and shows what happens rather than printing --json."
+        )
+    if force and not sync:
+        raise UsageError("--force goes with --sync.")
+    if feed_name is not None and len(sources) > 1:
+        raise UsageError("--feed names one source; several are known by their own names.")
+    options = RunOptions(restart=restart, retry=retry, sync=sync, force=force)
     fetch = FetchSettings(allow_private=allow_private, per_host=fetch_per_host, timeout_s=fetch_timeout)
     columns = Columns(key=key, image=image, title=title)
     feeds = open_feeds(sources, **columns, types=types_of(catalog))  # before a catalog is made
+    feeds = feeds if feed_name is None else [replace(feeds[0], name=feed_name)]
+    if dry_run:
+        with opened_to_look(catalog, model) as opened:
+            show_plans({feed.name: Plan(opened, feed, **options) for feed in feeds}, json=json)
+        return
     with opened_or_created(catalog, model) as opened:
         if watch:
             watched = watch_of(opened, sources[0], columns, fetch)
-            show_report(*run_index(opened, [watched.feed], restart=restart, fetch=fetch))
+            show_report(*run_index(opened, [watched.feed], fetch=fetch, **options))
             show_watch(watched)
             return
-        reports = run_index(opened, feeds, restart=restart, fetch=fetch)
-    if json:
-        print_json(_report_json(feeds, reports))
-    else:
-        for feed, report in zip(feeds, reports, strict=True):
-            show_report(report, name=feed.name if len(feeds) > 1 else None)
+        reports = run_index(opened, feeds, fetch=fetch, **options)
+        if json:
+            rejects = (one for report in reports for one in opened.records.ledger.rejects_of(report.run))
+            print_json_list("rejects", map(_reject_json, rejects), lambda: _facts(reports))
+            return
+    for feed, report in zip(feeds, reports, strict=True):
+        show_report(report, name=feed.name if len(feeds) > 1 else None)
 
 
-def _report_json(feeds: Sequence[Feed], reports: Sequence[IndexReport]) -> dict[str, object]:
+def _facts(reports: Sequence[IndexReport]) -> dict[str, object]:
     seconds = sum(report.seconds for report in reports)
+    counted = ("added", "updated", "unchanged", "renamed", "deleted", "missing", "rejected")
     return {
-        "added": sum(report.added for report in reports),
-        "updated": sum(report.updated for report in reports),
-        "unchanged": sum(report.unchanged for report in reports),
-        "rejected": sum(len(report.rejects) for report in reports),
+        **{name: sum(getattr(report, name) for report in reports) for name in counted},
         "seconds": round(seconds, 3),
         "images_per_second": round(sum(report.encoded for report in reports) / seconds, 2) if seconds else 0.0,
         "fetched": sum(report.fetched.fetched for report in reports),
         "fetched_bytes": sum(report.fetched.bytes for report in reports),
-        "rejects": [
-            {"feed": feed.name, "row": one.row, "reason": one.reason, "key": one.key, "image": one.source}
-            for feed, report in zip(feeds, reports, strict=True)
-            for one in report.rejects
-        ],
     }
 
 
+def _reject_json(one: LedgerEntry) -> dict[str, object]:
+    return {"feed": one.feed, "row": one.row, "reason": one.reason, "key": one.key, "image": one.source}
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command to an app."""
+    """Add the commands to an app."""
     app.command()(index)
+    ledger_commands.register(app)
 
 
 def types_of(folder: Path) -> Schema | None:
@@ -124,13 +150,28 @@ def opened_or_created(folder: Path, model: str | None) -> Iterator[Catalog]:
         if choice is not None:
             err.print(f"New catalog with the model {choice.name}: {choice.reason}.", highlight=False)
     with catalog:
-        if model is not None:
-            _check_model(catalog, model)
+        _check_model(catalog, model)
         yield catalog
 
 
-def _check_model(catalog: Catalog, model: str) -> None:
-    """Refuse another model than the one that made the catalog, "auto" being whichever that is."""
+@contextlib.contextmanager
+def opened_to_look(folder: Path, model: str | None) -> Iterator[Catalog]:
+    """Open a catalog to compare with, an empty one elsewhere where there is none."""
+    try:
+        catalog = Catalog.open(folder)
+    except CatalogNotFound:
+        with tempfile.TemporaryDirectory() as place, Catalog.create(Path(place) / "empty", dim=1) as empty:
+            yield empty
+        return
+    with catalog:
+        _check_model(catalog, model)
+        yield catalog
+
+
+def _check_model(catalog: Catalog, model: str | None) -> None:
+    """Refuse another model than the one that made the catalog, "auto" and None being whichever that is."""
+    if model is None:
+        return
     made_with = (catalog.file.model or {}).get("name")
     if model == "auto" and made_with is not None:
         return
@@ -144,22 +185,26 @@ def _check_model(catalog: Catalog, model: str) -> None:
 
 
 def run_index(
-    catalog: Catalog, feeds: Sequence[Feed], *, restart: bool, fetch: FetchSettings | None = None
+    catalog: Catalog, feeds: Sequence[Feed], *, fetch: FetchSettings | None = None, **options: Unpack[RunOptions]
 ) -> list[IndexReport]:
     """Run the indexer over feeds, with one progress bar, then fold what is new into a generation."""
     for feed in feeds:
         if feed.columns:
             columns = ", ".join(f"{name} ({taken_for})" for name, taken_for in feed.columns.items())
             err.print(f"Columns{plain(f' of {feed.name}' * (len(feeds) > 1))}: {plain(columns)}", highlight=False)
+    ledger = catalog.records.ledger
+    counts = [ledger.count_to_retry(feed.name) if options.get("retry") else feed.count for feed in feeds]
+    if not any(counts):
+        err.print("No row is rejected in the ledger: there is nothing to try again.", highlight=False)
     reports: list[IndexReport] = []
     try:
         with progress() as bar:
-            task = bar.add_task("Indexing", total=sum(feed.count for feed in feeds), rate="")
+            task = bar.add_task("Indexing", total=sum(counts), rate="")
             for feed in feeds:
                 before = sum(report.rows for report in reports)
-                run = IndexRun(catalog, feed, restart=restart, fetch=fetch)
+                run = IndexRun(catalog, feed, fetch=fetch, **options)
                 reports.append(run.report)
-                for report in run:
+                for report in _now_and_then(run):
                     bar.update(task, completed=before + report.rows, rate=_shown_rate(reports))
     except KeyboardInterrupt:
         err.print(
@@ -167,16 +212,33 @@ def run_index(
             "Run the same command again to go on."
         )
         raise typer.Exit(1) from None
-    if any(report.added or report.updated for report in reports):
+    except SyncRefused:
+        _optimize(catalog, reports)
+        raise
+    _optimize(catalog, reports)
+    return reports
+
+
+def _optimize(catalog: Catalog, reports: Sequence[IndexReport]) -> None:
+    if any(report.added or report.updated or report.renamed or report.deleted for report in reports):
         with err.status("Building the search index"):
             catalog.optimize()
-    return reports
+
+
+def _now_and_then(run: IndexRun) -> Iterator[IndexReport]:
+    """Yield a run's reports at intervals that the bar can reckon the time left by, and the last."""
+    shown = 0.0
+    for report in run:
+        if time.monotonic() - shown >= _SHOWN_EVERY_S:
+            shown = time.monotonic()
+            yield report
+    yield run.report
 
 
 def _shown_rate(reports: Sequence[IndexReport]) -> str:
     """Say how the last run goes, and how much is rejected in all."""
     report = reports[-1]
-    rejected = sum(len(one.rejects) for one in reports)
+    rejected = sum(one.rejected for one in reports)
     parts = []
     if report.encoded:
         parts.append(f"{report.images_per_second:.0f} pictures a second")

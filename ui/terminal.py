@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import orjson
@@ -15,7 +16,17 @@ from retrieval import Results
 from retrieval.indexing import IndexReport
 from ui.clock import clock_of
 
-__all__ = ["err", "fetched_words", "out", "plain", "print_json", "progress", "show_report", "show_results"]
+__all__ = [
+    "err",
+    "fetched_words",
+    "out",
+    "plain",
+    "print_json",
+    "print_json_list",
+    "progress",
+    "show_report",
+    "show_results",
+]
 
 MAX_SHOWN_REJECTS = 10
 SHOWN_FIELDS = 4
@@ -24,7 +35,7 @@ out = Console()
 err = Console(stderr=True)
 
 
-def progress() -> Progress:
+def progress(*, shown: bool = True) -> Progress:
     """Make a bar with a count, the time left and the rate; gone when done."""
     return Progress(
         SpinnerColumn(),
@@ -35,15 +46,18 @@ def progress() -> Progress:
         TextColumn("{task.fields[rate]}"),
         console=err,
         transient=True,
+        disable=not shown,
     )
 
 
 def show_report(report: IndexReport, *, name: str | None = None) -> None:
-    """Print what became of a feed, and the first rejects; `name` is that of one of several."""
+    """Print what became of a feed, and the first rejects and renames; `name` is that of one of several."""
+    counts = [f"[bold]{report.added:,}[/] added, [bold]{report.updated:,}[/] updated, {report.unchanged:,} unchanged"]
+    more = {"renamed": report.renamed, "deleted": report.deleted}
+    counts += [f"[bold]{count:,}[/] {what}" for what, count in more.items() if count]
     out.print(
         (f"{plain(name)}: " if name else "")
-        + f"[bold]{report.added:,}[/] added, [bold]{report.updated:,}[/] updated, {report.unchanged:,} unchanged, "
-        f"[bold]{len(report.rejects):,}[/] rejected in {report.seconds:.1f} s"
+        + f"{', '.join(counts)}, [bold]{report.rejected:,}[/] rejected in {report.seconds:.1f} s"
         + (f" ({report.images_per_second:.0f} pictures a second)" if report.encoded else ""),
         highlight=False,
     )
@@ -52,8 +66,17 @@ def show_report(report: IndexReport, *, name: str | None = None) -> None:
     for one in report.rejects[:MAX_SHOWN_REJECTS]:
         where = f" ({one.source})" if one.source else ""
         out.print(f"  row {one.row}{plain(where)}: {plain(one.reason)}", highlight=False)
-    if len(report.rejects) > MAX_SHOWN_REJECTS:
-        out.print(f"  ... and {len(report.rejects) - MAX_SHOWN_REJECTS:,} more; --json lists all")
+    if report.rejected > MAX_SHOWN_REJECTS:
+        more_rejects = report.rejected - MAX_SHOWN_REJECTS
+        out.print(f"  ... and {more_rejects:,} more: lookalike ledger CATALOG --state rejected", highlight=False)
+    for rename in report.renames[:MAX_SHOWN_REJECTS]:
+        out.print(f"  {plain(rename.old)} is {plain(rename.new)} now", highlight=False)
+    if report.missing:
+        out.print(
+            f"{report.missing:,} items that this feed brought are no longer in it; they stay in the catalog. "
+            "Remove those that no other feed has with --sync.",
+            highlight=False,
+        )
 
 
 def fetched_words(counts: FetchCounts) -> str:
@@ -114,6 +137,19 @@ def plain(text: str) -> str:
     """Escape what Rich would read as markup, and what the terminal cannot print."""
     encodable = text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8")
     return encodable.replace("[", "\\[")
+
+
+def print_json_list(name: str, items: Iterable[object], facts: Callable[[], Mapping[str, object]]) -> None:
+    """Print a JSON object with a long list in it, an item at a time; `facts` are the rest, asked for at the end."""
+    write = sys.stdout.write
+    separator = f'{{\n  "{name}": ['
+    for item in items:
+        write(f"{separator}\n    {orjson.dumps(item).decode()}")
+        separator = ","
+    write("\n  ]" if separator == "," else f"{separator}]")
+    for key, value in facts().items():
+        write(f",\n  {orjson.dumps(key).decode()}: {orjson.dumps(value).decode()}")
+    write("\n}\n")
 
 
 def print_json(value: object) -> None:

@@ -60,7 +60,7 @@ def _done(look: Look) -> str:
             "added": report.added,
             "updated": report.updated,
             "removed": look.removed,
-            "rejected": len(report.rejects),
+            "rejected": report.rejected,
         }
     parts = [f"{count:,} {what}" for what, count in counts.items() if count]
     return ", ".join([*parts, *(["index built"] if look.optimized else [])])
