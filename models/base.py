@@ -50,6 +50,11 @@ class Encoder(Protocol):
         """What this encoder is."""
         ...
 
+    @property
+    def shares_processors(self) -> bool:
+        """Whether it runs on the processors that load pictures, too; not so on a GPU."""
+        ...
+
     def use_threads(self, count: int) -> None:
         """Run on so many processors from now on, when the calling thread asks; a GPU does not care."""
         ...

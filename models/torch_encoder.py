@@ -38,7 +38,8 @@ InputT = TypeVar("InputT")
 class Tower(Generic[PartT]):
     """A part of a model that is loaded at its first use and run by one thread at a time.
 
-    One thread is enough: a forward pass uses all processors by itself; several at once get in each other's way.
+    One thread is enough: a forward pass uses all processors by itself; several at once get in each other's way. Threads
+    that asked for a single processor each run side by side.
     """
 
     def __init__(self, load: Callable[[], PartT]) -> None:
@@ -54,10 +55,18 @@ class Tower(Generic[PartT]):
     @contextmanager
     def use(self) -> Iterator[PartT]:
         """Give the loaded part to the caller alone."""
+        if torch.get_num_threads() > 1:
+            with self._lock:
+                yield self._loaded_part()
+            return
         with self._lock:
-            if self._part is None:
-                self._part = self._load()
-            yield self._part
+            part = self._loaded_part()
+        yield part
+
+    def _loaded_part(self) -> PartT:
+        if self._part is None:
+            self._part = self._load()
+        return self._part
 
 
 class TorchEncoder(ABC):
@@ -74,6 +83,11 @@ class TorchEncoder(ABC):
     def spec(self) -> ModelSpec:
         """What this encoder is."""
         return self._spec
+
+    @property
+    def shares_processors(self) -> bool:
+        """Whether it runs on the processors that load pictures, too; not so on a GPU."""
+        return self.device.type == "cpu"
 
     def use_threads(self, count: int) -> None:
         """Run on so many processors from now on, when the calling thread asks."""

@@ -7,9 +7,10 @@ that was stopped goes on where it was when it is started again. What became of e
 
 from __future__ import annotations
 
-import os
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -23,11 +24,11 @@ from data.fetch.settings import FetchSettings
 from data.item import Rejected
 from models import Modality
 from retrieval.catalog import Catalog
+from retrieval.crew import Crew
 from retrieval.deciding import Decider, Decision, Fate
 from retrieval.ledger import FeedRun, Note, Notes, Rename
 from retrieval.loading import Job, Loader
 from retrieval.picture_loading import LoadedImage, PictureLoader
-from retrieval.processors import Processors
 from retrieval.retrying import Retried
 from retrieval.rows import ItemWrite
 from retrieval.syncing import Survey, leaving_after
@@ -37,11 +38,11 @@ __all__ = ["MOST_KEPT", "IndexReport", "IndexRun", "RunOptions"]
 MOST_KEPT = 100
 """How many rejects and renames a report has; the ledger has all."""
 
-_BATCH_IMAGES = 32
 _COMMIT_EVERY_S = 2.0
 _MAX_UNCOMMITTED_ROWS = 2_000
 
 _Loaded = tuple[Job, list[LoadedImage]]
+_Batch = tuple[list[_Loaded], Future[int]]
 
 
 class RunOptions(TypedDict, total=False):
@@ -112,11 +113,9 @@ class IndexRun:
         self._sync, self._force, self._partial, self._some = sync, force, partial, partial or retry
         retried = Retried(feed, catalog.records.ledger) if retry else None
         self.count = feed.count if retried is None else retried.count
-        self._processors = Processors(os.cpu_count() or 1)
         self._loader = Loader(
             catalog,
             retried or feed,
-            self._processors,
             PictureLoader(catalog, restart=restart),
             restart=restart,
             fetch=fetch or FetchSettings(),
@@ -143,49 +142,51 @@ class IndexRun:
                 self._survey.check(force=self._force)
             run = records.begin_run(self._feed.name, partial=self._partial)
             self.report.run = run.id
-            self._encoder.use_threads(self._processors.model)
-            try:
-                with closing(self._rows(run)) as rows:
-                    for _ in rows:
-                        self.report.seconds = time.monotonic() - started
-                        yield self.report
-            finally:
-                self._encoder.use_threads(self._processors.count)
+            with Crew(self._encoder) as crew, closing(self._rows(run, crew)) as rows:
+                for _ in rows:
+                    self.report.seconds = time.monotonic() - started
+                    yield self.report
             if not self._some:
                 self._finish(run)
         self.report.seconds = time.monotonic() - started
         yield self.report
 
-    def _rows(self, run: FeedRun) -> Generator[None]:
+    def _rows(self, run: FeedRun, crew: Crew) -> Generator[None]:
         """Take the rows one after another, in batches for the model and in batches for the records."""
         last = time.monotonic()
-        waiting: list[_Loaded] = []  # for the model, in the order of the feed
+        waiting: list[_Loaded] = []  # for a batch to be full
+        encoding: deque[_Batch] = deque()
         ready: list[_Loaded] = []
         prepared = 0
-        with closing(self._loader.jobs()) as jobs:
+        with closing(self._loader.jobs(crew)) as jobs:
             for job in jobs:
                 if isinstance(job, Rejected):
                     self._reject(job, Note.of(job))
                 elif job is not None:  # None: what comes next is still being fetched
                     loaded = job.images.result()
                     prepared += sum(image.prepared is not None for image in loaded)
-                    (waiting if prepared else ready).append((job, loaded))
-                if prepared >= _BATCH_IMAGES or len(waiting) >= _MAX_UNCOMMITTED_ROWS:
-                    self._encode(waiting)
-                    ready += waiting
+                    waiting.append((job, loaded))
+                now = time.monotonic()
+                due = now - last > _COMMIT_EVERY_S
+                full = prepared >= crew.batch_images or len(waiting) >= _MAX_UNCOMMITTED_ROWS
+                if full or (due and prepared):
+                    encoding.append((waiting, crew.encode(self._encode, waiting)))
                     waiting, prepared = [], 0
+                while encoding and (encoding[0][1].done() or len(encoding) > crew.most_batches):
+                    ready += self._encoded(*encoding.popleft())
+                if not prepared and not encoding:
+                    ready += waiting
+                    waiting = []
                 self.report.rows += job is not None
                 self.report.fetched = self._loader.counts
-                now = time.monotonic()
-                if now - last > _COMMIT_EVERY_S or len(ready) + len(self._notes) >= _MAX_UNCOMMITTED_ROWS:
-                    if job is None:  # while the network is waited for, a batch need not be full
-                        self._encode(waiting)
-                        ready, waiting, prepared = ready + waiting, [], 0
+                if due or len(ready) + len(self._notes) >= _MAX_UNCOMMITTED_ROWS:
                     self._commit(run, ready)
                     ready, last = [], now
                 yield
-            self._encode(waiting)
-            self._commit(run, ready + waiting)
+            encoding.append((waiting, crew.encode(self._encode, waiting)))
+            for batch in encoding:
+                ready += self._encoded(*batch)
+            self._commit(run, ready)
 
     def _finish(self, run: FeedRun) -> None:
         """Note what the feed has no more, and remove it where that was asked for."""
@@ -210,17 +211,19 @@ class IndexRun:
         if note is not None:
             self._notes.append(note)
 
-    def _encode(self, jobs: Sequence[_Loaded]) -> None:
+    def _encode(self, jobs: Sequence[_Loaded]) -> int:
+        """Give the pictures of a batch their vectors; return how many there were. Runs in a thread of the crew."""
         images = [image for _, loaded in jobs for image in loaded if image.prepared is not None]
         if not images:
-            return
-        started = time.monotonic()
+            return 0
         rows = self._encoder.encode_prepared([image.prepared for image in images if image.prepared is not None])
-        if self._processors.note_encoded(len(images), time.monotonic() - started):
-            self._encoder.use_threads(self._processors.model)
         for image, row in zip(images, rows.astype(np.float16), strict=True):
             image.vector, image.prepared = row.tobytes(), None
-        self.report.encoded += len(images)
+        return len(images)
+
+    def _encoded(self, jobs: list[_Loaded], done: Future[int]) -> list[_Loaded]:
+        self.report.encoded += done.result()
+        return jobs
 
     def _commit(self, run: FeedRun, jobs: Sequence[_Loaded]) -> None:
         """Write what is decided of some rows, and into the ledger what became of them, in one transaction."""

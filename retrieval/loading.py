@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -18,9 +18,9 @@ from data.item import Item, ItemImage, Rejected
 from data.places import Address, Nowhere
 from data.video import VIDEO_SUFFIXES
 from retrieval.catalog import Catalog
+from retrieval.crew import Crew
 from retrieval.fetching import Fetching
 from retrieval.picture_loading import LoadedImage, PictureLoader
-from retrieval.processors import Processors
 from retrieval.rows import ItemRow, StoredImage
 
 __all__ = ["Job", "KnownItem", "Loader"]
@@ -70,7 +70,6 @@ class Loader:
         self,
         catalog: Catalog,
         feed: Iterable[Item | Rejected],
-        processors: Processors,
         pictures: PictureLoader,
         *,
         restart: bool,
@@ -78,20 +77,17 @@ class Loader:
     ) -> None:
         self._catalog = catalog
         self._feed = feed
-        self._processors = processors
         self._restart = restart
         self._pictures = pictures
         self._fetch = fetch
         self._fetching: Fetching | None = None
-        self._pools: list[ThreadPoolExecutor] = []
-        self._threads = 0
 
     @property
     def counts(self) -> FetchCounts:
         """What was fetched so far."""
         return self._fetching.counts if self._fetching else FetchCounts()
 
-    def jobs(self) -> Generator[Job | Rejected | None]:
+    def jobs(self, crew: Crew) -> Generator[Job | Rejected | None]:
         """Yield the feed's rows in order, their pictures being loaded while earlier rows are worked on.
 
         While what comes next is still being fetched, None is yielded several times a second.
@@ -105,7 +101,7 @@ class Loader:
                 while len(coming) <= _FETCH_AHEAD_ITEMS - _CHUNK_ITEMS and (chunk := next(chunks, None)):
                     coming.extend(chunk)
                 while coming and weight <= _LOOK_AHEAD_ITEMS and _is_ready(coming[0]):
-                    ahead.append(self._started(coming.popleft()))
+                    ahead.append(self._started(coming.popleft(), crew))
                     weight += _weight(ahead[-1])
                 if ahead:
                     weight -= _weight(ahead[0])
@@ -117,8 +113,6 @@ class Loader:
         finally:
             if self._fetching:
                 self._fetching.close()
-            for pool in self._pools:
-                pool.shutdown(wait=True, cancel_futures=True)
 
     def _chunks(self) -> Iterator[list[_Coming | Rejected]]:
         """Yield the rows some at a time, as the catalog's records are read, and have their pictures fetched."""
@@ -149,15 +143,11 @@ class Loader:
         if wait([future for future in coming.fetches if future], timeout=_TICK_S).not_done:
             yield None
 
-    def _started(self, coming: _Coming | Rejected) -> Job | Rejected:
-        """Have the pictures of an item loaded by the threads that are now allowed."""
+    def _started(self, coming: _Coming | Rejected, crew: Crew) -> Job | Rejected:
+        """Have the pictures of an item loaded."""
         if isinstance(coming, Rejected):
             return coming
-        if self._threads != self._processors.loading:  # another pool takes over, the one before runs empty
-            self._threads = self._processors.loading
-            self._pools.append(ThreadPoolExecutor(self._threads, thread_name_prefix="load"))
-        images = self._pools[-1].submit(self._load, coming)
-        return Job(_without_places(coming.item), coming.known, images)
+        return Job(_without_places(coming.item), coming.known, crew.load(self._load, coming))
 
     def _known(self, keys: Sequence[str]) -> dict[str, KnownItem]:
         records = self._catalog.records
@@ -168,14 +158,11 @@ class Loader:
     def _load(self, coming: _Coming) -> list[LoadedImage]:
         known = coming.known.images if coming.known else ()
         try:
-            with self._processors.measured():
-                loaded = self._pictures.load(coming.item.images, coming.fetches, known)
+            return self._pictures.load(coming.item.images, coming.fetches, known)
         finally:
             for future in coming.fetches:
                 if future is not None and self._fetching is not None and future.exception() is None:
                     self._fetching.let_go(future.result())
-        self._processors.note_loaded(sum(image.prepared is not None for image in loaded))
-        return loaded
 
 
 def _is_ready(coming: _Coming | Rejected) -> bool:

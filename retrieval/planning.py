@@ -6,7 +6,6 @@ known. Nothing is encoded, and nothing is fetched: a picture behind an address i
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -24,10 +23,10 @@ from data.images import Picture, decode
 from data.item import ItemImage, Json, Rejected
 from data.places import Address
 from retrieval.catalog import Catalog
+from retrieval.crew import Crew
 from retrieval.deciding import Decider, Decision, Fate
 from retrieval.loading import Loader
 from retrieval.picture_loading import LoadedImage, PictureLoader, Stored
-from retrieval.processors import Processors
 from retrieval.retrying import Retried
 from retrieval.schema import FieldType, Schema
 from retrieval.syncing import Survey
@@ -122,8 +121,7 @@ class Plan:
         retried = Retried(feed, catalog.records.ledger) if retry else None
         self.count = feed.count if retried is None else retried.count
         self._pictures = _Glancing(catalog, restart=restart)
-        processors = Processors(os.cpu_count() or 1)
-        self._loader = Loader(catalog, retried or feed, processors, self._pictures, restart=restart, fetch=None)
+        self._loader = Loader(catalog, retried or feed, self._pictures, restart=restart, fetch=None)
         self._decider = Decider(catalog.records.schema(), restart=restart)
 
     @property
@@ -135,7 +133,7 @@ class Plan:
         """Compare."""
         survey = None if self._retry else Survey.of(self._feed, self._catalog.records.ledger)
         moved: set[int] = set()
-        with closing(self._loader.jobs()) as jobs:
+        with Crew(None) as crew, closing(self._loader.jobs(crew)) as jobs:
             for job in jobs:
                 if isinstance(job, Rejected):
                     yield self._counted(_rejection(job))

@@ -30,6 +30,10 @@ class ColourEncoder:
             title_dim=3,
         )
 
+    @property
+    def shares_processors(self) -> bool:
+        return True
+
     def use_threads(self, count: int) -> None:
         self.threads.append(count)
 

@@ -19,10 +19,10 @@ from data.fetch.settings import FetchSettings
 from data.item import Item, ItemImage
 from data.places import Address
 from retrieval import Catalog
+from retrieval.crew import Crew
 from retrieval.indexing import IndexReport, IndexRun
 from retrieval.loading import Loader
 from retrieval.picture_loading import PictureLoader
-from retrieval.processors import Processors
 from tests.fakes import ColourEncoder
 from tests.test_fetch import png, silent
 from tests.web_host import Asked, WebHost, answer, hosting, with_etag
@@ -141,9 +141,10 @@ def test_the_feed_is_read_only_so_far_ahead(host: WebHost, catalog: Catalog) -> 
     host.answers["/"] = answer(png())
     feed = CountedFeed(host.url("/"), 2000)
     pictures = PictureLoader(catalog, restart=False)
-    jobs = Loader(catalog, feed, Processors(2), pictures, restart=False, fetch=OPEN).jobs()
-    for taken, _ in enumerate((job for job in jobs if job is not None), start=1):
-        assert feed.read - taken <= 256 + 96 + 1
+    with Crew(None, 2) as crew:
+        jobs = Loader(catalog, feed, pictures, restart=False, fetch=OPEN).jobs(crew)
+        for taken, _ in enumerate((job for job in jobs if job is not None), start=1):
+            assert feed.read - taken <= 256 + 96 + 1
     assert (taken, feed.read) == (2000, 2000)
     assert len(host.asked) <= 32  # one address, asked once by each thread at most
 

@@ -31,7 +31,7 @@ if sys.argv[3] == "colour":
     retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
 retrieval.indexing._COMMIT_EVERY_S = float(sys.argv[4])
 opened = Catalog.open if Path(sys.argv[1]).exists() else Catalog.create
-with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": sys.argv[3]})) as catalog:
+with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": "compact"})) as catalog:
     run = retrieval.indexing.IndexRun(catalog, open_feed(Path(sys.argv[2])), sync=len(sys.argv) > 5)
     catalog.encoder.encode_titles(["warm"])
     print("running", flush=True)

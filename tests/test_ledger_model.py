@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import retrieval.catalog
+import retrieval.crew
 import retrieval.indexing
 from data.errors import SyncRefused
 from data.feed import open_feed
@@ -232,7 +233,7 @@ STEPS = st.lists(
 def test_the_ledger_is_a_dictionary(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(retrieval.catalog, "load_encoder", lambda name, **_: ColourEncoder())
-        patch.setattr(retrieval.indexing, "_BATCH_IMAGES", 2)
+        patch.setattr(retrieval.crew, "_BATCH_ON_CPU", 2)
         patch.setattr(retrieval.indexing, "_COMMIT_EVERY_S", 0.0)
         folder = Path(place)
         versions = {hashlib.sha256(picture(folder / "p.png", one)).digest(): one for one in range(1, 4)}
