@@ -28,6 +28,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "Picture",
+    "check_thumbnail",
     "decode",
     "read_bytes",
     "thumbnail",
@@ -137,6 +138,17 @@ def thumbnail(picture: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=80, method=0)
     return buffer.getvalue()
+
+
+def check_thumbnail(content: bytes) -> None:
+    """Refuse what is no thumbnail as `thumbnail` makes them: it goes to browsers as WebP.
+
+    Raises:
+        NotAPicture: it is another format, or cannot be decoded.
+    """
+    if not (content.startswith(b"RIFF") and content[8:12] == b"WEBP"):
+        raise NotAPicture("It is not a WebP.")
+    decode(content)
 
 
 def _enough(min_side: int) -> int:

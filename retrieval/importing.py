@@ -19,7 +19,7 @@ import polars.selectors as cs
 from data.errors import FeedError, ModelMismatch, NotAPicture, UsageError
 from data.feed import KEY_NAMES, TITLE_NAMES
 from data.field_type import FieldType
-from data.images import decode
+from data.images import check_thumbnail
 from data.item import Rejected, Value, check_key, check_title
 from models import Matrix
 from retrieval.catalog_file import CatalogFile
@@ -287,7 +287,7 @@ def _keep_thumbnail(thumbnails: Thumbnails, image_id: str, content: bytes | None
     if content is None or thumbnails.path(image_id) is not None:
         return
     try:
-        decode(content)
+        check_thumbnail(content)
     except NotAPicture:
         return
     thumbnails.put(image_id, content)

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from data.errors import CatalogDamaged, NotAPicture
-from data.images import decode
+from data.images import check_thumbnail
 from retrieval import checksums
 from retrieval.catalog_file import CatalogFile
 from retrieval.progress import Progress, silent
@@ -313,7 +313,7 @@ def _thumbnail_fault(path: Path | None) -> str | None:
     if path is None:
         return "The thumbnail is missing."
     try:
-        decode(path.read_bytes())
+        check_thumbnail(path.read_bytes())
     except (OSError, NotAPicture) as error:
         return f"The thumbnail cannot be shown: {error}"
     return None

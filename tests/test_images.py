@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import NotAPicture
-from data.images import MAX_PIXELS, decode, read_bytes, thumbnail
+from data.images import MAX_PIXELS, check_thumbnail, decode, read_bytes, thumbnail
 
 RANDOM = np.random.default_rng(7)
 PIXELS = RANDOM.integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -194,3 +194,12 @@ def test_a_thumbnail_is_a_small_webp_of_the_same_shape() -> None:
         assert small.size == (384, 256)
     with Image.open(io.BytesIO(thumbnail(Image.fromarray(PIXELS)))) as same:
         assert same.size == (60, 40)
+
+
+def test_a_thumbnail_that_is_not_one_of_ours_is_refused() -> None:
+    check_thumbnail(thumbnail(Image.fromarray(PIXELS)))
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
+    assert decode(drawing).width == 1024
+    for content in (drawing, saved(Image.fromarray(PIXELS), "PNG"), thumbnail(Image.fromarray(PIXELS))[:40], b""):
+        with pytest.raises(NotAPicture):
+            check_thumbnail(content)
