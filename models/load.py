@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from data.errors import MissingDependency, WeightsUnavailable
+from data.errors import MissingDependency, UsageError, WeightsUnavailable
 from models.base import Encoder
 from models.checkpoint import find_checkpoint
 from models.names import Family, parse_name
@@ -74,9 +74,14 @@ def full_name(name: str) -> str:
 def local_weights(name: str) -> Path | None:
     """Give the file of weights that a name points at, absolute; None for a model that is found by its name alone.
 
+    Whether there is a model of that name is not asked here, but by `load_encoder`.
+
     Raises:
-        UsageError: no model can be called that, or a folder has several such files.
+        UsageError: a folder has several such files.
         WeightsUnavailable: there is none.
     """
-    parsed = None if name == "auto" else parse_name(name)
-    return None if parsed is None or parsed.path is None else find_checkpoint(parsed).weights
+    try:
+        parsed = parse_name(name)
+    except UsageError:
+        return None
+    return None if parsed.path is None else find_checkpoint(parsed).weights

@@ -173,9 +173,13 @@ def _check_model(catalog: Catalog, model: str | None) -> None:
     if model is None:
         return
     made_with = (catalog.file.model or {}).get("name")
-    if model == "auto" and made_with is not None:
+    if model == made_with or (model == "auto" and made_with is not None):
         return
-    if made_with != full_name(model):
+    try:
+        wanted = full_name(model)
+    except UsageError:  # no model is called that, but what matters first is that it is not the catalog's
+        wanted = None
+    if made_with is None or made_with != wanted:
         raise UsageError(
             f"The catalog was made with the model {made_with}, not {model}. "
             f"Index into a new catalog with: lookalike index NEW SOURCE --model {model}"
