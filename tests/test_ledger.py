@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from data.errors import SyncRefused, UsageError
-from data.feed import open_feed
+from data.feed import feed_of_files, open_feed
 from retrieval import Catalog
 from retrieval.indexing import MOST_KEPT, IndexReport, IndexRun, RunOptions
 from retrieval.ledger import LedgerEntry
@@ -303,6 +303,44 @@ def test_feeds_of_one_name_can_be_told_apart(catalog: Catalog, tmp_path: Path) -
 def test_sync_and_retry_exclude_each_other(catalog: Catalog, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not both"):
         run(catalog, write_feed(tmp_path, ["a,0.png,t,1"]), sync=True, retry=True)
+
+
+def test_a_run_over_some_files_finds_no_others_missing(catalog: Catalog, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for number in range(3):
+        picture(folder / f"{number}.png", number)
+    (folder / "bad.png").write_text("no")
+    run(catalog, folder)
+    picture(folder / "2.png", 9)
+    *_, report = IndexRun(catalog, feed_of_files(folder, [b"2.png"]), partial=True)
+    assert (report.rows, report.updated, report.missing) == (1, 1, 0)
+    assert {(one.key, one.state.value) for one in catalog.ledger()} == {
+        ("0.png", "indexed"),
+        ("1.png", "indexed"),
+        ("2.png", "indexed"),
+        ("bad.png", "rejected"),
+    }
+    assert catalog.records.remove_missing("photos", ["bad.png"], [], summary="watch") == 0
+    assert [one.key for one in catalog.ledger(state="missing")] == ["bad.png"]
+
+
+def test_several_feeds_are_compared_and_synced_each_by_itself(catalog: Catalog, tmp_path: Path) -> None:
+    rows = ["a,0.png,t,1", "b,1.png,t,1", "c,2.png,t,1"]
+    write_feed(tmp_path, rows).rename(tmp_path / "one.csv")
+    write_feed(tmp_path, ["d,3.png,t,1", "e,4.png,t,1"]).rename(tmp_path / "two.csv")
+    feeds = tmp_path / "one.csv", tmp_path / "two.csv"
+    planned = call_json("index", tmp_path / "shop", *feeds, "--dry-run")
+    assert [(one["feed"], one["key"]) for one in planned["changes"]] == [
+        *(("one.csv", key) for key in "abc"),
+        *(("two.csv", key) for key in "de"),
+    ]
+    assert call_json("index", tmp_path / "shop", *feeds)["added"] == planned["add"] == 5
+    write_feed(tmp_path, [*rows[:2], "e,4.png,t,1"]).rename(tmp_path / "one.csv")
+    found = call_json("index", tmp_path / "shop", *feeds, "--sync")
+    assert (found["deleted"], found["rejected"]) == (1, 1)
+    assert catalog.keys(list("abcde")) == ["a", "b", "d", "e"]
+    assert "--feed names one source" in call("index", tmp_path / "shop", *feeds, "--feed", "x", code=2)
+    assert "--watch takes" in call("index", tmp_path / "shop", feeds[0], "--watch", "--retry", code=2)
 
 
 def test_a_purge_forgets_what_was_removed_before(catalog: Catalog, tmp_path: Path) -> None:

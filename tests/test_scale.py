@@ -1,7 +1,8 @@
 """Index ten times as many rows as before: the peak of memory stays where it was, and the bar's time left is true.
 
 The test does so with some thousand rows and a small encoder, for the memory alone; `python -m tests.test_scale 100000`
-with `compact` and as many rows as asked beside a tenth of them, and prints both.
+with `compact` and as many rows as asked beside a tenth of them, and prints both; with `colour` behind it with the small
+encoder.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def recorded():
     return bar
 index_commands.progress = recorded
 
-with Catalog.create(sys.argv[1], model=sys.argv[3]) as catalog:
+with Catalog.create(sys.argv[1], model="compact") as catalog:
     feed = open_feed(Path(sys.argv[2]))
     catalog.encoder.encode_titles(["warm"])
     peaks = {}
@@ -113,10 +114,10 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    most = int(sys.argv[1])
+    most, model = int(sys.argv[1]), (*sys.argv[2:], "compact")[0]
     with tempfile.TemporaryDirectory() as place:
         for count in (most // 10, most):
-            found = index(Path(place) / str(count), count, "compact")
+            found = index(Path(place) / str(count), count, model)
             told = found.pop("told")
             found["time_left_off_by"] = round(worst_off(told, count, found["seconds"]), 3)
             sys.stdout.write(json.dumps(found) + "\n")
