@@ -16,10 +16,11 @@ from data.errors import FeedError, NotAPicture
 from data.field_type import FieldType
 from data.folder import picture_item
 from data.item import Item, ItemImage, Rejected
-from data.places import Address, Member, Nowhere, is_address
+from data.places import Address, Member, Nowhere, Stored, is_address
 from data.table import Row, Table
 from data.table_feed import Resolve
 from data.tables import TABLE_SUFFIXES, open_table
+from data.video import VIDEO_SUFFIXES
 
 __all__ = ["Extracted", "beside_in", "find_feed", "items_of_archive", "refused"]
 
@@ -29,7 +30,14 @@ _MAX_FEED_BYTES = 1024**3
 def items_of_archive(archive: Archive) -> Iterator[Item | Rejected]:
     """Make an item of every file of an archive."""
     for number, member in enumerate(archive, start=1):
-        yield refused(number, member) if member.refused else picture_item(number, member.name, member.place)
+        yield refused(number, member) if member.refused else picture_item(number, member.name, _place_of(member))
+
+
+def _place_of(member: Member) -> Stored:
+    """Return where a picture is; a video is decoded from a file of its own only."""
+    if member.name.lower().endswith(VIDEO_SUFFIXES):
+        return Nowhere("This is a video; videos in archives are not read: unpack it, and index the folder.")
+    return member.place
 
 
 def refused(number: int, member: Member) -> Rejected:
@@ -92,7 +100,7 @@ class Extracted:
 
 def beside_in(archive: Archive, feed: str) -> Resolve:
     """Find pictures in an archive, relative to the feed in it; nothing outside of the archive is ever looked at."""
-    places = {member.name: member.place for member in reversed(list(archive))}
+    places = {member.name: _place_of(member) for member in reversed(list(archive))}
     folder = posixpath.dirname(feed)
 
     def resolve(source: str) -> ItemImage:

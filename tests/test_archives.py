@@ -307,6 +307,13 @@ def test_an_archive_that_is_cut_short_gives_what_is_whole_and_says_so(tmp_path: 
     assert isinstance(entries[-1], Rejected)
 
 
+def test_a_video_in_an_archive_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (item,) = open_feed(pack(tmp_path / "a.zip", {"clip.MP4": b"\0\0\0\x20ftypisom"}))
+    assert isinstance(item, Item)
+    with pytest.raises(NotAPicture, match="unpack it"):
+        read_place(item.images[0].place)
+
+
 def test_what_is_no_archive_says_so(tmp_path: Path) -> None:
     for name in ("a.zip", "a.tar", "a.tgz"):
         (tmp_path / name).write_bytes(b"this is text" * 100)
