@@ -198,9 +198,12 @@ class Ledger:
         by_row = connection.execute(record_sql.REJECTED_ROWS, (_json(rows), feed))
         return {key for (key,) in by_key}, {-part for (part,) in by_row}
 
-    def brought(self, feed: str) -> Iterator[Brought]:
-        """Yield the items that a feed has brought and the catalog still has."""
-        rows = self._database.connection.execute(record_sql.BROUGHT, (feed,))
+    def brought(self, feed: str, keys: Sequence[str] | None = None) -> Iterator[Brought]:
+        """Yield the items that a feed has brought and the catalog still has, of some keys or all."""
+        if keys is None:
+            rows = self._database.connection.execute(record_sql.BROUGHT, (feed,))
+        else:
+            rows = self._database.connection.execute(record_sql.BROUGHT_OF_KEYS, (feed, _json(keys)))
         return (Brought(entry, key, item, last_run, bool(alone)) for entry, key, item, last_run, alone in rows)
 
     def entries_of(self, feed: str, keys: Sequence[str]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "BROUGHT",
+    "BROUGHT_OF_KEYS",
     "CHANGE_ITEM",
     "COMMIT_AT",
     "COUNT_MISSING",
@@ -270,6 +271,8 @@ BROUGHT = (
     "WHERE l.feed = ? AND l.part = 0"
 )
 """The items of a catalog that a feed has brought, and whether it alone still has them."""
+
+BROUGHT_OF_KEYS = f"{BROUGHT} AND l.part >= 0 AND l.key IN (SELECT value FROM json_each(?))"
 
 FILES = (
     "SELECT i.id, i.key, m.sha256 FROM items AS i JOIN images AS m ON m.item_id = i.id AND m.died IS NULL "

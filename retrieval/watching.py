@@ -146,7 +146,7 @@ class Watch:
             return None
         return (
             f"{missing:,} of {of:,} {what} are missing at once, as when a drive is away: nothing is removed. "
-            "If that is meant, remove them with: lookalike delete"
+            "If they should go, index the source once with --sync --force."
         )
 
     def _index_files(self, folder: Path, ready: Sequence[bytes]) -> IndexReport | None:
@@ -191,9 +191,10 @@ class Watch:
         return run.report
 
     def _remove(self, keys: Sequence[str]) -> int:
+        """Remove the items of some keys, but for those that another feed has, too."""
         records, name = self._catalog.records, self.feed.name
         with self._catalog.writer():
-            items = [row.id for row in records.items_of_keys(keys).values()]
+            items = [one.item for one in records.ledger.brought(name, keys) if one.alone]
             records.remove_missing(name, keys, items, summary=f"watch {name}")
         self._changed_items += len(items)
         return len(items)

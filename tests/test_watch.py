@@ -310,6 +310,23 @@ def test_a_feed_that_is_rewritten_is_read_again(shop: Path, tmp_path: Path, enco
         assert watched.state().keys() == {"a", "e"}
 
 
+def test_what_another_feed_has_too_is_not_removed(shop: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.png").write_bytes(picture(number))
+    with Watched(shop, folder) as watched:
+        (tmp_path / "feed.csv").write_text("key,image\n0.png,pictures/0.png\n")
+        with Catalog.open(shop) as other:
+            for _ in IndexRun(other, open_feed(tmp_path / "feed.csv")):
+                pass
+        (folder / "0.png").unlink()
+        (folder / "1.png").unlink()
+        watched.until(lambda: watched.state().keys() == {"0.png", "2.png", "3.png", "4.png"}, "one of them")
+        watched.until(lambda: watched.looks[-1].files == 3, "both are known to be gone")
+        assert "0.png" in watched.state()
+
+
 def test_another_writer_only_delays_it(shop: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
