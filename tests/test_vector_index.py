@@ -184,7 +184,7 @@ def test_a_calibration_reads_back_as_it_was_written() -> None:
     assert Calibration.from_json(measured.to_json()) == measured
     setting = measured.setting(0.05, 0.9)
     assert setting is not None
-    assert setting.effort == 6  # half as wide again for each halving of the share: 3 * sqrt(0.2 / 0.05)
+    assert setting.effort == 12  # as wide again for each halving of the share: 3 * 0.2 / 0.05
     assert measured.setting(0.5, 0.95) is None
 
 
