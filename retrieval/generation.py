@@ -76,8 +76,10 @@ def write_generation(
     return name
 
 
-def open_generation(path: Path, spaces: Mapping[str, Space], *, compare_all: bool = False) -> Segment:
-    """Open a generation, checking every file that may have changed, or every file, against the manifest.
+def open_generation(path: Path, spaces: Mapping[str, Space], *, to_search: bool = True) -> Segment:
+    """Open a generation to search it, checking every file that may have changed against the manifest.
+
+    Unless it is `to_search` but for another to take over what is in it, every file is checked.
 
     Raises:
         CatalogDamaged: something is missing, was changed, or does not fit together.
@@ -89,10 +91,11 @@ def open_generation(path: Path, spaces: Mapping[str, Space], *, compare_all: boo
             raise CatalogDamaged(f"It has format {manifest['format']}.")
         if not path.name.endswith(f"-{hashlib.sha256(content).hexdigest()[:8]}"):
             raise CatalogDamaged(f"{_MANIFEST} has changed since it was written.")
-        _check_files(path, manifest["files"], compare_all)
+        _check_files(path, manifest["files"], compare_all=not to_search)
         item_ids = mapped(path / _ITEMS)
         columns = Columns.open(path)
-        rows = {name: _open_space(path, space, manifest["spaces"][name]) for name, space in spaces.items()}
+        facts = manifest["spaces"]
+        rows = {name: _open_space(path, space, facts[name], to_search) for name, space in spaces.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CatalogDamaged(f"It cannot be read: {error}") from error
     if not len(item_ids) == len(columns) == manifest["items"]:
@@ -161,7 +164,7 @@ def _auto_kind(rows: SpaceRows) -> IndexKind:
     return IndexKind.DISK if rows.vectors.count * rows.vectors.dim * 2 > memory / 2 else IndexKind.IVF_PQ
 
 
-def _open_space(path: Path, space: Space, facts: Mapping[str, object]) -> SpaceRows:
+def _open_space(path: Path, space: Space, facts: Mapping[str, object], to_search: bool) -> SpaceRows:
     vectors = Vectors.open(_vectors_file(path, space.name), space.metric)
     rows = mapped(path / f"{space.name}.rows.npy")
     if (
@@ -175,7 +178,8 @@ def _open_space(path: Path, space: Space, facts: Mapping[str, object]) -> SpaceR
     kind = IndexKind(str(facts["index"]))
     if kind is IndexKind.FLAT:
         return opened
-    return replace(opened, approximate=Approximate.open(kind, vectors, *_index_files(path, space.name)))
+    index = Approximate.open(kind, vectors, *_index_files(path, space.name), to_search=to_search)
+    return replace(opened, approximate=index)
 
 
 def _vectors_file(folder: Path, name: str) -> Path:
@@ -187,7 +191,7 @@ def _index_files(folder: Path, name: str) -> tuple[Path, Path, Path]:
     return folder / f"{name}.index.faiss", folder / f"{name}.codes.faiss", folder / f"{name}.calibration.json"
 
 
-def _check_files(path: Path, digests: Mapping[str, str], compare_all: bool) -> None:
+def _check_files(path: Path, digests: Mapping[str, str], *, compare_all: bool) -> None:
     """Compare every file with its checksum, or all but those that are as they were when last compared.
 
     Size, inode, and the times of the last change of content and of anything tell: no program can set the last.

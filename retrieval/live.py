@@ -121,7 +121,7 @@ class Live:
         if name is None:
             return None
         try:
-            return open_generation(self._generations / name, self._spaces, compare_all=True)
+            return open_generation(self._generations / name, self._spaces, to_search=False)
         except CatalogDamaged as error:
             if self._broken is None:  # else that was said
                 log.warning("The generation %s cannot be used: %s The next is made without it.", name, error)

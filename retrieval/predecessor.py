@@ -9,7 +9,7 @@ from retrieval.vector_index import Before
 
 __all__ = ["before_of"]
 
-_ROWS_AT_ONCE = 16_384
+_ROWS_AT_ONCE = 8_192
 
 
 def before_of(old: SpaceRows | None, new: SpaceRows) -> Before | None:
@@ -24,6 +24,7 @@ def before_of(old: SpaceRows | None, new: SpaceRows) -> Before | None:
         here = start + np.flatnonzero(rows[start : start + _ROWS_AT_ONCE] >= 0)
         known, read = old.vectors.halves(rows[here]), new.vectors.halves(here)
         rows[here[(known.view(np.uint16) != read.view(np.uint16)).any(axis=1)]] = -1
+    old.vectors.let_go()
     return Before(old.approximate, rows)
 
 

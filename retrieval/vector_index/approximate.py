@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from data.errors import CatalogDamaged
 from retrieval.vector_index.calibration import Calibration
 from retrieval.vector_index.codes import Codes
-from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, ordered, read_index, use_threads
+from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, lend, ordered, read_index, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.selection import Selection
 
@@ -190,8 +190,12 @@ class Approximate:
         calibration.write_bytes(self.calibration.to_json())
 
     @classmethod
-    def open(cls, kind: IndexKind, vectors: Vectors, index: Path, codes: Path, calibration: Path) -> Approximate:
+    def open(
+        cls, kind: IndexKind, vectors: Vectors, index: Path, codes: Path, calibration: Path, *, to_search: bool = True
+    ) -> Approximate:
         """Open the files that `write` made, over the vectors they were built on.
+
+        Unless it is `to_search`, the vectors are not read before they are wanted.
 
         Raises:
             CatalogDamaged: a file cannot be read, or is of other vectors.
@@ -199,7 +203,7 @@ class Approximate:
         stored = read_index(index)
         if stored.ntotal != vectors.count:
             raise CatalogDamaged(f"{index.name} has {stored.ntotal} rows for {vectors.count} vectors.")
-        if kind is not IndexKind.DISK:
+        if to_search and kind is not IndexKind.DISK:
             vectors.bring_near()
         opened = Codes.open(codes, vectors)
         measured = Calibration.from_json(calibration.read_bytes())
@@ -209,7 +213,7 @@ class Approximate:
 def _over(stored: Any, kind: IndexKind, vectors: Vectors, codes: Codes) -> Any:  # noqa: ANN401
     """Put together what answers from what is stored and the one array of vectors."""
     if kind.is_graph:
-        stored.storage, stored.own_fields = vectors.index, False
+        lend(vectors.index, stored)
         return stored
     if kind is IndexKind.IVF_FLAT:
         return stored

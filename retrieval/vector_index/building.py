@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from retrieval.vector_index.approximate import Approximate
 from retrieval.vector_index.calibration import Calibration, Training
 from retrieval.vector_index.codes import Codes
-from retrieval.vector_index.exact import Rows, Vectors, use_threads
+from retrieval.vector_index.exact import Rows, Vectors, halves_index, lend, pieces, use_threads
 from retrieval.vector_index.kinds import IndexKind
 from retrieval.vector_index.measuring import Sample, held_out, learned, measured, serves
 
 __all__ = ["Before", "build_approximate"]
 
-_ADD_ROWS = 16_384
 _TRAINING_ROWS_A_LIST = 39
 _GRAPH_LINKS = 32
 _MOST_LISTS = 8_192
 _FEWEST_NEW = 100
+_NEW_QUERIES = 128
 _UNMEASURED = Calibration({}, {}, (0.0, 0.0), (0.0, 0.0))
 
 
@@ -58,18 +58,19 @@ def build_approximate(vectors: Vectors, kind: IndexKind, before: Before | None =
     Projection, codes and centroids are those of the index `before`, where they fit and still find what they found,
     among all vectors and among those that are new to it; else they are learned.
     """
-    sample = held_out(vectors)
+    random = np.random.default_rng(2)
+    sample = held_out(vectors, random)
     graph = _graph(kind, vectors) if kind.is_graph else None
     if before is not None and before.fits(vectors, kind):
         codes = before.index.codes.carried(vectors, before.rows)
         built = Approximate(kind, vectors, codes, graph or _lists(kind, vectors, codes, before), _UNMEASURED)
         calibration = before.index.calibration
         if calibration.training is not None and _still_serves(built, calibration.training, sample, before):
-            measured_anew = measured(built, sample, calibration)
+            measured_anew = measured(built, sample, random, calibration)
             return replace(built, calibration=replace(measured_anew, training=calibration.training))
     codes = Codes.build(vectors)
     built = Approximate(kind, vectors, codes, graph or _lists(kind, vectors, codes, None), _UNMEASURED)
-    built = replace(built, calibration=measured(built, sample))
+    built = replace(built, calibration=measured(built, sample, random))
     return replace(built, calibration=replace(built.calibration, training=learned(built, sample)))
 
 
@@ -77,7 +78,8 @@ def _still_serves(built: Approximate, training: Training, sample: Sample, before
     """Say whether what was learned before still serves, among all rows and among those that are new."""
     new = np.flatnonzero(before.rows < 0)
     return serves(built, training, sample) and (
-        len(new) < _FEWEST_NEW or serves(built, training, held_out(built.vectors, new))
+        len(new) < _FEWEST_NEW
+        or serves(built, training, held_out(built.vectors, np.random.default_rng(5), new, _NEW_QUERIES))
     )
 
 
@@ -90,16 +92,20 @@ def _lists(kind: IndexKind, vectors: Vectors, codes: Codes, before: Before | Non
 
 
 def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
+    """Build a graph over the vectors; the copy of them that Faiss makes on the way is freed at the end."""
     use_threads(vectors.count, vectors.dim)
     made = faiss.IndexNSGSQ if kind is IndexKind.NSG else faiss.IndexHNSWSQ
     index = made(vectors.dim, faiss.ScalarQuantizer.QT_fp16, _GRAPH_LINKS, vectors.metric.faiss)
-    index.is_trained = index.storage.is_trained = True
+    index.is_trained = True
+    copied = halves_index(vectors.dim, vectors.metric)
+    lend(copied, index)
     if kind is IndexKind.NSG:  # its graph is made of all rows at once
-        index.add(vectors.rows(np.arange(vectors.count)))
-        return index
-    index.hnsw.efConstruction = 100
-    for rows in _pieces(np.arange(vectors.count)):
-        index.add(vectors.rows(rows))
+        index.add(vectors.many(np.arange(vectors.count)))
+    else:
+        index.hnsw.efConstruction = 100
+        for rows in pieces(np.arange(vectors.count)):
+            index.add(vectors.many(rows))
+    lend(vectors.index, index)
     return index
 
 
@@ -113,7 +119,9 @@ def _lists_of_codes(vectors: Vectors, codes: Codes, before: Before | None) -> An
     if before is None:
         plain.cp.min_points_per_centroid = 1
         chosen = _sample(vectors.count, lists)
-        training = np.concatenate([codes.transform.apply(vectors.rows(rows)) for rows in _pieces(chosen)])
+        training = np.empty((len(chosen), codes.width), dtype=np.float32)
+        for places in pieces(np.arange(len(chosen))):
+            training[places] = codes.transform.apply(vectors.many(chosen[places]))
         plain.train_q1(len(training), faiss.swig_ptr(training), False, metric)
     else:
         quantizer.add(_centroids(before.index.stored))
@@ -139,13 +147,13 @@ def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) 
     index = faiss.IndexIVFScalarQuantizer(quantizer, vectors.dim, lists, stored_as, vectors.metric.faiss, False)
     if before is None:
         index.cp.min_points_per_centroid = 1
-        index.train(vectors.rows(_sample(vectors.count, lists)))
+        index.train(vectors.many(_sample(vectors.count, lists)))
     else:
         quantizer.add(_centroids(before.index.stored))
         index.sq, index.is_trained = before.index.stored.sq, True
     nearest = _nearest(vectors, quantizer, np.asarray, before)
-    for rows in _pieces(np.arange(vectors.count)):
-        some, numbers = vectors.rows(rows), nearest[rows]
+    for rows in pieces(np.arange(vectors.count)):
+        some, numbers = vectors.many(rows), nearest[rows]
         index.add_core(len(rows), faiss.swig_ptr(some), None, faiss.swig_ptr(numbers))
     return _owning(index, quantizer)
 
@@ -172,8 +180,8 @@ def _nearest(
             if size := lists.list_size(number):
                 of_each[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
         nearest = np.where(before.rows < 0, -1, of_each[before.rows])
-    for rows in _pieces(np.flatnonzero(nearest < 0)):
-        nearest[rows] = quantizer.search(projected(vectors.rows(rows)), 1)[1][:, 0]
+    for rows in pieces(np.flatnonzero(nearest < 0)):
+        nearest[rows] = quantizer.search(projected(vectors.many(rows)), 1)[1][:, 0]
     return nearest
 
 
@@ -182,10 +190,6 @@ def _owning(index: Any, quantizer: Any) -> Any:  # noqa: ANN401
     quantizer.this.disown()
     index.own_fields = True
     return index
-
-
-def _pieces(rows: Rows) -> list[Rows]:
-    return [rows[start : start + _ADD_ROWS] for start in range(0, len(rows), _ADD_ROWS)]
 
 
 def _sample(count: int, lists: int) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
-from retrieval.vector_index.exact import Rows, Scores, Vectors, fill_codes, ordered, read_index, use_threads
+from retrieval.vector_index.exact import Rows, Scores, Vectors, fill_codes, ordered, pieces, read_index, use_threads
 from retrieval.vector_index.kinds import Metric
 from retrieval.vector_index.selection import Selection
 
@@ -31,7 +31,6 @@ _WIDTHS = (128, 192, 256, 384, 512, 768, 1024)
 
 _TRAINING_ROWS = 50_000
 _QUANTIZER_ROWS = 20_000
-_ENCODE_ROWS = 16_384
 
 PACKED_ROW_BYTES = 40
 """About what a packed row takes: its code and its number."""
@@ -56,13 +55,13 @@ class Codes:
         """Learn the projection and the codes from a sample of the vectors, and encode all; deterministic."""
         count, dim = vectors.count, vectors.dim
         use_threads(count, dim)
-        chosen = np.random.default_rng(0).permutation(count)[:_TRAINING_ROWS]
-        sample = vectors.rows(np.sort(chosen))
-        transform = _projection(sample)
+        chosen = np.sort(np.random.default_rng(0).permutation(count)[:_TRAINING_ROWS])
+        transform = _projection(vectors, chosen)
         width = int(transform.d_out)
         quantizer = faiss.ProductQuantizer(width, width // 2 if width >= _WIDTHS[0] else width, 4)
         quantizer.cp.min_points_per_centroid, quantizer.cp.niter = 1, 12
-        quantizer.train(transform.apply(sample)[:: max(len(sample) // _QUANTIZER_ROWS, 1)])
+        some = chosen[:: max(len(chosen) // _QUANTIZER_ROWS, 1)]
+        quantizer.train(np.concatenate([transform.apply(vectors.many(rows)) for rows in pieces(some)]))
         return cls._encoded(
             vectors, transform, quantizer, np.empty((count, quantizer.code_size), np.uint8), slice(None)
         )
@@ -74,7 +73,7 @@ class Codes:
         """
         use_threads(vectors.count, vectors.dim)
         weights = faiss.vector_to_array(self.transform.A).reshape(self.width, vectors.dim)
-        codes = self._codes[np.maximum(rows, 0)]
+        codes = self.rows(rows)
         return self._encoded(vectors, _linear(weights), self.quantizer, codes, rows < 0)
 
     @classmethod
@@ -88,9 +87,8 @@ class Codes:
     ) -> Codes:
         """Fill in the codes of the rows whose code is not known."""
         places = np.arange(vectors.count)[missing]
-        for start in range(0, len(places), _ENCODE_ROWS):
-            some = places[start : start + _ENCODE_ROWS]
-            codes[some] = quantizer.compute_codes(transform.apply(vectors.rows(some)))
+        for some in pieces(places):
+            codes[some] = quantizer.compute_codes(transform.apply(vectors.many(some)))
         flat = faiss.IndexPQ(int(transform.d_out), quantizer.M, 4, vectors.metric.faiss)
         flat.pq, flat.is_trained = quantizer, True
         fill_codes(flat, codes)
@@ -173,19 +171,23 @@ class _RefinedFromDisk:
         return -scores if self._vectors.metric is Metric.L2 else scores, rows
 
 
-def _projection(sample: NDArray[np.float32]) -> Any:  # noqa: ANN401
-    """Learn the projection; without an offset, so that inner products are kept as distances are."""
-    dim = sample.shape[1]
-    transform = faiss.PCAMatrix(dim, dim, 0, False)
-    transform.train(sample)
-    variances = np.maximum(faiss.vector_to_array(transform.eigenvalues), 0)
+def _projection(vectors: Vectors, rows: Rows) -> Any:  # noqa: ANN401
+    """Learn the projection from some rows; without an offset, so that inner products are kept as distances are."""
+    dim = vectors.dim
+    total, products = np.zeros(dim), np.zeros((dim, dim))
+    for some in pieces(rows):
+        piece = vectors.many(some)
+        total += piece.sum(axis=0, dtype=np.float64)
+        products += piece.T @ piece
+    mean = total / len(rows)
+    ascending, columns = np.linalg.eigh(products / len(rows) - np.outer(mean, mean))
+    variances, components = np.maximum(ascending[::-1], 0), columns.T[::-1]
     explained = np.cumsum(variances) / max(float(variances.sum()), np.finfo(np.float32).tiny)
     width = next((width for width in _WIDTHS if width < dim and explained[width - 1] >= _EXPLAINED), dim)
-    components = faiss.vector_to_array(transform.A).reshape(dim, dim)[:width]
     turn = faiss.RandomRotationMatrix(width, width)
     turn.init(0)
     rotation = faiss.vector_to_array(turn.A).reshape(width, width)
-    return _linear(rotation @ components)
+    return _linear(rotation @ components[:width])
 
 
 def _linear(weights: NDArray[np.float32]) -> Any:  # noqa: ANN401

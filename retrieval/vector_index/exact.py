@@ -23,7 +23,19 @@ from data.errors import CatalogDamaged
 from retrieval.vector_index.kinds import Metric
 from retrieval.vector_index.selection import Selection
 
-__all__ = ["GATHERED_ROWS", "Rows", "Scores", "Vectors", "fill_codes", "ordered", "read_index", "use_threads"]
+__all__ = [
+    "GATHERED_ROWS",
+    "Rows",
+    "Scores",
+    "Vectors",
+    "fill_codes",
+    "halves_index",
+    "lend",
+    "ordered",
+    "pieces",
+    "read_index",
+    "use_threads",
+]
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -31,10 +43,11 @@ Rows = NDArray[np.int64]
 GATHERED_ROWS = 2_048
 """Up to so many selected vectors are copied side by side: a search then reads nothing else."""
 
-_ROWS_AT_ONCE = 16_384
+_ROWS_AT_ONCE = 8_192
 _COUNT_AT = 8
 """Where Faiss writes the number of vectors: after four letters and the dimension, 4 bytes."""
 
+_MADV_PAGEOUT = 21
 _MADV_POPULATE_READ = 22
 _WORTH_THREADS = 1_000_000
 _threads = threading.local()
@@ -61,7 +74,7 @@ class Vectors:
     @classmethod
     def of(cls, rows: NDArray[np.float16], metric: Metric) -> Vectors:
         """Copy rows, float16 [count, dim], into memory."""
-        index = _halves_index(rows.shape[1], metric)
+        index = halves_index(rows.shape[1], metric)
         fill_codes(index, rows.view(np.uint8))
         return cls(index, metric)
 
@@ -83,7 +96,7 @@ class Vectors:
 
         The file is what Faiss writes of an index of one vector, with the count mended and room for the others.
         """
-        one = _halves_index(dim, metric)
+        one = halves_index(dim, metric)
         one.add(np.zeros((1, dim), dtype=np.float32))
         head = bytearray(faiss.serialize_index(one).tobytes()[: -dim * 2])
         head[_COUNT_AT : _COUNT_AT + 8] = count.to_bytes(8, "little")
@@ -119,18 +132,24 @@ class Vectors:
         """
         threading.Thread(target=_advise, args=(self._halves, _MADV_POPULATE_READ), daemon=True).start()
 
+    def let_go(self) -> None:
+        """Ask the system to take back the memory of all pages: they will not be wanted soon."""
+        _advise(self._halves, _MADV_PAGEOUT)
+
     def halves(self, some: slice | Rows) -> NDArray[np.float16]:
         """Give vectors as they are stored, float16 [rows, dim]; not to be changed."""
         return self._halves[some]
 
     def rows(self, rows: Rows) -> NDArray[np.float32]:
         """Return some vectors, float32 [len(rows), dim]."""
-        if len(rows) <= _ROWS_AT_ONCE:
-            halves = self._halves[rows] if self._file is None else self._file.read(rows)
-            return np.asarray(halves, dtype=np.float32)
+        halves = self._halves[rows] if self._file is None else self._file.read(rows)
+        return np.asarray(halves, dtype=np.float32)
+
+    def many(self, rows: Rows) -> NDArray[np.float32]:
+        """Return many vectors, float32 [len(rows), dim], through the mapping also where single ones are not."""
         found = np.empty((len(rows), self.dim), dtype=np.float32)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):  # what is copied on the way stays small
-            found[start : start + _ROWS_AT_ONCE] = self._halves[rows[start : start + _ROWS_AT_ONCE]]
+        for places in pieces(np.arange(len(rows))):  # what is copied on the way stays small
+            found[places] = self._halves[rows[places]]
         return found
 
     def best(self, queries: NDArray[np.float32], candidates: Rows, k: int) -> tuple[Scores, Rows]:
@@ -188,11 +207,10 @@ class Vectors:
         sign = -1 if self.metric is Metric.L2 else 1
         scores = np.empty((len(queries), 0), dtype=np.float32)
         rows = np.empty((len(queries), 0), dtype=np.int64)
-        for start in range(0, self.count, _ROWS_AT_ONCE):
-            some = self._halves[start : start + _ROWS_AT_ONCE].astype(np.float32)
-            found, places = faiss.knn(queries, some, min(k, len(some)), self.metric.faiss)
+        for some in pieces(np.arange(self.count)):
+            found, places = faiss.knn(queries, self.many(some), min(k, len(some)), self.metric.faiss)
             scores = np.concatenate([scores, sign * found], axis=1)
-            rows = np.concatenate([rows, places + start], axis=1)
+            rows = np.concatenate([rows, some[places]], axis=1)
             best = np.argsort(-scores, axis=1)[:, :k]
             scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
         return rows
@@ -220,7 +238,7 @@ class Vectors:
 
     def _gathered(self, selection: Selection) -> Any:  # noqa: ANN401
         if "vectors" not in selection.packed:
-            index = _halves_index(self.dim, self.metric)
+            index = halves_index(self.dim, self.metric)
             fill_codes(index, self._halves[selection.rows].view(np.uint8))
             selection.packed_bytes += selection.count * self.dim * 2
             selection.packed["vectors"] = index
@@ -282,6 +300,11 @@ def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
+def pieces(rows: Rows) -> list[Rows]:
+    """Cut rows into pieces that are small beside the vectors of a large catalog."""
+    return [rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE)]
+
+
 def _advise(array: NDArray[np.float16], advice: int) -> None:
     """Tell the system how a mapped array will be used."""
     if array.nbytes:
@@ -319,7 +342,14 @@ def fill_codes(index: Any, codes: NDArray[np.uint8]) -> None:  # noqa: ANN401
     index.ntotal = len(codes)
 
 
-def _halves_index(dim: int, metric: Metric) -> Any:  # noqa: ANN401
+def lend(halves: Any, graph: Any) -> None:  # noqa: ANN401
+    """Let a graph compare by an index of vectors that it does not own: Python still frees that, which Faiss forgets."""
+    graph.storage, graph.own_fields = halves, False
+    halves.this.acquire()
+
+
+def halves_index(dim: int, metric: Metric) -> Any:  # noqa: ANN401
+    """Make an index of float16 vectors without any."""
     index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, metric.faiss)
     index.is_trained = True  # half floats have nothing to learn
     return index

@@ -29,12 +29,12 @@ from retrieval.vector_index.exact import Vectors
 from retrieval.vector_index.kinds import IndexKind
 from retrieval.vector_index.selection import Selection
 
-__all__ = ["MOST_LOST", "Sample", "held_out", "learned", "measured", "serves"]
+__all__ = ["Sample", "held_out", "learned", "measured", "serves"]
 
 Queries = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-MOST_LOST = 0.03
+_MOST_LOST = 0.03
 """What was learned from other rows serves while no more recall is lost with it than this."""
 
 _TYPICAL_RECALL = 0.95
@@ -54,22 +54,23 @@ class Sample(NamedTuple):
     nearest: list[Rows]
 
 
-def held_out(vectors: Vectors, among: Rows | None = None) -> Sample:
-    """Take some rows at random, of all or `among` some, and find the nearest others of each by comparing all."""
-    random = np.random.default_rng(2)
+def held_out(vectors: Vectors, random: np.random.Generator, among: Rows | None = None, most: int = _QUERIES) -> Sample:
+    """Take `most` rows at random, of all or `among` some, and find the nearest others of each by comparing all."""
     places = np.arange(vectors.count) if among is None else among
-    chosen = np.sort(places[random.permutation(len(places))[:_QUERIES]])
+    chosen = np.sort(places[random.permutation(len(places))[:most]])
     queries = vectors.rows(chosen)
     nearest = vectors.nearest(queries, min(_TRUTH_ROWS, vectors.count))
     return Sample(queries, [near[near != row] for row, near in zip(chosen, nearest, strict=True)])
 
 
-def measured(built: Approximate, sample: Sample, before: Calibration | None = None) -> Calibration:
+def measured(
+    built: Approximate, sample: Sample, random: np.random.Generator, before: Calibration | None = None
+) -> Calibration:
     """Find out which setting reaches which recall, and what each way to search costs.
 
     With the calibration of the index `before`, which has learned the same, its settings are looked at first.
     """
-    vectors, random = built.vectors, np.random.default_rng(3)
+    vectors = built.vectors
     needed, code_cost = _codes(built, sample, random)
     few, more = (_some(random, vectors.count, count) for count in (200, 2_000))
     vector_cost = _cost_of_a_scan(
@@ -84,7 +85,10 @@ def learned(built: Approximate, sample: Sample) -> Training:
     settings = {} if built.kind.is_graph else calibration.index[1.0]
     index = settings.get(_TYPICAL_RECALL) or settings.get(min(RECALLS))
     refined = calibration.refined(_TYPICAL_RECALL) or calibration.refined(min(RECALLS))
-    codes = None if refined is None else Setting(0, refined, _recall_by_codes(built, refined, sample, _coded(count)))
+    codes = None
+    if refined is not None:
+        among = _coded(count, np.random.default_rng(4))
+        codes = Setting(0, refined, round(_recall_by_codes(built, refined, sample, among), 4))
     return Training(time.time(), count, index, codes)
 
 
@@ -93,9 +97,10 @@ def serves(built: Approximate, training: Training, sample: Sample) -> bool:
     index, codes = training.index, training.codes
     if codes is None or (index is None and not built.kind.is_graph):
         return False
-    by_codes = _recall_by_codes(built, codes.refined, sample, _coded(built.vectors.count))
+    among = _coded(built.vectors.count, np.random.default_rng(4))
+    by_codes = _recall_by_codes(built, codes.refined, sample, among)
     by_index = 1.0 if index is None else _recall_by_index(built, index, sample)
-    return by_codes >= codes.recall - MOST_LOST and (index is None or by_index >= index.recall - MOST_LOST)
+    return by_codes >= codes.recall - _MOST_LOST and (index is None or by_index >= index.recall - _MOST_LOST)
 
 
 def _recall_by_index(built: Approximate, setting: Setting, sample: Sample) -> float:
@@ -110,9 +115,9 @@ def _recall_by_codes(built: Approximate, refined: int, sample: Sample, among: Se
     return recall_of_rows(found, [near[among.has(near)][:10] for near in sample.nearest])
 
 
-def _coded(count: int) -> Selection:
+def _coded(count: int, random: np.random.Generator) -> Selection:
     """Select the rows among which codes are measured: all, or of very many some at random."""
-    return Selection(np.random.default_rng(4).random(count) < _CODED_ROWS / count)
+    return Selection(random.random(count) < _CODED_ROWS / count)
 
 
 def _settings(
@@ -150,7 +155,7 @@ def _codes(
 ) -> tuple[dict[float, int], tuple[float, float]]:
     """Measure how many candidates by code give each recall, and what a scan of codes costs."""
     queries, count = sample.queries, built.vectors.count
-    many = _coded(count)
+    many = _coded(count, random)
     needed: dict[float, int] = {}
     for refined in (*_REFINED, 64, 128):
         reached = _recall_by_codes(built, refined, sample, many)
