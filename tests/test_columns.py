@@ -211,3 +211,20 @@ def test_a_column_of_numbers_named_like_a_pattern_is_compared() -> None:
     columns = columns_of(schema, [{"^.*$": 5}, {}, {"^.*$": 7}])
     assert Filter.parse('$meta["^.*$"] > 5').mask(columns).tolist() == [False, False, True]
     assert columns.rows(np.array([1, 2])) == {"title": [None, None], "^.*$": [None, 7]}
+
+
+FILTERS = ['brand == "Ada" and price >= 20', "stock < 4", 'array_contains(tags, "sale")', 'added > "2026-01-01"']
+
+
+def test_what_lies_beside_columns_may_be_missing_and_must_fit(tmp_path: Path) -> None:
+    columns_of(SCHEMA, ROWS, TITLES).write(tmp_path)
+    before = [Filter.parse(text).mask(Columns.open(tmp_path)).tolist() for text in FILTERS]
+    ranks = tmp_path / "column3.ranks.npy"
+    codes = np.load(ranks)
+    np.save(ranks, codes[1:])
+    with pytest.raises(CatalogDamaged, match="3 rows for 4 keys"):
+        Columns.open(tmp_path)
+    for path in tmp_path.glob("column*.*.*"):  # a generation of an earlier version has fewer
+        path.unlink()
+    assert [Filter.parse(text).mask(Columns.open(tmp_path)).tolist() for text in FILTERS] == before
+    assert before[0] == [False, False, True, False]
