@@ -211,10 +211,13 @@ class Columns:
     def numbers(self, name: str) -> Numbers:
         """Give a column of numbers, truths or moments (in microseconds) as an array."""
         if name not in self._numbers:
-            values = self.values(name).alias("value").to_physical()  # Polars would read some names as patterns
-            known = values.is_not_null().to_numpy() if values.null_count() else None
-            plain = values if known is None else values.fill_null(strategy="zero")
-            self._numbers[name] = Numbers(plain.to_numpy(), known)
+            self._numbers[name] = _numbers(self.values(name).alias("value").to_physical())
+        return self._numbers[name]
+
+    def lengths(self, name: str) -> Numbers:
+        """Give how many texts the lists of a column have."""
+        if name not in self._numbers:
+            self._numbers[name] = _numbers(self.values(name).alias("value").list.len())
         return self._numbers[name]
 
     def lookup(self, name: str) -> Lookup | None:
@@ -325,6 +328,11 @@ def _read_column(file: BinaryIO, place: int, count: int) -> pl.Series:
     if len(column) != count:
         raise CatalogDamaged(f"{_COLUMNS} has {len(column)} rows for {count} keys.")
     return column
+
+
+def _numbers(values: pl.Series) -> Numbers:
+    known = values.is_not_null().to_numpy() if values.null_count() else None
+    return Numbers((values if known is None else values.fill_null(strategy="zero")).to_numpy(), known)
 
 
 def _key_files(folder: Path) -> tuple[Path, Path]:

@@ -19,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data.field_type import FieldType
+from retrieval.filters.arithmetic import Length
 from retrieval.filters.conditions import And, Condition, Not, Or, Predicate
 from retrieval.filters.operands import Constant, Field
 from retrieval.filters.predicates import Comparison, Contains, IsNull, Like, Membership
@@ -56,6 +57,8 @@ class _Columns(Protocol):
     def values(self, name: str) -> pl.Series: ...
 
     def numbers(self, name: str) -> Numbers: ...
+
+    def lengths(self, name: str) -> Numbers: ...
 
     def lookup(self, name: str) -> Lookup | None: ...
 
@@ -119,16 +122,19 @@ def _is_dear(condition: Condition, columns: _Columns) -> bool:
         case Not():
             return _is_dear(condition.condition, columns)
         case Predicate():
-            return not _is_number(condition) and _kept(condition, columns) is None
+            return _kept(condition, columns) is None and _numbers(condition, columns) is None
     return True
 
 
-def _is_number(condition: Predicate) -> bool:
-    """Say whether a predicate compares a field of numbers with one: NumPy does that quickly over all values."""
+def _numbers(condition: Predicate, columns: _Columns) -> Numbers | None:
+    """Give the column that a predicate compares with a number or a truth: NumPy does that quickly over all values."""
     match condition:
         case Comparison(_, Field() as field, Constant() as constant):
-            return field.kind in _COMPARED and constant.kind in _COMPARED
-    return False
+            compared = field.kind in _COMPARED and constant.kind in _COMPARED
+            return columns.numbers(field.name) if compared else None
+        case Comparison(_, Length(field), Constant()):
+            return columns.lengths(field.name)
+    return None
 
 
 def _kept(condition: Predicate, columns: _Columns) -> Lookup | None:
@@ -197,12 +203,11 @@ def _of_ranks(condition: Predicate, ranks: Ranks, columns: _Columns, rows: Rows 
 
 
 def _by_values(condition: Predicate, columns: _Columns, rows: Rows | None, opposite: bool) -> Mask:
-    if _is_number(condition):
+    numbers = _numbers(condition, columns)
+    if numbers is not None:
         assert isinstance(condition, Comparison)
-        assert not opposite
-        assert isinstance(condition.left, Field)
         assert isinstance(condition.right, Constant)
-        values, known = columns.numbers(condition.left.name)
+        values, known = numbers
         mask = _COMPARE[condition.symbol](values if rows is None else values[rows], condition.right.value)
         return mask if known is None else mask & (known if rows is None else known[rows])
     read = columns.values if rows is None else lambda name: columns.values(name)[rows]
