@@ -1,15 +1,14 @@
-"""`compact`, the model that needs no download: EfficientNet-Lite0 pictures, MiniLM-L6 texts, class names in between.
+"""`compact`, the model that needs no download: EfficientNet-Lite0 pictures, MiniLM-L6 texts, words in between.
 
 A picture's row has three parts, [visual | semantic | colour], so that one inner product serves pictures and texts:
 
 - visual, 256: what the picture network sees at three depths, projected.
-- semantic, 245: what it shows, said in the text network's space, as a convex combination of the embeddings of the
-  ImageNet classes it resembles (ConSE: Norouzi et al., 2014, arXiv:1312.5650).
+- semantic, 245: what it shows, in words: of the ImageNet classes it resembles, and of the captioned drawings it
+  resembles (`models/compact_rows.py`).
 - colour, 11: how much of it each basic colour takes.
 
-A text's row has no visual part. Its semantic part is its own embedding, and in equal measure that of the classes it
-resembles: pictures only ever lie where classes are. Its colour part is the colours it names. How all this was chosen,
-and what each step gives, is in `models/README.md`; `models/make_compact.py` makes the figures.
+A text's row has no visual part, and its colour part is the colours it names. How all this was chosen, and what each
+step gives, is in `models/README.md`; `models/make_compact.py` makes the figures.
 """
 
 from __future__ import annotations
@@ -28,22 +27,20 @@ from torch.nn import functional
 from models.base import Prepared
 from models.colours import picture_colours, text_colours
 from models.compact_figures import CompactFigures
-from models.efficientnet_lite import INPUT_SIZE, EfficientNetLite0, Sight
+from models.compact_rows import picture_semantics, text_semantics, visual_part
+from models.efficientnet_lite import INPUT_SIZE, EfficientNetLite0
 from models.framing import fit_to_square
 from models.minilm import MiniLM, read_tokenizer
 from models.spec import KnownModel
 from models.torch_encoder import TorchEncoder, Tower, pick_device, precision_on
 from models.weights import read_weights
 
-__all__ = ["CompactEncoder", "PictureTower", "TextTower", "load_compact", "prepare_picture", "visual_inputs"]
+__all__ = ["CompactEncoder", "PictureTower", "TextTower", "load_compact", "prepare_picture"]
 
 VISUAL_SHARE, SEMANTIC_SHARE, COLOUR_SHARE = 0.7, 0.2, 0.1
 """How much of a picture's score with itself each part makes; they add up to 1."""
 
 MARGIN = 16
-PICTURE_TEMPERATURE = 2.0
-TEXT_TEMPERATURE = 0.06
-CLASS_SHARE_OF_TEXT = 0.5
 COLOUR_OF_TEXT = 0.3
 """What a named colour counts beside the rest of a text, before the shares above."""
 
@@ -82,9 +79,8 @@ class CompactEncoder(TorchEncoder):
     def _picture_rows(self, pictures: Tensor) -> Tensor:
         with self.pictures.use() as tower:
             sight, figures = tower.network(pictures), tower.figures
-        visual = (visual_inputs(sight) - figures.visual_mean) @ figures.visual_projection
-        resemblance = ((sight.scores - figures.neutral_scores) / PICTURE_TEMPERATURE).softmax(dim=1)
-        semantic = resemblance @ figures.class_rows
+        visual = visual_part(sight, figures)
+        semantic = picture_semantics(sight.scores, visual, figures)
         colour = picture_colours(pictures) - figures.colour_mean
         parts = ((visual, VISUAL_SHARE), (semantic, SEMANTIC_SHARE), (colour, COLOUR_SHARE))
         return torch.cat([functional.normalize(part) * share**0.5 for part, share in parts], dim=1)
@@ -92,10 +88,7 @@ class CompactEncoder(TorchEncoder):
     def _text_rows(self, texts: Sequence[str]) -> Tensor:
         with self.texts.use() as tower:
             vectors, figures = self._text_vectors(tower, texts), tower.figures
-        own = functional.normalize((functional.normalize(vectors) - figures.text_mean) @ figures.text_projection)
-        resemblance = (own @ functional.normalize(figures.class_rows).T / TEXT_TEMPERATURE).softmax(dim=1)
-        classes = functional.normalize(resemblance @ figures.class_rows)
-        semantic = functional.normalize(own * (1 - CLASS_SHARE_OF_TEXT) + classes * CLASS_SHARE_OF_TEXT)
+        semantic = text_semantics(vectors, figures)
         colour = functional.normalize(torch.from_numpy(text_colours(texts)).to(self.device))
         colour = colour * (COLOUR_OF_TEXT * (SEMANTIC_SHARE / COLOUR_SHARE) ** 0.5)
         visual = semantic.new_zeros(len(texts), self.spec.dim - semantic.shape[1] - colour.shape[1])
@@ -140,8 +133,3 @@ def load_compact(known: KnownModel, *, device: str = "auto") -> CompactEncoder:
 def prepare_picture(image: Image.Image) -> Prepared:
     """Trim the plain ground around a thing and fit it into a square: uint8 [224, 224, 3]."""
     return fit_to_square(image, side=INPUT_SIZE, margin=MARGIN)
-
-
-def visual_inputs(sight: Sight) -> Tensor:
-    """Join what the visual part is projected from, shape [n, 1512]: three depths, the last evened out by a root."""
-    return torch.cat([sight.features.clamp(min=0).sqrt(), sight.middle, sight.early], dim=1)

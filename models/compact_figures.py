@@ -12,17 +12,17 @@ from torch import Tensor
 
 from data.errors import WeightsUnavailable
 
-__all__ = ["CompactFigures"]
+__all__ = ["ClassFigures", "CompactFigures"]
 
 
 @dataclass(frozen=True, slots=True)
-class CompactFigures:
-    """All float32.
+class ClassFigures:
+    """What needs no captions; all float32.
 
     `visual_mean` [1512] and `visual_projection` [1512, 256] take what the picture network sees to the visual part;
     `neutral_scores` [1000] are the class scores of plain shapes; `text_mean` [384] and `text_projection` [384, 245]
-    take a unit text vector to the semantic part, where `class_rows` [1000, 245] are the ImageNet classes;
-    `colour_mean` [11] is the average of the colours of pictures.
+    take a unit text vector to where `class_rows` [1000, 245] are the ImageNet classes; `colour_mean` [11] is the
+    average of the colours of pictures.
     """
 
     visual_mean: Tensor
@@ -32,6 +32,29 @@ class CompactFigures:
     text_projection: Tensor
     class_rows: Tensor
     colour_mean: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class CompactFigures(ClassFigures):
+    """All of them, float32.
+
+    `drawing_rows` [m, 256] are the visual parts of the m captioned pictures that the head was trained on, and
+    `drawing_words` [m, 192] what each of them says of a picture like it; `drawing_offset` [192] is what they say on
+    average. `word_projection` [384, 192] takes a unit text vector, less `text_mean`, to the same space. `picture_joint`
+    and `text_joint` [437, 245] press the words of the classes and those of the drawings, one after the other, into the
+    semantic part of a row.
+    """
+
+    drawing_rows: Tensor
+    drawing_words: Tensor
+    drawing_offset: Tensor
+    word_projection: Tensor
+    picture_joint: Tensor
+    text_joint: Tensor
+
+    def without_head(self) -> ClassFigures:
+        """Leave out all that captions were needed for."""
+        return ClassFigures(**{field.name: getattr(self, field.name) for field in fields(ClassFigures)})
 
     def to(self, device: torch.device) -> CompactFigures:
         """Move them to a device."""

@@ -1,8 +1,8 @@
 """Make `compact.npz`, the figures of the `compact` model: python -m models.make_compact.
 
-Needs no network, but Debian packages besides the model's own weights: `wordnet-base`, and `openclipart-png` with
-`openclipart-svg`, whose public-domain drawings the visual projection is fitted to (no title or keyword is used). Takes
-a few minutes. The new file's SHA-256 is logged and belongs into `models/spec.py`.
+Needs no network, but Debian packages besides the model's own weights: `wordnet-base`; `openclipart-png` and
+`openclipart-svg`; `fonts-noto-color-emoji`, `unicode-data` and `unicode-cldr-core`. Takes a few minutes. The new file's
+SHA-256 is logged and belongs into `models/spec.py`.
 """
 
 from __future__ import annotations
@@ -11,33 +11,32 @@ import hashlib
 import io
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 from torch.nn import functional
 from torchvision.models._meta import _IMAGENET_CATEGORIES  # type: ignore[import-untyped]  # it has no types
 
-from data.errors import NotAPicture
-from data.images import decode
-from data.openclipart import MAX_PIXELS as MAX_DRAWING_PIXELS
-from data.openclipart import half, is_flag, picture_size, read_openclipart
 from models.base import Prepared
 from models.colours import picture_colours
-from models.compact import prepare_picture, visual_inputs
-from models.compact_figures import CompactFigures
-from models.efficientnet_lite import EARLY_DIM, FEATURE_DIM, INPUT_SIZE, MIDDLE_DIM, EfficientNetLite0
+from models.compact_figures import ClassFigures, CompactFigures
+from models.compact_head import Rows, Seen, fix_signs, train_head, unit
+from models.compact_rows import visual_inputs, visual_part
+from models.compact_sources import Label, read_drawings, read_emoji
+from models.efficientnet_lite import EARLY_DIM, FEATURE_DIM, INPUT_SIZE, MIDDLE_DIM, EfficientNetLite0, Sight
 from models.imagenet_words import broader_terms, match_classes, read_nouns
 from models.minilm import MiniLM, read_tokenizer
 from models.spec import KNOWN_MODELS
 from models.weights import read_weights
 
-__all__ = ["make_figures"]
+__all__ = ["Described", "TextEmbedder", "load_network", "make_figures", "see", "gather_trainable"]
 
+PICTURES_PER_BATCH = 32
 VISUAL_DIM = 256
 SEMANTIC_DIM = 245
 DEPTH_SHARES = {FEATURE_DIM: 0.5, MIDDLE_DIM: 0.3, EARLY_DIM: 0.2}
@@ -46,27 +45,66 @@ SEMANTIC_WHITENING = 0.75
 DEFINITION_SHARE = 0.5
 BROADER_DECAY = 0.5
 
-Rows = NDArray[np.float64]
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the network sees in pictures, their colours [n, 11], and what is written about each."""
+
+    sight: Sight
+    colours: Tensor
+    labels: list[Label]
 
 
 def make_figures() -> CompactFigures:
-    """Make all figures from the weights, WordNet and the drawings; the same ones every time on one machine."""
-    files = KNOWN_MODELS["compact"].files
-    checkpoint = torch.load(io.BytesIO(read_weights(files["pictures"])), weights_only=True)
-    network = EfficientNetLite0.from_checkpoint(checkpoint)
+    """Make all figures from the weights, WordNet, drawings and emoji; the same ones every time on one machine."""
+    network = load_network()
+    embed = TextEmbedder()
+    drawings, emoji = see(network, read_drawings()), see(network, read_emoji())
     with torch.inference_mode():
         neutral_scores = network(torch.from_numpy(np.stack(list(plain_shapes())))).scores.mean(dim=0)
-        inputs, colours = _see(network, list(_drawings()))
-    visual_mean, visual_projection = _fit_visual(inputs)
-    text_mean, text_projection, class_rows = _fit_semantic(_class_vectors())
-    return CompactFigures(
+    tuning = torch.tensor([label.unsupervised for label in drawings.labels])
+    visual_mean, visual_projection = _fit_visual(visual_inputs(drawings.sight)[tuning].double().numpy())
+    text_mean, text_projection, class_rows = _fit_semantic(_class_vectors(embed))
+    figures = ClassFigures(
         visual_mean=_tensor(visual_mean),
         visual_projection=_tensor(visual_projection),
         neutral_scores=neutral_scores.clone(),
         text_mean=_tensor(text_mean),
         text_projection=_tensor(text_projection),
         class_rows=_tensor(class_rows),
-        colour_mean=_tensor(colours.mean(axis=0)),
+        colour_mean=drawings.colours[tuning].mean(dim=0),
+    )
+    return train_head(figures, gather_trainable(figures, [drawings, emoji]), embed)
+
+
+def load_network() -> EfficientNetLite0:
+    """Read the picture network of `compact`."""
+    content = read_weights(KNOWN_MODELS["compact"].files["pictures"])
+    return EfficientNetLite0.from_checkpoint(torch.load(io.BytesIO(content), weights_only=True))
+
+
+def see(network: EfficientNetLite0, pictures: Iterable[tuple[Prepared, Label]]) -> Described:
+    """Show pictures to the network, some at a time: of each only what the network says is kept."""
+    sights: list[Sight] = []
+    colours: list[Tensor] = []
+    labels: list[Label] = []
+    remaining = iter(pictures)
+    while batch := list(itertools.islice(remaining, PICTURES_PER_BATCH)):
+        prepared = torch.from_numpy(np.stack([picture for picture, _ in batch]))
+        with torch.inference_mode():
+            sights.append(network(prepared))
+        colours.append(picture_colours(prepared))
+        labels.extend(label for _, label in batch)
+    return Described(Sight(*map(torch.cat, zip(*sights, strict=True))), torch.cat(colours), labels)
+
+
+def gather_trainable(figures: ClassFigures, sources: Sequence[Described]) -> Seen:
+    """Put together what may be trained on."""
+    parts = [(source, torch.tensor([label.trainable for label in source.labels])) for source in sources]
+    return Seen(
+        visual=torch.cat([visual_part(source.sight, figures)[rows] for source, rows in parts]),
+        scores=torch.cat([source.sight.scores[rows] for source, rows in parts]),
+        captions=[label.captions for source in sources for label in source.labels if label.trainable],
     )
 
 
@@ -87,31 +125,6 @@ def plain_shapes() -> Iterator[Prepared]:
             yield picture
 
 
-def _drawings() -> Iterator[Prepared]:
-    """Every public-domain drawing of the tuning half, but flags and the thousand computed stars."""
-    for clipart in read_openclipart():
-        stars = any(category.startswith("shapes/stars") for category in clipart.categories)
-        if stars or is_flag(clipart) or not clipart.public_domain or half(clipart.title or clipart.stem):
-            continue
-        size = picture_size(clipart.png)
-        if size is None or size[0] * size[1] > MAX_DRAWING_PIXELS:
-            continue
-        try:
-            yield prepare_picture(decode(clipart.png.read_bytes()).rgb)
-        except NotAPicture:
-            continue
-
-
-def _see(network: EfficientNetLite0, pictures: Sequence[Prepared]) -> tuple[Rows, Rows]:
-    """Give the inputs of the visual projection, [n, 1512], and the colours, [n, 11]."""
-    inputs, colours = [], []
-    for start in range(0, len(pictures), 32):
-        batch = torch.from_numpy(np.stack(pictures[start : start + 32]))
-        inputs.append(visual_inputs(network(batch)).double().numpy())
-        colours.append(picture_colours(batch).double().numpy())
-    return np.concatenate(inputs), np.concatenate(colours)
-
-
 def _fit_visual(inputs: Rows) -> tuple[Rows, Rows]:
     """Principal components of the three depths, each brought to its share of the whole, and half whitened."""
     mean = inputs.mean(axis=0)
@@ -126,35 +139,34 @@ def _fit_visual(inputs: Rows) -> tuple[Rows, Rows]:
         start += width
     scaled = centred * scale
     values, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-    values, axes = values[::-1][:VISUAL_DIM], _fix_signs(axes[:, ::-1][:, :VISUAL_DIM])
+    values, axes = values[::-1][:VISUAL_DIM], fix_signs(axes[:, ::-1][:, :VISUAL_DIM])
     return mean, scale[:, None] * axes / values ** (VISUAL_WHITENING / 2)
 
 
 def _fit_semantic(class_vectors: Rows) -> tuple[Rows, Rows, Rows]:
     """Find the space the class embeddings span around their mean, and make its axes more nearly of one length."""
     mean = class_vectors.mean(axis=0)
-    centred = _unit(class_vectors - mean)
+    centred = unit(class_vectors - mean)
     _, values, axes = np.linalg.svd(centred, full_matrices=False)
-    projection = _fix_signs(axes[:SEMANTIC_DIM].T) * (values[0] / values[:SEMANTIC_DIM]) ** SEMANTIC_WHITENING
+    projection = fix_signs(axes[:SEMANTIC_DIM].T) * (values[0] / values[:SEMANTIC_DIM]) ** SEMANTIC_WHITENING
     return mean, projection, centred @ projection
 
 
-def _class_vectors() -> Rows:
+def _class_vectors(embed: TextEmbedder) -> Rows:
     """One unit vector a class: its synonyms, half its definition, and its broader terms, each half the one before."""
     nouns = read_nouns()
     synsets = match_classes(list(_IMAGENET_CATEGORIES), nouns)
-    embed = _Embedder()
     vectors = []
     for synset in synsets:
-        synonyms = _unit(embed(synset.words).sum(axis=0, keepdims=True))
-        vector = _unit(synonyms + DEFINITION_SHARE * embed([synset.definition]))[0]
+        synonyms = unit(embed(synset.words).sum(axis=0, keepdims=True))
+        vector = unit(synonyms + DEFINITION_SHARE * embed([synset.definition]))[0]
         for step, term in enumerate(broader_terms(synset, nouns), start=1):
             vector = vector + BROADER_DECAY**step * embed(term.words[:1])[0]
         vectors.append(vector)
-    return _unit(np.stack(vectors))
+    return unit(np.stack(vectors))
 
 
-class _Embedder:
+class TextEmbedder:
     """Texts to unit vectors, each text embedded once."""
 
     def __init__(self) -> None:
@@ -164,6 +176,7 @@ class _Embedder:
         self._known: dict[str, Rows] = {}
 
     def __call__(self, texts: Sequence[str]) -> Rows:
+        """Give unit vectors, shape [n, 384]."""
         for text in texts:
             if text not in self._known:
                 tokens = torch.tensor([self._tokenizer.encode(text).ids])
@@ -171,19 +184,6 @@ class _Embedder:
                     vector = functional.normalize(self._network(tokens, torch.ones_like(tokens, dtype=torch.bool)))
                 self._known[text] = vector[0].double().numpy()
         return np.stack([self._known[text] for text in texts])
-
-
-def _fix_signs(axes: Rows) -> Rows:
-    """Turn every axis so that its largest component is positive: solvers differ in that."""
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
-    signed: Rows = axes * np.sign(largest)
-    return signed
-
-
-def _unit(rows: Rows) -> Rows:
-    """In double precision, unlike `unit_rows`: these figures are made once."""
-    scaled: Rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return scaled
 
 
 def _tensor(values: Rows) -> Tensor:

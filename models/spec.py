@@ -66,7 +66,7 @@ _COMPACT_FILES = MappingProxyType(
             distribution="lookalike",
             package="models",
             path="compact.npz",
-            sha256="ecc2f525af4d2584d29a65cd36db0e3251528869059f3d086d4fc34ff95be984",
+            sha256="5ff145d4f5ca0341783ac731bff886acdc3164dcf6bad8b62af1f45e97ae2b05",
         ),
     }
 )
@@ -83,7 +83,7 @@ KNOWN_MODELS: Mapping[str, KnownModel] = MappingProxyType(
                 weights_sha256=_hash_of(_COMPACT_FILES),
                 title_dim=384,
             ),
-            summary="EfficientNet-Lite0 pictures and MiniLM-L6 texts, joined by the ImageNet class names; no download",
+            summary="EfficientNet-Lite0 pictures and MiniLM-L6 texts, joined by class names and drawings; no download",
             files=_COMPACT_FILES,
         ),
     }

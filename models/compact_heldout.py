@@ -1,0 +1,114 @@
+"""Measure what the head of `compact` is worth on sources that it was not trained on: python -m models.compact_heldout.
+
+Needs what `models/make_compact.py` needs, and for the stamps the Debian package `tuxpaint-stamps-default`. The head is
+trained anew on one or two sources and tried on another; what needs no captions is taken from `compact.npz`. Prints the
+table of `models/README.md`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from data.openclipart import half
+from models.colours import text_colours
+from models.compact import COLOUR_OF_TEXT
+from models.compact_figures import ClassFigures, CompactFigures
+from models.compact_head import train_head
+from models.compact_rows import picture_classes, picture_semantics, text_classes, text_semantics, visual_part
+from models.compact_sources import read_drawings, read_emoji, read_stamps
+from models.make_compact import Described, TextEmbedder, gather_trainable, load_network, see
+from models.spec import KNOWN_MODELS
+from models.weights import read_weights
+
+__all__ = ["Trial", "recall"]
+
+DEPTHS = (1, 5, 10)
+TRIALS = (
+    (("drawings",), "emoji"),
+    (("emoji",), "drawings"),
+    (("drawings",), "stamps"),
+    (("emoji",), "stamps"),
+    (("drawings", "emoji"), "stamps"),
+    (("drawings", "emoji"), "photographs"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Names as queries, for the pictures that have them, among all named pictures of a source.
+
+    `pictures` are the rows of those, `wanted[i]` the places among them of what text `i` should find.
+    """
+
+    texts: list[str]
+    wanted: list[list[int]]
+    pictures: Tensor
+
+    @classmethod
+    def of(cls, names: Sequence[str], part: int) -> Trial:
+        """Take the names of one half, 0 for tuning and 1 held out; the pictures of both stay to be found."""
+        pictures = [row for row, name in enumerate(names) if name]
+        wanted: dict[str, list[int]] = defaultdict(list)
+        for place, row in enumerate(pictures):
+            if half(names[row]) == part:
+                wanted[names[row]].append(place)
+        return cls(sorted(wanted), [wanted[text] for text in sorted(wanted)], torch.tensor(pictures))
+
+
+def recall(scores: Tensor, wanted: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Give the mean share in percent of what is wanted among the first 1, 5 and 10, of at most that many, shape [3]."""
+    best = scores.topk(max(DEPTHS), dim=1).indices.tolist()
+    shares = [
+        [len(set(row[:depth]) & set(right)) / min(depth, len(right)) for depth in DEPTHS]
+        for row, right in zip(best, wanted, strict=True)
+    ]
+    return np.asarray(100 * np.mean(shares, axis=0), dtype=np.float64)
+
+
+def scores_of(trial: Trial, source: Described, figures: ClassFigures, vectors: Tensor) -> Tensor:
+    """Score texts against pictures as `compact` does; without the head, where the figures have none."""
+    scores, colours = source.sight.scores[trial.pictures], source.colours[trial.pictures]
+    if isinstance(figures, CompactFigures):
+        visual = visual_part(source.sight, figures)[trial.pictures]
+        meant = text_semantics(vectors, figures) @ picture_semantics(scores, visual, figures).T
+    else:
+        meant = text_classes(vectors, figures) @ picture_classes(scores, figures).T
+    named = functional.normalize(torch.from_numpy(text_colours(trial.texts)))
+    return meant + COLOUR_OF_TEXT * named @ functional.normalize(colours - figures.colour_mean).T
+
+
+def main() -> None:
+    """Train on all but one source, try on that one, and log a table."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    network, embed = load_network(), TextEmbedder()
+    shipped = CompactFigures.from_bytes(read_weights(KNOWN_MODELS["compact"].files["figures"]))
+    bare = shipped.without_head()
+    photographs = read_stamps(photographs_only=True)
+    sources = {"drawings": read_drawings(), "emoji": read_emoji(), "stamps": read_stamps(), "photographs": photographs}
+    described = {name: see(network, pictures) for name, pictures in sources.items()}
+    logging.info(
+        "| trained on | tried on | half | queries | pictures | without the head @1 | @5 | @10 | with it @1 | @5 | @10 |"
+    )
+    for learnt, tried in TRIALS:
+        figures = train_head(bare, gather_trainable(bare, [described[name] for name in learnt]), embed)
+        source = described[tried]
+        for part, half_name in enumerate(("tuning", "held out")):
+            trial = Trial.of([label.name for label in source.labels], part)
+            vectors = torch.from_numpy(embed(trial.texts).astype(np.float32))
+            found = [recall(scores_of(trial, source, each, vectors), trial.wanted) for each in (bare, figures)]
+            cells = [" and ".join(learnt), tried, half_name, f"{len(trial.texts):,}", f"{len(trial.pictures):,}"]
+            cells += [f"{value:.1f}" for value in np.concatenate(found)]
+            logging.info("| %s |", " | ".join(cells))
+
+
+if __name__ == "__main__":
+    main()
