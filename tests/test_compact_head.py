@@ -157,6 +157,12 @@ def test_a_trial_asks_for_one_half_of_the_names_among_all_pictures() -> None:
     assert found == {"cup": [0, 2], "apple": [1], "dog": [3], "mailbox": [4]}
 
 
+def test_names_that_were_captions_can_be_left_out() -> None:
+    trial = Trial(["a cup", "cup", "the apple", "dog"], [[0], [1], [2], [3]], torch.arange(4))
+    unheard = trial.unheard({"cup", "fruit"})
+    assert (unheard.texts, unheard.wanted) == (["the apple", "dog"], [[2], [3]])
+
+
 def test_a_drawing_is_captioned_by_its_title_and_less_by_its_keywords() -> None:
     clipart = Clipart(
         "food/pear", Path("pear.png"), ("food",), "Green Pear 2", ("fruit", "clip art", "aa"), "Ann", True
