@@ -32,6 +32,7 @@ from models.efficientnet_lite import EARLY_DIM, FEATURE_DIM, INPUT_SIZE, MIDDLE_
 from models.imagenet_words import broader_terms, match_classes, read_nouns
 from models.minilm import MiniLM, read_tokenizer
 from models.spec import KNOWN_MODELS
+from models.torch_encoder import keep_freed_memory
 from models.weights import read_weights
 
 __all__ = ["Described", "TextEmbedder", "load_network", "make_figures", "see", "gather_trainable"]
@@ -78,7 +79,8 @@ def make_figures() -> CompactFigures:
 
 
 def load_network() -> EfficientNetLite0:
-    """Read the picture network of `compact`."""
+    """Read the picture network of `compact`, to be run on the CPU."""
+    keep_freed_memory()
     content = read_weights(KNOWN_MODELS["compact"].files["pictures"])
     return EfficientNetLite0.from_checkpoint(torch.load(io.BytesIO(content), weights_only=True))
 

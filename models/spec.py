@@ -66,7 +66,7 @@ _COMPACT_FILES = MappingProxyType(
             distribution="lookalike",
             package="models",
             path="compact.npz",
-            sha256="5ff145d4f5ca0341783ac731bff886acdc3164dcf6bad8b62af1f45e97ae2b05",
+            sha256="44fc7bb2e2e8b26f46d9ee7a85135f640d2572e8af4f4f5bc9f66c0ae772a13e",
         ),
     }
 )
