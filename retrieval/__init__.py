@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from retrieval.catalog import Catalog
-from retrieval.purging import PurgeReport
 from retrieval.query import CatalogInfo, Hit, Results, StoredItem
-from retrieval.rows import Commit
+from retrieval.records.purging import PurgeReport
+from retrieval.records.rows import Commit
 
 __all__ = ["Catalog", "CatalogInfo", "Commit", "Hit", "PurgeReport", "Results", "StoredItem"]

@@ -14,25 +14,25 @@ from numpy.typing import ArrayLike
 from data.errors import ItemExists, ItemNotFound, ModalityUnsupported, UsageError
 from data.field_type import FieldType
 from models import Encoder, load_encoder, local_weights
-from retrieval.care import Care, folder_of
+from retrieval.care.care import Care, folder_of
 from retrieval.catalog_file import CatalogFile
 from retrieval.creating import RECORDS, described, make
-from retrieval.device import Device
-from retrieval.facets import Facet, facets_of
 from retrieval.facts import info_of
 from retrieval.filters.nodes import Parameters
-from retrieval.live import Live
-from retrieval.moments import Moment, commit_of
-from retrieval.parts import QueryImage, many
 from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
-from retrieval.recall import RecentQueries
-from retrieval.records import Records
-from retrieval.rows import Commit
-from retrieval.searching import Request, Searcher, parse_filter
-from retrieval.stored import items_of_keys, stream
+from retrieval.records.moments import Moment, commit_of
+from retrieval.records.records import Records
+from retrieval.records.rows import Commit
+from retrieval.records.stored import items_of_keys, stream
+from retrieval.search.device import Device
+from retrieval.search.facets import Facet, facets_of
+from retrieval.search.live import Live
+from retrieval.search.parts import QueryImage, many
+from retrieval.search.recall import RecentQueries
+from retrieval.search.searching import Request, Searcher, parse_filter
+from retrieval.search.view import View
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import IndexKind
-from retrieval.view import View
 from retrieval.writing import Column, changes, checked_rows, checked_vectors, vector_writes, with_fields_of
 
 __all__ = ["Catalog"]

@@ -14,7 +14,7 @@ import orjson
 
 from data.errors import CatalogDamaged, CatalogFormat, CatalogNotFound, ModelMismatch
 from models import Modality, ModelSpec
-from retrieval.segment import Space
+from retrieval.generations.segment import Space
 from retrieval.storage import failing
 from retrieval.vector_index import Metric
 

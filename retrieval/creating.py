@@ -9,7 +9,7 @@ from pathlib import Path
 from data.errors import CatalogExists, UsageError
 from models import ModelSpec
 from retrieval.catalog_file import CatalogFile
-from retrieval.records import Records
+from retrieval.records.records import Records
 from retrieval.storage import failing
 from retrieval.vector_index import Metric
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrieval.catalog_file import CatalogFile
-from retrieval.live import Live
 from retrieval.query import CatalogInfo
-from retrieval.records import Records
-from retrieval.view import View
+from retrieval.records.records import Records
+from retrieval.search.live import Live
+from retrieval.search.view import View
 
 __all__ = ["info_of"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.errors import UsageError
 from data.item import Value
-from retrieval.rows import StoredImage
+from retrieval.records.rows import StoredImage
 
 __all__ = ["EXACT", "MAX_LIMIT", "CatalogInfo", "Hit", "Page", "Part", "Results", "StoredItem", "recall_of"]
 

@@ -12,9 +12,9 @@ from data.errors import UsageError
 from data.field_type import FieldType
 from data.item import Value, check_keys, check_title
 from models import Matrix, unit_rows
-from retrieval.rows import ItemChange, VectorWrites
-from retrieval.schema import Schema
-from retrieval.segment import Space
+from retrieval.generations.segment import Space
+from retrieval.records.rows import ItemChange, VectorWrites
+from retrieval.records.schema import Schema
 from retrieval.vector_index import Metric
 
 __all__ = [

@@ -12,7 +12,7 @@ import pytest
 import retrieval.catalog
 from data.feed import open_feed
 from retrieval import Catalog
-from retrieval.indexing import IndexRun
+from retrieval.indexing.run import IndexRun
 from tests.fakes import ColourEncoder
 
 _CACHES = Path(tempfile.mkdtemp())  # weights that are on this machine by chance are none of the tests' business

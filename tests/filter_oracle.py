@@ -15,7 +15,7 @@ from retrieval.filters.conditions import And, Condition, Not, Or
 from retrieval.filters.nodes import Node
 from retrieval.filters.operands import Constant, Field, Operand
 from retrieval.filters.predicates import Comparison, Contains, IsNull, Like, Membership, compare
-from retrieval.schema import FieldType, Schema
+from retrieval.records.schema import FieldType, Schema
 
 Row = Mapping[str, Any]
 

@@ -24,7 +24,7 @@ from data.held import hold
 from data.item import Item, Rejected, Value
 from data.places import read_place
 from retrieval import Catalog
-from retrieval.indexing import IndexRun
+from retrieval.indexing.run import IndexRun
 from tests.fakes import ColourEncoder
 
 MODES = {".tar": "w", ".tar.gz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}

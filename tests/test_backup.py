@@ -36,8 +36,8 @@ from data.errors import (
     UsageError,
 )
 from retrieval import Catalog
-from retrieval.backup import list_snapshots
-from retrieval.backup_store import FolderStore, Snapshot
+from retrieval.care.backup import list_snapshots
+from retrieval.care.backup_store import FolderStore, Snapshot
 from tests.test_kill import contents, same
 from ui.cli import app
 

@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from retrieval import Catalog, growth
-from retrieval.building import build
-from retrieval.synthetic import Synthetic
+from retrieval import Catalog
+from retrieval.bench import growth
+from retrieval.bench.building import build
+from retrieval.bench.synthetic import Synthetic
 from tests.test_cli import call, call_json
 from ui.plot import Chart, svg_of
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.memory import Memory
-from retrieval.search_bench import SearchPlan, answer_exactly, build_catalog
-from retrieval.speed import Speed, fresh, timed, timed_batch
-from retrieval.synthetic import Synthetic
+from retrieval.bench.memory import Memory
+from retrieval.bench.search_sides import SearchPlan, answer_exactly, build_catalog
+from retrieval.bench.speed import Speed, fresh, timed, timed_batch
+from retrieval.bench.synthetic import Synthetic
 from tests.test_cli import call, call_json
 
 FILTERS = ["none", "50%", "10%", "1%", "0.1%", "own topic", "other topic"]

@@ -28,8 +28,8 @@ from data.errors import (
 )
 from data.item import Value
 from retrieval import Catalog
-from retrieval.prepared import Prepared
 from retrieval.query import Results
+from retrieval.search.prepared import Prepared
 
 DIM = 16
 RANDOM = np.random.default_rng(5)

@@ -12,9 +12,9 @@ import pytest
 
 from data.errors import CatalogDamaged, FilterError, UsageError
 from data.item import Value
-from retrieval.columns import CHUNK_ROWS, Bin, Columns
 from retrieval.filters import Filter
-from retrieval.schema import FieldType, Schema
+from retrieval.generations.columns import CHUNK_ROWS, Bin, Columns
+from retrieval.records.schema import FieldType, Schema
 
 SCHEMA = Schema(
     {

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from retrieval.crew import Crew
+from retrieval.indexing.crew import Crew
 from tests.fakes import ColourEncoder
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from data.errors import CatalogDamaged, LookalikeError
 from retrieval import Catalog
-from retrieval.repair import repair
-from retrieval.rows import ImageWrite, ItemWrite
-from retrieval.verification import ProblemKind, verify
+from retrieval.care.repair import repair
+from retrieval.care.verification import ProblemKind, verify
+from retrieval.records.rows import ImageWrite, ItemWrite
 
 ROOT = Path(__file__).parent.parent
 DIM = 16

@@ -15,15 +15,15 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-import retrieval.exporting
-import retrieval.importing
+import retrieval.care.exporting
+import retrieval.care.importing
 from data.errors import FeedError, FilterError, ModelMismatch, UsageError
 from data.item import Value
 from models import load_encoder
 from retrieval import Catalog
+from retrieval.care.importing import open_vector_table
 from retrieval.catalog_file import CatalogFile
 from retrieval.creating import make
-from retrieval.importing import open_vector_table
 from retrieval.vector_index import Metric
 from tests.test_kill import contents
 from ui.cli import app
@@ -157,8 +157,8 @@ def test_without_vectors_it_is_for_reading_only(catalog: Catalog, shop: Path, tm
 
 
 def test_many_batches_are_one_state_and_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval.exporting, "_MOST_BATCH_ITEMS", 100)
-    monkeypatch.setattr(retrieval.importing, "_BATCH_ROWS", 70)
+    monkeypatch.setattr(retrieval.care.exporting, "_MOST_BATCH_ITEMS", 100)
+    monkeypatch.setattr(retrieval.care.importing, "_BATCH_ROWS", 70)
     keys = [f"k{number}" for number in range(1000)]
     catalog = Catalog.create(tmp_path / "many", dim=DIM)
     catalog.add_vectors(keys, RANDOM.standard_normal((1000, DIM)), {"number": list(range(1000))})

@@ -12,17 +12,17 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-import retrieval.indexing
+import retrieval.indexing.run
 from data.errors import StorageFailed
 from data.feed import open_feed
 from data.fetch.settings import FetchSettings
 from data.item import Item, ItemImage
 from data.places import Address
 from retrieval import Catalog
-from retrieval.crew import Crew
-from retrieval.indexing import IndexReport, IndexRun
-from retrieval.loading import Loader
-from retrieval.picture_loading import PictureLoader
+from retrieval.indexing.crew import Crew
+from retrieval.indexing.loading import Loader
+from retrieval.indexing.pictures import PictureLoader
+from retrieval.indexing.run import IndexReport, IndexRun
 from tests.fakes import ColourEncoder
 from tests.test_fetch import png, silent
 from tests.web_host import Asked, WebHost, answer, hosting, with_etag
@@ -152,7 +152,7 @@ def test_the_feed_is_read_only_so_far_ahead(host: WebHost, catalog: Catalog) -> 
 def test_what_is_there_is_written_while_a_host_is_waited_for(
     host: WebHost, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retrieval.indexing, "_COMMIT_EVERY_S", 0.1)
+    monkeypatch.setattr(retrieval.indexing.run, "_COMMIT_EVERY_S", 0.1)
     go_on = threading.Event()
 
     def waiting(connection: socket.socket, asked: Asked) -> bool:

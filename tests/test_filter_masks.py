@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 from data.errors import FilterError
-from retrieval.columns import Columns
 from retrieval.filters import Condition, Filter
 from retrieval.filters.grammar import parse
+from retrieval.generations.columns import Columns
 from tests.filter_oracle import SCHEMA, conditions, rows, truth
 
 Shop = tuple[Columns, list[dict[str, Any]]]

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import FilterError
-from retrieval.columns import Columns
 from retrieval.filters import Filter
 from retrieval.filters.conditions import And, Not, Or
 from retrieval.filters.grammar import MAX_TEXT_BYTES, parse
@@ -23,7 +22,8 @@ from retrieval.filters.operands import Constant, Field
 from retrieval.filters.patterns import MAX_PATTERN_LENGTH
 from retrieval.filters.predicates import Comparison
 from retrieval.filters.strings import quoted, unquoted
-from retrieval.schema import FieldType
+from retrieval.generations.columns import Columns
+from retrieval.records.schema import FieldType
 from tests.filter_oracle import SCHEMA
 
 CANONICAL = [

@@ -14,9 +14,9 @@ import pytest
 
 from data.errors import StorageFailed
 from retrieval import Catalog
-from retrieval.repair import repair
+from retrieval.care.repair import repair
+from retrieval.care.verification import verify
 from retrieval.thumbnails import Thumbnails
-from retrieval.verification import verify
 
 ROOT = Path(__file__).parent.parent
 DIM = 32

@@ -5,14 +5,14 @@ import pytest
 from numpy.typing import NDArray
 
 from retrieval.catalog_file import CatalogFile
-from retrieval.fusion import Ranking, rank
-from retrieval.live import Live
+from retrieval.generations.segment import Space
 from retrieval.query import EXACT, Part
-from retrieval.records import Records
-from retrieval.rows import ImageWrite, ItemWrite
-from retrieval.segment import Space
+from retrieval.records.records import Records
+from retrieval.records.rows import ImageWrite, ItemWrite
+from retrieval.search.fusion import Ranking, rank
+from retrieval.search.live import Live
+from retrieval.search.view import View
 from retrieval.vector_index import Metric
-from retrieval.view import View
 
 RANDOM = np.random.default_rng(9)
 COUNT = 400

@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import retrieval.device
+import retrieval.search.device
 from data.errors import UsageError
-from retrieval import Catalog, gpu_vectors
-from retrieval.gpu_vectors import GpuVectors
+from retrieval import Catalog
+from retrieval.search import gpu_vectors
+from retrieval.search.gpu_vectors import GpuVectors
 from retrieval.vector_index import Metric, Selection, Vectors
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +52,7 @@ def _one_thread() -> Iterator[None]:
 def on_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let "cuda", and "auto", be tensors that lie on the CPU."""
     monkeypatch.setattr(gpu_vectors, "cuda_device", lambda name: CPU)
-    monkeypatch.setattr(retrieval.device, "_has_driver", lambda: True)
+    monkeypatch.setattr(retrieval.search.device, "_has_driver", lambda: True)
 
 
 def oracle(rows: NDArray[np.float16], metric: Metric, mask: NDArray[np.bool_] | None, k: int) -> tuple[Scores, Rows]:

@@ -13,14 +13,14 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("data", "models", "retrieval", "ui")
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py") if "sample" not in path.parts)
 HOME = {
-    "torch": ("models", "retrieval/gpu_vectors.py"),
+    "torch": ("models", "retrieval/search/gpu_vectors.py"),
     "torchvision": ("models",),
     "faiss": ("retrieval/vector_index",),
     "sqlite3": (
-        "retrieval/connecting.py",
-        "retrieval/database.py",
-        "retrieval/records_file.py",
-        "retrieval/salvage.py",
+        "retrieval/records/connecting.py",
+        "retrieval/records/database.py",
+        "retrieval/records/file.py",
+        "retrieval/care/salvage.py",
     ),
     "httpcore2": ("data/fetch",),
     "idna": ("data/fetch",),

@@ -16,23 +16,23 @@ from pathlib import Path
 import numpy as np
 
 from retrieval import Catalog
-from retrieval.records import Records
+from retrieval.records.records import Records
 from tests.test_indexing import picture
 
 ROOT = Path(__file__).parent.parent
 RUN = """
 import sys
-import retrieval.catalog, retrieval.indexing
+import retrieval.catalog, retrieval.indexing.run
 from pathlib import Path
 from data.feed import open_feed
 from retrieval import Catalog
 if sys.argv[3] == "colour":
     from tests.fakes import ColourEncoder
     retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
-retrieval.indexing._COMMIT_EVERY_S = float(sys.argv[4])
+retrieval.indexing.run._COMMIT_EVERY_S = float(sys.argv[4])
 opened = Catalog.open if Path(sys.argv[1]).exists() else Catalog.create
 with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": "compact"})) as catalog:
-    run = retrieval.indexing.IndexRun(catalog, open_feed(Path(sys.argv[2])), sync=len(sys.argv) > 5)
+    run = retrieval.indexing.run.IndexRun(catalog, open_feed(Path(sys.argv[2])), sync=len(sys.argv) > 5)
     catalog.encoder.encode_titles(["warm"])
     print("running", flush=True)
     for report in run:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from data.errors import UsageError
 from data.item import Json
 from retrieval import Catalog
-from retrieval.verification import verify
+from retrieval.care.verification import verify
 
 ROOT = Path(__file__).parent.parent
 DIM = 8

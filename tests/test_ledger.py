@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from data.errors import SyncRefused, UsageError
 from data.feed import feed_of_files, open_feed
 from retrieval import Catalog
-from retrieval.indexing import MOST_KEPT, IndexReport, IndexRun, RunOptions
-from retrieval.ledger import LedgerEntry
-from retrieval.verification import verify
+from retrieval.care.verification import verify
+from retrieval.indexing.run import MOST_KEPT, IndexReport, IndexRun, RunOptions
+from retrieval.records.ledger import LedgerEntry
 from tests.fakes import ColourEncoder
 from tests.test_indexing import picture, write_feed
 from ui.cli import app

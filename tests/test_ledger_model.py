@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import retrieval.catalog
-import retrieval.crew
-import retrieval.indexing
+import retrieval.indexing.crew
+import retrieval.indexing.run
 from data.errors import SyncRefused
 from data.feed import open_feed
 from retrieval import Catalog
-from retrieval.indexing import IndexRun, RunOptions
-from retrieval.planning import Action, Plan
+from retrieval.indexing.planning import Action, Plan
+from retrieval.indexing.run import IndexRun, RunOptions
 from tests.fakes import ColourEncoder
 from tests.test_indexing import picture, write_feed
 
@@ -233,8 +233,8 @@ STEPS = st.lists(
 def test_the_ledger_is_a_dictionary(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(retrieval.catalog, "load_encoder", lambda name, **_: ColourEncoder())
-        patch.setattr(retrieval.crew, "_BATCH_ON_CPU", 2)
-        patch.setattr(retrieval.indexing, "_COMMIT_EVERY_S", 0.0)
+        patch.setattr(retrieval.indexing.crew, "_BATCH_ON_CPU", 2)
+        patch.setattr(retrieval.indexing.run, "_COMMIT_EVERY_S", 0.0)
         folder = Path(place)
         versions = {hashlib.sha256(picture(folder / "p.png", one)).digest(): one for one in range(1, 4)}
         with Catalog.create(folder / "shop", model="compact") as catalog:

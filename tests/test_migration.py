@@ -17,8 +17,8 @@ import pytest
 
 from data.errors import CatalogFormat
 from retrieval import Catalog
-from retrieval.database import FORMAT, Database
-from retrieval.verification import verify
+from retrieval.care.verification import verify
+from retrieval.records.database import FORMAT, Database
 from tests.fakes import ColourEncoder
 
 ROOT = Path(__file__).parent.parent
@@ -191,11 +191,11 @@ def test_a_catalog_that_another_process_migrates_meanwhile_is_opened(
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from retrieval import record_sql
+    from retrieval.records import statements
 
-    steps = (*record_sql.FROM_FORMAT_1, "SELECT * FROM nowhere")
+    steps = (*statements.FROM_FORMAT_1, "SELECT * FROM nowhere")
     with monkeypatch.context() as patch, pytest.raises(Exception, match="nowhere"):
-        patch.setattr(record_sql, "FROM_FORMAT_1", steps)
+        patch.setattr(statements, "FROM_FORMAT_1", steps)
         Catalog.open(folder)
     assert pragma(folder, "user_version") == 1
     with Catalog.open(folder) as catalog:

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from data.feed import open_feed
 from retrieval import Catalog
-from retrieval.indexing import IndexReport, IndexRun, RunOptions
-from retrieval.planning import Action, Change, Plan
+from retrieval.indexing.planning import Action, Change, Plan
+from retrieval.indexing.run import IndexReport, IndexRun, RunOptions
 from tests.fakes import ColourEncoder
 from tests.test_indexing import hostile_folder, picture, write_feed
 from ui.cli import app

@@ -16,12 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 from retrieval import Catalog
-from retrieval.generation import _state
-from retrieval.predecessor import before_of
-from retrieval.segment import SpaceRows
+from retrieval.care.verification import verify
+from retrieval.generations.generation import _state
+from retrieval.generations.predecessor import before_of
+from retrieval.generations.segment import SpaceRows
 from retrieval.vector_index import Approximate, Before, IndexKind, Metric, Selection, Vectors, build_approximate
 from retrieval.vector_index.calibration import Setting, Training, cheapest
-from retrieval.verification import verify
 
 ROOT = Path(__file__).parent.parent
 DIM = 160

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
-from retrieval.ranks import Ranks
+from retrieval.generations.ranks import Ranks
 from tests.filter_oracle import FLOATS, INTS, STRINGS
 
 Truth = Callable[[Any, Any], bool]

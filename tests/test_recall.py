@@ -7,8 +7,8 @@ import pytest
 
 from data.errors import UsageError
 from retrieval import Catalog
-from retrieval.recall import SHARES, TARGETS, QueriesFrom, RecallReport, RecentQueries
-from retrieval.synthetic import QueryKind, Synthetic
+from retrieval.bench.synthetic import QueryKind, Synthetic
+from retrieval.search.recall import SHARES, TARGETS, QueriesFrom, RecallReport, RecentQueries
 from tests.fakes import ColourEncoder
 from tests.test_cli import call, call_json
 

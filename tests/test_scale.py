@@ -29,7 +29,7 @@ from pathlib import Path
 import retrieval.catalog
 from data.feed import open_feed
 from retrieval import Catalog
-from retrieval.indexing import IndexRun
+from retrieval.indexing.run import IndexRun
 from ui import index_commands
 
 if sys.argv[3] == "colour":

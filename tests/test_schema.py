@@ -10,7 +10,7 @@ import pytest
 from data.errors import FieldTypeError, UsageError
 from data.field_type import MAX_JSON_DEPTH, datetime_of, microseconds_of
 from data.item import Json, Value
-from retrieval.schema import FieldType, Schema
+from retrieval.records.schema import FieldType, Schema
 
 EVERY = Schema({kind.value + "_field": kind for kind in FieldType})
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)

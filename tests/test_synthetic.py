@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from retrieval import Catalog
-from retrieval.synthetic import CHUNK_ROWS, QueryKind, Synthetic
+from retrieval.bench.synthetic import CHUNK_ROWS, QueryKind, Synthetic
 from retrieval.vector_index.baselines import Baseline, BaselineKind, BaselineSetting
 
 MADE = Synthetic(5_000, dim=48)

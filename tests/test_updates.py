@@ -12,7 +12,7 @@ from data.errors import FieldTypeError, ItemExists, ItemNotFound, UsageError
 from data.feed import open_feed
 from data.item import Value
 from retrieval import Catalog
-from retrieval.indexing import IndexRun
+from retrieval.indexing.run import IndexRun
 from tests.fakes import ColourEncoder
 from tests.test_indexing import picture
 
@@ -167,7 +167,7 @@ def test_mixed_values_make_a_json_field(catalog: Catalog) -> None:
 def test_many_rows_are_written_in_parts_and_read_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.writing._WRITE_ROWS", 70)
     monkeypatch.setattr("retrieval.writing._ROWS_IN_CACHE", 16)
-    monkeypatch.setattr("retrieval.record_reading._VECTORS_AT_ONCE", 32)
+    monkeypatch.setattr("retrieval.records.reading._VECTORS_AT_ONCE", 32)
     rows = np.random.default_rng(3).standard_normal((200, DIM)).astype(np.float32)
     keys = [f"k{number}" for number in range(200)]
     with Catalog.create(tmp_path / "many", dim=DIM) as catalog:

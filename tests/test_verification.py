@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from data.errors import CatalogBusy, CatalogNotFound, UsageError
 from retrieval import Catalog
-from retrieval.repair import repair
-from retrieval.verification import ProblemKind, verify
+from retrieval.care.repair import repair
+from retrieval.care.verification import ProblemKind, verify
 from tests.test_kill import contents, same
 from ui.cli import app
 

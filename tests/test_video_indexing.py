@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from data.feed import open_feed
 from data.video import scenes
 from retrieval import Catalog
-from retrieval.indexing import IndexReport, IndexRun
-from retrieval.repair import repair
-from retrieval.verification import ProblemKind, verify
+from retrieval.care.repair import repair
+from retrieval.care.verification import ProblemKind, verify
+from retrieval.indexing.run import IndexReport, IndexRun
 from tests.fakes import ColourEncoder
 from tests.test_raw import dng
 from tests.videos import NAMES, sample_picture, write_video

@@ -24,11 +24,11 @@ from data.feed import open_feed
 from data.images import decode
 from data.sighting import Mark, Sighting, look_at_files, look_at_folder
 from retrieval import Catalog
-from retrieval.indexing import IndexRun
-from retrieval.memory import Memory
-from retrieval.settling import Changes, Settling
-from retrieval.waking import Waker
-from retrieval.watching import Look, Watch
+from retrieval.bench.memory import Memory
+from retrieval.indexing.run import IndexRun
+from retrieval.indexing.settling import Changes, Settling
+from retrieval.indexing.waking import Waker
+from retrieval.indexing.watching import Look, Watch
 from tests.fakes import ColourEncoder
 
 DEADLINE_S = 60.0

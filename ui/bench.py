@@ -14,7 +14,7 @@ from data.feed import open_feed
 from data.openclipart import DEBIAN_ROOT, write_evaluation
 from retrieval import Catalog
 from retrieval.evaluation import Evaluation, evaluate, read_queries
-from retrieval.indexing import IndexRun
+from retrieval.indexing.run import IndexRun
 from ui import bench_growth, bench_index, bench_search
 from ui.terminal import err, out, print_json
 

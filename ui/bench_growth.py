@@ -12,11 +12,11 @@ import typer
 from rich.table import Column, Table
 
 from data.errors import StorageFailed, UsageError
-from retrieval import growth
-from retrieval.building import Built, build
-from retrieval.growth import Opened
-from retrieval.speed import fresh
-from retrieval.synthetic import Synthetic
+from retrieval.bench import growth
+from retrieval.bench.building import Built, build
+from retrieval.bench.growth import Opened
+from retrieval.bench.speed import fresh
+from retrieval.bench.synthetic import Synthetic
 from retrieval.vector_index import IndexKind
 from ui.options import JsonOption
 from ui.plot import Chart, svg_of

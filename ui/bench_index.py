@@ -21,8 +21,8 @@ from data.feed import open_feed
 from data.item import Item
 from data.made_photographs import write_photographs
 from retrieval import Catalog
-from retrieval.indexing import IndexRun
-from retrieval.speed import fresh
+from retrieval.bench.speed import fresh
+from retrieval.indexing.run import IndexRun
 from ui.options import JsonOption
 from ui.terminal import err, out, print_json, progress
 

@@ -16,11 +16,11 @@ import typer
 from rich.table import Column, Table
 
 from data.errors import UsageError
-from retrieval import search_bench
-from retrieval.building import Built
-from retrieval.search_bench import Measured, NewFilter, SearchPlan, WorkloadFigures
-from retrieval.speed import fresh
-from retrieval.synthetic import Synthetic
+from retrieval.bench import search_sides
+from retrieval.bench.building import Built
+from retrieval.bench.search_sides import Measured, NewFilter, SearchPlan, WorkloadFigures
+from retrieval.bench.speed import fresh
+from retrieval.bench.synthetic import Synthetic
 from retrieval.vector_index import IndexKind
 from retrieval.vector_index.baselines import BaselineKind, BaselineSetting
 from ui.options import JsonOption
@@ -76,7 +76,7 @@ def search_command(
                 err.print(f"Round {number + 1}: {side}", highlight=False)
                 loads.append(round(os.getloadavg()[0], 2))
                 measured[side].append(_measured(plan, side, settings))
-        new_filters = fresh(search_bench.measure_new_filters, plan)
+        new_filters = fresh(search_sides.measure_new_filters, plan)
     facts = {
         "count": count,
         "dim": dim,
@@ -139,15 +139,15 @@ def _built(
     else:
         kept = {"made": made, "built": {}, "settings": {}}
         err.print(f"Building the catalog of {plan.made.count:,} vectors", highlight=False)
-        kept["built"][OURS] = asdict(fresh(search_bench.build_catalog, plan, index.value))
+        kept["built"][OURS] = asdict(fresh(search_sides.build_catalog, plan, index.value))
         err.print("Answering exactly", highlight=False)
-        kept["agreement"] = fresh(search_bench.answer_exactly, plan)
+        kept["agreement"] = fresh(search_sides.answer_exactly, plan)
         file.write_bytes(orjson.dumps(kept))
     for kind in kinds:
         if kind not in kept["built"]:
             err.print(f"Building and tuning {kind}", highlight=False)
-            built = asdict(fresh(search_bench.build_baseline, plan, kind))
-            tuned = fresh(search_bench.tune_baseline, plan, kind)
+            built = asdict(fresh(search_sides.build_baseline, plan, kind))
+            tuned = fresh(search_sides.tune_baseline, plan, kind)
             kept["settings"][kind.value] = {name: asdict(setting) for name, setting in tuned.items()}
             kept["built"][kind.value] = built
             file.write_bytes(orjson.dumps(kept))
@@ -160,8 +160,8 @@ def _built(
 
 def _measured(plan: SearchPlan, side: str, settings: Mapping[str, dict[str, BaselineSetting]]) -> Measured:
     if side == OURS:
-        return fresh(search_bench.measure_catalog, plan)
-    return fresh(search_bench.measure_baseline, plan, BaselineKind(side), settings[side])
+        return fresh(search_sides.measure_catalog, plan)
+    return fresh(search_sides.measure_baseline, plan, BaselineKind(side), settings[side])
 
 
 def _side_json(built: Built, runs: list[Measured], count: int) -> dict[str, Any]:

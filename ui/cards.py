@@ -12,7 +12,7 @@ import orjson
 from data.field_type import FieldType
 from data.item import Value
 from retrieval import Hit
-from retrieval.facets import Facet
+from retrieval.search.facets import Facet
 from ui.clock import clock_of
 
 __all__ = ["CardFields", "cards", "moment", "picture", "shown", "title_of"]

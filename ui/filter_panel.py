@@ -8,8 +8,8 @@ from html import escape
 from urllib.parse import quote
 
 from data.field_type import FieldType
-from retrieval.facets import Facet
 from retrieval.filters.operands import Field
+from retrieval.search.facets import Facet
 from ui.recipe import Chosen
 
 __all__ = ["MAX_OFFERED", "is_offered", "panel_html"]

@@ -17,9 +17,9 @@ from data.errors import FilterError, LookalikeError, NotAPicture, UsageError
 from data.field_type import FieldType
 from data.images import read_bytes
 from retrieval import Catalog, Results
-from retrieval.facets import Facet
 from retrieval.query import MAX_LIMIT
-from retrieval.schema import BUILT_IN
+from retrieval.records.schema import BUILT_IN
+from retrieval.search.facets import Facet
 from ui.cards import CardFields, title_of
 from ui.clock import clock_of
 from ui.filter_panel import MAX_OFFERED, is_offered, panel_html

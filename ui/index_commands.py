@@ -17,10 +17,10 @@ from data.feed import Feed, open_feeds
 from data.fetch.settings import FetchSettings
 from models import choose_model, full_name, load_encoder, local_weights
 from retrieval import Catalog
-from retrieval.indexing import IndexReport, IndexRun, RunOptions
-from retrieval.ledger import LedgerEntry
-from retrieval.planning import Plan
-from retrieval.schema import Schema
+from retrieval.indexing.planning import Plan
+from retrieval.indexing.run import IndexReport, IndexRun, RunOptions
+from retrieval.records.ledger import LedgerEntry
+from retrieval.records.schema import Schema
 from ui import ledger_commands
 from ui.options import CatalogArgument, JsonOption
 from ui.plan_view import show_plans

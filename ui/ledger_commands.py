@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from data.errors import UsageError
 from retrieval import Catalog
-from retrieval.ledger import LedgerEntry
+from retrieval.records.ledger import LedgerEntry
 from ui.options import CatalogArgument, JsonOption
 from ui.terminal import out, plain, print_json_list
 

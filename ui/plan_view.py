@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.table import Column, Table
 
 from data.item import Json
-from retrieval.planning import Action, Change, Plan
+from retrieval.indexing.planning import Action, Change, Plan
 from ui.terminal import err, out, plain, print_json_list, progress
 
 __all__ = ["show_plans"]

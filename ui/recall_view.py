@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Column, Table
 
-from retrieval.recall import QueriesFrom, RecallReport
+from retrieval.search.recall import QueriesFrom, RecallReport
 from ui.terminal import out, plain
 
 __all__ = ["show_recall"]

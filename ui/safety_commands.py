@@ -13,13 +13,13 @@ from rich.table import Column, Table
 
 from data.errors import CatalogNotFound
 from retrieval import Catalog
-from retrieval.backup import Snapshot, list_snapshots
+from retrieval.care.backup import Snapshot, list_snapshots
+from retrieval.care.importing import open_vector_table
+from retrieval.care.repair import repair
+from retrieval.care.verification import Problem, verify
 from retrieval.creating import make
-from retrieval.importing import open_vector_table
 from retrieval.progress import Progress
-from retrieval.repair import repair
 from retrieval.vector_index import Metric
-from retrieval.verification import Problem, verify
 from ui.terminal import err, out, plain, print_json, progress
 
 __all__ = ["app"]

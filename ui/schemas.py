@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from data.item import Value
 from retrieval import Hit, Results, StoredItem
-from retrieval.facets import Facet
+from retrieval.search.facets import Facet
 from ui.formats import hit_json, results_json
 
 __all__ = [

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from data.fetch.fetched import FetchCounts
 from retrieval import Results
-from retrieval.indexing import IndexReport
+from retrieval.indexing.run import IndexReport
 from ui.clock import clock_of
 
 __all__ = [

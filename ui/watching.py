@@ -9,7 +9,7 @@ from typing import TypedDict
 from data.feed import open_feed
 from data.fetch.settings import FetchSettings
 from retrieval import Catalog
-from retrieval.watching import Look, Watch
+from retrieval.indexing.watching import Look, Watch
 from ui.terminal import err, plain
 
 __all__ = ["Columns", "show_watch", "watch_of"]

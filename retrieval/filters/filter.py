@@ -14,7 +14,7 @@ from retrieval.filters.conditions import Condition
 from retrieval.filters.grammar import parse
 from retrieval.filters.nodes import Parameters
 from retrieval.filters.operands import Parameter
-from retrieval.schema import Schema
+from retrieval.records.schema import Schema
 
 __all__ = ["Filter"]
 

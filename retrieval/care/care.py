@@ -1,0 +1,190 @@
+"""What looks after a catalog, as methods of one: back it up, check it, mend it, carry it over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from data.errors import CatalogBusy, UsageError
+from retrieval.care.backup import BackupReport, Snapshot, restore, write_backup
+from retrieval.care.exporting import export_parquet
+from retrieval.care.importing import ImportReport, import_parquet, open_vector_table
+from retrieval.care.repair import RepairReport, repair
+from retrieval.care.verification import Verification, verify
+from retrieval.catalog_file import CatalogFile
+from retrieval.filters.nodes import Parameters
+from retrieval.progress import Progress, silent
+from retrieval.query import MAX_LIMIT
+from retrieval.records.ledger import LedgerEntry, State
+from retrieval.records.moments import Moment, oldest_to_keep
+from retrieval.records.purging import PurgeReport, purge
+from retrieval.records.records import Records
+from retrieval.search.live import Live
+from retrieval.search.recall import RecallReport, RecentQueries, measure_recall
+from retrieval.storage import locked
+from retrieval.thumbnails import Thumbnails
+from retrieval.writing import checked_vectors
+
+__all__ = ["Care", "folder_of"]
+
+
+class Care:
+    """The part of a `Catalog` that looks after its files rather than after its items."""
+
+    file: CatalogFile
+    records: Records
+    thumbnails: Thumbnails
+    _folder: Path
+    _live: Live
+    _recent: RecentQueries
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Hold the right to index into the catalog, which one process has at a time.
+
+        Raises:
+            CatalogBusy: another process has it.
+            CatalogReadOnly: the catalog's folder cannot be written to.
+        """
+        with locked(self._folder / "index.lock", "indexing into"):
+            yield
+
+    def ledger(
+        self, *, state: State | str | None = None, feed: str | None = None, limit: int | None = None
+    ) -> Iterator[LedgerEntry]:
+        """Iterate over what became of the rows of feeds, by feed and row: all, or those in a state, or of one feed.
+
+        Raises:
+            UsageError: there is no such state (indexed, unchanged, rejected, missing), or the limit is not positive.
+        """
+        return self.records.ledger.entries(state=state, feed=feed, limit=limit)
+
+    def measure_recall(self, *, vectors: ArrayLike | None = None, limit: int = 10) -> list[RecallReport]:
+        """Compare approximate searches with exact ones, in every space that has vectors, under random filters.
+
+        The queries are `vectors`, float [queries, dim], in the space of the pictures; without them the last that this
+        process searched for, or where those are few, items at random, each left out of its own answer.
+
+        Raises:
+            UsageError: the vectors do not fit, or the limit is out of range.
+        """
+        if not 1 <= limit <= MAX_LIMIT:
+            raise UsageError(f"The limit is {limit}; it can be 1 to {MAX_LIMIT:,}.")
+        spaces = self.file.spaces
+        given = None if vectors is None else {"image": checked_vectors(vectors, spaces["image"], what="queries")}
+        return measure_recall(self._live.view(), spaces, self._recent, given=given, limit=limit)
+
+    def purge(self, older_than: Moment | timedelta) -> PurgeReport:
+        """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.
+
+        Raises:
+            UsageError: it is neither, or it is in the future.
+            CatalogBusy: another process is optimizing the catalog, or kept writing for too long.
+        """
+        before = oldest_to_keep(self.records, older_than)
+        if self._live.view().segments[0].seq < before and self._live.generation:
+            self._live.optimize()  # a generation is brought up to date by what happened since, which is about to go
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.writer())
+                thumbnails: Thumbnails | None = self.thumbnails
+            except CatalogBusy:
+                thumbnails = None  # a thumbnail that looks unused may be of an item not yet written
+            return purge(self.records, thumbnails, before)
+
+    def backup(self, path: str | Path, *, keep: int | None = None, progress: Progress = silent) -> BackupReport:
+        """Back the catalog up while it is in use, into a folder of backups, or one file if the path ends in `.tar`.
+
+        Of a folder only the newest `keep` snapshots stay, all of them without it.
+
+        Raises:
+            CatalogDamaged: the records cannot be read.
+            CatalogBusy: another process is writing a backup there.
+            StorageFailed: the backup cannot be written.
+            UsageError: the path is in the catalog, or is something else.
+        """
+        return write_backup(self._folder, Path(path), keep=keep, progress=progress)
+
+    @staticmethod
+    def restore(
+        backup: str | Path, path: str | Path, *, snapshot: str | None = None, progress: Progress = silent
+    ) -> Snapshot:
+        """Make a catalog from the newest snapshot of a backup, or from the one whose name or id begins with `snapshot`.
+
+        Raises:
+            CatalogExists: there is something at that path.
+            BackupNotFound: there is no backup, or no such snapshot.
+            BackupDamaged: something is missing or was changed; nothing is left at the path.
+            StorageFailed: the catalog cannot be written.
+        """
+        return restore(Path(backup), folder_of(path), snapshot=snapshot, progress=progress)
+
+    def verify(self, *, progress: Progress = silent) -> Verification:
+        """Look at everything: records, vectors, the generation's checksums and counts, thumbnails. Changes nothing."""
+        return verify(self._folder, progress=progress)
+
+    def repair(self, *, pictures: str | Path | None = None, progress: Progress = silent) -> RepairReport:
+        """Make anew what is derived and put aside what cannot be trusted; say what is left.
+
+        Missing thumbnails are made from the files of `pictures`, the folder that the feed's pictures lie in.
+
+        Raises:
+            CatalogBusy: another process is indexing into the catalog or optimizing it.
+        """
+        return repair(self._folder, pictures=None if pictures is None else Path(pictures), progress=progress)
+
+    def export(
+        self,
+        path: str | Path,
+        *,
+        filter: str | None = None,
+        params: Parameters | None = None,
+        vectors: bool = True,
+        progress: Progress = silent,
+    ) -> int:
+        """Write all items, or those that satisfy a filter, to a new Parquet file; return how many.
+
+        Without `vectors` the file is for reading, and cannot be imported.
+
+        Raises:
+            FilterError: the filter cannot be read or does not fit the fields.
+            StorageFailed: the file cannot be written.
+            UsageError: there is something at that path.
+        """
+        return export_parquet(
+            self._folder,
+            Path(path),
+            self._live.view,
+            filter=filter,
+            params=params,
+            vectors=vectors,
+            progress=progress,
+        )
+
+    def import_parquet(self, path: str | Path, *, progress: Progress = silent) -> ImportReport:
+        """Insert the items of a Parquet file that `export` wrote, or of any with keys and vectors; an upsert.
+
+        Raises:
+            FeedError: the file cannot be read, or has no keys or no vectors.
+            ModelMismatch: another model made its vectors.
+            CatalogBusy: another process is indexing into the catalog.
+        """
+        with self.writer():
+            return import_parquet(
+                open_vector_table(Path(path)), self.file, self.records, self.thumbnails, progress=progress
+            )
+
+
+def folder_of(path: str | Path) -> Path:
+    """Return the folder of a catalog.
+
+    Raises:
+        UsageError: the address is not that of a folder.
+    """
+    if str(path).startswith("milvus://"):
+        raise UsageError("This version of Lookalike keeps catalogs in folders; milvus:// is not read yet.")
+    return Path(path)

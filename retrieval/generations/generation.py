@@ -1,0 +1,229 @@
+"""The derived search snapshot of a catalog on disk: one segment, built under a temporary name and renamed when whole.
+
+Everything here can be deleted at any time; the records make it again, with the same answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import orjson
+from polars.exceptions import PolarsError
+
+from data.errors import CatalogDamaged, StorageFailed
+from retrieval.generations.columns import Columns
+from retrieval.generations.predecessor import before_of
+from retrieval.generations.segment import Segment, Space, SpaceRows, load_segment
+from retrieval.generations.stored_texts import mapped
+from retrieval.records.records import Records
+from retrieval.storage import failing, sync
+from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
+
+__all__ = ["AUTO_INDEX_ROWS", "open_generation", "remove_generation", "remove_other_generations", "write_generation"]
+
+FORMAT = 2
+"""Since 2 the name ends in the beginning of the manifest's sha256, so that the manifest too is known to be whole."""
+
+AUTO_INDEX_ROWS = 50_000
+"""Below this many vectors an exact scan is quick enough, and `auto` builds no index."""
+
+SMALLEST_INDEX_ROWS = 256
+"""Of fewer vectors no index is built, whatever kind is asked for: there is nothing to learn from them."""
+
+_NAME = re.compile(r"building-.*|[0-9]{12,}-[0-9a-f]{8}")
+_MANIFEST = "manifest.json"
+_CHECKED = "checked.json"
+_ITEMS = "items.npy"
+
+
+def write_generation(
+    folder: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind, before: Segment | None = None
+) -> str:
+    """Write all that is committed as a generation with its indexes; return its name in `folder`.
+
+    What the generation `before` has learned is taken over where it serves.
+
+    Raises:
+        StorageFailed: it cannot be written; nothing of it is left.
+    """
+    building = folder / f"building-{uuid.uuid4().hex[:8]}"
+    try:
+        with failing(folder, "written to"):
+            folder.mkdir(exist_ok=True)
+            building.mkdir()
+            name = _write_files(building, records, spaces, kind, before)
+            building.rename(folder / name)
+            sync(folder)
+            _remember_checked(folder / name, _digests(folder / name))
+    except (RuntimeError, PolarsError) as error:  # how Faiss and polars say what the operating system said to them
+        shutil.rmtree(building, ignore_errors=True)
+        raise StorageFailed(
+            f"{folder} cannot be written to: {error}. What was written before is safe; "
+            "make room there, then run the same command again."
+        ) from error
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return name
+
+
+def open_generation(path: Path, spaces: Mapping[str, Space], *, to_search: bool = True) -> Segment:
+    """Open a generation to search it, checking every file that may have changed against the manifest.
+
+    Unless it is `to_search` but for another to take over what is in it, every file is checked.
+
+    Raises:
+        CatalogDamaged: something is missing, was changed, or does not fit together.
+    """
+    try:
+        content = (path / _MANIFEST).read_bytes()
+        manifest = orjson.loads(content)
+        if manifest["format"] != FORMAT:
+            raise CatalogDamaged(f"It has format {manifest['format']}.")
+        if not path.name.endswith(f"-{hashlib.sha256(content).hexdigest()[:8]}"):
+            raise CatalogDamaged(f"{_MANIFEST} has changed since it was written.")
+        _check_files(path, manifest["files"], compare_all=not to_search)
+        item_ids = mapped(path / _ITEMS)
+        columns = Columns.open(path)
+        facts = manifest["spaces"]
+        rows = {name: _open_space(path, space, facts[name], to_search) for name, space in spaces.items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CatalogDamaged(f"It cannot be read: {error}") from error
+    if not len(item_ids) == len(columns) == manifest["items"]:
+        raise CatalogDamaged(f"It has {len(item_ids)} ids and {len(columns)} rows for {manifest['items']} items.")
+    return Segment(manifest["seq"], item_ids, columns, rows)
+
+
+def remove_other_generations(folder: Path, keep: str) -> None:
+    """Delete all generations but one, and what a killed build left; processes that have one open keep it."""
+    for path in folder.iterdir():
+        if path.name != keep and _NAME.fullmatch(path.name):  # also one whose removal was cut short
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_generation(folder: Path, name: str) -> None:
+    """Delete one generation, which is not in use."""
+    shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _write_files(
+    building: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind, before: Segment | None
+) -> str:
+    """Write the files of a generation and put them on disk; return its name."""
+    with records.snapshot():
+        seq = records.version()[0]
+        files = {space: _vectors_file(building, space) for space in spaces}
+        segment = load_segment(records, records.schema(), spaces, seq, files=files)
+    facts = {
+        space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
+        | {"index": _write_space(building, space, rows, kind, None if before is None else before.spaces[space])}
+        for space, rows in segment.spaces.items()
+    }
+    segment.columns.write(building)
+    np.save(building / _ITEMS, segment.item_ids)
+    digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
+    items = len(segment.item_ids)
+    manifest = {"format": FORMAT, "seq": seq, "items": items, "spaces": facts, "files": digests}
+    content = orjson.dumps(manifest | {"made": uuid.uuid4().hex}, option=orjson.OPT_INDENT_2)
+    (building / _MANIFEST).write_bytes(content)
+    for path in (*building.iterdir(), building):
+        sync(path)
+    return f"{seq:012d}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def _digests(path: Path) -> Mapping[str, str]:
+    files: Mapping[str, str] = orjson.loads((path / _MANIFEST).read_bytes())["files"]
+    return files
+
+
+def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind, before: SpaceRows | None) -> IndexKind:
+    """Write what the vectors belong to, and their index; return its kind."""
+    np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items]))
+    if kind is IndexKind.AUTO:
+        kind = _auto_kind(rows)
+    if kind is IndexKind.FLAT or rows.vectors.count < SMALLEST_INDEX_ROWS:
+        return IndexKind.FLAT
+    build_approximate(rows.vectors, kind, before_of(before, rows)).write(*_index_files(building, name))
+    return kind
+
+
+def _auto_kind(rows: SpaceRows) -> IndexKind:
+    """Choose a kind: none for few vectors, and for more than half of the memory one that leaves them on the disk."""
+    if rows.vectors.count < AUTO_INDEX_ROWS:
+        return IndexKind.FLAT
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return IndexKind.DISK if rows.vectors.count * rows.vectors.dim * 2 > memory / 2 else IndexKind.IVF_PQ
+
+
+def _open_space(path: Path, space: Space, facts: Mapping[str, object], to_search: bool) -> SpaceRows:
+    vectors = Vectors.open(_vectors_file(path, space.name), space.metric)
+    rows = mapped(path / f"{space.name}.rows.npy")
+    if (
+        rows.shape != (3, vectors.count)
+        or vectors.count != facts["count"]
+        or (vectors.dim, space.metric) != (space.dim, facts["metric"])
+    ):
+        raise CatalogDamaged(f"{space.name} has {vectors.count} vectors and rows {rows.shape} for {facts['count']}.")
+    vector_ids, image_ids, items = rows
+    opened = SpaceRows(vectors, vector_ids, image_ids, items)
+    kind = IndexKind(str(facts["index"]))
+    if kind is IndexKind.FLAT:
+        return opened
+    index = Approximate.open(kind, vectors, *_index_files(path, space.name), to_search=to_search)
+    return replace(opened, approximate=index)
+
+
+def _vectors_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.vectors.faiss"
+
+
+def _index_files(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """Name the files of an index: itself, the codes, the calibration."""
+    return folder / f"{name}.index.faiss", folder / f"{name}.codes.faiss", folder / f"{name}.calibration.json"
+
+
+def _check_files(path: Path, digests: Mapping[str, str], *, compare_all: bool) -> None:
+    """Compare every file with its checksum, or all but those that are as they were when last compared.
+
+    Size, inode, and the times of the last change of content and of anything tell: no program can set the last.
+    """
+    try:
+        checked = orjson.loads((path / _CHECKED).read_bytes())
+    except (OSError, ValueError):
+        checked = {}
+    if not compare_all and all(checked.get(name) == _state(path / name) for name in digests):
+        return
+    for name, digest in digests.items():
+        if _sha256(path / name) != digest:
+            raise CatalogDamaged(f"{name} has changed since it was written.")
+    _remember_checked(path, digests)
+
+
+def _remember_checked(path: Path, digests: Mapping[str, str]) -> None:
+    """Write down the state in which the files are known to be right; without it they are read again."""
+    building = path / f"{_CHECKED}.{uuid.uuid4().hex[:8]}"
+    try:
+        building.write_bytes(orjson.dumps({name: _state(path / name) for name in digests}))
+        building.replace(path / _CHECKED)
+    except OSError:
+        with contextlib.suppress(OSError):
+            building.unlink(missing_ok=True)
+
+
+def _state(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

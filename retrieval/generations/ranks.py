@@ -1,0 +1,217 @@
+"""A column by rank: where each value stands among some thousands of steps, in one or two bytes a row.
+
+A comparison with a constant is then one of small numbers, eight or thirty-two at a time in a register, and only the
+rows on the step where the constant stands are looked at themselves. The steps are values of the column, taken so that
+each has about as many rows as any other (an equi-depth histogram: Piatetsky-Shapiro and Connell, 1984,
+doi:10.1145/602259.602294); of a column of few different values every one is a step, and no row need be looked at.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from data.errors import CatalogDamaged
+from retrieval.generations.stored_texts import Texts, between, coded, mapped
+
+__all__ = ["Ranks"]
+
+Mask = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+Look = Callable[[Rows], Mask]
+"""Says which of some rows pass, by their values."""
+
+MOST_STEPS = 65_534
+MOST_TEXT_STEPS = 8_192
+"""Texts are long, and a step is one."""
+
+_FEW_DIVIDED = 2
+
+
+class Ranks:
+    """Row i stands on step `codes[i]`: its value is not below that one and below the next; the last code is none.
+
+    `steps` are ascending, numbers or texts; `codes` uint8 or uint16 [rows]; `alone`, bool [steps], says of a step that
+    no other value than its own stands on it.
+    """
+
+    def __init__(
+        self, steps: NDArray[Any] | Texts, codes: NDArray[np.unsignedinteger], alone: NDArray[np.bool_]
+    ) -> None:
+        self._steps = steps
+        self._codes = codes
+        self._alone = alone
+
+    @classmethod
+    def of_numbers(cls, values: NDArray[Any], known: Mask | None, *, most: int = MOST_STEPS) -> Ranks:
+        """Rank numbers, int64 or float64 without NaN [rows], where they are known, on at most so many steps."""
+        present = values if known is None else values[known]
+        ordered = np.sort(present)
+        firsts = np.flatnonzero(np.concatenate([np.ones(len(ordered[:1]), np.bool_), ordered[1:] != ordered[:-1]]))
+        chosen, alone = _chosen(firsts, len(ordered), most)
+        steps = ordered[firsts[chosen]]
+        return cls(steps, _codes(np.searchsorted(steps, present, side="right") - 1, len(steps), known), alone)
+
+    @classmethod
+    def of_texts(cls, column: pl.Series, *, most: int = MOST_TEXT_STEPS) -> Ranks:
+        """Rank texts, in the order of their characters, on at most so many steps."""
+        column = column.alias("value")  # Polars would read some names as patterns
+        known = column.is_not_null().to_numpy() if column.null_count() else None
+        present = column.drop_nulls()
+        ordered = present.sort()
+        firsts = np.flatnonzero((ordered != ordered.shift(1)).fill_null(True).to_numpy())
+        chosen, alone = _chosen(firsts, len(ordered), most)
+        steps = ordered[firsts[chosen]]
+        codes = steps.search_sorted(present, side="right").to_numpy().astype(np.int64) - 1
+        return cls(Texts.of(steps), _codes(codes, len(steps), known), alone)
+
+    def compare(self, symbol: str, value: Any, rows: Rows | None, look: Look) -> Mask:  # noqa: ANN401
+        """Find which of some rows, by default of all, compare so with a value; none does that has no value.
+
+        `look` is asked about the rows on a step that the value divides.
+        """
+        below, through = self._standing(value)
+        last = len(self._steps) if self._some_missing else None
+        codes = self._codes if rows is None else self._codes[rows]
+        divided = [below - 1, through - 1]
+        match symbol:
+            case "<":
+                mask, divided = between(codes, 0, below), divided[:1]
+            case "<=":
+                mask, divided = between(codes, 0, through), divided[1:]
+            case ">":
+                mask, divided = between(codes, through, last), divided[1:]
+            case ">=":
+                mask, divided = between(codes, below, last), divided[:1]
+            case "==":
+                mask = between(codes, below, through)
+            case _:
+                mask = between(codes, below, through)
+                np.logical_not(mask, out=mask)
+                if last is not None:
+                    mask &= codes < last
+        return self._looked(mask, codes, divided, rows, look)
+
+    def one_of(self, values: Sequence[Any], rows: Rows | None, look: Look) -> Mask:
+        """Find which of some rows, by default of all, have one of some values."""
+        passing = np.zeros(len(self._steps) + 1, dtype=np.bool_)
+        divided = []
+        for value in values:
+            below, through = self._standing(value)
+            passing[below:through] = True
+            divided += [below - 1, through - 1]
+        codes = self._codes if rows is None else self._codes[rows]
+        return self._looked(coded(codes, passing), codes, divided, rows, look)
+
+    def starting_with(self, start: str, rows: Rows | None, look: Look) -> Mask:
+        """Find which of some rows, by default of all, have a text that starts with this one."""
+        text, places = start.encode(), range(len(self._steps))
+        below = self._standing(start)[0]
+        through = bisect_left(places, True, key=lambda place: self._bytes(place)[: len(text)] > text)
+        codes = self._codes if rows is None else self._codes[rows]
+        return self._looked(between(codes, below, through), codes, [below - 1, through - 1], rows, look)
+
+    def missing(self, rows: Rows | None) -> Mask:
+        """Find which of some rows, by default of all, have no value."""
+        return np.asarray((self._codes if rows is None else self._codes[rows]) == len(self._steps))
+
+    def write(self, folder: Path, name: str) -> None:
+        """Write the files, whose names begin so."""
+        np.save(folder / f"{name}.ranks.npy", self._codes)
+        np.save(folder / f"{name}.alone.npy", self._alone)
+        if isinstance(self._steps, Texts):
+            self._steps.write(*_text_files(folder, name))
+        else:
+            np.save(folder / f"{name}.steps.npy", self._steps)
+
+    @classmethod
+    def open(cls, folder: Path, name: str) -> Ranks | None:
+        """Map what `write` wrote; None: it wrote nothing.
+
+        Raises:
+            CatalogDamaged: the files do not fit together.
+        """
+        path = folder / f"{name}.ranks.npy"
+        if not path.exists():
+            return None
+        texts = _text_files(folder, name)
+        steps = Texts.open(*texts) if texts[0].exists() else mapped(folder / f"{name}.steps.npy")
+        codes, alone = mapped(path), mapped(folder / f"{name}.alone.npy")
+        if not np.issubdtype(codes.dtype, np.unsignedinteger) or codes.ndim != 1 or len(alone) != len(steps):
+            raise CatalogDamaged(f"{path.name} holds no ranks among {len(steps)} steps.")
+        return cls(steps, codes, alone)
+
+    @property
+    def count(self) -> int:
+        """How many rows the column has."""
+        return len(self._codes)
+
+    def _standing(self, value: Any) -> tuple[int, int]:  # noqa: ANN401
+        """Count the steps below a value, and those not above it.
+
+        A whole number and one with a fraction are compared as float64, in which order is kept.
+        """
+        if isinstance(self._steps, Texts):
+            places, text = range(len(self._steps)), str(value).encode()
+            return bisect_left(places, text, key=self._bytes), bisect_right(places, text, key=self._bytes)
+        steps = self._steps.astype(np.float64) if isinstance(value, float) else self._steps
+        return int(np.searchsorted(steps, value, side="left")), int(np.searchsorted(steps, value, side="right"))
+
+    def _bytes(self, place: int) -> bytes:
+        assert isinstance(self._steps, Texts)
+        return self._steps.encoded(place)
+
+    @cached_property
+    def _some_missing(self) -> bool:
+        return bool(self.missing(None).any())
+
+    def _looked(
+        self, mask: Mask, codes: NDArray[np.unsignedinteger], divided: Sequence[int], rows: Rows | None, look: Look
+    ) -> Mask:
+        """Put right what a mask says of the rows on divided steps, by their values."""
+        several = {step for step in divided if step >= 0 and not self._alone[step]}
+        if not several:
+            return mask
+        if len(several) > _FEW_DIVIDED:
+            passing = np.zeros(len(self._steps) + 1, dtype=np.bool_)
+            passing[list(several)] = True
+            places = np.flatnonzero(coded(codes, passing))
+        else:
+            places = np.concatenate([np.flatnonzero(codes == codes.dtype.type(step)) for step in several])
+        mask[places] = look(places if rows is None else rows[places])
+        return mask
+
+
+def _chosen(firsts: Rows, count: int, most: int) -> tuple[Rows, Mask]:
+    """Choose which of the different values are steps; say which of them have a step to themselves.
+
+    `firsts` are the places where a new value begins among `count` that are in order. A value of many rows is a step,
+    and so is the value after it.
+    """
+    different = len(firsts)
+    chosen = np.arange(different)
+    if different > most:
+        places = np.arange(0, count, -(-count // (most // 2)))
+        sampled = np.searchsorted(firsts, places, side="right") - 1
+        chosen = np.unique(np.concatenate([sampled, np.minimum(sampled + 1, different - 1)]))
+    return chosen, np.diff(chosen, append=different) == 1
+
+
+def _codes(present: Rows, steps: int, known: Mask | None) -> NDArray[np.unsignedinteger]:
+    dtype = np.min_scalar_type(steps)
+    if known is None:
+        return present.astype(dtype)
+    codes = np.full(len(known), steps, dtype=dtype)
+    codes[known] = present
+    return codes
+
+
+def _text_files(folder: Path, name: str) -> tuple[Path, Path]:
+    return folder / f"{name}.steps.offsets.npy", folder / f"{name}.steps.text.npy"

@@ -1,0 +1,150 @@
+"""A set of items frozen at one commit: their columns, and their vectors by space, each row knowing its item.
+
+The newest generation is one segment, read from disk; what was committed since is more of them, in memory. An item that
+a later segment has, or that was deleted, is masked in the earlier ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from polars.exceptions import PolarsError
+
+from data.errors import CatalogDamaged
+from retrieval.generations.columns import Columns
+from retrieval.query import EXACT
+from retrieval.records.records import Records
+from retrieval.records.schema import Schema
+from retrieval.vector_index import Approximate, Found, Metric, Selection, Vectors
+
+__all__ = ["Segment", "Space", "SpaceRows", "load_segment"]
+
+Ids = NDArray[np.int64]
+
+_ITEMS_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A named set of vectors of one kind: all of one dimension, compared by one metric."""
+
+    name: str
+    dim: int
+    metric: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceRows:
+    """The vectors of one space in a segment, in the order of their items.
+
+    `vector_ids`, `image_ids` (0: none) and `items` (positions of items in the segment) are int64 [vectors.count];
+    `most_per_item` is the number of vectors of the item that has most; with `one_each`, row i is of item i.
+    """
+
+    vectors: Vectors
+    vector_ids: Ids
+    image_ids: Ids
+    items: Ids
+    approximate: Approximate | None = None
+    most_per_item: int = field(init=False)
+    one_each: bool = field(init=False)
+    has_images: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        most = int(np.bincount(self.items).max()) if len(self.items) else 1
+        object.__setattr__(self, "most_per_item", most)
+        one_each = most == 1 and (not len(self.items) or int(self.items[-1]) == len(self.items) - 1)
+        object.__setattr__(self, "one_each", one_each)
+        object.__setattr__(self, "has_images", bool(self.image_ids.any()))
+
+    def search(self, queries: NDArray[np.float32], k: int, recall: float, selection: Selection | None) -> Found:
+        """Find the k best rows for each query, float32 [queries, dim], among those selected."""
+        if self.approximate is not None and recall < EXACT:
+            return self.approximate.search(queries, k, recall, selection)
+        scores, rows = self.vectors.search(queries, k, selection)
+        count = self.vectors.count if selection is None else selection.count
+        return Found(scores, rows, True, f"exact scan of {count:,} vectors")
+
+    def rows_of(self, items: Ids) -> tuple[Ids, Ids]:
+        """Return the rows of some items, and for each row which of `items` (by place) it belongs to."""
+        starts = np.searchsorted(self.items, items, side="left")
+        counts = np.searchsorted(self.items, items, side="right") - starts
+        places = np.repeat(np.arange(len(items)), counts)
+        offsets = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.repeat(starts, counts) + offsets, places
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Items by ascending id, int64 [items], with `columns` row for row."""
+
+    seq: int
+    item_ids: Ids
+    columns: Columns
+    spaces: Mapping[str, SpaceRows]
+
+    def positions_of(self, ids: Ids) -> Ids:
+        """Return where items of these ids are, leaving out those that are not here."""
+        places = np.searchsorted(self.item_ids, ids)
+        places[places == len(self.item_ids)] = 0
+        return places[self.item_ids[places] == ids] if len(self.item_ids) else places[:0]
+
+
+def load_segment(
+    records: Records,
+    schema: Schema,
+    spaces: Mapping[str, Space],
+    seq: int,
+    ids: Ids | None = None,
+    *,
+    as_of: int | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> Segment:
+    """Read the state of all items, or of some, from the records, now or as of a commit; call within one snapshot.
+
+    The vectors of each space are kept in memory, or written into the files that are named, and mapped.
+
+    Raises:
+        CatalogDamaged: what is there is not what was written.
+    """
+    try:
+        item_ids, columns = _columns_of(records, schema, ids, as_of)
+    except (ValueError, TypeError, AttributeError, PolarsError) as error:
+        raise CatalogDamaged(
+            f"The items in the records are not as they were written ({error}). See more with: lookalike verify CATALOG"
+        ) from error
+    rows = {}
+    for name, space in spaces.items():
+        path = None if files is None else files[name]
+        room = None if path is None else partial(Vectors.allocate, path, space.dim, space.metric)
+        read = records.vectors(name, space.dim, ids, as_of=as_of, room=room)
+        items = np.searchsorted(item_ids, read.item_ids)
+        vectors = Vectors.of(read.vectors, space.metric) if path is None else Vectors.open(path, space.metric)
+        rows[name] = SpaceRows(vectors, read.ids, read.image_ids, items)
+    return Segment(seq, item_ids, columns, rows)
+
+
+def _columns_of(records: Records, schema: Schema, ids: Ids | None, as_of: int | None) -> tuple[Ids, Columns]:
+    """Read items a few at a time: as columns they take far less memory."""
+    item_ids: list[NDArray[np.int64]] = []
+
+    def batches() -> Iterator[tuple[list[str], list[str | None], list[str]]]:
+        last = 0
+        while True:
+            if ids is not None:
+                items = records.items(ids, as_of=as_of) if not item_ids else []
+            else:
+                items = records.items_after(last, _ITEMS_AT_ONCE, as_of=as_of)
+            if not items:
+                return
+            item_ids.append(np.fromiter((item.id for item in items), dtype=np.int64, count=len(items)))
+            last = items[-1].id
+            yield [item.key for item in items], [item.title for item in items], [item.fields for item in items]
+
+    columns = Columns.from_batches(schema, batches())
+    return np.concatenate(item_ids) if item_ids else np.empty(0, np.int64), columns

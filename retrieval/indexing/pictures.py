@@ -1,0 +1,143 @@
+"""The pictures of one item, read, hashed, decoded and resized, from files, from what was fetched, and out of videos.
+
+A picture whose bytes the catalog knows is not decoded again. A video is an item's pictures like any: one a scene, each
+named by its time; one whose bytes are known is not decoded again either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import FetchFailed, NotAPicture
+from data.fetch.fetched import Fetched
+from data.images import Picture, decode, read_bytes
+from data.item import ItemImage
+from data.places import read_place
+from data.video import frame_sha256, frame_source, is_video, scenes, seconds_of, video_sha256
+from models import Prepared
+from retrieval.catalog import Catalog
+from retrieval.records.rows import StoredImage
+
+__all__ = ["LoadedImage", "PictureLoader", "Stored"]
+
+Stored = dict[bytes, list[StoredImage]]
+"""The images that an item has, by their hashes; those that are taken are removed."""
+
+
+@dataclass(slots=True)
+class LoadedImage:
+    """One picture of an item: known by its bytes (`kept`, `vector`), or `prepared` for the model, or `failed`."""
+
+    source: str
+    sha256: bytes = b""
+    width: int = 0
+    height: int = 0
+    kept: int | None = None
+    vector: bytes | None = None
+    prepared: Prepared | None = None
+    failed: str | None = None
+
+
+class PictureLoader:
+    """Loads the pictures of items, in any thread; with `restart` as if nothing were known."""
+
+    def __init__(self, catalog: Catalog, *, restart: bool) -> None:
+        self._catalog = catalog
+        self._restart = restart
+
+    def load(
+        self, images: Sequence[ItemImage], fetched: Sequence[Future[Fetched] | None], known: Sequence[StoredImage]
+    ) -> list[LoadedImage]:
+        """Load all pictures of an item, of which the catalog has `known`; `fetched` are those that came from the web.
+
+        A stored image is taken once, should a feed name it twice.
+        """
+        stored: Stored = {}
+        for image in reversed(known) if not self._restart else ():
+            stored.setdefault(image.sha256, []).append(image)
+        return [
+            loaded
+            for image, future in zip(images, fetched, strict=True)
+            for loaded in self._load_place(image, future, stored)
+        ]
+
+    def _load_place(self, image: ItemImage, fetched: Future[Fetched] | None, stored: Stored) -> list[LoadedImage]:
+        """Read what is at one place, a picture or a video."""
+        try:
+            if fetched is not None:
+                return [self._load_fetched(image.source, fetched.result(), stored)]
+            if isinstance(image.place, Path) and is_video(image.place):
+                return self._load_video(image.source, image.place, stored)
+            content = read_place(image.place)
+            digest = hashlib.sha256(content).digest()
+            return [self._known(image.source, digest, stored) or self._decoded(image.source, digest, content)]
+        except NotAPicture as error:
+            return [LoadedImage(image.source, failed=str(error))]
+
+    def _load_fetched(self, source: str, fetched: Fetched, stored: Stored) -> LoadedImage:
+        known = self._known(source, fetched.sha256, stored)
+        return known or self._decoded(source, fetched.sha256, _read_fetched(fetched))
+
+    def _load_video(self, source: str, path: Path, stored: Stored) -> list[LoadedImage]:
+        """Read the frames of a video; what one commit stored of it is all of it, so that known frames are enough."""
+        video = video_sha256(path)
+        frames = [(seconds_of(one.source), one) for images in stored.values() for one in images]
+        kept = sorted(
+            (seconds, one.id, one)
+            for seconds, one in frames
+            if seconds is not None and one.sha256 == frame_sha256(video, seconds)
+        )
+        if kept:
+            for _, _, one in kept:
+                stored[one.sha256].remove(one)
+            return [
+                LoadedImage(frame_source(source, seconds), one.sha256, one.width, one.height, kept=id_)
+                for seconds, id_, one in kept
+            ]
+        loaded = []
+        for frame in scenes(path):
+            name, digest = frame_source(source, frame.seconds), frame_sha256(video, frame.seconds)
+            known = self._known_elsewhere(name, digest)
+            loaded.append(known or self._prepared(name, digest, Picture(frame.rgb, *frame.rgb.size)))
+        return loaded
+
+    def _known(self, source: str, digest: bytes, stored: Stored) -> LoadedImage | None:
+        """Take an image that the item has already, or the vector of one of the same bytes."""
+        if stored.get(digest):
+            same = stored[digest].pop()
+            return LoadedImage(source, digest, same.width, same.height, kept=same.id)
+        return self._known_elsewhere(source, digest)
+
+    def _known_elsewhere(self, source: str, digest: bytes) -> LoadedImage | None:
+        """Take the vector of a picture of the same bytes, wherever in the catalog it is."""
+        found = None if self._restart else self._catalog.records.image_vector(digest)
+        if found is None:
+            return None
+        width, height, vector = found
+        return LoadedImage(source, digest, width, height, vector=vector)
+
+    def _decoded(self, source: str, digest: bytes, content: bytes) -> LoadedImage:
+        return self._prepared(source, digest, decode(content, min_side=self._catalog.encoder.spec.input_size))
+
+    def _prepared(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
+        self._catalog.thumbnails.add(digest.hex(), picture.rgb)
+        prepared = self._catalog.encoder.prepare(picture.rgb)
+        return LoadedImage(source, digest, picture.width, picture.height, prepared=prepared)
+
+
+def _read_fetched(fetched: Fetched) -> bytes:
+    """Read a picture that was fetched.
+
+    Raises:
+        NotAPicture: its file is gone, or is not what was fetched.
+    """
+    if fetched.path is not None and fetched.path.is_file():
+        content = read_bytes(fetched.path)
+        if hashlib.sha256(content).digest() == fetched.sha256:
+            return content
+        fetched.path.unlink(missing_ok=True)
+    raise FetchFailed("What was fetched is not on disk any more; run this again.", temporary=True)

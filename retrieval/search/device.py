@@ -1,0 +1,97 @@
+"""Where a batch of queries is searched: on a GPU, if there is one and the vectors fit, or where they lie."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+import threading
+import weakref
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import UsageError
+from retrieval.generations.segment import SpaceRows
+from retrieval.vector_index import Found, Selection, Vectors
+
+if TYPE_CHECKING:
+    from retrieval.search.gpu_vectors import GpuVectors
+
+__all__ = ["SMALLEST_BATCH", "Device"]
+
+SMALLEST_BATCH = 32
+"""Fewer queries than this are searched on the CPU, without a thought of anything else."""
+
+_NAMES = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
+
+
+class Device:
+    """Searches batches on a device by name: "auto", "cpu", "cuda" or "cuda:1". Safe to use from several threads.
+
+    Vectors are copied to a GPU at the first batch, and stay there until nothing else holds them. Torch is imported for
+    a CUDA device that is named, or for "auto" with the first batch, where there is a driver.
+
+    Raises:
+        UsageError: nothing is called that, or this machine has no such device.
+    """
+
+    def __init__(self, name: str = "auto") -> None:
+        if not _NAMES.fullmatch(name):
+            raise UsageError(f"There is no device {name!r}; it can be auto, cpu, cuda, or one of several, as cuda:1.")
+        self.name = name
+        self._lock = threading.Lock()
+        self._copies: weakref.WeakKeyDictionary[Vectors, GpuVectors] = weakref.WeakKeyDictionary()
+        if name.startswith("cuda"):
+            from retrieval.search.gpu_vectors import cuda_device  # torch, asked for by name
+
+            cuda_device(name)
+
+    def search(
+        self, rows: SpaceRows, queries: NDArray[np.float32], k: int, recall: float, selection: Selection | None
+    ) -> Found:
+        """Find the k best rows for each query, float32 [queries, dim]: exactly on a GPU, or as `rows.search` does.
+
+        Raises:
+            UsageError: the device that was named is full.
+        """
+        try:
+            copy = None if len(queries) < SMALLEST_BATCH else self._copy(rows.vectors)
+            if copy is None:
+                return rows.search(queries, k, recall, selection)
+            scores, found = copy.search(queries, k, selection)
+        except MemoryError as error:
+            if self.name != "auto":
+                raise UsageError(
+                    f"The vectors do not fit into the memory of the device {self.name!r}; use auto or cpu."
+                ) from error
+            return rows.search(queries, k, recall, selection)
+        count = rows.vectors.count if selection is None else selection.count
+        return Found(scores, found, True, f"exact search of {count:,} vectors on {copy.device}")
+
+    def _copy(self, vectors: Vectors) -> GpuVectors | None:
+        """Return the vectors on the GPU, copying them at the first call; None where they are not to be there."""
+        if self.name == "cpu" or not vectors.count or (self.name == "auto" and not _has_driver()):
+            return None
+        from retrieval.search.gpu_vectors import GpuVectors, cuda_device, has_room  # torch, which few need
+
+        with self._lock:
+            copy = self._copies.get(vectors)
+            if copy is None:
+                device = cuda_device(self.name)
+                if device is None or (self.name == "auto" and not has_room(device, vectors)):
+                    return None
+                copy = self._copies[vectors] = GpuVectors(vectors, device)
+            return copy
+
+
+@cache
+def _has_driver() -> bool:
+    """Say whether NVIDIA's driver is installed, which takes less than importing torch to hear that there is no GPU."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True

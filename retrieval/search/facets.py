@@ -1,0 +1,69 @@
+"""Which values a field has among the items that may be found, and how often: what filter controls are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.errors import UsageError
+from data.field_type import FieldType
+from data.item import Value
+from retrieval.search.view import Allowed, View
+
+__all__ = ["Facet", "facets_of"]
+
+_COUNTED = (FieldType.STRING, FieldType.BOOL, FieldType.STRINGS)
+_RANGED = (FieldType.INT, FieldType.FLOAT, FieldType.TIMESTAMP)
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One field: its values with their counts, the most frequent first (text, truth, lists), or its range (numbers).
+
+    `distinct` is how many values there are in all, of which `values` may be the first few.
+    """
+
+    name: str
+    type: FieldType
+    values: tuple[tuple[str | bool, int], ...] = ()
+    distinct: int = 0
+    low: Value = None
+    high: Value = None
+
+
+def facets_of(view: View, allowed: Allowed, fields: Sequence[str] | None, limit: int) -> list[Facet]:
+    """Count the values of some fields, by default of all that can be counted or ranged.
+
+    Raises:
+        UsageError: there is no such field, or it holds free JSON.
+    """
+    kinds = view.schema.filterable
+    names = list(view.schema) if fields is None else list(fields)
+    facets = []
+    for name in names:
+        if name not in kinds:
+            raise UsageError(f"There is no field {name!r}; the fields are {', '.join(kinds)}.")
+        if kinds[name] in _COUNTED:
+            facets.append(_counted(view, allowed, name, kinds[name], limit))
+        elif kinds[name] in _RANGED:
+            facets.append(_ranged(view, allowed, name, kinds[name]))
+        elif fields is not None:
+            raise UsageError(f"The field {name!r} holds {kinds[name].words}, whose values cannot be counted.")
+    return facets
+
+
+def _counted(view: View, allowed: Allowed, name: str, kind: FieldType, limit: int) -> Facet:
+    counts: Counter[str | bool] = Counter()
+    for columns, mask in view.columns(allowed):
+        counts.update(dict(columns.facets(name, mask, limit=len(columns))))
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))
+    return Facet(name, kind, tuple(ranked[:limit]), len(ranked))
+
+
+def _ranged(view: View, allowed: Allowed, name: str, kind: FieldType) -> Facet:
+    ranges = [found for columns, mask in view.columns(allowed) if (found := columns.range(name, mask)) is not None]
+    if not ranges:
+        return Facet(name, kind)
+    lows, highs = zip(*ranges, strict=True)
+    return Facet(name, kind, low=min(lows), high=max(highs))

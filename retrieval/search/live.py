@@ -1,0 +1,163 @@
+"""The newest view of a catalog, kept up with the commits of every process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from data.errors import CatalogDamaged, CatalogReadOnly, LookalikeError
+from retrieval.generations.generation import (
+    open_generation,
+    remove_generation,
+    remove_other_generations,
+    write_generation,
+)
+from retrieval.generations.segment import Segment, Space, load_segment
+from retrieval.records.records import Records
+from retrieval.search.past import PastViews
+from retrieval.search.view import View
+from retrieval.storage import locked
+from retrieval.vector_index import IndexKind
+
+__all__ = ["Live"]
+
+_MAX_SEGMENTS = 8
+
+log = logging.getLogger("lookalike")
+
+
+class Live:
+    """Gives the current view, and folds the tail into a new generation."""
+
+    def __init__(self, folder: Path, records: Records, spaces: Mapping[str, Space]) -> None:
+        self._folder = folder
+        self._records = records
+        self._spaces = spaces
+        self._lock = threading.Lock()
+        self._view: View | None = None
+        self._past = PastViews(records, spaces)
+        self._generation: str | None = None
+        self._broken: str | None = None
+
+    @property
+    def generation(self) -> str | None:
+        """The name of the generation in use; None while everything is in memory."""
+        return self._generation
+
+    def view(self) -> View:
+        """Return the state as of the newest commit; a commit of any process is in the next view asked for."""
+        view = self._view
+        if view is not None and (view.seq, self._generation) == self._records.version():
+            return view
+        with self._lock:
+            view = self._newest()
+            if self._broken is not None and self._generation != self._records.version()[1]:
+                view = self._newest()  # another process has put a new generation in its place and removed it
+            if self._broken is not None:
+                self._make_anew(self._broken)
+                self._broken = None
+            return view
+
+    def _newest(self) -> View:
+        self._broken = None
+        with self._records.snapshot():
+            return self._refreshed()
+
+    def _make_anew(self, reason: str) -> None:
+        """Say that the generation is damaged, and make another where that can be done; answers are right without."""
+        log.warning("The generation %s cannot be used: %s The records answer.", self._generation, reason)
+        try:
+            self.optimize()
+        except CatalogReadOnly as error:
+            log.warning("It stays as it is, and searches are slower for it: %s", error)
+        except LookalikeError as error:  # busy, no room
+            log.warning("The generation could not be made anew: %s", error)
+
+    def view_as_of(self, as_of: int) -> View:
+        """Return the state after an earlier commit.
+
+        Raises:
+            UsageError: that state has been purged.
+        """
+        newest = self.view()
+        if newest.seq == as_of:
+            return newest
+        return self._past.view(newest.segments[0], as_of)
+
+    def _refreshed(self) -> View:
+        seq, generation = self._records.version()
+        view = self._view
+        if view is None or generation != self._generation or view.segments[0].seq < self._records.purged_before():
+            view = self._opened(generation, seq)
+        if view.seq < seq:
+            view = self._caught_up(view, seq)
+        self._view = view
+        return view
+
+    def optimize(self, kind: IndexKind | None = None, *, retrain: bool = False) -> str:
+        """Build a generation of everything committed, put it in place of the one before, and return its name.
+
+        Without a kind the index is of the kind of the generation before, at first `auto`. What that one has learned
+        is taken over where it serves, unless it is to `retrain`.
+
+        Raises:
+            CatalogBusy: another process is doing so.
+            CatalogReadOnly: the catalog's folder cannot be written to.
+            StorageFailed: there is no room; the generation before stays in use.
+        """
+        with locked(self._folder / "optimize.lock", "optimizing"):
+            kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
+            before = None if retrain else self._predecessor()
+            name = write_generation(self._generations, self._records, self._spaces, kind, before)
+            try:
+                self._records.put_generation(name, kind)
+            except BaseException:
+                if self._records.version()[1] != name:
+                    remove_generation(self._generations, name)
+                raise
+            remove_other_generations(self._generations, keep=name)
+        return name
+
+    def _predecessor(self) -> Segment | None:
+        """Open the generation before with every byte compared, for the next takes over of it; None: it is damaged."""
+        name = self._records.version()[1]
+        if name is None:
+            return None
+        try:
+            return open_generation(self._generations / name, self._spaces, to_search=False)
+        except CatalogDamaged as error:
+            if self._broken is None:  # else that was said
+                log.warning("The generation %s cannot be used: %s The next is made without it.", name, error)
+            return None
+
+    @property
+    def _generations(self) -> Path:
+        return self._folder / "generations"
+
+    def _opened(self, generation: str | None, seq: int) -> View:
+        """Open a generation; of one that is missing or damaged, say so and read everything from the records."""
+        schema = self._records.schema()
+        self._generation = generation
+        if generation is not None:
+            try:
+                segment = open_generation(self._generations / generation, self._spaces)
+                if self._records.purged_before() <= segment.seq <= seq:
+                    return View([segment], [None], schema, segment.seq)
+                reason = f"It is of commit {segment.seq}, older than what is kept or newer than the newest, {seq}."
+            except CatalogDamaged as error:
+                reason = str(error)
+            self._broken = reason
+        segment = load_segment(self._records, schema, self._spaces, seq)
+        return View([segment], [None], schema, seq)
+
+    def _caught_up(self, view: View, seq: int) -> View:
+        schema = self._records.schema()
+        base = view
+        if len(view.segments) >= _MAX_SEGMENTS:  # read all of the tail anew, as one segment
+            first = view.segments[0]
+            base = View([first], [None], schema, first.seq)
+        touched = self._records.touched_since(base.seq)
+        segment = load_segment(self._records, schema, self._spaces, seq, touched)
+        return base.followed_by(segment, touched, schema, seq)

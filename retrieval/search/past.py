@@ -1,0 +1,62 @@
+"""Views of earlier states: the newest generation, with the items touched since as they were then."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from data.errors import UsageError
+from retrieval.generations.segment import Segment, Space, load_segment
+from retrieval.records.records import Records
+from retrieval.search.view import View
+
+__all__ = ["PastViews"]
+
+_KEPT_VIEWS = 8
+_KEPT_ITEMS = 200_000
+
+
+class PastViews:
+    """Makes views of earlier states, and keeps the last few as long as they stand on the generation in use."""
+
+    def __init__(self, records: Records, spaces: Mapping[str, Space]) -> None:
+        self._records = records
+        self._spaces = spaces
+        self._lock = threading.Lock()
+        self._views: dict[int, View] = {}
+
+    def view(self, base: Segment, as_of: int) -> View:
+        """Return the state after commit `as_of`; `base` is a whole state, of an earlier commit or a later one.
+
+        Raises:
+            UsageError: that state has been purged.
+        """
+        with self._lock, self._records.snapshot():
+            oldest = self._records.purged_before()
+            if as_of < oldest:
+                raise UsageError(f"The state as of commit {as_of} has been purged.")
+            schema = self._records.schema()
+            self._views = {
+                seq: view
+                for seq, view in self._views.items()
+                if view.schema == schema and view.segments[0].item_ids is base.item_ids
+            }
+            view = self._views.pop(as_of, None)
+            if view is None and base.seq < oldest:  # what was deleted since has been purged a moment ago
+                segment = load_segment(self._records, schema, self._spaces, as_of, as_of=as_of)
+                view = View([segment], [None], schema, as_of)
+            elif view is None:
+                touched = self._records.touched_since(min(as_of, base.seq))
+                segment = load_segment(self._records, schema, self._spaces, as_of, touched, as_of=as_of)
+                view = View([base], [None], schema, base.seq).followed_by(segment, touched, schema, as_of)
+            self._views[as_of] = view
+            self._forget()
+            return view
+
+    def _forget(self) -> None:
+        """Drop the views asked for longest ago while there are too many of them, or of their items."""
+        while len(self._views) > 1:
+            items = sum(len(view.segments[-1].item_ids) for view in self._views.values())
+            if len(self._views) <= _KEPT_VIEWS and items <= _KEPT_ITEMS:
+                return
+            del self._views[next(iter(self._views))]

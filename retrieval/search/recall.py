@@ -1,0 +1,176 @@
+"""Does a search find what it promises to? Approximate answers beside exact ones, on the queries that are asked here.
+
+recall@k is the share of the k truly best items that are found; an item that scores the same as the last of them counts
+as one of them. Filters are random ones that leave some share of the items.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import Matrix
+from retrieval.generations.segment import Ids, Space
+from retrieval.query import EXACT
+from retrieval.search.view import Allowed, Nearest, View
+
+__all__ = ["QueriesFrom", "RecallFigure", "RecallReport", "RecentQueries", "measure_recall"]
+
+KEPT_QUERIES = 256
+"""So many of the last queries of each space are remembered, and so many rows are held out in their place."""
+
+FEWEST_LIVE = 20
+"""Of fewer queries a mean says little; rows are held out then."""
+
+SHARES = (1.0, 0.5, 0.1, 0.01)
+TARGETS = (0.9, 0.95, 0.99)
+
+_SAME_SCORE = 1e-6
+_NO_ITEM = -1
+
+
+class QueriesFrom(StrEnum):
+    """Where queries came from: searches of this process, rows left out of their own answers, or the caller."""
+
+    LIVE = "live"
+    HELD_OUT = "held out"
+    GIVEN = "given"
+
+
+@dataclass(frozen=True, slots=True)
+class RecallFigure:
+    """The recall that was measured where `target` was asked for, among `items`, which are about `share` of all.
+
+    `exact` says that every item was compared, `plan` in words how.
+    """
+
+    share: float
+    items: int
+    target: float
+    recall: float
+    exact: bool
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecallReport:
+    """The recall@`limit` of one space, over so many queries."""
+
+    space: str
+    limit: int
+    queries: int
+    queries_from: QueriesFrom
+    figures: tuple[RecallFigure, ...]
+
+
+class RecentQueries:
+    """The last queries of each space that were searched in this process. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, deque[NDArray[np.float32]]] = {}
+
+    def remember(self, space: str, queries: Matrix) -> None:
+        """Keep copies of the last of these queries, float32 [queries, dim]."""
+        copies = queries[-KEPT_QUERIES:].copy()
+        with self._lock:
+            self._kept.setdefault(space, deque(maxlen=KEPT_QUERIES)).extend(copies)
+
+    def of(self, space: str) -> list[NDArray[np.float32]]:
+        """Return the queries of a space, oldest first, each float32 [dim]."""
+        with self._lock:
+            return list(self._kept.get(space, ()))
+
+
+def measure_recall(
+    view: View,
+    spaces: Mapping[str, Space],
+    recent: RecentQueries,
+    *,
+    given: Mapping[str, Matrix] | None = None,
+    limit: int = 10,
+) -> list[RecallReport]:
+    """Measure each space that has vectors, or those that queries are `given` for, float32 [queries, dim] by space."""
+    names = [name for name in spaces if view.has_vectors(name) and (given is None or name in given)]
+    return [_of_space(view, name, recent.of(name), None if given is None else given[name], limit) for name in names]
+
+
+def _of_space(
+    view: View, space: str, live: Sequence[NDArray[np.float32]], given: Matrix | None, limit: int
+) -> RecallReport:
+    random = np.random.default_rng(3)
+    own: Ids | None = None
+    if given is not None:
+        queries, kind = given, QueriesFrom.GIVEN
+    elif len(live) >= FEWEST_LIVE:
+        queries, kind = np.stack(live), QueriesFrom.LIVE
+    else:
+        (queries, own), kind = _held_out(view, space, random), QueriesFrom.HELD_OUT
+    figures = [
+        figure
+        for share in SHARES
+        for figure in _under(view, space, queries, own, share, _random_filter(view, share, random), limit)
+    ]
+    return RecallReport(space, limit, len(queries), kind, tuple(figures))
+
+
+def _held_out(view: View, space: str, random: np.random.Generator) -> tuple[Matrix, Ids]:
+    """Choose items at random and give a vector of each, float32 [queries, dim], and their places in the view."""
+    places = view.first_items(view.everything, 0, view.everything.count)
+    chosen, vectors = [], []
+    for place in random.permutation(places):
+        rows = view.vectors_of(space, int(view.item_ids(place[None])[0]))
+        if len(rows):
+            chosen.append(place)
+            vectors.append(rows[0])
+        if len(chosen) == KEPT_QUERIES:
+            break
+    return np.stack(vectors), np.array(chosen, dtype=np.int64)
+
+
+def _random_filter(view: View, share: float, random: np.random.Generator) -> Allowed:
+    """Let each item pass with this probability."""
+    if share == 1:
+        return view.everything
+    masks = []
+    for segment, there in zip(view.segments, view.everything.masks, strict=True):
+        mask = random.random(len(segment.item_ids)) < share
+        masks.append(mask if there is None else mask & there)
+    return Allowed(tuple(masks), sum(int(np.count_nonzero(mask)) for mask in masks))
+
+
+def _under(
+    view: View, space: str, queries: Matrix, own: Ids | None, share: float, allowed: Allowed, limit: int
+) -> Iterator[RecallFigure]:
+    """Measure every target under one filter; with `own` the item of each query is left out of its answers."""
+    if not allowed.count:
+        return
+    depth = limit if own is None else limit + 1
+    left_out = np.full(len(queries), _NO_ITEM) if own is None else own
+
+    def answers(recall: float) -> tuple[list[Nearest], bool, str]:
+        found, exact, plan = view.nearest(space, queries, depth, allowed, recall)
+        return [_without(one, item, limit) for one, item in zip(found, left_out.tolist(), strict=True)], exact, plan
+
+    truth = answers(EXACT)[0]
+    for target in TARGETS:
+        found, exact, plan = answers(target)
+        shares = [_share_found(some, true) for some, true in zip(found, truth, strict=True) if len(true.items)]
+        recall = float(np.mean(shares)) if shares else 1.0
+        yield RecallFigure(share, allowed.count, target, round(recall, 4), exact, plan)
+
+
+def _without(found: Nearest, item: int, limit: int) -> Nearest:
+    kept = np.flatnonzero(found.items != item)[:limit]
+    return Nearest(found.items[kept], found.scores[kept], found.image_ids[kept])
+
+
+def _share_found(found: Nearest, truth: Nearest) -> float:
+    true = np.isin(found.items, truth.items) | (found.scores >= truth.scores[-1] - _SAME_SCORE)
+    return min(int(np.count_nonzero(true)) / len(truth.items), 1.0)

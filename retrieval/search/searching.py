@@ -1,0 +1,205 @@
+"""One search from request to results: the query's parts, the ranking under the filter, the hits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from data.errors import UsageError
+from models import Encoder
+from retrieval.filters import Filter
+from retrieval.filters.nodes import Parameters
+from retrieval.generations.segment import Space
+from retrieval.query import MAX_LIMIT, Page, Results
+from retrieval.records.records import Records
+from retrieval.records.rows import StoredImage
+from retrieval.search.device import Device
+from retrieval.search.fusion import Ranking, rank
+from retrieval.search.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
+from retrieval.search.recall import RecentQueries
+from retrieval.search.view import Allowed, View
+from retrieval.writing import checked_vectors
+
+__all__ = ["Request", "Searcher", "parse_filter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is looked for and how: see `Catalog.search`. `vectors` are float32 [count, dim], checked.
+
+    Raises:
+        UsageError: the page or the balance is out of range.
+    """
+
+    texts: Sequence[str] = ()
+    images: Sequence[QueryImage] = ()
+    keys: Sequence[str] = ()
+    vectors: NDArray[np.float32] | None = None
+    without: Sequence[str] = ()
+    filter: Filter | None = None
+    limit: int = 10
+    offset: int = 0
+    recall: float = 0.95
+    balance: float = 0.5
+    min_score: float | None = None
+    fields: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.limit, int) or not 1 <= self.limit <= MAX_LIMIT:
+            raise UsageError(f"The limit is {self.limit}; it can be 1 to {MAX_LIMIT:,}.")
+        if not isinstance(self.offset, int) or not 0 <= self.offset <= MAX_LIMIT:
+            raise UsageError(f"The offset is {self.offset}; it can be 0 to {MAX_LIMIT:,}.")
+        if not 0 <= self.balance <= 1:
+            raise UsageError(f"The balance is {self.balance}; it can be 0 (pictures only) to 1 (words only).")
+
+    @property
+    def is_one_vector(self) -> bool:
+        """Whether one ready vector is all that is asked for."""
+        if self.vectors is None or len(self.vectors) != 1:
+            return False
+        return not (self.texts or self.images or self.keys or self.without)
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Answers requests over views of one catalog.
+
+    `encoder` gives its model when words or pictures need it; `device` searches many vectors at a time; `recent`
+    remembers the last queries, to measure recall on.
+    """
+
+    records: Records
+    spaces: Mapping[str, Space]
+    encoder: Callable[[], Encoder]
+    device: Device
+    recent: RecentQueries = field(default_factory=RecentQueries)
+
+    def search(self, view: View, request: Request) -> Results:
+        """Answer one request; all that it names makes one query."""
+        started = time.perf_counter()
+        if request.is_one_vector:
+            return self.search_many(view, request)[0]
+        query = self._query(view, request)
+        without = np.array(sorted(query.like_ids), dtype=np.int64) if query.like_ids else None
+        allowed = view.allowed(request.filter, without)
+        ranking = self._rank(view, query, allowed, request)
+        (page,) = self._pages(view, [ranking], request)
+        took_ms = (time.perf_counter() - started) * 1000
+        return Results(page, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(query.notices))
+
+    def by_vector(
+        self, view: View, vector: ArrayLike, filter: str | None, limit: int, recall: float, fields: Sequence[str] | None
+    ) -> Results:
+        """Answer a search by one vector and nothing else; the second of its kind and those after it go a short way."""
+        asked = limit, recall, None if fields is None else tuple(fields)
+        parsed = parse_filter(filter)
+        allowed = view.allowed(parsed)
+        query = checked_vectors(vector, self.spaces["image"], what="query vector")
+        prepared = allowed.prepared.get(asked)
+        if prepared is not None and len(query) == 1:
+            self.recent.remember("image", query)
+            return prepared.results(query)
+        request = Request(vectors=query, filter=parsed, limit=limit, recall=recall, fields=fields)
+        results = self.search(view, request)
+        if request.is_one_vector and len(results) == min(limit, allowed.count):
+            view.prepare(asked, limit, recall, allowed, asked[2])
+        return results
+
+    def search_many(self, view: View, request: Request) -> list[Results]:
+        """Answer a request whose every vector is a query of its own."""
+        started = time.perf_counter()
+        allowed = view.allowed(request.filter)
+        assert request.vectors is not None
+        self.recent.remember("image", request.vectors)
+        limit = request.limit + request.offset
+        search = self.device.search
+        found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
+        rankings = [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found]
+        pages = self._pages(view, rankings, request)
+        took_ms = (time.perf_counter() - started) * 1000 / max(len(found), 1)
+        return [Results(one, allowed.count, exact, plan, took_ms) for one in pages]
+
+    def _query(self, view: View, request: Request) -> QueryParts:
+        query = QueryParts(view, self.records, self.spaces, self.encoder)
+        words = any(one.strip() for one in request.texts)
+        pictures = bool(request.images or request.keys or request.vectors is not None)
+        word_weight, picture_weight = (request.balance, 1 - request.balance) if words and pictures else (1.0, 1.0)
+        query.add_texts(request.texts, word_weight)
+        query.add_images(request.images, picture_weight)
+        query.add_keys(request.keys, picture_weight)
+        if request.vectors is not None:
+            query.add_vectors(request.vectors, picture_weight)
+        query.add_texts(request.without, -WITHOUT_WEIGHT)
+        return query
+
+    def _rank(self, view: View, query: QueryParts, allowed: Allowed, request: Request) -> Ranking:
+        limit = request.limit + request.offset
+        if not query.parts:
+            items = view.first_items(allowed, 0, limit)
+            zeros = np.zeros(len(items), dtype=np.float32)
+            return Ranking(items, zeros, {}, view.first_images("image", items), True, "no query: in the order added")
+        parts = [part for part in query.parts if part.weight]
+        if all(part.weight < 0 for part in parts):
+            raise UsageError("Say what to look for as well as what to keep away from.")
+        for part in parts:
+            if part.weight > 0:
+                self.recent.remember(part.space, part.vector[None])
+        ranking = rank(view, parts, allowed, limit, request.recall)
+        named = self.records.items_of_keys(request.texts, as_of=view.seq) if request.texts else {}
+        if named:  # a text that is a key names its item, which comes first
+            ids = np.array(sorted(row.id for row in named.values()), dtype=np.int64)
+            first = rank(view, parts, view.only(ids, allowed), limit, request.recall)
+            ranking = first.followed_by(ranking, limit)
+        return ranking
+
+    def _pages(self, view: View, rankings: Sequence[Ranking], request: Request) -> list[Page]:
+        """Give a page of hits for each ranking; what they hold is read for all at once."""
+        cut = [_cut(ranking, request) for ranking in rankings]
+        together = cut[0].items if len(cut) == 1 else _joined([ranking.items for ranking in cut])
+        keys, fields = view.rows(together, request.fields)
+        images = self._images(view, [ranking.image_ids for ranking in cut]) if view.has_images else {}
+        pages = []
+        start = 0
+        for ranking in cut:
+            stop = start + len(ranking.items)
+            whole = len(cut) == 1
+            parts = {name: values.tolist() for name, values in ranking.parts.items()}
+            shown = [images.get(image_id) for image_id in ranking.image_ids.tolist()] if images else None
+            own = fields if whole else {name: values[start:stop] for name, values in fields.items()}
+            pages.append(Page(keys if whole else keys[start:stop], ranking.scores.tolist(), parts, shown, own))
+            start = stop
+        return pages
+
+    def _images(self, view: View, ids: Sequence[NDArray[np.int64]]) -> dict[int, StoredImage]:
+        wanted = ids[0] if len(ids) == 1 else np.unique(_joined(ids))
+        return self.records.images_by_id(wanted, as_of=view.seq) if wanted.any() else {}
+
+
+def _cut(ranking: Ranking, request: Request) -> Ranking:
+    """Leave out what is before the page, and what scores too little."""
+    if request.min_score is None and not request.offset:
+        return ranking
+    least = -np.inf if request.min_score is None else request.min_score
+    kept = np.flatnonzero(ranking.scores.astype(np.float64) >= least)
+    kept = kept[kept >= request.offset]
+    parts = {name: values[kept] for name, values in ranking.parts.items()}
+    return Ranking(
+        ranking.items[kept], ranking.scores[kept], parts, ranking.image_ids[kept], ranking.exact, ranking.plan
+    )
+
+
+def _joined(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+
+
+def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter | None:
+    """Read a filter, if there is one.
+
+    Raises:
+        FilterError: it cannot be read.
+    """
+    return None if filter is None else Filter.parse(filter, params)
