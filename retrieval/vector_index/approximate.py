@@ -74,6 +74,7 @@ class Approximate:
     codes: Codes
     stored: Any
     calibration: Calibration
+    _base: Any = field(init=False)
     _index: Any = field(init=False)
     _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
     _plans: dict[tuple[float, int], _Plan] = field(default_factory=dict, init=False)
@@ -82,7 +83,11 @@ class Approximate:
     def __post_init__(self) -> None:
         if self.kind is IndexKind.DISK:
             self.vectors.leave_on_disk()
-        object.__setattr__(self, "_index", _over(self.stored, self.kind, self.vectors, self.codes))
+        coded = self.kind in (IndexKind.IVF_PQ, IndexKind.DISK)
+        object.__setattr__(self, "_base", self.codes.projected(self.stored) if coded else self.stored)
+        if self.kind.is_graph:
+            lend(self.vectors.index, self.stored)
+        object.__setattr__(self, "_index", self.codes.refined(self._base) if self.refines else self._base)
 
     @property
     def refines(self) -> bool:
@@ -173,15 +178,28 @@ class Approximate:
         scores, rows = self._index.search(np.ascontiguousarray(queries), k, params=parameters)
         return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
 
+    def candidates(self, queries: Queries, count: int, effort: int, selection: Selection | None) -> Rows:
+        """Find what an index that refines would refine, [queries, count], best by code first, row -1: no more.
+
+        Refining keeps the true best of these, so that the first of them tell what it finds with fewer, too.
+        """
+        use_threads(len(queries), self.vectors.count)
+        parameters = self._lists_of(max(effort, 1), selection)
+        found: Rows = self._base.search(np.ascontiguousarray(queries), count, params=parameters)[1]
+        return found
+
     def _parameters_of(self, effort: int, wide: int, factor: float, selection: Selection | None) -> Any:  # noqa: ANN401
-        selector = None if selection is None else selection.selector
         if self.kind is IndexKind.HNSW:
+            selector = None if selection is None else selection.selector
             return faiss.SearchParametersHNSW(efSearch=max(effort, wide), sel=selector)
+        lists = self._lists_of(effort, selection)
+        return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=lists) if self.refines else lists
+
+    def _lists_of(self, effort: int, selection: Selection | None) -> Any:  # noqa: ANN401
+        """Say how many lists are visited, to the index that has them or to what projects for it."""
+        selector = None if selection is None else selection.selector
         lists = faiss.SearchParametersIVF(nprobe=min(effort, self.lists), sel=selector)
-        if self.kind is IndexKind.IVF_FLAT:
-            return lists
-        base = lists if self.kind is IndexKind.IVF_SQ8 else faiss.SearchParametersPreTransform(index_params=lists)
-        return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=base)
+        return lists if self._base is self.stored else faiss.SearchParametersPreTransform(index_params=lists)
 
     def write(self, index: Path, codes: Path, calibration: Path) -> None:
         """Write the index without the vectors, the codes, and the calibration, each to its file."""
@@ -208,13 +226,3 @@ class Approximate:
         opened = Codes.open(codes, vectors)
         measured = Calibration.from_json(calibration.read_bytes())
         return cls(kind, vectors, opened, stored, measured)
-
-
-def _over(stored: Any, kind: IndexKind, vectors: Vectors, codes: Codes) -> Any:  # noqa: ANN401
-    """Put together what answers from what is stored and the one array of vectors."""
-    if kind.is_graph:
-        lend(vectors.index, stored)
-        return stored
-    if kind is IndexKind.IVF_FLAT:
-        return stored
-    return codes.refined(stored if kind is IndexKind.IVF_SQ8 else codes.projected(stored))
