@@ -16,6 +16,7 @@ import timm
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
 from torchvision import models as torchvision_models  # type: ignore[import-untyped]
 from torchvision import transforms
 
@@ -93,9 +94,18 @@ def load_backbone(
         with loading(checkpoint.weights, str(checkpoint.name)):
             network = plan.build().eval().requires_grad_(False)
         chosen = precision or quick_precision(target, network)
+        network = _folded(network)
         return Backbone(network.to(target, chosen).to(memory_format=torch.channels_last), chosen)
 
     return BackboneEncoder(spec, target, plan.transform, Tower(load))
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """Fold batch norms into the convolutions before them: the same up to rounding, and a pass over the map less."""
+    try:
+        return fuse(network, inplace=True)
+    except Exception:  # a network that cannot be traced fails in ways of its own, and runs as it is
+        return network
 
 
 # --- torchvision -----------------------------------------------------------------------------------------------------

@@ -53,6 +53,9 @@ def index_command(
     made: Annotated[
         bool, typer.Option("--made", help="Cut JPEGs of 1 to 12 megapixels from the pictures, and index those.")
     ] = False,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --made: leave the JPEGs here for the next run.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Compare indexing pictures from disk with its parts, and with two loops that people write instead."""
@@ -62,7 +65,7 @@ def index_command(
         folder = Path(name)
         paths = _pictures(source, count)
         if made:
-            paths = _made(paths, folder, count)
+            paths = _made(paths, keep or folder, count)
         feed = folder / "feed.jsonl"
         feed.write_bytes(b"\n".join(orjson.dumps({"key": path.name, "image": str(path.absolute())}) for path in paths))
         sides = {
@@ -112,6 +115,11 @@ def _pictures(source: Path, count: int) -> list[Path]:
 
 
 def _made(sources: Sequence[Path], folder: Path, count: int) -> list[Path]:
+    """Cut JPEGs, or take those that an earlier run left: as many, so the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = sorted(folder.glob("*.jpg"))
+    if len(kept) == count:
+        return kept
     with progress() as bar:
         task = bar.add_task("Making photographs", total=count, rate="")
         paths = []
