@@ -19,6 +19,7 @@ from retrieval.generations.segment import Ids, Segment, SpaceRows
 from retrieval.query import EXACT
 from retrieval.records.schema import Schema
 from retrieval.search.prepared import Prepared
+from retrieval.search.sampling import sampled
 from retrieval.vector_index import Found, Selection
 
 __all__ = ["Allowed", "Nearest", "View"]
@@ -250,11 +251,9 @@ class View:
         return best, images
 
     def sample(self, space: str) -> NDArray[np.float32]:
-        """Return up to `SAMPLE_ROWS` vectors spread over the largest segment, float32 [rows, dim]."""
+        """Return up to `SAMPLE_ROWS` vectors spread over the items that are there, float32 [rows, dim]."""
         if space not in self._samples:
-            rows = max((segment.spaces[space] for segment in self.segments), key=lambda rows: rows.vectors.count)
-            step = max(rows.vectors.count // SAMPLE_ROWS, 1)
-            self._samples[space] = rows.vectors.rows(np.arange(0, rows.vectors.count, step)[:SAMPLE_ROWS])
+            self._samples[space] = sampled(self.segments, self.gone, space, SAMPLE_ROWS)
         return self._samples[space]
 
     def has_vectors(self, space: str) -> bool:
