@@ -72,6 +72,9 @@ class Nearest(NamedTuple):
     image_ids: Ids
 
 
+NOTHING = Nearest(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
+
+
 class View:
     """Segments, oldest first, under one schema; immutable. An item's place counts through all segments."""
 
@@ -186,8 +189,7 @@ class View:
             items.append(np.where(found.rows >= 0, rows.items[found.rows] + self._offsets[number], -1))
             images.append(rows.image_ids[found.rows])
         if not scores:
-            empty = Nearest(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
-            return [empty] * len(queries), True, "nothing to search"
+            return [NOTHING] * len(queries), True, "nothing to search"
         merged = [np.concatenate(parts, axis=1) for parts in (scores, items, images)]
         best = [_best_items(one, two, three, limit) for one, two, three in zip(*merged, strict=True)]
         return best, exact, " + ".join(plans)
@@ -223,7 +225,10 @@ class View:
         search: Search,
     ) -> tuple[list[Nearest], bool, str]:
         rows = self.segments[0].spaces[space]
-        found = search(rows, queries, limit, recall, allowed.rows(0, space, rows))
+        passing = allowed.rows(0, space, rows)
+        if passing is not None and not passing.count:
+            return [NOTHING] * len(queries), True, "nothing to search"
+        found = search(rows, queries, limit, recall, passing)
         best = []
         for scores, places in zip(found.scores, found.rows, strict=True):
             if len(places) and places[-1] < 0:
