@@ -161,8 +161,8 @@ def test_searches_see_only_states_that_were_while_two_others_optimize(folder: Pa
 
 HELD = """
 import sys, threading
-from retrieval import Catalog, generation
-import retrieval.search.live
+from retrieval import Catalog
+import retrieval.generations.generation
 if sys.argv[2] == "optimize":
     def hang(*_):
         print("holding", flush=True)
