@@ -101,6 +101,12 @@ def search(
     limit: Annotated[int, typer.Option(help="How many hits.")] = 10,
     recall: Annotated[str, typer.Option(help="The share of the true best to find, or exact.")] = "0.95",
     balance: Annotated[float, typer.Option(help="The words' share beside a picture, 0 to 1.")] = 0.5,
+    looks: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Where a second model compares looks: its share of pictures.", show_default="1"
+        ),
+    ] = None,
     as_of: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Answer as of then: a commit's number, or a time.")
     ] = None,
@@ -117,6 +123,7 @@ def search(
             limit=limit,
             recall=recall,
             balance=balance,
+            looks=looks,
             as_of=as_of,
         )
         if json:

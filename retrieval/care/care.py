@@ -35,12 +35,16 @@ __all__ = ["Care", "folder_of"]
 class Care:
     """The part of a `Catalog` that looks after its files rather than after its items."""
 
-    file: CatalogFile
     records: Records
     thumbnails: Thumbnails
     _folder: Path
     _live: Live
     _recent: RecentQueries
+
+    @property
+    def file(self) -> CatalogFile:
+        """The spaces in use and what makes their vectors; a change by any process is in what is next asked for."""
+        return self._live.sets().active
 
     @contextmanager
     def writer(self) -> Iterator[None]:
@@ -74,9 +78,10 @@ class Care:
         """
         if not 1 <= limit <= MAX_LIMIT:
             raise UsageError(f"The limit is {limit}; it can be 1 to {MAX_LIMIT:,}.")
-        spaces = self.file.spaces
-        given = None if vectors is None else {"image": checked_vectors(vectors, spaces["image"], what="queries")}
-        return measure_recall(self._live.view(), spaces, self._recent, given=given, limit=limit)
+        view = self._live.view()
+        space = view.file.spaces["image"]
+        given = None if vectors is None else {"image": checked_vectors(vectors, space, what="queries")}
+        return measure_recall(view, self._recent, given=given, limit=limit)
 
     def purge(self, older_than: Moment | timedelta) -> PurgeReport:
         """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.
