@@ -125,6 +125,17 @@ class Catalog(Care):
         """
         return self.encoders.of(self.file)
 
+    def made_by(self, model: str) -> Made:
+        """Load a model by its name and say what its vectors are made as.
+
+        Raises:
+            UsageError: no model is called that.
+            WeightsUnavailable: its weights are not on this machine.
+        """
+        encoder = load_encoder(model, device=self.device.name)
+        self.encoders.add(encoder)
+        return Made.by(encoder.spec, local_weights(model))
+
     def _loaded(self, made: Made) -> Encoder:
         sha256 = made.facts["weights_sha256"]
         return load_encoder(made.name, device=self.device.name, weights=made.weights, sha256=sha256)

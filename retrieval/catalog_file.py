@@ -82,6 +82,12 @@ class CatalogFile:
         return "title" in self.spaces
 
     @property
+    def models(self) -> str:
+        """Its models in words."""
+        looks = "" if self.looks_model is None else f", looks {self.looks_model['name']}"
+        return "no model" if self.model is None else self.model["name"] + looks
+
+    @property
     def stored(self) -> dict[str, str]:
         """What the rows of each space are called in the records."""
         return {name: space.stored for name, space in self.spaces.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retrieval.catalog_file import CatalogFile
 from retrieval.query import CatalogInfo
 from retrieval.records.records import Records
 from retrieval.search.live import Live
@@ -34,16 +33,9 @@ def info_of(folder: Path, records: Records, live: Live) -> CatalogInfo:
         rejected=records.ledger.count_rejected(),
         learned_from=_learned_from(view),
         looks=None if file.looks_model is None else file.looks_model["name"],
-        upcoming=_models(sets.upcoming),
-        previous=_models(sets.previous),
+        upcoming=None if sets.upcoming is None else sets.upcoming.models,
+        previous=None if sets.previous is None else sets.previous.models,
     )
-
-
-def _models(file: CatalogFile | None) -> str | None:
-    """Name the models of a set of spaces."""
-    if file is None or file.model is None:
-        return None
-    return file.model["name"] + (f", looks {file.looks_model['name']}" if file.looks_model else "")
 
 
 def _learned_from(view: View) -> dict[str, int]:

@@ -146,10 +146,10 @@ class Records(Committing):
                 if key not in known:
                     raise ItemNotFound(key)
                 row = known[key]
-                stored = {name: value for name, value in orjson.loads(row.fields).items() if value is not None}
-                fields = {name: value for name, value in {**stored, **change.fields}.items() if value is not None}
+                held = {name: value for name, value in orjson.loads(row.fields).items() if value is not None}
+                fields = {name: value for name, value in {**held, **change.fields}.items() if value is not None}
                 title = row.title if change.title is False else change.title
-                if title == row.title and fields == stored:
+                if title == row.title and fields == held:
                     continue
                 text = orjson.dumps(fields).decode()
                 rows.append((title, text, commit.seq, checksums.of_item(row.id, key, title, text), row.id))

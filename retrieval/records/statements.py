@@ -33,6 +33,7 @@ __all__ = [
     "INSERT_LATE_VECTOR",
     "INSERT_VECTOR",
     "ITEMS_AS_OF",
+    "ITEMS_LACKING",
     "ITEMS_OF_KEYS_AS_OF",
     "LACKING_IMAGES",
     "LACKING_OF_BYTES",
@@ -237,6 +238,10 @@ LACKING_IMAGES = (
 LACKING_OF_BYTES = (
     f"SELECT {_IMAGE} FROM images AS m JOIN items AS i ON i.id = m.item_id "
     f"WHERE m.sha256 = ?2 AND m.died IS NULL AND {_LACKING}"
+)
+ITEMS_LACKING = (
+    "SELECT DISTINCT m.item_id FROM json_each(?2) AS k JOIN images AS m ON m.item_id = k.value "
+    f"WHERE m.died IS NULL AND {_LACKING}"
 )
 COUNT_LACKING = f"SELECT count(*) FROM images AS m WHERE m.died IS NULL AND {_LACKING}"
 COUNT_LACKING_TITLES = (

@@ -113,6 +113,11 @@ class StoredSpaces:
             found += map(LackingImage._make, rows)
         return found
 
+    def items_lacking(self, space: str, item_ids: Sequence[int]) -> set[int]:
+        """Return which of some items have a picture that has no vector in a space."""
+        chosen = orjson.dumps(list(item_ids)).decode()
+        return {id_ for (id_,) in self._database.connection.execute(statements.ITEMS_LACKING, (space, chosen))}
+
     def count_lacking(self, space: str) -> int:
         """Count the pictures that items have now and that have no vector in a space."""
         return int(self._database.connection.execute(statements.COUNT_LACKING, (space,)).fetchone()[0])
