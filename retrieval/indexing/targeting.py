@@ -58,7 +58,7 @@ class Target:
                 f"There is nothing to do: the catalog is made with {sets.active.models}, and every picture has its "
                 "vectors. Name another --model, or another model for --looks."
             )
-        upcoming = _with_fresh_spaces(file, replace(sets, upcoming=None))
+        upcoming = _with_fresh_spaces(file, sets)
         changed = replace(sets, upcoming=upcoming, built=False).without_unused(before=sets)
         with catalog.records.spaces.changing(sets.version) as write:
             write(changed.to_json())
