@@ -15,6 +15,7 @@
     │   ├── CatalogDamaged          the records cannot be trusted
     │   ├── CatalogFormat           written by a version this one cannot read
     │   ├── ItemExists              an item of that key is there already
+    │   ├── OriginalsMissing        pictures that should be encoded anew are not where they were read from
     │   ├── SyncRefused             more would be removed with a feed than may be unasked
     │   ├── BackupNotFound          there is no backup at that place, or not the snapshot asked for
     │   ├── BackupDamaged           a backup is incomplete, or was changed since it was written
@@ -53,6 +54,7 @@ __all__ = [
     "ModelError",
     "ModelMismatch",
     "NotAPicture",
+    "OriginalsMissing",
     "StorageFailed",
     "SyncRefused",
     "UsageError",
@@ -142,6 +144,10 @@ class ItemExists(CatalogError):
     def __init__(self, key: str) -> None:
         super().__init__(f"The catalog has an item with the key {key!r} already.")
         self.key = key
+
+
+class OriginalsMissing(CatalogError):
+    """Pictures of the catalog cannot be encoded anew: what they were read from is not there."""
 
 
 class SyncRefused(CatalogError):

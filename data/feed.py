@@ -32,7 +32,7 @@ from data.table_feed import (
 )
 from data.tables import open_table
 
-__all__ = ["IMAGE_NAMES", "KEY_NAMES", "TITLE_NAMES", "Feed", "feed_of_files", "open_feed", "open_feeds"]
+__all__ = ["IMAGE_NAMES", "KEY_NAMES", "TITLE_NAMES", "Feed", "FeedSource", "feed_of_files", "open_feed", "open_feeds"]
 
 _Named = Mapping[str, str | None]
 """The columns that a caller names as `key`, `image` and `title`; None where they are to be found."""
@@ -44,11 +44,21 @@ _BESIDE_SHARDS = (".json", ".md", ".txt", ".yaml", ".yml", ".idx", ".index", "li
 
 
 @dataclass(frozen=True, slots=True)
+class FeedSource:
+    """Where a feed was opened, as an absolute path of this machine, and the columns that were named."""
+
+    path: str
+    key: str | None = None
+    image: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Feed:
     """A source of items that can be read any number of times.
 
     `count` is the number of rows or files; `columns` says in words what each column was taken for. `folder` is that of
-    the pictures where each file of a folder is an item.
+    the pictures where each file of a folder is an item. `source` is what opens the whole feed again, if that is known.
     """
 
     name: str
@@ -56,6 +66,7 @@ class Feed:
     columns: Mapping[str, str]
     _entries: Callable[[], Iterator[Item | Rejected]] = field(repr=False)
     folder: Path | None = None
+    source: FeedSource | None = None
     _taken: dict[str, tuple[str, int]] | None = field(default=None, repr=False)
 
     def noting(self, keys: set[str]) -> Feed:
@@ -135,7 +146,11 @@ def open_feed(
         FeedError: there is no such source, it cannot be read, or no column for the key or the pictures is found.
     """
     named = {"key": key, "image": image, "title": title}
-    types = types or {}
+    feed = _opened(source, named, types or {})
+    return replace(feed, source=FeedSource(str(source.absolute()), **named))
+
+
+def _opened(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:
     if source.is_dir():
         return _open_folder(source, named)
     if not source.exists() and len(shards := expand(str(source))) > 1:

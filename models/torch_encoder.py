@@ -149,7 +149,9 @@ class TorchEncoder(ABC):
     def _check_reads_texts(self) -> None:
         if Modality.TEXT not in self.spec.modalities:
             raise ModalityUnsupported(
-                f"This catalogue has no text model: {self.spec.name} reads pictures only. Search by picture instead."
+                f"This catalogue has no text model: {self.spec.name} reads pictures only. "
+                "Search by picture, or give it a model that reads words, and use this one in a second space for looks: "
+                f"lookalike reencode CATALOG --model clip --looks {self.spec.name}"
             )
 
     def _in_batches(

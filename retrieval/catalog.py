@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from data.errors import ItemExists, ItemNotFound, ModalityUnsupported, UsageError
+from data.errors import ItemExists, ItemNotFound, UsageError
 from data.field_type import FieldType
 from models import Encoder, load_encoder, local_weights
 from retrieval.care.care import Care, folder_of
-from retrieval.catalog_file import CatalogFile
+from retrieval.catalog_file import CatalogFile, Made
 from retrieval.creating import RECORDS, described, make
 from retrieval.facts import info_of
 from retrieval.filters.nodes import Parameters
@@ -25,6 +24,7 @@ from retrieval.records.records import Records
 from retrieval.records.rows import Commit
 from retrieval.records.stored import items_of_keys, stream
 from retrieval.search.device import Device
+from retrieval.search.encoders import Encoders
 from retrieval.search.facets import Facet, facets_of
 from retrieval.search.live import Live
 from retrieval.search.parts import QueryImage, many
@@ -37,7 +37,7 @@ from retrieval.writing import Column, changes, checked_rows, checked_vectors, ve
 
 __all__ = ["Catalog"]
 
-_NOTHING_ELSE = None, None, None, None, None, 0, 0.5, None, None
+_NOTHING_ELSE = None, None, None, None, None, 0, 0.5, None, None, None
 
 
 class Catalog(Care):
@@ -45,23 +45,29 @@ class Catalog(Care):
 
     def __init__(self, folder: Path, file: CatalogFile, records: Records, device: Device) -> None:
         self.name = folder.resolve().name
-        self.file = file
         self.records = records
         self.device = device
         self.thumbnails = Thumbnails(folder / "thumbnails")
         self.fetched_folder = folder / "fetched"
         self._folder = folder
-        self._live = Live(folder, records, file.spaces)
-        self._encoder: Encoder | None = None
-        self._lock = threading.Lock()
+        self.encoders = Encoders(self._loaded)
+        self._live = Live(folder, records, file, self.encoders.keep_only)
         self._recent = RecentQueries()
-        self._searcher = Searcher(records, file.spaces, lambda: self.encoder, device, self._recent)
+        self._searcher = Searcher(records, self.encoders, device, self._recent)
 
     @classmethod
     def create(
-        cls, path: str | Path, *, model: str | None = None, dim: int | None = None, metric: str = "cosine"
+        cls,
+        path: str | Path,
+        *,
+        model: str | None = None,
+        looks: str | None = None,
+        dim: int | None = None,
+        metric: str = "cosine",
     ) -> Catalog:
         """Make a catalog whose vectors a model makes, or with `dim` one of ready vectors.
+
+        With `looks` pictures are compared by a second model, in a space of its own, and words by the first.
 
         Raises:
             CatalogExists: there is something at that path.
@@ -70,7 +76,12 @@ class Catalog(Care):
         """
         folder = folder_of(path)
         spec = None if model is None else load_encoder(model).spec
-        make(folder, described(spec, dim, metric, weights=None if model is None else local_weights(model)))
+        file = described(spec, dim, metric, weights=None if model is None else local_weights(model))
+        if looks is not None:
+            if spec is None:
+                raise UsageError("A second model is for the looks of pictures; ready vectors have none.")
+            file = file.with_looks(load_encoder(looks).spec, local_weights(looks))
+        make(folder, file)
         return cls.open(folder)
 
     @classmethod
@@ -112,18 +123,22 @@ class Catalog(Care):
             ModelMismatch: the model on this machine is not the one that made the catalog.
             WeightsUnavailable: its weights are not on this machine.
         """
-        with self._lock:
-            if self._encoder is None:
-                if self.file.model is None:
-                    raise ModalityUnsupported(
-                        "This catalog holds ready vectors and has no model to read words or pictures; "
-                        "search it by vector or by key."
-                    )
-                name, sha256 = self.file.model["name"], self.file.model["weights_sha256"]
-                encoder = load_encoder(name, device=self.device.name, weights=self.file.weights, sha256=sha256)
-                self.file.check(encoder.spec)
-                self._encoder = encoder
-            return self._encoder
+        return self.encoders.of(self.file)
+
+    def made_by(self, model: str) -> Made:
+        """Load a model by its name and say what its vectors are made as.
+
+        Raises:
+            UsageError: no model is called that.
+            WeightsUnavailable: its weights are not on this machine.
+        """
+        encoder = load_encoder(model, device=self.device.name)
+        self.encoders.add(encoder)
+        return Made.by(encoder.spec, local_weights(model))
+
+    def _loaded(self, made: Made) -> Encoder:
+        sha256 = made.facts["weights_sha256"]
+        return load_encoder(made.name, device=self.device.name, weights=made.weights, sha256=sha256)
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -149,7 +164,8 @@ class Catalog(Care):
         if existing not in ("replace", "refuse"):
             raise UsageError(f"Existing items can be replaced or refused, not {existing!r}.")
         keys = [str(key) for key in keys]
-        space = self.file.spaces["image"]
+        file = self.file
+        space = file.spaces["image"]
         rows = checked_rows(vectors, space)
         schema = with_fields_of(self.records.schema(), fields or {})
         refuse = existing == "refuse"
@@ -157,7 +173,7 @@ class Catalog(Care):
             raise ItemExists(next(key for key in keys if key in there))
         seq = self.records.version()[0]
         for writes in vector_writes(keys, rows, fields or {}, titles, schema, space):
-            seq = self.records.put_vectors(writes, schema=schema, refuse=refuse)
+            seq = self.records.put_vectors(writes, schema=schema, refuse=refuse, stored=file.stored)
         return seq
 
     def update(
@@ -178,10 +194,11 @@ class Catalog(Care):
         """
         keys = [str(key) for key in keys]
         schema = with_fields_of(self.records.schema(), fields or {})
-        vectors = None
-        if titles is not None and "title" in self.file.spaces and keys:
-            vectors = self.encoder.encode_titles([title or "" for title in titles])
-        return self.records.update(changes(keys, fields or {}, titles, vectors, schema), schema=schema)
+        vectors, file = None, self.file
+        if titles is not None and "title" in file.spaces and keys:
+            vectors = self.encoders.of(file).encode_titles([title or "" for title in titles])
+        changed = changes(keys, fields or {}, titles, vectors, schema)
+        return self.records.update(changed, schema=schema, stored=file.stored)
 
     def add_field(self, name: str, kind: FieldType | str) -> int:
         """Declare a field before any item has it: string, int, float, bool, timestamp, strings or json.
@@ -260,6 +277,7 @@ class Catalog(Care):
         min_score: float | None = None,
         fields: Sequence[str] | None = None,
         as_of: Moment | None = None,
+        looks: float | None = None,
     ) -> Results:
         """Find the items most like what is given: words, pictures, items by key, a vector, any of them together.
 
@@ -267,7 +285,8 @@ class Catalog(Care):
         an expression that every hit satisfies, `params` the values of its `{names}`. With nothing to be like, items
         come in the order they were added. `recall` is "exact" or the share of the true best that should be found;
         `fields` are those that hits carry, by default all. `as_of`, a commit's number or a time, here and below, asks
-        for the answer that would have been given then.
+        for the answer that would have been given then. In a catalog with a space for looks `looks` is the share of a
+        picture's weight, and of an item's by key, that goes there (1 by default), the rest to the main model's.
 
         Raises:
             UsageError: an option is out of range, there is only something to keep away from, or no state as of then.
@@ -276,14 +295,16 @@ class Catalog(Care):
             ItemNotFound: a key of `like` is not there.
             ModalityUnsupported: the catalog's model does not read what is given.
         """
-        others = text, image, like, without, params, offset, balance, min_score, as_of
+        others = text, image, like, without, params, offset, balance, min_score, as_of, looks
         if vector is not None and others == _NOTHING_ELSE:
             return self._searcher.by_vector(self._live.view(), vector, filter, limit, recall_of(recall), fields)
+        view = self._view(as_of)
+        space = view.file.spaces["image"]
         request = Request(
             texts=[str(one) for one in many(text)],
             images=many(image),  # type: ignore[arg-type]
             keys=[str(one) for one in many(like)],
-            vectors=None if vector is None else checked_vectors(vector, self.file.spaces["image"], what="query vector"),
+            vectors=None if vector is None else checked_vectors(vector, space, what="query vector"),
             without=[str(one) for one in many(without)],
             filter=parse_filter(filter, params),
             limit=limit,
@@ -292,8 +313,9 @@ class Catalog(Care):
             balance=balance,
             min_score=min_score,
             fields=fields,
+            looks=looks,
         )
-        return self._searcher.search(self._view(as_of), request)
+        return self._searcher.search(view, request)
 
     def search_many(
         self,
@@ -309,11 +331,12 @@ class Catalog(Care):
 
         On a GPU, for 32 or more, the search is exact whatever `recall` is.
         """
-        queries = checked_vectors(vectors, self.file.spaces["image"], what="query vectors")
+        view = self._view(as_of)
+        queries = checked_vectors(vectors, view.file.spaces["image"], what="query vectors")
         request = Request(
             vectors=queries, filter=parse_filter(filter), limit=limit, recall=recall_of(recall), fields=fields
         )
-        return self._searcher.search_many(self._view(as_of), request)
+        return self._searcher.search_many(view, request)
 
     def get(self, keys: Sequence[str], *, as_of: Moment | None = None) -> list[StoredItem]:
         """Return items by key, in the order asked for.
@@ -371,7 +394,7 @@ class Catalog(Care):
 
     def info(self) -> CatalogInfo:
         """Say what the catalog is and how much it holds."""
-        return info_of(self._folder, self.file, self.records, self._live)
+        return info_of(self._folder, self.records, self._live)
 
     def _seq(self, as_of: Moment | None) -> int | None:
         return None if as_of is None else commit_of(self.records, as_of)

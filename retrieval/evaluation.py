@@ -7,31 +7,23 @@ possible order (Järvelin and Kekäläinen, 2002, doi:10.1145/582415.582418).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from data.errors import FeedError, LookalikeError
-from data.table import LIST_SEPARATOR, Cell, Row
-from data.tables import open_table
 from retrieval.catalog import Catalog
+from retrieval.judged_queries import JudgedQuery, read_queries
+from retrieval.query import Results
+from retrieval.search.searching import Request, parse_filter
 
-__all__ = ["Evaluation", "JudgedQuery", "evaluate", "read_queries"]
+__all__ = ["Evaluation", "JudgedQuery", "Search", "evaluate", "read_queries"]
 
-_TEXT, _IMAGE, _FILTER, _RELEVANT = "text", "image", "filter", "relevant"
 _DEPTH = 10
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedQuery:
-    """A query with the keys of the items that should be found for it."""
-
-    relevant: frozenset[str]
-    text: str | None = None
-    image: Path | None = None
-    filter: str | None = None
+Search = Callable[[Request], Results]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +41,24 @@ class Evaluation:
     unknown: int
 
 
-def read_queries(path: Path) -> list[JudgedQuery]:
-    """Read judged queries: CSV or JSON Lines with text and/or image, optional filter, and relevant.
+def evaluate(
+    catalog: Catalog, queries: Sequence[JudgedQuery], *, limit: int = _DEPTH, search: Search | None = None
+) -> Iterator[Evaluation | int]:
+    """Search for each query and measure; yields how many are done after each, and last the `Evaluation`.
 
-    `relevant` are keys, with `|` between them in CSV, a list in JSON Lines; image paths are relative to the file.
+    `search` answers in the catalog's place, by other models.
 
     Raises:
-        FeedError: the file cannot be read, a column is missing, or a row is no query.
+        FeedError: a query cannot be searched.
     """
-    table = open_table(path, types={}, plain=frozenset({_TEXT, _IMAGE, _FILTER, _RELEVANT}))
-    if _RELEVANT not in table.columns or not {_TEXT, _IMAGE} & set(table.columns):
-        raise FeedError(
-            f"{path.name} needs the columns text or image, and relevant; it has {', '.join(table.columns)}."
-        )
-    queries = []
-    for row in table.read():
-        if not isinstance(row, Row):
-            raise FeedError(f"{path.name}, row {row.row}: {row.reason}")
-        query = _query_of(row.values, path.parent)
-        if not query.relevant or (query.text is None and query.image is None):
-            raise FeedError(f"{path.name}, row {row.number}: a query needs a text or an image, and a relevant key.")
-        queries.append(query)
-    if not queries:
-        raise FeedError(f"{path.name} has no query.")
-    return queries
-
-
-def evaluate(catalog: Catalog, queries: Sequence[JudgedQuery], *, limit: int = _DEPTH) -> Iterator[Evaluation | int]:
-    """Search for each query and measure; yields how many are done after each, and last the `Evaluation`."""
+    search = search or catalog.answer
     depth = max(limit, _DEPTH)
     measures = np.zeros((len(queries), 5))
     took_ms = np.zeros(len(queries))
     known = set(catalog.keys(sorted({key for query in queries for key in query.relevant})))
     for place, query in enumerate(queries):
         try:
-            results = catalog.search(text=query.text, image=query.image, filter=query.filter, limit=depth)
+            results = search(_request(query, depth))
         except LookalikeError as error:
             raise FeedError(f"Query {place + 1} cannot be searched: {error}") from error
         took_ms[place] = results.took_ms
@@ -95,12 +70,12 @@ def evaluate(catalog: Catalog, queries: Sequence[JudgedQuery], *, limit: int = _
     yield Evaluation(len(queries), recall_1, recall_5, recall_10, mrr, ndcg, p50, p95, unknown)
 
 
-def _query_of(values: Mapping[str, Cell], folder: Path) -> JudgedQuery:
-    relevant = values.get(_RELEVANT)
-    keys = relevant if isinstance(relevant, list) else str(relevant or "").split(LIST_SEPARATOR)
-    text, image, filter = (str(values.get(name) or "").strip() or None for name in (_TEXT, _IMAGE, _FILTER))
-    return JudgedQuery(
-        frozenset(str(key).strip() for key in keys if str(key).strip()), text, folder / image if image else None, filter
+def _request(query: JudgedQuery, limit: int) -> Request:
+    return Request(
+        texts=[] if query.text is None else [query.text],
+        images=[] if query.image is None else [query.image],
+        filter=parse_filter(query.filter),
+        limit=limit,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retrieval.catalog_file import CatalogFile
 from retrieval.query import CatalogInfo
 from retrieval.records.records import Records
 from retrieval.search.live import Live
@@ -13,25 +12,29 @@ from retrieval.search.view import View
 __all__ = ["info_of"]
 
 
-def info_of(folder: Path, file: CatalogFile, records: Records, live: Live) -> CatalogInfo:
+def info_of(folder: Path, records: Records, live: Live) -> CatalogInfo:
     """Count what a catalog holds."""
-    view = live.view()
+    view, sets = live.view(), live.sets()
+    file = view.file
     space = file.spaces["image"]
     counts = records.count_vectors()
     files = (path for path in folder.rglob("*") if path.is_file())
     return CatalogInfo(
         items=view.everything.count,
-        vectors=counts.get("image", 0),
+        vectors=counts.get(space.stored, 0),
         model=None if file.model is None else file.model["name"],
         dim=space.dim,
         metric=space.metric.value,
         generation=live.generation,
         tail=view.tail_count if live.generation else view.everything.count,
         bytes_on_disk=sum(path.stat().st_size for path in files),
-        spaces={name: counts.get(name, 0) for name in file.spaces},
+        spaces={name: counts.get(one.stored, 0) for name, one in file.spaces.items()},
         fields=view.schema.to_json(),
         rejected=records.ledger.count_rejected(),
         learned_from=_learned_from(view),
+        looks=None if file.looks_model is None else file.looks_model["name"],
+        upcoming=None if sets.upcoming is None else sets.upcoming.models,
+        previous=None if sets.previous is None else sets.previous.models,
     )
 
 

@@ -141,7 +141,8 @@ class CatalogInfo:
     """What a catalog is and how much it holds; `tail` are items committed since the generation was built.
 
     `learned_from` says, by space, of how many vectors its index has learned what it goes by; spaces that are searched
-    exactly are left out.
+    exactly are left out. `model` reads words and titles, and pictures too unless there is another for their `looks`.
+    `upcoming` names the models of a set of vectors that is being made beside, `previous` those of the set before.
     """
 
     items: int
@@ -156,6 +157,9 @@ class CatalogInfo:
     fields: Mapping[str, str]
     rejected: int
     learned_from: Mapping[str, int]
+    looks: str | None = None
+    upcoming: str | None = None
+    previous: str | None = None
 
 
 def recall_of(wanted: float | str) -> float:

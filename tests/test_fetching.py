@@ -133,7 +133,7 @@ def test_the_feed_is_read_only_so_far_ahead(host: WebHost, catalog: Catalog) -> 
     host.answers["/"] = answer(png())
     feed = CountedFeed(host.url("/"), 2000)
     pictures = PictureLoader(catalog, restart=False)
-    with Crew(None, 2) as crew:
+    with Crew((), 2) as crew:
         jobs = Loader(catalog, feed, pictures, restart=False, fetch=OPEN).jobs(crew)
         for taken, _ in enumerate((job for job in jobs if job is not None), start=1):
             assert feed.read - taken <= 256 + 96 + 1

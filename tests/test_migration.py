@@ -40,7 +40,7 @@ def pragma(folder: Path, name: str) -> int:
 
 def as_format_3(connection: sqlite3.Connection) -> None:
     """Take from new records what format 3 had not, and give them the table that it had instead."""
-    for table in ("ledger", "runs"):
+    for table in ("ledger", "runs", "spaces", "sources"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute(
         "CREATE TABLE rejects (feed TEXT NOT NULL, row INTEGER NOT NULL, key TEXT, source TEXT, reason TEXT NOT NULL, "

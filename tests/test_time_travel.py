@@ -195,7 +195,7 @@ def test_a_state_is_read_whole_when_its_generation_is_older_than_what_is_kept(ag
     aged.delete(keys=["c"])
     aged.add_vectors(["e"], rows_of(5))
     list(aged.records.purge(5))
-    past = aged._live._past.view(view.segments[0], 5)
+    past = aged._live._past.view(view, 5)
     assert sorted(past.rows(past.first_items(past.everything, 0, 9))[0]) == ["a", "d"]
 
 

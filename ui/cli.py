@@ -18,7 +18,7 @@ from data.errors import LookalikeError
 from data.feed import open_feed
 from retrieval import Catalog
 from retrieval.evaluation import Evaluation, evaluate, read_queries
-from ui import bench, index_commands, models_commands, safety_commands, store_commands
+from ui import bench, index_commands, models_commands, reencode_command, safety_commands, store_commands
 from ui.failures import exit_code_of
 from ui.formats import results_json
 from ui.index_commands import opened_or_created, run_index, types_of
@@ -85,6 +85,7 @@ def demo(
 
 
 index_commands.register(app)
+reencode_command.register(app)
 
 
 @app.command()
@@ -101,6 +102,12 @@ def search(
     limit: Annotated[int, typer.Option(help="How many hits.")] = 10,
     recall: Annotated[str, typer.Option(help="The share of the true best to find, or exact.")] = "0.95",
     balance: Annotated[float, typer.Option(help="The words' share beside a picture, 0 to 1.")] = 0.5,
+    looks: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Where a second model compares looks: its share of pictures.", show_default="1"
+        ),
+    ] = None,
     as_of: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Answer as of then: a commit's number, or a time.")
     ] = None,
@@ -117,6 +124,7 @@ def search(
             limit=limit,
             recall=recall,
             balance=balance,
+            looks=looks,
             as_of=as_of,
         )
         if json:
@@ -130,11 +138,16 @@ def evaluate_command(
     catalog: CatalogArgument,
     queries: Annotated[Path, typer.Argument(help="CSV or JSON Lines: text and/or image, filter, relevant.")],
     limit: Annotated[int, typer.Option(help="How deep to search, at least 10.", min=1)] = 10,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the queries in the catalog: a new model is compared on them.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Measure how good search is on judged queries."""
     with Catalog.open(catalog) as opened:
         judged = read_queries(queries)
+        if keep:
+            opened.keep_queries(queries)
         found: Evaluation | None = None
         with progress() as bar:
             task = bar.add_task("Searching", total=len(judged), rate="")

@@ -54,7 +54,7 @@ class Handlers:
         try:
             items = self._catalog.count()
             self._look_at_fields(items)
-            header = header_html(self._catalog.name, items)
+            header = header_html(self._catalog.name, items, looks=self._has_looks())
             examples = examples_html(self._catalog, items, words=self._catalog.file.model is not None)
         except Exception as error:  # whatever is wrong, the page opens and says so
             return {"header": header_html(self._catalog.name, 0), "results": self._problem(error)}
@@ -67,7 +67,14 @@ class Handlers:
             "subject": self._subject(recipe.subject.key),
             "panel": panel,
             "results": results,
+            "placeholder": self.placeholder(),
         }
+
+    def placeholder(self) -> str:
+        """Say what can be asked for, in the empty line for words."""
+        if self._catalog.file.reads_texts:
+            return "Describe what you look for, or add a picture"
+        return "Add a picture; the model of this catalogue reads no words"
 
     def searched(self, values: Mapping[str, object]) -> tuple[str, str]:
         """Search with what the controls say: give the results and the panel."""
@@ -142,7 +149,11 @@ class Handlers:
                 recall="exact" if recipe.exact else 0.95,
                 balance=recipe.balance,
                 min_score=recipe.min_score if _is_search(recipe) else None,
+                looks=recipe.looks if self._has_looks() else None,
             )
+
+    def _has_looks(self) -> bool:
+        return "looks" in self._catalog.file.spaces
 
     def _upload(self, path: str) -> bytes:
         """Read an uploaded picture; any path outside the folder of uploads is none."""

@@ -46,6 +46,10 @@ def index(
         ),
     ],
     model: Annotated[str | None, typer.Option(help="The model of a new catalog.", show_default="auto")] = None,
+    looks: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Of a new catalog: a second model, that pictures are compared by."),
+    ] = None,
     key: Annotated[str | None, typer.Option(help="The column with the key.", show_default="found by name")] = None,
     image: Annotated[
         str | None, typer.Option(help="The column with the pictures.", show_default="found by name")
@@ -90,10 +94,10 @@ def index(
     feeds = open_feeds(sources, **columns, types=types_of(catalog))  # before a catalog is made
     feeds = feeds if feed_name is None else [replace(feeds[0], name=feed_name)]
     if dry_run:
-        with opened_to_look(catalog, model) as opened:
+        with opened_to_look(catalog, model, looks) as opened:
             show_plans({feed.name: Plan(opened, feed, **options) for feed in feeds}, json=json)
         return
-    with opened_or_created(catalog, model) as opened:
+    with opened_or_created(catalog, model, looks) as opened:
         if watch:
             watched = watch_of(opened, sources[0], columns, fetch)
             show_report(*run_index(opened, [watched.feed], fetch=fetch, **options))
@@ -140,22 +144,23 @@ def types_of(folder: Path) -> Schema | None:
 
 
 @contextlib.contextmanager
-def opened_or_created(folder: Path, model: str | None) -> Iterator[Catalog]:
-    """Open a catalog, or make one with that model where there is none."""
+def opened_or_created(folder: Path, model: str | None, looks: str | None = None) -> Iterator[Catalog]:
+    """Open a catalog, or make one with these models where there is none."""
     try:
         catalog = Catalog.open(folder)
     except CatalogNotFound:
         choice = choose_model() if model in (None, "auto") else None
-        catalog = Catalog.create(folder, model=model if choice is None else choice.name)
+        catalog = Catalog.create(folder, model=model if choice is None else choice.name, looks=looks)
         if choice is not None:
             err.print(f"New catalog with the model {choice.name}: {choice.reason}.", highlight=False)
     with catalog:
         _check_model(catalog, model)
+        _check_looks(catalog, looks)
         yield catalog
 
 
 @contextlib.contextmanager
-def opened_to_look(folder: Path, model: str | None) -> Iterator[Catalog]:
+def opened_to_look(folder: Path, model: str | None, looks: str | None) -> Iterator[Catalog]:
     """Open a catalog to compare with, an empty one elsewhere where there is none."""
     try:
         catalog = Catalog.open(folder)
@@ -165,7 +170,20 @@ def opened_to_look(folder: Path, model: str | None) -> Iterator[Catalog]:
         return
     with catalog:
         _check_model(catalog, model)
+        _check_looks(catalog, looks)
         yield catalog
+
+
+def _check_looks(catalog: Catalog, looks: str | None) -> None:
+    """Refuse another second model than the catalog's."""
+    if looks is None:
+        return
+    made_with = (catalog.file.looks_model or {}).get("name")
+    if looks != made_with and full_name(looks) != made_with:
+        has = "has no second model" if made_with is None else f"compares looks by the model {made_with}"
+        raise UsageError(
+            f"The catalog {has}, not {looks}. Change that with: lookalike reencode {catalog.name} --looks {looks}"
+        )
 
 
 def _check_model(catalog: Catalog, model: str | None) -> None:
@@ -182,7 +200,8 @@ def _check_model(catalog: Catalog, model: str | None) -> None:
     if made_with is None or made_with != wanted:
         raise UsageError(
             f"The catalog was made with the model {made_with}, not {model}. "
-            f"Index into a new catalog with: lookalike index NEW SOURCE --model {model}"
+            f"Index into a new catalog with: lookalike index NEW SOURCE --model {model}, or change the model of this "
+            f"one with: lookalike reencode {catalog.name} --model {model}"
         )
     if local_weights(model) is not None:
         catalog.file.check(load_encoder(model).spec)

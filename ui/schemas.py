@@ -51,6 +51,10 @@ class SearchRequest(BaseModel):
     offset: int = Field(0, description="How many of the best hits to pass over.")
     recall: float | str = Field(0.95, description='The share of the true best to find, or "exact".')
     balance: Finite = Field(0.5, description="The share of the words beside pictures, 0 to 1.")
+    looks: Finite | None = Field(
+        None,
+        description="Where a second model compares looks: its share of pictures, 0 to 1; 1 if left out.",
+    )
     min_score: Finite | None = Field(None, description="Leave out hits that score less.")
     as_of: int | Text | None = Field(None, description="Answer as of a commit's number or an ISO 8601 time.")
 

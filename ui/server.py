@@ -213,10 +213,11 @@ def _warm(catalog: Catalog) -> None:
     if catalog.file.model is None:
         return
     try:
-        encoder = catalog.encoder
-        encoder.encode_images([Image.new("RGB", (64, 64))])
-        if Modality.TEXT in encoder.spec.modalities:
-            encoder.encode_texts(["a cup"])
+        for space in catalog.file.picture_spaces:
+            encoder = catalog.encoders.of(catalog.file, space)
+            encoder.encode_images([Image.new("RGB", (64, 64))])
+            if Modality.TEXT in encoder.spec.modalities and space == "image":
+                encoder.encode_texts(["a cup"])
     except LookalikeError as error:
         log.warning("The model cannot be used: %s", error)
 

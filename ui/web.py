@@ -31,9 +31,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                 subject = _part("subject", "input")
                 words = gr.Textbox(
                     elem_id="words",
-                    placeholder="Describe what you look for, or add a picture"
-                    if catalog.file.reads_texts
-                    else "Add a picture; the model of this catalogue reads no words",
+                    placeholder=handlers.placeholder(),
                     label="What you look for",
                     show_label=False,
                     container=False,
@@ -49,6 +47,15 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                 step=0.05,
                 label="Weight of the words beside the picture, from none to all",
                 elem_id="balance",
+                buttons=[],
+            )
+            looks = gr.Slider(
+                0,
+                1,
+                1,
+                step=0.05,
+                label="How pictures are compared, from what they show to how they look",
+                elem_id="looks",
                 buttons=[],
             )
             with gr.Accordion("More options", open=False, elem_id="options"), gr.Row():
@@ -69,6 +76,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             "chosen": chosen,
             "without": without,
             "balance": balance,
+            "looks": looks,
             "exact": exact,
             "min_score": least,
             "turn": turn,  # the last: page.js counts it up
@@ -79,7 +87,12 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
 
         def open_page(request: gr.Request) -> list[object]:
             found = handlers.opened(list(request.query_params.multi_items()))
-            return [found.get(name, "") for name in _OPENED]
+            placeholder = found.get("placeholder") or handlers.placeholder()  # the model may have been changed
+            values: dict[str, object] = {
+                **found,
+                "text": gr.update(value=found.get("text", ""), placeholder=placeholder),
+            }
+            return [values.get(name, "") for name in _OPENED]
 
         def search(*values: object) -> tuple[str, str]:
             return handlers.searched(values_of(*values))
@@ -114,7 +127,15 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             done.then(None, js=_IDLE, api_visibility="private")
 
         connect(page.load, open_page, [header, examples, words, without, subject, panel, results], ask=False)
-        for listen in (go.click, words.submit, without.submit, least.submit, exact.input, balance.release):
+        for listen in (
+            go.click,
+            words.submit,
+            without.submit,
+            least.submit,
+            exact.input,
+            balance.release,
+            looks.release,
+        ):
             connect(listen, search, [results, panel], ask=True)
         for listen in (subject.input, panel.input):
             connect(listen, search, [results, panel], ask=True)

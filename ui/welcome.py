@@ -15,11 +15,11 @@ _WORDS, _PICTURES = 5, 6
 _LONGEST = 28
 
 
-def header_html(name: str, items: int) -> str:
-    """Give the head of the page."""
+def header_html(name: str, items: int, *, looks: bool = False) -> str:
+    """Give the head of the page; `looks` says that the catalogue has a space for looks, for the style sheet."""
     count = "1 item" if items == 1 else f"{items:,} items"
     return (
-        f'<a class="brand" href="./" aria-label="{escape(name)}, start page">'
+        f'<a class="brand" href="./"{" data-looks" if looks else ""} aria-label="{escape(name)}, start page">'
         '<svg viewBox="0 0 32 32" aria-hidden="true"><circle cx="13" cy="16" r="8.5"/>'
         '<circle cx="19" cy="16" r="8.5"/></svg>'
         f'<span class="brand-name">{escape(name)}</span></a><span class="brand-count">{count}</span>'

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from data.errors import CatalogBusy, UsageError
@@ -17,14 +19,17 @@ from retrieval.care.repair import RepairReport, repair
 from retrieval.care.verification import Verification, verify
 from retrieval.catalog_file import CatalogFile
 from retrieval.filters.nodes import Parameters
+from retrieval.judged_queries import JudgedQuery, keep_queries, kept_queries
 from retrieval.progress import Progress, silent
-from retrieval.query import MAX_LIMIT
+from retrieval.query import MAX_LIMIT, Results
 from retrieval.records.ledger import LedgerEntry, State
 from retrieval.records.moments import Moment, oldest_to_keep
 from retrieval.records.purging import PurgeReport, purge
 from retrieval.records.records import Records
 from retrieval.search.live import Live
 from retrieval.search.recall import RecallReport, RecentQueries, measure_recall
+from retrieval.search.searching import Request, Searcher
+from retrieval.space_sets import SpaceSets
 from retrieval.storage import locked
 from retrieval.thumbnails import Thumbnails
 from retrieval.writing import checked_vectors
@@ -35,12 +40,49 @@ __all__ = ["Care", "folder_of"]
 class Care:
     """The part of a `Catalog` that looks after its files rather than after its items."""
 
-    file: CatalogFile
     records: Records
     thumbnails: Thumbnails
     _folder: Path
     _live: Live
     _recent: RecentQueries
+    _searcher: Searcher
+
+    @property
+    def file(self) -> CatalogFile:
+        """The spaces in use and what makes their vectors; a change by any process is in what is next asked for."""
+        return self._live.sets().active
+
+    @property
+    def sets(self) -> SpaceSets:
+        """The set of spaces in use, the one that is being made beside it, and the one before."""
+        return self._live.sets()
+
+    def answer(self, request: Request) -> Results:
+        """Answer a request; `Catalog.search` makes one of its arguments."""
+        return self._searcher.search(self._live.view(), request)
+
+    def answering(self, file: CatalogFile) -> Callable[[Request], Results]:
+        """Give what answers requests over the present state by the models of another of the catalog's sets."""
+        return partial(self._searcher.search, self._live.view_of(file))
+
+    def sample_keys(self, count: int) -> list[str]:
+        """Return the keys of up to so many items, spread over all in the order they were added."""
+        view = self._live.view()
+        places = view.first_items(view.everything, 0, view.everything.count)
+        chosen = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).astype(np.int64))
+        return view.rows(places[chosen], ["title"])[0] if len(places) else []
+
+    def change_sets(self, new: SpaceSets, unless: Callable[[], str | None] = lambda: None) -> str | None:
+        """Put other sets of spaces in use, in one transaction; see `Live.change_sets`."""
+        return self._live.change_sets(new, unless)
+
+    def keep_queries(self, path: str | Path) -> int:
+        """Keep a file of judged queries, to compare models on; see `judged_queries`."""
+        return keep_queries(Path(path), self._folder)
+
+    def kept_queries(self) -> Sequence[JudgedQuery]:
+        """Return the judged queries that are kept."""
+        return kept_queries(self._folder)
 
     @contextmanager
     def writer(self) -> Iterator[None]:
@@ -74,9 +116,10 @@ class Care:
         """
         if not 1 <= limit <= MAX_LIMIT:
             raise UsageError(f"The limit is {limit}; it can be 1 to {MAX_LIMIT:,}.")
-        spaces = self.file.spaces
-        given = None if vectors is None else {"image": checked_vectors(vectors, spaces["image"], what="queries")}
-        return measure_recall(self._live.view(), spaces, self._recent, given=given, limit=limit)
+        view = self._live.view()
+        space = view.file.spaces["image"]
+        given = None if vectors is None else {"image": checked_vectors(vectors, space, what="queries")}
+        return measure_recall(view, self._recent, given=given, limit=limit)
 
     def purge(self, older_than: Moment | timedelta) -> PurgeReport:
         """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.

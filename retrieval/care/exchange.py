@@ -4,7 +4,8 @@
     <field>         a column of the field's own type; what has no type of its own (JSON) as text
     vector          list of float32: the vector of an item that has no picture
     title_vector    list of float32, where the catalog has the space
-    images          list of source, sha256, width, height, vector and thumbnail (WebP), in order
+    images          list of source, sha256, width, height, vector and thumbnail (WebP), in order; and `looks`, the
+                    vector of the space for looks, where the catalog has one
 
 A column is there when some item has something in it. Float32 holds every float16 exactly, so vectors come back bit for
 bit.
@@ -23,7 +24,6 @@ from data.field_type import FieldType
 from retrieval.catalog_file import CatalogFile
 from retrieval.generations.segment import Space
 from retrieval.records.schema import Schema
-from retrieval.vector_index import Metric
 
 __all__ = ["IMAGES", "METADATA", "TITLE_VECTOR", "VECTOR", "ParquetForm", "images_type"]
 
@@ -72,8 +72,7 @@ class ParquetForm:
 
     def to_json(self) -> str:
         """Give what the metadata says."""
-        spaces = {name: {"dim": space.dim, "metric": space.metric} for name, space in self.file.spaces.items()}
-        facts = {"format": FORMAT, "spaces": spaces, "model": self.file.model}
+        facts = {"format": FORMAT, **portable(self.file).to_facts()}
         return orjson.dumps({**facts, "fields": self.schema.to_json(), "columns": dict(self.columns)}).decode()
 
     @classmethod
@@ -87,17 +86,23 @@ class ParquetForm:
             facts = orjson.loads(text)
             if facts["format"] != FORMAT:
                 raise FeedError(f"The file has format {facts['format']}; this version of Lookalike reads {FORMAT}.")
-            spaces = {
-                name: Space(name, int(one["dim"]), Metric(one["metric"])) for name, one in facts["spaces"].items()
-            }
-            model = facts["model"]
-            file = CatalogFile(spaces, None if model is None else {str(name): str(model[name]) for name in model})
+            file = portable(CatalogFile.from_facts(facts))
             return cls(file, Schema.from_json(facts["fields"]), dict(facts["columns"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FeedError(f"What the file says about its vectors cannot be read: {error}.") from error
 
 
-def images_type(dim: int, *, vectors: bool) -> pl.List:
+def portable(file: CatalogFile) -> CatalogFile:
+    """Describe the catalog without what is of one folder only: what rows are called, and where weights lie."""
+    spaces = {name: Space(name, space.dim, space.metric) for name, space in file.spaces.items()}
+    model, looks = (
+        None if made is None else {str(name): str(made[name]) for name in made}
+        for made in (file.model, file.looks_model)
+    )
+    return CatalogFile(spaces, model, looks_model=looks)
+
+
+def images_type(spaces: Mapping[str, Space], *, vectors: bool) -> pl.List:
     """Give the type of the column of images; without vectors it has no thumbnails either."""
     fields: dict[str, pl.DataType] = {
         "source": pl.String(),
@@ -106,5 +111,7 @@ def images_type(dim: int, *, vectors: bool) -> pl.List:
         "height": pl.Int64(),
     }
     if vectors:
-        fields |= {"vector": pl.Array(pl.Float32, dim), "thumbnail": pl.Binary()}
+        fields |= {"vector": pl.Array(pl.Float32, spaces["image"].dim), "thumbnail": pl.Binary()}
+        if "looks" in spaces:
+            fields["looks"] = pl.Array(pl.Float32, spaces["looks"].dim)
     return pl.List(pl.Struct(fields))

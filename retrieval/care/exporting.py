@@ -24,6 +24,7 @@ from retrieval.records.file import RecordsState
 from retrieval.records.schema import Schema
 from retrieval.search.searching import parse_filter
 from retrieval.search.view import View
+from retrieval.space_sets import SpaceSets
 from retrieval.storage import failing, sync
 from retrieval.thumbnails import Thumbnails
 
@@ -109,10 +110,11 @@ class _Export:
     """Reads batches of items in the form of the file."""
 
     def __init__(self, catalog: Path, state: RecordsState, vectors: bool) -> None:
-        file = CatalogFile.read(catalog)
+        file = SpaceSets.of(CatalogFile.read(catalog), *state.space_facts()).active
         rows = state.rows("SELECT name, type FROM fields ORDER BY rowid")
         self.form = ParquetForm.of(file, Schema({name: FieldType(type_) for name, type_ in rows}))
         self._state = state
+        self._spaces = file.spaces
         self._vectors = vectors
         self._thumbnails = Thumbnails(catalog / "thumbnails")
         self._error: Exception | None = None
@@ -120,13 +122,13 @@ class _Export:
         self.batch = max(1, min(_MOST_BATCH_ITEMS, _BATCH_BYTES // (dim * 4)))
         self.types: dict[str, Any] = {"key": pl.String(), "title": pl.String()}
         self.types |= {column: self.form.type_of(name) for name, column in self.form.columns.items()}
-        bare = "SELECT EXISTS (SELECT 1 FROM vectors WHERE space = 'image' AND image_id IS NULL AND died IS NULL)"
-        if vectors and state.value(bare):
+        bare = "SELECT EXISTS (SELECT 1 FROM vectors WHERE space = ? AND image_id IS NULL AND died IS NULL)"
+        if vectors and state.value(bare, (file.spaces["image"].stored,)):
             self.types[VECTOR] = pl.Array(pl.Float32, dim)
         if vectors and "title" in file.spaces:
             self.types[TITLE_VECTOR] = pl.Array(pl.Float32, file.spaces["title"].dim)
         if state.value("SELECT EXISTS (SELECT 1 FROM images WHERE died IS NULL)"):
-            self.types[IMAGES] = images_type(dim, vectors=vectors)
+            self.types[IMAGES] = images_type(file.spaces, vectors=vectors)
 
     def frames(self, ids: Ids, progress: Progress) -> Iterator[pl.DataFrame]:
         """Yield the items in batches; polars asks for them from any of its threads, one at a time."""
@@ -156,9 +158,9 @@ class _Export:
             columns[column] = self._series(name, [fields.get(name) for fields in stored])
         found = np.array([row[0] for row in items], dtype=np.int64)
         if VECTOR in self.types:
-            columns[VECTOR] = self._bare(VECTOR, "space = 'image' AND image_id IS NULL", wanted, found)
+            columns[VECTOR] = self._bare(VECTOR, "image", wanted, found)
         if TITLE_VECTOR in self.types:
-            columns[TITLE_VECTOR] = self._bare(TITLE_VECTOR, "space = 'title'", wanted, found)
+            columns[TITLE_VECTOR] = self._bare(TITLE_VECTOR, "title", wanted, found)
         if IMAGES in self.types:
             columns[IMAGES] = self._images(wanted, found)
         return pl.DataFrame(columns, schema=self.types)
@@ -173,14 +175,14 @@ class _Export:
             case _:
                 return pl.Series(values, dtype=self.form.type_of(field), strict=False)
 
-    def _bare(self, column: str, which: str, wanted: str, ids: Ids) -> pl.Series:
-        """Give one vector an item, null for those that have none."""
+    def _bare(self, column: str, space: str, wanted: str, ids: Ids) -> pl.Series:
+        """Give one vector an item, null for those that have none that is not of a picture."""
         dim = self.types[column].size
         sql = (
-            f"SELECT item_id, vector FROM vectors WHERE {which} AND died IS NULL "
+            "SELECT item_id, vector FROM vectors WHERE space = ? AND image_id IS NULL AND died IS NULL "
             "AND item_id IN (SELECT value FROM json_each(?))"
         )
-        rows = list(self._state.rows(sql, (wanted,)))
+        rows = list(self._state.rows(sql, (self._spaces[space].stored, wanted)))
         vectors = np.zeros((len(ids), dim), dtype=np.float32)
         present = np.zeros(len(ids), dtype=bool)
         places = np.searchsorted(ids, [row[0] for row in rows])
@@ -192,12 +194,15 @@ class _Export:
     def _images(self, wanted: str, ids: Ids) -> pl.Series:
         """Give the list of images an item, null for those that have none."""
         sql = (
-            "SELECT m.item_id, m.source, m.sha256, m.width, m.height, v.vector FROM images AS m "
-            "JOIN vectors AS v ON v.item_id = m.item_id AND v.image_id = m.id AND v.space = 'image' "
-            "AND v.died IS NULL WHERE m.died IS NULL AND m.item_id IN (SELECT value FROM json_each(?)) "
+            "SELECT m.item_id, m.source, m.sha256, m.width, m.height, v.vector, l.vector FROM images AS m "
+            "JOIN vectors AS v ON v.item_id = m.item_id AND v.image_id = m.id AND v.space = ? "
+            "AND v.died IS NULL LEFT JOIN vectors AS l ON l.item_id = m.item_id AND l.image_id = m.id "
+            "AND l.space = ? AND l.died IS NULL "
+            "WHERE m.died IS NULL AND m.item_id IN (SELECT value FROM json_each(?)) "
             "ORDER BY m.item_id, m.position, m.id"
         )
-        rows = list(self._state.rows(sql, (wanted,)))
+        stored = [self._spaces[name].stored if name in self._spaces else None for name in ("image", "looks")]
+        rows = list(self._state.rows(sql, (*stored, wanted)))
         parts: dict[str, Any] = {
             "item": pl.Series([row[0] for row in rows], dtype=pl.Int64()),
             "source": pl.Series([row[1] for row in rows], dtype=pl.String()),
@@ -206,10 +211,14 @@ class _Export:
             "height": pl.Series([row[4] for row in rows], dtype=pl.Int64()),
         }
         if self._vectors:
-            dim = self.form.file.spaces["image"].dim
+            dim = self._spaces["image"].dim
             matrix = _matrix([row[5] for row in rows], dim)
             parts["vector"] = pl.Series(matrix, dtype=pl.Array(pl.Float32, dim))
             parts["thumbnail"] = pl.Series([self._thumbnail(row[2].hex()) for row in rows], dtype=pl.Binary())
+            if "looks" in self._spaces:
+                size = self._spaces["looks"].dim
+                looks = [None if row[6] is None else _matrix([row[6]], size)[0].tolist() for row in rows]
+                parts["looks"] = pl.Series(looks, dtype=pl.Array(pl.Float32, size))
         names = [name for name in parts if name != "item"]
         lists = pl.DataFrame(parts).group_by("item", maintain_order=True).agg(pl.struct(names).alias(IMAGES))
         return pl.DataFrame({"item": ids}).join(lists, on="item", how="left", maintain_order="left")[IMAGES]

@@ -155,7 +155,8 @@ def import_parquet(
         notes += [Note(row_of[key], key, State.UNCHANGED, item=item) for key, item in unchanged.items()]
         if new or changed:
             summary = f"import {table.path.name}"
-            records.upsert([*new, *changed], schema=schema, summary=summary, notes=Notes(run, notes))
+            writes = [*new, *changed]
+            records.upsert(writes, schema=schema, summary=summary, notes=Notes(run, notes), stored=file.stored)
         else:
             records.note(Notes(run, notes))
         report.rejects += rejects
@@ -195,7 +196,7 @@ class _Rows:
         titles = self._chunk[self._table.title].cast(pl.String).to_list() if self._table.title else [None] * len(keys)
         bare = self._vectors(self._table.vector, space)
         title_vectors = self._vectors(TITLE_VECTOR, self._file.spaces.get("title"))
-        images = self._images(space, thumbnails)
+        images = self._images(thumbnails)
         for place, (key, title) in enumerate(zip(keys, titles, strict=True)):
             try:
                 check_key(key or "")
@@ -216,24 +217,34 @@ class _Rows:
             return [None] * len(self._chunk)
         return _stored(self._chunk[column], space)
 
-    def _images(self, space: Space, thumbnails: Thumbnails) -> list[list[ImageWrite] | None | UsageError]:
+    def _images(self, thumbnails: Thumbnails) -> list[list[ImageWrite] | None | UsageError]:
         """Give each row's images in order, None where there are none, or what is wrong with one of them."""
         found: list[list[ImageWrite] | None | UsageError] = [None] * len(self._chunk)
         if self._table.form is None or IMAGES not in self._table.columns:
             return found
         flat = self._chunk.select(IMAGES).with_row_index("row").explode(IMAGES).drop_nulls().unnest(IMAGES)
-        vectors = _stored(flat["vector"], space)
+        spaces = self._file.spaces
+        vectors = _stored(flat["vector"], spaces["image"])
+        looks = _stored(flat["looks"], spaces["looks"]) if "looks" in spaces else [None] * len(flat)
         parts = flat.select("row", "source", "sha256", "width", "height", "thumbnail").iter_rows()
-        for vector, (row, source, digest, width, height, thumbnail) in zip(vectors, parts, strict=True):
+        for vector, look, (row, source, digest, width, height, thumbnail) in zip(vectors, looks, parts, strict=True):
             so_far = found[row]
             if isinstance(so_far, UsageError):
                 continue
             if isinstance(vector, UsageError):
                 found[row] = vector
-            elif vector is None or digest is None or len(digest) != _SHA256_BYTES or source is None:
+            elif isinstance(look, UsageError):
+                found[row] = look
+            elif (
+                vector is None
+                or (look is None and "looks" in spaces)
+                or digest is None
+                or len(digest) != _SHA256_BYTES
+                or source is None
+            ):
                 found[row] = UsageError("An image of the row lacks its source, its sha256 or its vector.")
             else:
-                image = ImageWrite(source, digest, width or 0, height or 0, vector)
+                image = ImageWrite(source, digest, width or 0, height or 0, vector, looks=look)
                 found[row] = [*(so_far or ()), image]
                 _keep_thumbnail(thumbnails, digest.hex(), thumbnail)
         return found
@@ -302,13 +313,15 @@ def _check_made_alike(table: VectorTable, file: CatalogFile) -> None:
                 f"{file.model['name']}; import it into a new catalog."
             )
         return
-    if theirs.model != file.model:
-        names = [(one.model or {}).get("name", "no model") for one in (theirs, file)]
+    if (theirs.model, theirs.looks_model) != (file.model, file.looks_model):
+        made = [(one.model or {"name": "no model"}, one.looks_model) for one in (theirs, file)]
+        names = [model["name"] + (f" and, for looks, {looks['name']}" if looks else "") for model, looks in made]
         raise ModelMismatch(
             f"The vectors of {table.path.name} were made by {names[0]}, those of the catalog by {names[1]} or by other "
             "weights of it; vectors of two models cannot be compared. Import into a new catalog."
         )
-    if theirs.spaces != file.spaces:
+    ours, others = ({name: (one.dim, one.metric) for name, one in made.spaces.items()} for made in (file, theirs))
+    if ours != others:
         raise UsageError(f"The vectors of {table.path.name} have another dimension or metric than the catalog's.")
 
 

@@ -78,9 +78,9 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
             _quarantine(catalog, records, found, by_kind.get(ProblemKind.ITEM, ()), report)
             _end_loose(catalog, records, found, by_kind, report)
             _remake_thumbnails(catalog, pictures, by_kind.get(ProblemKind.THUMBNAIL, ()), report)
-        if set(by_kind) - {ProblemKind.THUMBNAIL}:
+        if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
             progress("Building the search index", 0, 1)
-            name = Live(catalog, records, file.spaces).optimize(retrain=True)
+            name = Live(catalog, records, file).optimize(retrain=True)
             report.mended.append(f"The generation was made anew: {name}.")
             for name in {Path(problem.where).parts[1] for problem in by_kind.get(ProblemKind.GENERATION, ())} - {".."}:
                 shutil.rmtree(catalog / "generations" / name, ignore_errors=True)

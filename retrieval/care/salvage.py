@@ -22,6 +22,8 @@ _WHOLE_AGAIN = (
     # what every catalog has: one row that names the generation, and one that says which states are purged
     "DELETE FROM generation",
     "INSERT INTO generation SELECT NULL, NULL",
+    "DELETE FROM spaces WHERE rowid > (SELECT min(rowid) FROM spaces)",
+    "INSERT INTO spaces SELECT 0, NULL WHERE NOT EXISTS (SELECT 1 FROM spaces)",
     "DELETE FROM purged WHERE rowid > (SELECT min(rowid) FROM purged)",
     # a newest commit that nothing is younger than
     "INSERT INTO commits (seq, time, summary) SELECT newest, max(unixepoch(), latest), 'recover' FROM (SELECT max("

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from retrieval.generations.segment import Space
 from retrieval.progress import Progress, silent
 from retrieval.records import checksums
 from retrieval.records.file import RecordsState, damage_of
+from retrieval.space_sets import SpaceSets
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import Metric
 
@@ -42,6 +43,7 @@ class ProblemKind(StrEnum):
     ITEM = "item"
     LOOSE_VECTOR = "vector without its item or image"
     LOOSE_IMAGE = "image without its item"
+    LACKING = "picture without a vector"
     HISTORY = "earlier state of an item"
     GENERATION = "generation"
     THUMBNAIL = "thumbnail"
@@ -94,10 +96,16 @@ def verify(catalog: Path, *, progress: Progress = silent) -> Verification:
         found.commit = int(state.value("SELECT coalesce(max(seq), 0) FROM commits"))
         found.checked["items"] = int(state.value("SELECT count(*) FROM items"))
         found.checked["vectors"] = int(state.value("SELECT count(*) FROM vectors WHERE died IS NULL"))
-        found.problems += _loose_ends(state, file.spaces)
-        found.problems += _bad_vectors(state, file.spaces, found, progress)
+        try:
+            sets = SpaceSets.of(file, *state.space_facts())
+        except CatalogDamaged as error:
+            found.problems.append(Problem(ProblemKind.RECORDS, str(error), records.name, _RESTORE))
+            return found
+        found.problems += _loose_ends(state, sets.stored)
+        found.problems += _lacking(state, sets)
+        found.problems += _bad_vectors(state, sets.known, found, progress)
         found.problems += _changed_items(state)
-        found.problems += _generation_problems(catalog, state, found, progress)
+        found.problems += _generation_problems(catalog, state, sets, found, progress)
         if file.model is not None:
             found.problems += _thumbnail_problems(catalog, state, found, progress)
     return found
@@ -111,14 +119,6 @@ _LOOSE: Sequence[tuple[ProblemKind, str, str, str]] = (
         "item {!r}",
         "SELECT id, key FROM items "
         "WHERE CASE WHEN json_valid(fields) THEN json_type(fields) <> 'object' ELSE 1 END ORDER BY id",
-    ),
-    (
-        ProblemKind.ITEM,
-        "An image of the item has no vector, so nothing finds it.",
-        "item {!r}",
-        "SELECT DISTINCT i.id, i.key FROM images AS m JOIN items AS i ON i.id = m.item_id WHERE m.died IS NULL "
-        "AND NOT EXISTS (SELECT 1 FROM vectors AS v WHERE v.item_id = m.item_id AND v.image_id = m.id "
-        "AND v.space = 'image' AND v.died IS NULL) ORDER BY i.id",
     ),
     (
         ProblemKind.LOOSE_VECTOR,
@@ -145,7 +145,26 @@ _LOOSE: Sequence[tuple[ProblemKind, str, str, str]] = (
 )
 
 
-def _loose_ends(state: RecordsState, spaces: Mapping[str, Space]) -> Iterator[Problem]:
+_NO_VECTOR = (
+    "SELECT DISTINCT i.id, i.key FROM images AS m JOIN items AS i ON i.id = m.item_id WHERE m.died IS NULL "
+    "AND NOT EXISTS (SELECT 1 FROM vectors AS v WHERE v.item_id = m.item_id AND v.image_id = m.id "
+    "AND v.space = ? AND v.died IS NULL) ORDER BY i.id"
+)
+
+
+def _lacking(state: RecordsState, sets: SpaceSets) -> Iterator[Problem]:
+    """Yield the items of which a picture has no vector; where models were changed that is no damage."""
+    for name in sets.active.picture_spaces:
+        for id_, key in state.rows(_NO_VECTOR, (sets.active.spaces[name].stored,)):
+            if sets.previous is None:
+                what = "An image of the item has no vector, so nothing finds it."
+                yield Problem(ProblemKind.ITEM, what, f"item {key!r}", id=id_)
+            else:
+                what = f"A picture of the item has no vector of the present model (space {name}), so it is not found."
+                yield Problem(ProblemKind.LACKING, what, f"item {key!r}", "lookalike reencode CATALOG", id=id_)
+
+
+def _loose_ends(state: RecordsState, spaces: Iterable[str]) -> Iterator[Problem]:
     for kind, what, where, sql in _LOOSE:
         for id_, shown in state.rows(sql):
             yield Problem(kind, what, where.format(shown), id=id_)
@@ -241,9 +260,10 @@ def _faults(blobs: Sequence[Any], space: Space) -> Iterator[tuple[int, str]]:
 
 
 def _generation_problems(
-    catalog: Path, state: RecordsState, found: Verification, progress: Progress
+    catalog: Path, state: RecordsState, sets: SpaceSets, found: Verification, progress: Progress
 ) -> Iterator[Problem]:
     """Yield what is wrong with the generation in use: files against its own manifest, counts against the records."""
+    whole = {space.stored for file in (sets.active, sets.previous) if file for space in file.spaces.values()}
     name = state.value("SELECT (SELECT name FROM generation)")
     if name is None:
         return
@@ -255,7 +275,7 @@ def _generation_problems(
         manifest = orjson.loads(text)
         files: Mapping[str, str] = dict(manifest["files"])
         seq = int(manifest["seq"])
-        counts = {name: int(facts["count"]) for name, facts in dict(manifest["spaces"]).items() if "count" in facts}
+        counts = {name: int(facts["count"]) for name, facts in dict(manifest["spaces"]).items() if name in whole}
         counts["items"] = int(manifest["items"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"The manifest of the generation cannot be read: {getattr(error, 'strerror', None) or error}."

@@ -28,7 +28,14 @@ from retrieval.records.records import Records
 from retrieval.storage import failing, sync
 from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
 
-__all__ = ["AUTO_INDEX_ROWS", "open_generation", "remove_generation", "remove_other_generations", "write_generation"]
+__all__ = [
+    "AUTO_INDEX_ROWS",
+    "open_generation",
+    "remove_generation",
+    "remove_other_generations",
+    "spaces_in",
+    "write_generation",
+]
 
 FORMAT = 2
 """Since 2 the name ends in the beginning of the manifest's sha256, so that the manifest too is known to be whole."""
@@ -50,7 +57,8 @@ def write_generation(
 ) -> str:
     """Write all that is committed as a generation with its indexes; return its name in `folder`.
 
-    What the generation `before` has learned is taken over where it serves.
+    `spaces` are named as they are stored, and so are those of the generation `before`. What that one has learned is
+    taken over where it serves.
 
     Raises:
         StorageFailed: it cannot be written; nothing of it is left.
@@ -79,7 +87,8 @@ def write_generation(
 def open_generation(path: Path, spaces: Mapping[str, Space], *, to_search: bool = True) -> Segment:
     """Open a generation to search it, checking every file that may have changed against the manifest.
 
-    Unless it is `to_search` but for another to take over what is in it, every file is checked.
+    Unless it is `to_search` but for another to take over what is in it, every file is checked, and it need not have all
+    of the spaces.
 
     Raises:
         CatalogDamaged: something is missing, was changed, or does not fit together.
@@ -95,12 +104,27 @@ def open_generation(path: Path, spaces: Mapping[str, Space], *, to_search: bool 
         item_ids = mapped(path / _ITEMS)
         columns = Columns.open(path)
         facts = manifest["spaces"]
-        rows = {name: _open_space(path, space, facts[name], to_search) for name, space in spaces.items()}
+        missing = [space.stored for space in spaces.values() if space.stored not in facts]
+        if missing and to_search:
+            raise CatalogDamaged(f"It lacks the space {missing[0]}.")
+        rows = {
+            name: _open_space(path, space, facts[space.stored], to_search)
+            for name, space in spaces.items()
+            if space.stored not in missing
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CatalogDamaged(f"It cannot be read: {error}") from error
     if not len(item_ids) == len(columns) == manifest["items"]:
         raise CatalogDamaged(f"It has {len(item_ids)} ids and {len(columns)} rows for {manifest['items']} items.")
     return Segment(manifest["seq"], item_ids, columns, rows)
+
+
+def spaces_in(path: Path) -> frozenset[str]:
+    """Return the stored names of the spaces that a generation has; none where it cannot be read."""
+    try:
+        return frozenset(orjson.loads((path / _MANIFEST).read_bytes())["spaces"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
 
 
 def remove_other_generations(folder: Path, keep: str) -> None:
@@ -125,7 +149,7 @@ def _write_files(
         segment = load_segment(records, records.schema(), spaces, seq, files=files)
     facts = {
         space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
-        | {"index": _write_space(building, space, rows, kind, None if before is None else before.spaces[space])}
+        | {"index": _write_space(building, space, rows, kind, None if before is None else before.spaces.get(space))}
         for space, rows in segment.spaces.items()
     }
     segment.columns.write(building)
@@ -165,20 +189,20 @@ def _auto_kind(rows: SpaceRows) -> IndexKind:
 
 
 def _open_space(path: Path, space: Space, facts: Mapping[str, object], to_search: bool) -> SpaceRows:
-    vectors = Vectors.open(_vectors_file(path, space.name), space.metric)
-    rows = mapped(path / f"{space.name}.rows.npy")
+    vectors = Vectors.open(_vectors_file(path, space.stored), space.metric)
+    rows = mapped(path / f"{space.stored}.rows.npy")
     if (
         rows.shape != (3, vectors.count)
         or vectors.count != facts["count"]
         or (vectors.dim, space.metric) != (space.dim, facts["metric"])
     ):
-        raise CatalogDamaged(f"{space.name} has {vectors.count} vectors and rows {rows.shape} for {facts['count']}.")
+        raise CatalogDamaged(f"{space.stored} has {vectors.count} vectors and rows {rows.shape} for {facts['count']}.")
     vector_ids, image_ids, items = rows
     opened = SpaceRows(vectors, vector_ids, image_ids, items)
     kind = IndexKind(str(facts["index"]))
     if kind is IndexKind.FLAT:
         return opened
-    index = Approximate.open(kind, vectors, *_index_files(path, space.name), to_search=to_search)
+    index = Approximate.open(kind, vectors, *_index_files(path, space.stored), to_search=to_search)
     return replace(opened, approximate=index)
 
 

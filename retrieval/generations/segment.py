@@ -31,11 +31,19 @@ _ITEMS_AT_ONCE = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A named set of vectors of one kind: all of one dimension, compared by one metric."""
+    """A named set of vectors of one kind: all of one dimension, compared by one metric.
+
+    `stored` is what its rows are called in the records and its files in a generation. It is never given to the vectors
+    of another model: after a change of models a space of the same name is other stored rows.
+    """
 
     name: str
     dim: int
     metric: Metric
+    stored: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stored", self.stored or self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ def load_segment(
     for name, space in spaces.items():
         path = None if files is None else files[name]
         room = None if path is None else partial(Vectors.allocate, path, space.dim, space.metric)
-        read = records.vectors(name, space.dim, ids, as_of=as_of, room=room)
+        read = records.vectors(space.stored, space.dim, ids, as_of=as_of, room=room)
         items = np.searchsorted(item_ids, read.item_ids)
         vectors = Vectors.of(read.vectors, space.metric) if path is None else Vectors.open(path, space.metric)
         rows[name] = SpaceRows(vectors, read.ids, read.image_ids, items)

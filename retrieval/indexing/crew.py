@@ -8,7 +8,7 @@ each other in the middle of a matrix. On a GPU the model has a thread of its own
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, TypeVar
@@ -30,13 +30,13 @@ class Crew:
     Without an encoder they only load.
     """
 
-    def __init__(self, encoder: Encoder | None, processors: int | None = None) -> None:
-        shares = encoder is not None and encoder.shares_processors
+    def __init__(self, encoders: Encoder | Sequence[Encoder], processors: int | None = None) -> None:
+        self._encoders = encoders if isinstance(encoders, Sequence) else [encoders]
+        shares = any(encoder.shares_processors for encoder in self._encoders)
         self.count = processors or os.cpu_count() or 1
         self.batch_images = _BATCH_ON_CPU if shares else _BATCH_ELSEWHERE
-        self._encoder = encoder
-        if encoder is not None and shares:
-            self._loading = ThreadPoolExecutor(self.count, "crew", encoder.use_threads, (1,))
+        if shares:
+            self._loading = ThreadPoolExecutor(self.count, "crew", self._use_threads, (1,))
             self._encoding = self._loading
         else:
             self._loading = ThreadPoolExecutor(self.count, "load")
@@ -67,5 +67,8 @@ class Crew:
     ) -> None:
         for pool in (self._loading, self._encoding):
             pool.shutdown(wait=True, cancel_futures=True)
-        if self._encoder is not None:
-            self._encoder.use_threads(self.count)
+        self._use_threads(self.count)
+
+    def _use_threads(self, count: int) -> None:
+        for encoder in self._encoders:
+            encoder.use_threads(count)

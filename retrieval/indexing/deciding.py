@@ -88,7 +88,15 @@ class Decider:
         item = job.item
         self.schema = with_fields_of(self.schema, {name: [value] for name, value in item.fields.items()})
         images = [
-            ImageWrite(image.source, image.sha256, image.width, image.height, image.vector, image.kept)
+            ImageWrite(
+                image.source,
+                image.sha256,
+                image.width,
+                image.height,
+                image.vectors.get("image"),
+                image.kept,
+                image.vectors.get("looks"),
+            )
             for image in loaded
             if not image.failed
         ]

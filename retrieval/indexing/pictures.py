@@ -7,10 +7,12 @@ named by its time; one whose bytes are known is not decoded again either.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from data.errors import FetchFailed, NotAPicture
 from data.fetch.fetched import Fetched
@@ -18,11 +20,12 @@ from data.images import Picture, decode, read_bytes
 from data.item import ItemImage
 from data.places import read_place
 from data.video import frame_sha256, frame_source, is_video, scenes, seconds_of, video_sha256
-from models import Prepared
+from models import Encoder, Prepared
 from retrieval.catalog import Catalog
+from retrieval.catalog_file import CatalogFile
 from retrieval.records.rows import StoredImage
 
-__all__ = ["LoadedImage", "PictureLoader", "Stored"]
+__all__ = ["LoadedImage", "PictureLoader", "Stored", "encode_pictures"]
 
 Stored = dict[bytes, list[StoredImage]]
 """The images that an item has, by their hashes; those that are taken are removed."""
@@ -30,24 +33,28 @@ Stored = dict[bytes, list[StoredImage]]
 
 @dataclass(slots=True)
 class LoadedImage:
-    """One picture of an item: known by its bytes (`kept`, `vector`), or `prepared` for the model, or `failed`."""
+    """One picture of an item: known by its bytes (`kept`, `vectors`), or `prepared` for the models, or `failed`.
+
+    `vectors` are float16 rows as bytes, by space.
+    """
 
     source: str
     sha256: bytes = b""
     width: int = 0
     height: int = 0
+    vectors: Mapping[str, bytes] = field(default_factory=dict)
     kept: int | None = None
-    vector: bytes | None = None
-    prepared: Prepared | None = None
+    prepared: Mapping[str, Prepared] | None = None
     failed: str | None = None
 
 
 class PictureLoader:
     """Loads the pictures of items, in any thread; with `restart` as if nothing were known."""
 
-    def __init__(self, catalog: Catalog, *, restart: bool) -> None:
+    def __init__(self, catalog: Catalog, *, restart: bool, file: CatalogFile | None = None) -> None:
         self._catalog = catalog
         self._restart = restart
+        self._file = file or catalog.file
 
     def load(
         self, images: Sequence[ItemImage], fetched: Sequence[Future[Fetched] | None], known: Sequence[StoredImage]
@@ -114,19 +121,38 @@ class PictureLoader:
 
     def _known_elsewhere(self, source: str, digest: bytes) -> LoadedImage | None:
         """Take the vector of a picture of the same bytes, wherever in the catalog it is."""
-        found = None if self._restart else self._catalog.records.image_vector(digest)
-        if found is None:
+        stored = {space: self._file.spaces[space].stored for space in self._file.picture_spaces}
+        found = None if self._restart else self._catalog.records.image_vectors(digest, stored.values())
+        if found is None or len(found[2]) < len(stored):
             return None
-        width, height, vector = found
-        return LoadedImage(source, digest, width, height, vector=vector)
+        width, height, vectors = found
+        return LoadedImage(source, digest, width, height, {space: vectors[name] for space, name in stored.items()})
 
     def _decoded(self, source: str, digest: bytes, content: bytes) -> LoadedImage:
-        return self._prepared(source, digest, decode(content, min_side=self._catalog.encoder.spec.input_size))
+        side = max(encoder.spec.input_size for encoder in self._encoders().values())
+        return self._prepared(source, digest, decode(content, min_side=side))
 
     def _prepared(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
         self._catalog.thumbnails.add(digest.hex(), picture.rgb)
-        prepared = self._catalog.encoder.prepare(picture.rgb)
+        prepared = {space: encoder.prepare(picture.rgb) for space, encoder in self._encoders().items()}
         return LoadedImage(source, digest, picture.width, picture.height, prepared=prepared)
+
+    def _encoders(self) -> dict[str, Encoder]:
+        """Give the model of each space that pictures have vectors in."""
+        return {space: self._catalog.encoders.of(self._file, space) for space in self._file.picture_spaces}
+
+
+def encode_pictures(images: Sequence[LoadedImage], encoders: Mapping[str, Encoder]) -> int:
+    """Give the pictures that are prepared their vectors, in each space; return how many there were."""
+    waiting = [(image, image.prepared) for image in images if image.prepared is not None]
+    vectors: list[dict[str, bytes]] = [{} for _ in waiting]
+    for space, encoder in encoders.items() if waiting else ():
+        rows = encoder.encode_prepared([prepared[space] for _, prepared in waiting]).astype(np.float16)
+        for found, row in zip(vectors, rows, strict=True):
+            found[space] = row.tobytes()
+    for (image, _), found in zip(waiting, vectors, strict=True):
+        image.vectors, image.prepared = found, None
+    return len(waiting)
 
 
 def _read_fetched(fetched: Fetched) -> bytes:

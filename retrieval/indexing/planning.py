@@ -133,7 +133,7 @@ class Plan:
         """Compare."""
         survey = None if self._retry else Survey.of(self._feed, self._catalog.records.ledger)
         moved: set[int] = set()
-        with Crew(None) as crew, closing(self._loader.jobs(crew)) as jobs:
+        with Crew(()) as crew, closing(self._loader.jobs(crew)) as jobs:
             for job in jobs:
                 if isinstance(job, Rejected):
                     yield self._counted(_rejection(job))

@@ -22,12 +22,11 @@ from data.feed import Feed
 from data.fetch.fetched import FetchCounts
 from data.fetch.settings import FetchSettings
 from data.item import Rejected
-from models import Modality
 from retrieval.catalog import Catalog
 from retrieval.indexing.crew import Crew
 from retrieval.indexing.deciding import Decider, Decision, Fate
 from retrieval.indexing.loading import Job, Loader
-from retrieval.indexing.pictures import LoadedImage, PictureLoader
+from retrieval.indexing.pictures import LoadedImage, PictureLoader, encode_pictures
 from retrieval.indexing.retrying import Retried
 from retrieval.indexing.syncing import Survey, leaving_after
 from retrieval.records.ledger import FeedRun, Note, Notes, Rename
@@ -124,8 +123,8 @@ class IndexRun:
         self._decider = Decider(self._stored_schema, restart=restart)
         self._survey: Survey | None = None
         self._notes: list[Note] = []
-        self._encoder = catalog.encoder
-        self._titles = "title" in catalog.file.spaces and Modality.TEXT in self._encoder.spec.modalities
+        self._file = catalog.file
+        self._encoders = {space: catalog.encoders.of(self._file, space) for space in self._file.picture_spaces}
 
     def __iter__(self) -> Iterator[IndexReport]:
         """Run.
@@ -140,9 +139,9 @@ class IndexRun:
             if self._sync:
                 self._survey = Survey.of(self._feed, records.ledger)
                 self._survey.check(force=self._force)
-            run = records.begin_run(self._feed.name, partial=self._partial)
+            run = records.begin_run(self._feed.name, partial=self._partial, source=self._feed.source)
             self.report.run = run.id
-            with Crew(self._encoder) as crew, closing(self._rows(run, crew)) as rows:
+            with Crew(list(self._encoders.values())) as crew, closing(self._rows(run, crew)) as rows:
                 for _ in rows:
                     self.report.seconds = time.monotonic() - started
                     yield self.report
@@ -212,14 +211,7 @@ class IndexRun:
             self._notes.append(note)
 
     def _encode(self, jobs: Sequence[_Loaded]) -> int:
-        """Give the pictures of a batch their vectors; return how many there were. Runs in a thread of the crew."""
-        images = [image for _, loaded in jobs for image in loaded if image.prepared is not None]
-        if not images:
-            return 0
-        rows = self._encoder.encode_prepared([image.prepared for image in images if image.prepared is not None])
-        for image, row in zip(images, rows.astype(np.float16), strict=True):
-            image.vector, image.prepared = row.tobytes(), None
-        return len(images)
+        return encode_pictures([image for _, loaded in jobs for image in loaded], self._encoders)
 
     def _encoded(self, jobs: list[_Loaded], done: Future[int]) -> list[_Loaded]:
         self.report.encoded += done.result()
@@ -243,6 +235,7 @@ class IndexRun:
                 schema=schema if schema != self._stored_schema else None,
                 summary=f"index {self._feed.name}",
                 notes=Notes(run, notes, renames),
+                stored=self._file.stored,
             )
             self._stored_schema = schema
         elif notes:
@@ -261,11 +254,15 @@ class IndexRun:
     def _with_titles(self, writes: Sequence[ItemWrite]) -> list[ItemWrite]:
         """Add the vectors of new titles, encoded all together."""
         new = [
-            place for place, write in enumerate(writes) if self._titles and write.title_vector is None and write.title
+            place
+            for place, write in enumerate(writes)
+            if self._file.reads_texts and write.title_vector is None and write.title
         ]
         vectors: Mapping[int, bytes] = {}
         if new:
-            rows = self._encoder.encode_titles([writes[place].title or "" for place in new]).astype(np.float16)
+            rows = (
+                self._encoders["image"].encode_titles([writes[place].title or "" for place in new]).astype(np.float16)
+            )
             vectors = {place: row.tobytes() for place, row in zip(new, rows, strict=True)}
         return [
             ItemWrite(write.key, write.title, write.fields, write.images, vectors[place]) if place in vectors else write

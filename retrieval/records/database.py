@@ -19,10 +19,10 @@ from retrieval.storage import failing
 
 __all__ = ["FORMAT", "Database", "migrate", "prepare"]
 
-FORMAT = 4
+FORMAT = 5
 """Of the SQLite file (`PRAGMA user_version`); an older one is migrated when it is opened."""
 
-_MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2", 3: "FROM_FORMAT_3"}
+_MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2", 3: "FROM_FORMAT_3", 4: "FROM_FORMAT_4"}
 _PAGE_BYTES = 16_384
 
 

@@ -74,6 +74,13 @@ class RecordsState:
         """
         return next(self.rows(sql, parameters))[0]
 
+    def space_facts(self) -> tuple[int, str | None]:
+        """Return how often the sets of spaces have changed, and what they are; see `StoredSpaces.facts`."""
+        if not self.value("SELECT count(*) FROM sqlite_schema WHERE name = 'spaces'"):
+            return 0, None  # of an older format, which is migrated at the next open
+        found: tuple[int, str | None] = next(self.rows("SELECT version, facts FROM spaces"))
+        return found
+
     def close(self) -> None:
         """Let go of the state."""
         self._connection.close()

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from data.errors import UsageError
+from data.feed import FeedSource
 from data.item import Rejected
 from retrieval.records import statements
 from retrieval.records.database import Database
@@ -224,11 +225,19 @@ class Ledger:
             ids = _json(items[start : start + _IDS_AT_ONCE])
             yield from self._database.connection.execute(statements.FILES, (ids,))
 
+    def sources(self) -> dict[str, FeedSource]:
+        """Return where each feed was last read from, in the order of their first runs; those of which it is known."""
+        rows = self._database.connection.execute(statements.SOURCES)
+        return {feed: FeedSource(*source) for feed, *source in rows}
+
     # --- writing ---------------------------------------------------------------------------------------------------
 
-    def begin(self, feed: str, *, partial: bool) -> FeedRun:
-        """Begin a run over a feed."""
+    def begin(self, feed: str, *, partial: bool, source: FeedSource | None = None) -> FeedRun:
+        """Begin a run over a feed, and note where it is read from."""
         connection = self._database.connection
+        if source is not None:
+            row = (feed, source.path, source.key, source.image, source.title)
+            connection.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)", row)
         cursor = connection.execute("INSERT INTO runs (feed, time) VALUES (?, ?)", (feed, round(time.time(), 6)))
         had_parts = connection.execute(statements.HAS_PARTS, (feed,)).fetchone()[0]
         return FeedRun(int(cursor.lastrowid or 0), feed, bool(had_parts), partial)

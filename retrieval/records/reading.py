@@ -22,6 +22,7 @@ from retrieval.records.database import Database
 from retrieval.records.ledger import Ledger
 from retrieval.records.rows import Commit, ItemRow, StoredImage, VectorRows
 from retrieval.records.schema import Schema
+from retrieval.records.stored_spaces import StoredSpaces
 
 __all__ = ["RecordReader", "json_ids"]
 
@@ -39,14 +40,18 @@ class RecordReader:
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
         self.ledger = Ledger(self._database)
+        self.spaces = StoredSpaces(self._database)
 
     def close(self) -> None:
         """Close every thread's connection."""
         self._database.close()
 
-    def version(self) -> tuple[int, str | None]:
-        """Return the number of the newest commit (0: none) and the name of the generation; costs microseconds."""
-        found: tuple[int, str | None] = self._database.one_row(statements.VERSION)
+    def version(self) -> tuple[int, str | None, int]:
+        """Return the newest commit (0: none), the name of the generation, and how often the spaces have changed.
+
+        It costs microseconds.
+        """
+        found: tuple[int, str | None, int] = self._database.one_row(statements.VERSION)
         return found
 
     @property
@@ -169,15 +174,11 @@ class RecordReader:
         )
         return {row[1]: StoredImage(*row[1:]) for row in rows}
 
-    def image_vector(self, sha256: bytes) -> tuple[int, int, bytes] | None:
-        """Return width, height and float16 vector of an image of these bytes, None where the catalog has none."""
-        sql = (
-            "SELECT i.width, i.height, v.vector FROM images AS i JOIN vectors AS v "
-            "ON v.item_id = i.item_id AND v.image_id = i.id AND v.died IS NULL "
-            "WHERE i.sha256 = ? AND i.died IS NULL LIMIT 1"
-        )
-        found: tuple[int, int, bytes] | None = self._database.connection.execute(sql, (sha256,)).fetchone()
-        return found
+    def image_vectors(self, sha256: bytes, spaces: Iterable[str]) -> tuple[int, int, dict[str, bytes]] | None:
+        """Return width, height and float16 vectors, by stored space, of an image of these bytes; None without any."""
+        names = orjson.dumps(list(spaces)).decode()
+        rows = self._database.connection.execute(statements.IMAGE_VECTORS, (sha256, names)).fetchall()
+        return (rows[0][0], rows[0][1], {space: vector for *_, space, vector in rows}) if rows else None
 
     def image_hashes(self) -> set[bytes]:
         """Return the hashes of the images of every kept state."""

@@ -7,42 +7,35 @@ before, and what was deleted, is in `history`; images and vectors carry the comm
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 import orjson
 
 from data.errors import CatalogBusy, ItemExists, ItemNotFound
+from data.feed import FeedSource
 from data.field_type import FieldType
 from retrieval.records import checksums, statements
+from retrieval.records.committing import Change, Committing
 from retrieval.records.ledger import FeedRun, Notes
-from retrieval.records.reading import RecordReader, json_ids
+from retrieval.records.reading import json_ids
 from retrieval.records.rows import ItemChange, ItemWrite, VectorWrites
 from retrieval.records.schema import Schema
 
 __all__ = ["Records"]
 
+OWN_NAMES: Mapping[str, str] = MappingProxyType({"image": "image", "title": "title"})
+"""What the rows of a catalog's spaces are called as long as its models have not been changed."""
+
 _PURGED_AT_ONCE = 5_000
 _PAGES_AT_ONCE = 2_000
 
 
-@dataclass(slots=True)
-class _Change:
-    """The commit being written, and how many items it changes."""
-
-    seq: int
-    added: int = 0
-    updated: int = 0
-    deleted: int = 0
-
-
-class Records(RecordReader):
+class Records(Committing):
     """The records of one catalog, to read and to write; any thread may call."""
 
     @classmethod
@@ -73,29 +66,38 @@ class Records(RecordReader):
         schema: Schema | None = None,
         summary: str = "add",
         notes: Notes | None = None,
+        stored: Mapping[str, str] = OWN_NAMES,
     ) -> int:
         """Insert or replace items in one transaction; return its commit number. A key occurs once.
 
-        `schema` is what the fields are after it, when they are not what they were; `notes` are for the ledger.
+        `schema` is what the fields are after it, when they are not what they were; `notes` are for the ledger. `stored`
+        says what the rows of each space are called, here and below: their vectors are for no other set of spaces.
 
         Raises:
             CatalogBusy: another process kept writing for too long.
         """
         with self._commit(summary) as commit:
+            self.spaces.check(stored)
             self._put_schema(schema)
             known = self._known([item.key for item in items])
             self._to_history(known.values(), commit.seq)
             self._end_images(known, items, commit.seq)
             titles, fields = [item.title for item in items], [item.fields for item in items]
             ids = self._put_items([item.key for item in items], titles, fields, known, commit)
-            self._put_images(items, ids, commit.seq)
+            self._put_images(items, ids, commit.seq, stored)
             if notes is not None:
                 self._delete([rename.item for rename in notes.renames], commit)
                 self.ledger.write(notes, commit.seq, {item.key: id_ for item, id_ in zip(items, ids, strict=True)})
         return commit.seq
 
     def put_vectors(
-        self, writes: VectorWrites, *, schema: Schema | None = None, summary: str = "add vectors", refuse: bool = False
+        self,
+        writes: VectorWrites,
+        *,
+        schema: Schema | None = None,
+        summary: str = "add vectors",
+        refuse: bool = False,
+        stored: Mapping[str, str] = OWN_NAMES,
     ) -> int:
         """Insert or replace items that are vectors in one transaction; return its commit number. A key occurs once.
 
@@ -104,6 +106,7 @@ class Records(RecordReader):
             CatalogBusy: another process kept writing for too long.
         """
         with self._commit(summary) as commit:
+            self.spaces.check(stored)
             self._put_schema(schema)
             known = self._known(writes.keys)
             if known and refuse:
@@ -117,11 +120,17 @@ class Records(RecordReader):
             sums = checksums.of_vectors(np.array(ids), np.zeros(len(ids), np.int64), writes.vectors).tolist()
             self._database.connection.executemany(
                 statements.INSERT_VECTOR,
-                zip(repeat("image"), ids, repeat(None), repeat(commit.seq), rows, sums, strict=False),
+                zip(repeat(stored["image"]), ids, repeat(None), repeat(commit.seq), rows, sums, strict=False),
             )
         return commit.seq
 
-    def update(self, changes: Mapping[str, ItemChange], *, schema: Schema | None = None) -> int:
+    def update(
+        self,
+        changes: Mapping[str, ItemChange],
+        *,
+        schema: Schema | None = None,
+        stored: Mapping[str, str] = OWN_NAMES,
+    ) -> int:
         """Change items by key in one transaction; return its commit number. What would not change is left alone.
 
         Raises:
@@ -129,6 +138,7 @@ class Records(RecordReader):
             CatalogBusy: another process kept writing for too long.
         """
         with self._commit("update") as commit:
+            self.spaces.check(stored)
             self._put_schema(schema)
             known = self.items_of_keys(list(changes))
             rows, title_vectors = [], []
@@ -136,10 +146,10 @@ class Records(RecordReader):
                 if key not in known:
                     raise ItemNotFound(key)
                 row = known[key]
-                stored = {name: value for name, value in orjson.loads(row.fields).items() if value is not None}
-                fields = {name: value for name, value in {**stored, **change.fields}.items() if value is not None}
+                held = {name: value for name, value in orjson.loads(row.fields).items() if value is not None}
+                fields = {name: value for name, value in {**held, **change.fields}.items() if value is not None}
                 title = row.title if change.title is False else change.title
-                if title == row.title and fields == stored:
+                if title == row.title and fields == held:
                     continue
                 text = orjson.dumps(fields).decode()
                 rows.append((title, text, commit.seq, checksums.of_item(row.id, key, title, text), row.id))
@@ -153,7 +163,7 @@ class Records(RecordReader):
             connection.executemany(
                 statements.INSERT_VECTOR,
                 [
-                    ("title", id_, None, commit.seq, vector, checksums.of_vector(id_, None, vector))
+                    (stored["title"], id_, None, commit.seq, vector, checksums.of_vector(id_, None, vector))
                     for id_, vector in title_vectors
                     if vector is not None
                 ],
@@ -191,10 +201,10 @@ class Records(RecordReader):
 
     # --- beside the items ------------------------------------------------------------------------------------------
 
-    def begin_run(self, feed: str, *, partial: bool = False) -> FeedRun:
+    def begin_run(self, feed: str, *, partial: bool = False, source: FeedSource | None = None) -> FeedRun:
         """Begin a run over a feed, or over some of its rows by themselves."""
         with self._database.immediate():
-            return self.ledger.begin(feed, partial=partial)
+            return self.ledger.begin(feed, partial=partial, source=source)
 
     def note(self, notes: Notes) -> None:
         """Write to the ledger what is no commit: rows that are unchanged or rejected."""
@@ -245,45 +255,11 @@ class Records(RecordReader):
 
     # --- parts of a commit -----------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _commit(self, summary: str) -> Iterator[_Change]:
-        """Make the block one commit; its time is never before that of the commit before it."""
-        with self._database.immediate() as connection:
-            cursor = connection.execute(statements.INSERT_COMMIT, (round(time.time(), 6), summary))
-            commit = _Change(int(cursor.lastrowid or 0))
-            yield commit
-            connection.execute(
-                "UPDATE commits SET added = ?, updated = ?, deleted = ? WHERE seq = ?",
-                (commit.added, commit.updated, commit.deleted, commit.seq),
-            )
-
-    def _put_schema(self, schema: Schema | None) -> None:
-        """Add fields; one that another process has just added must be of a type that can hold both."""
-        if schema is None:
-            return
-        current = self.schema()
-        merged = current
-        for name, type_ in schema.items():
-            merged = merged.widened(name, type_) if name in merged else merged.extended({name: type_})
-        if merged != current:
-            rows = [(name, type_.value) for name, type_ in merged.items()]
-            self._database.connection.executemany(
-                "INSERT INTO fields VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET type = excluded.type", rows
-            )
-
-    def _known(self, keys: Sequence[str]) -> dict[str, int]:
-        """Return the ids of those of `keys` that are there, by key."""
-        connection = self._database.connection
-        if connection.execute("SELECT 1 FROM items LIMIT 1").fetchone() is None:
-            return {}
-        sql = "SELECT i.key, i.id FROM json_each(?) AS k JOIN items AS i ON i.key = k.value"
-        return dict(connection.execute(sql, (orjson.dumps(list(keys)).decode(),)))
-
     def _to_history(self, ids: Iterable[int], seq: int) -> None:
         """Keep the states that end with a commit."""
         self._database.connection.execute(statements.TO_HISTORY, (seq, json_ids(ids)))
 
-    def _delete(self, ids: Sequence[int], commit: _Change) -> None:
+    def _delete(self, ids: Sequence[int], commit: Change) -> None:
         """Delete items."""
         if ids:
             self._to_history(ids, commit.seq)
@@ -321,7 +297,7 @@ class Records(RecordReader):
         titles: Sequence[str | None] | None,
         fields: Sequence[str],
         known: Mapping[str, int],
-        commit: _Change,
+        commit: Change,
     ) -> list[int]:
         """Write the items' rows; return their ids."""
         connection = self._database.connection
@@ -351,23 +327,25 @@ class Records(RecordReader):
         connection.executemany(statements.CHANGE_ITEM, changed)
         return ids
 
-    def _put_images(self, items: Sequence[ItemWrite], ids: Sequence[int], seq: int) -> None:
+    def _put_images(self, items: Sequence[ItemWrite], ids: Sequence[int], seq: int, stored: Mapping[str, str]) -> None:
         next_image = self._next_id("images")
         images: list[tuple[object, ...]] = []
         moved: list[dict[str, object]] = []
         vectors: list[tuple[str, int, int | None, bytes | None]] = []
         for item, item_id in zip(items, ids, strict=True):
             if isinstance(item.title_vector, bytes):
-                vectors.append(("title", item_id, None, item.title_vector))
+                vectors.append((stored["title"], item_id, None, item.title_vector))
             if item.bare_vector is not None:
-                vectors.append(("image", item_id, None, item.bare_vector))
+                vectors.append((stored["image"], item_id, None, item.bare_vector))
             for position, image in enumerate(item.images or ()):
                 if image.kept is not None:
                     moved.append({"seq": seq, "id": image.kept, "position": position, "source": image.source})
                     continue
                 row = (next_image, item_id, position, image.source, image.sha256, image.width, image.height, seq)
                 images.append(row)
-                vectors.append(("image", item_id, next_image, image.vector))
+                vectors.append((stored["image"], item_id, next_image, image.vector))
+                if image.looks is not None:
+                    vectors.append((stored["looks"], item_id, next_image, image.looks))
                 next_image += 1
         connection = self._database.connection
         connection.executemany(statements.INSERT_IMAGE, images)
@@ -382,8 +360,3 @@ class Records(RecordReader):
                 for space, item, image, vector in vectors
             ],
         )
-
-    def _next_id(self, table: str) -> int:
-        sql = "SELECT seq FROM sqlite_sequence WHERE name = ?"
-        row = self._database.connection.execute(sql, (table,)).fetchone()
-        return int(row[0]) + 1 if row else 1

@@ -47,7 +47,7 @@ class StoredImage:
 class ImageWrite:
     """One image of an item to be written; `kept` is the id of a stored image of the same bytes, else `vector` is new.
 
-    `vector` is the float16 row of the image space, as bytes.
+    `vector` is the float16 row of the image space, as bytes, and `looks` that of the space for looks, if there is one.
     """
 
     source: str
@@ -56,6 +56,7 @@ class ImageWrite:
     height: int
     vector: bytes | None = None
     kept: int | None = None
+    looks: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

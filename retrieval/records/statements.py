@@ -7,6 +7,9 @@ __all__ = [
     "BROUGHT_OF_KEYS",
     "CHANGE_ITEM",
     "COMMIT_AT",
+    "COPY_VECTORS",
+    "COUNT_LACKING",
+    "COUNT_LACKING_TITLES",
     "COUNT_MISSING",
     "END_IMAGES",
     "END_IMAGE_VECTORS",
@@ -19,17 +22,25 @@ __all__ = [
     "FROM_FORMAT_1",
     "FROM_FORMAT_2",
     "FROM_FORMAT_3",
+    "FROM_FORMAT_4",
     "HAS_PARTS",
     "IMAGES_AS_OF",
+    "IMAGE_VECTORS",
     "INSERT_COMMIT",
     "INSERT_IMAGE",
     "INSERT_ITEM",
+    "INSERT_LATE_TITLE",
+    "INSERT_LATE_VECTOR",
     "INSERT_VECTOR",
     "ITEMS_AS_OF",
+    "ITEMS_LACKING",
     "ITEMS_OF_KEYS_AS_OF",
+    "LACKING_IMAGES",
+    "LACKING_OF_BYTES",
     "LEDGER",
     "MARK_MISSING",
     "MOVE_IMAGE",
+    "NEXT_VECTOR",
     "NOTE_BY_KEY",
     "NOTE_BY_ROW",
     "NOTE_REMOVED",
@@ -38,8 +49,13 @@ __all__ = [
     "PURGED",
     "REJECTED_KEYS",
     "REJECTED_ROWS",
+    "REMOVE_VECTORS",
     "SECOND_OF_A_KEY",
+    "SOURCES",
     "TABLES",
+    "TITLED_ITEMS",
+    "TITLES_BORN",
+    "TITLE_STATES",
     "TO_HISTORY",
     "TO_IMAGE_HISTORY",
     "VERSION",
@@ -75,6 +91,14 @@ CREATE UNIQUE INDEX ledger_row ON ledger (feed, part) WHERE part < 0;
 CREATE INDEX ledger_reason ON ledger (state, feed, row) WHERE reason IS NOT NULL;
 """
 
+_SINCE_FORMAT_5 = """
+CREATE TABLE spaces (version INTEGER NOT NULL, facts TEXT);
+INSERT INTO spaces VALUES (0, NULL);
+CREATE TABLE sources (
+    feed TEXT PRIMARY KEY, path TEXT NOT NULL, key_column TEXT, image_column TEXT, title_column TEXT
+);
+"""
+
 TABLES = f"""
 CREATE TABLE commits (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, summary TEXT NOT NULL,
@@ -102,7 +126,7 @@ CREATE TABLE vectors (
 );
 CREATE TABLE generation (name TEXT, index_kind TEXT);
 INSERT INTO generation VALUES (NULL, NULL);
-{_SINCE_FORMAT_2}{_SINCE_FORMAT_4}"""
+{_SINCE_FORMAT_2}{_SINCE_FORMAT_4}{_SINCE_FORMAT_5}"""
 
 FROM_FORMAT_1 = (
     "ALTER TABLE commits ADD COLUMN added INTEGER NOT NULL DEFAULT 0",
@@ -142,7 +166,12 @@ FROM_FORMAT_3 = (
 )
 """Format 3 knew of the rows of a feed only those that its last run rejected."""
 
-VERSION = "SELECT (SELECT coalesce(max(seq), 0) FROM commits), (SELECT name FROM generation)"
+FROM_FORMAT_4 = tuple(filter(str.strip, _SINCE_FORMAT_5.split(";")))
+"""Format 4 had one set of spaces, that of `catalog.json`, and did not note where a feed was read from."""
+
+VERSION = (
+    "SELECT (SELECT coalesce(max(seq), 0) FROM commits), (SELECT name FROM generation), (SELECT version FROM spaces)"
+)
 COMMIT_AT = "SELECT coalesce(max(seq), 0) FROM commits WHERE time <= ? + 0.0000005"
 """Half a microsecond more: the time that people see is rounded to a microsecond."""
 
@@ -179,12 +208,15 @@ TO_HISTORY = (
     "INSERT INTO history SELECT id, key, title, fields, born, ?, checksum FROM items "
     "WHERE id IN (SELECT value FROM json_each(?))"
 )
-END_TITLE = "UPDATE vectors SET died = ? WHERE item_id = ? AND space = 'title' AND died IS NULL"
+_OF_TITLES = "(space = 'title' OR space GLOB 'title@*')"
+"""Of all sets of spaces: what ends, ends in each."""
+
+END_TITLE = f"UPDATE vectors SET died = ? WHERE item_id = ? AND {_OF_TITLES} AND died IS NULL"
 END_IMAGES = (
     "UPDATE images SET died = ? WHERE item_id = ? AND died IS NULL AND id NOT IN (SELECT value FROM json_each(?))"
 )
 END_IMAGE_VECTORS = (
-    "UPDATE vectors SET died = ? WHERE item_id = ? AND space = 'image' AND died IS NULL "
+    f"UPDATE vectors SET died = ? WHERE item_id = ? AND NOT {_OF_TITLES} AND died IS NULL "
     "AND (image_id IS NULL OR image_id NOT IN (SELECT value FROM json_each(?)))"
 )
 TO_IMAGE_HISTORY = (
@@ -196,6 +228,67 @@ INSERT_IMAGE = (
     "INSERT INTO images (id, item_id, position, source, sha256, width, height, born) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_VECTOR = "INSERT INTO vectors (space, item_id, image_id, born, vector, checksum) VALUES (?, ?, ?, ?, ?, ?)"
+
+_LACKING = "NOT EXISTS (SELECT 1 FROM vectors AS v WHERE v.item_id = m.item_id AND v.space = ?1 AND v.image_id = m.id)"
+_IMAGE = "m.id, m.item_id, i.key, m.source, m.sha256, m.died IS NULL"
+LACKING_IMAGES = (
+    f"SELECT {_IMAGE} FROM images AS m LEFT JOIN items AS i ON i.id = m.item_id "
+    f"WHERE m.id > ?2 AND {_LACKING} ORDER BY m.id LIMIT ?3"
+)
+LACKING_OF_BYTES = (
+    f"SELECT {_IMAGE} FROM images AS m JOIN items AS i ON i.id = m.item_id "
+    f"WHERE m.sha256 = ?2 AND m.died IS NULL AND {_LACKING}"
+)
+ITEMS_LACKING = (
+    "SELECT DISTINCT m.item_id FROM json_each(?2) AS k JOIN images AS m ON m.item_id = k.value "
+    f"WHERE m.died IS NULL AND {_LACKING}"
+)
+COUNT_LACKING = f"SELECT count(*) FROM images AS m WHERE m.died IS NULL AND {_LACKING}"
+COUNT_LACKING_TITLES = (
+    "SELECT count(*) FROM items AS i WHERE i.title <> '' AND NOT EXISTS "
+    "(SELECT 1 FROM vectors AS v WHERE v.item_id = i.id AND v.space = ?1 AND v.died IS NULL)"
+)
+TITLED_ITEMS = (
+    "SELECT DISTINCT id FROM (SELECT id FROM items WHERE id > ?1 UNION SELECT item_id FROM history WHERE item_id > ?1) "
+    "ORDER BY id LIMIT ?2"
+)
+TITLE_STATES = (
+    "SELECT item_id, title, born, died FROM history WHERE item_id IN (SELECT value FROM json_each(:ids)) "
+    "UNION ALL SELECT id, title, born, NULL FROM items WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY 1, 3"
+)
+TITLES_BORN = (
+    "SELECT item_id, born FROM vectors WHERE item_id IN (SELECT value FROM json_each(?)) AND space = ? "
+    "AND image_id IS NULL"
+)
+INSERT_LATE_VECTOR = (
+    "INSERT INTO vectors (space, item_id, image_id, born, died, vector, checksum) "
+    "SELECT ?1, m.item_id, m.id, m.born, m.died, ?2, ?3 FROM images AS m "
+    f"WHERE m.id = ?4 AND {_LACKING}"
+)
+INSERT_LATE_TITLE = (
+    "INSERT INTO vectors (space, item_id, image_id, born, died, vector, checksum) "
+    "SELECT :space, :item_id, NULL, :born, :died, :vector, :checksum WHERE NOT EXISTS "
+    "(SELECT 1 FROM vectors WHERE item_id = :item_id AND space = :space AND born = :born) AND "
+    "(:died IS NOT NULL OR EXISTS (SELECT 1 FROM items WHERE id = :item_id AND title = :title AND born >= :born))"
+)
+"""A title that was changed meanwhile is not the item's: only one that it still has, or had until then, is written."""
+
+NEXT_VECTOR = "SELECT max(id) FROM (SELECT id FROM vectors WHERE space = ? AND id > ? ORDER BY id LIMIT ?)"
+COPY_VECTORS = (
+    "INSERT INTO vectors (space, item_id, image_id, born, died, vector, checksum) "
+    "SELECT :target, item_id, image_id, born, died, vector, checksum FROM vectors AS o "
+    "WHERE space = :source AND id > :after AND id <= :last AND NOT EXISTS (SELECT 1 FROM vectors AS v "
+    "WHERE v.item_id = o.item_id AND v.space = :target AND v.image_id IS o.image_id AND v.born = o.born)"
+)
+REMOVE_VECTORS = "DELETE FROM vectors WHERE id IN (SELECT id FROM vectors WHERE space = ? LIMIT ?)"
+IMAGE_VECTORS = (
+    "SELECT i.width, i.height, v.space, v.vector FROM images AS i JOIN vectors AS v "
+    "ON v.item_id = i.item_id AND v.image_id = i.id AND v.died IS NULL "
+    "AND v.space IN (SELECT value FROM json_each(?2)) "
+    "WHERE i.id = (SELECT m.id FROM images AS m WHERE m.sha256 = ?1 AND m.died IS NULL ORDER BY "
+    "(SELECT count(*) FROM vectors AS o WHERE o.item_id = m.item_id AND o.image_id = m.id AND o.died IS NULL "
+    "AND o.space IN (SELECT value FROM json_each(?2))) DESC LIMIT 1)"
+)
 
 _NOTE = (
     "INSERT INTO ledger (key, feed, part, row, state, reason, source, attempts, first_run, last_run, item, seq) "
@@ -263,6 +356,10 @@ LEDGER = (
     "SELECT l.feed, l.row, l.key, l.source, l.state, l.reason, l.attempts, coalesce(f.time, 0), coalesce(r.time, 0), "
     "l.first_run, l.last_run, l.seq FROM ledger AS l LEFT JOIN runs AS f ON f.id = l.first_run "
     "LEFT JOIN runs AS r ON r.id = l.last_run WHERE {where} ORDER BY l.feed, l.row, l.part LIMIT ?"
+)
+SOURCES = (
+    "SELECT s.feed, s.path, s.key_column, s.image_column, s.title_column FROM sources AS s "
+    "LEFT JOIN runs AS r ON r.feed = s.feed GROUP BY s.feed ORDER BY min(r.id)"
 )
 BROUGHT = (
     "SELECT l.rowid, l.key, l.item, l.last_run, NOT EXISTS (SELECT 1 FROM ledger AS o "

@@ -26,7 +26,7 @@ def changed_items(
     images = records.images(ids.tolist())
     held: dict[str, dict[int, list[bytes]]] = {}
     for name, space in spaces.items():
-        rows = records.vectors(name, space.dim, ids)
+        rows = records.vectors(space.stored, space.dim, ids)
         by_item: dict[int, list[bytes]] = held.setdefault(name, {})
         for item_id, vector in zip(rows.item_ids.tolist(), rows.vectors, strict=True):
             by_item.setdefault(item_id, []).append(vector.tobytes())
@@ -47,6 +47,7 @@ def changed_items(
             and [(one.source, one.sha256, one.width, one.height) for one in images.get(row.id, ())]
             == [(one.source, one.sha256, one.width, one.height) for one in pictures]
             and held["image"].get(row.id, []) == vectors
+            and held.get("looks", {}).get(row.id, []) == [one.looks for one in pictures if one.looks is not None]
             and held.get("title", {}).get(row.id, []) == titles
         )
         if same:

@@ -125,5 +125,5 @@ def _part_scores(view: View, parts: Sequence[Part], items: Ids) -> dict[str, NDA
 
 def _images(view: View, sums: Mapping[str, _Sum], items: Ids) -> Ids:
     """Find the image of each item that the parts about pictures like best."""
-    space = "image" if "image" in sums else next(iter(sums))
+    space = next((space for space in ("looks", "image") if space in sums), next(iter(sums)))
     return view.scores(space, sums[space].vector, items)[1]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import CatalogDamaged, CatalogReadOnly, LookalikeError
+from retrieval.catalog_file import CatalogFile
 from retrieval.generations.generation import (
     open_generation,
     remove_generation,
     remove_other_generations,
+    spaces_in,
     write_generation,
 )
-from retrieval.generations.segment import Segment, Space, load_segment
+from retrieval.generations.segment import Segment, load_segment
 from retrieval.records.records import Records
 from retrieval.search.past import PastViews
 from retrieval.search.view import View
+from retrieval.space_sets import SpaceSets
 from retrieval.storage import locked
 from retrieval.vector_index import IndexKind
 
@@ -29,15 +32,23 @@ log = logging.getLogger("lookalike")
 
 
 class Live:
-    """Gives the current view, and folds the tail into a new generation."""
+    """Gives the current view, and folds the tail into a new generation; `changed` is told of a change of models."""
 
-    def __init__(self, folder: Path, records: Records, spaces: Mapping[str, Space]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        records: Records,
+        file: CatalogFile,
+        changed: Callable[[CatalogFile], None] = lambda file: None,
+    ) -> None:
         self._folder = folder
         self._records = records
-        self._spaces = spaces
+        self._made_as = file
+        self._changed = changed
+        self._sets = SpaceSets(file, version=-1)
         self._lock = threading.Lock()
         self._view: View | None = None
-        self._past = PastViews(records, spaces)
+        self._past = PastViews(records)
         self._generation: str | None = None
         self._broken: str | None = None
 
@@ -46,10 +57,17 @@ class Live:
         """The name of the generation in use; None while everything is in memory."""
         return self._generation
 
+    def sets(self) -> SpaceSets:
+        """Return the sets of spaces as they are now; a change by any process is in what is next asked for."""
+        sets = self._sets
+        if sets.version == self._records.version()[2]:
+            return sets
+        return SpaceSets.of(self._made_as, *self._records.spaces.facts())
+
     def view(self) -> View:
         """Return the state as of the newest commit; a commit of any process is in the next view asked for."""
         view = self._view
-        if view is not None and (view.seq, self._generation) == self._records.version():
+        if view is not None and (view.seq, self._generation, self._sets.version) == self._records.version():
             return view
         with self._lock:
             view = self._newest()
@@ -84,11 +102,25 @@ class Live:
         newest = self.view()
         if newest.seq == as_of:
             return newest
-        return self._past.view(newest.segments[0], as_of)
+        return self._past.view(newest, as_of)
+
+    def view_of(self, file: CatalogFile) -> View:
+        """Return the newest state by the models of another set of spaces, which the generation in use should have."""
+        with self._records.snapshot():
+            seq, generation, _ = self._records.version()
+            view, broken = self._base(file, generation, seq)
+            if broken is not None:
+                log.warning("The generation %s cannot be used: %s The records answer.", generation, broken)
+            return self._caught_up(view, seq) if view.seq < seq else view
 
     def _refreshed(self) -> View:
-        seq, generation = self._records.version()
+        seq, generation, version = self._records.version()
         view = self._view
+        if version != self._sets.version:
+            self._sets = SpaceSets.of(self._made_as, *self._records.spaces.facts())
+            if view is not None and view.file != self._sets.active:
+                view = None
+                self._changed(self._sets.active)
         if view is None or generation != self._generation or view.segments[0].seq < self._records.purged_before():
             view = self._opened(generation, seq)
         if view.seq < seq:
@@ -108,16 +140,39 @@ class Live:
             StorageFailed: there is no room; the generation before stays in use.
         """
         with locked(self._folder / "optimize.lock", "optimizing"):
-            kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
-            before = None if retrain else self._predecessor()
-            name = write_generation(self._generations, self._records, self._spaces, kind, before)
-            try:
-                self._records.put_generation(name, kind)
-            except BaseException:
-                if self._records.version()[1] != name:
-                    remove_generation(self._generations, name)
-                raise
-            remove_other_generations(self._generations, keep=name)
+            return self._optimize(kind, retrain)
+
+    def change_sets(self, new: SpaceSets, unless: Callable[[], str | None] = lambda: None) -> str | None:
+        """Put other sets of spaces in place of those that they were made from, in one transaction.
+
+        A generation that lacks one of the spaces which it should have is made anew first. `unless` is asked within the
+        transaction: where it says why not, that is returned and nothing is changed.
+
+        Raises:
+            CatalogBusy: another process is optimizing the catalog, or has changed the sets.
+        """
+        with locked(self._folder / "optimize.lock", "optimizing"):
+            generation = self._records.version()[1]
+            needed = {space.stored for space in new.active.spaces.values()}
+            if generation is not None and not needed <= spaces_in(self._generations / generation):
+                self._optimize(None, False)
+            with self._records.spaces.changing(new.version) as write:
+                why = unless()
+                if why is None:
+                    write(new.to_json())
+            return why
+
+    def _optimize(self, kind: IndexKind | None, retrain: bool) -> str:
+        kind = kind or IndexKind(self._records.index_kind() or IndexKind.AUTO)
+        before = None if retrain else self._predecessor()
+        name = write_generation(self._generations, self._records, self.sets().in_generations, kind, before)
+        try:
+            self._records.put_generation(name, kind)
+        except BaseException:
+            if self._records.version()[1] != name:
+                remove_generation(self._generations, name)
+            raise
+        remove_other_generations(self._generations, keep=name)
         return name
 
     def _predecessor(self) -> Segment | None:
@@ -126,7 +181,7 @@ class Live:
         if name is None:
             return None
         try:
-            return open_generation(self._generations / name, self._spaces, to_search=False)
+            return open_generation(self._generations / name, self.sets().in_generations, to_search=False)
         except CatalogDamaged as error:
             if self._broken is None:  # else that was said
                 log.warning("The generation %s cannot be used: %s The next is made without it.", name, error)
@@ -137,27 +192,32 @@ class Live:
         return self._folder / "generations"
 
     def _opened(self, generation: str | None, seq: int) -> View:
-        """Open a generation; of one that is missing or damaged, say so and read everything from the records."""
-        schema = self._records.schema()
+        """Open a generation, and remember what is wrong with one that is missing or damaged."""
         self._generation = generation
+        view, self._broken = self._base(self._sets.active, generation, seq)
+        return view
+
+    def _base(self, file: CatalogFile, generation: str | None, seq: int) -> tuple[View, str | None]:
+        """Open a generation; of one that is missing or damaged, say why, and read everything from the records."""
+        schema = self._records.schema()
+        reason = None
         if generation is not None:
             try:
-                segment = open_generation(self._generations / generation, self._spaces)
+                segment = open_generation(self._generations / generation, file.spaces)
                 if self._records.purged_before() <= segment.seq <= seq:
-                    return View([segment], [None], schema, segment.seq)
+                    return View([segment], [None], schema, segment.seq, file), None
                 reason = f"It is of commit {segment.seq}, older than what is kept or newer than the newest, {seq}."
             except CatalogDamaged as error:
                 reason = str(error)
-            self._broken = reason
-        segment = load_segment(self._records, schema, self._spaces, seq)
-        return View([segment], [None], schema, seq)
+        segment = load_segment(self._records, schema, file.spaces, seq)
+        return View([segment], [None], schema, seq, file), reason
 
     def _caught_up(self, view: View, seq: int) -> View:
         schema = self._records.schema()
         base = view
         if len(view.segments) >= _MAX_SEGMENTS:  # read all of the tail anew, as one segment
             first = view.segments[0]
-            base = View([first], [None], schema, first.seq)
+            base = View([first], [None], schema, first.seq, view.file)
         touched = self._records.touched_since(base.seq)
-        segment = load_segment(self._records, schema, self._spaces, seq, touched)
+        segment = load_segment(self._records, schema, view.file.spaces, seq, touched)
         return base.followed_by(segment, touched, schema, seq)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from PIL import Image
 from data.errors import ItemNotFound, UsageError
 from data.images import decode, read_bytes
 from data.item import is_text
-from models import Encoder, unit_rows
-from retrieval.generations.segment import Space
+from models import unit_rows
 from retrieval.query import Part
 from retrieval.records.records import Records
+from retrieval.search.encoders import Encoders
 from retrieval.search.view import View
 from retrieval.vector_index import Metric
 
@@ -36,12 +36,12 @@ _NEGATION = re.compile(r"\b(without|not|no|except|excluding|isn't|aren't)\b", re
 
 @dataclass(slots=True)
 class QueryParts:
-    """Collects the parts of one query over one view."""
+    """Collects the parts of one query over one view; `looks` is the share of pictures that goes to that space."""
 
     view: View
     records: Records
-    spaces: Mapping[str, Space]
-    encoder: Callable[[], Encoder]
+    encoders: Encoders
+    looks: float = 0.0
     parts: list[Part] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     like_ids: list[int] = field(default_factory=list)
@@ -58,10 +58,10 @@ class QueryParts:
             return
         if not all(map(is_text, wanted)):
             raise UsageError("The words have bytes that are not text; give them as UTF-8.")
-        encoder = self.encoder()
+        encoder = self.encoders.of(self.view.file)
         each = weight / len(wanted)
         kind = "text" if weight > 0 else "without"
-        titles = "title" in self.spaces and self.view.has_vectors("title")
+        titles = "title" in self.view.file.spaces and self.view.has_vectors("title")
         share = TITLE_SHARE if titles else 0.0
         for vector in encoder.encode_texts(wanted):
             self.parts.append(Part(kind, "image", vector, each * (1 - share)))
@@ -81,11 +81,13 @@ class QueryParts:
         """
         if not images:
             return
-        encoder = self.encoder()
-        side = encoder.spec.input_size
+        encoders = {space: self.encoders.of(self.view.file, space) for space, _ in self._shares()}
+        side = max(encoder.spec.input_size for encoder in encoders.values())
         pictures = [image if isinstance(image, Image.Image) else _decode(image, side) for image in images]
-        for vector in encoder.encode_images([picture.convert("RGB") for picture in pictures]):
-            self.parts.append(Part("image", "image", vector, weight / len(images)))
+        rgb = [picture.convert("RGB") for picture in pictures]
+        for space, share in self._shares():
+            for vector in encoders[space].encode_images(rgb):
+                self.parts.append(Part(space, space, vector, share * weight / len(images)))
 
     def add_keys(self, keys: Sequence[str], weight: float) -> None:
         """Add items of the catalog by key: the mean of an item's vectors stands for it, and it is not found itself.
@@ -98,18 +100,27 @@ class QueryParts:
         for key in keys:
             if key not in rows:
                 raise ItemNotFound(key)
-            vectors = self.view.vectors_of("image", rows[key].id)
-            if not len(vectors):
+            found = {space: self.view.vectors_of(space, rows[key].id) for space in self.view.file.picture_spaces}
+            shares = [(space, share) for space, share in self._shares() if len(found[space])]
+            shares = shares or [(space, 1.0) for space, vectors in found.items() if len(vectors)]
+            if not shares:
                 raise UsageError(f"The item {key!r} has no picture to compare with.")
-            mean = vectors.mean(axis=0, keepdims=True)
-            vector = unit_rows(mean)[0] if self.spaces["image"].metric is Metric.COSINE else mean[0]
-            self.parts.append(Part("like", "image", vector, weight / len(keys)))
+            for space, share in shares:
+                mean = found[space].mean(axis=0, keepdims=True)
+                vector = unit_rows(mean)[0] if self.view.file.spaces[space].metric is Metric.COSINE else mean[0]
+                name = "looks" if space == "looks" else "like"
+                self.parts.append(Part(name, space, vector, share * weight / len(keys)))
             self.like_ids.append(rows[key].id)
 
     def add_vectors(self, vectors: NDArray[np.float32], weight: float) -> None:
         """Add ready vectors, float32 [count, dim], unit rows where the metric is the cosine."""
         for vector in vectors:
             self.parts.append(Part("vector", "image", vector, weight / len(vectors)))
+
+    def _shares(self) -> list[tuple[str, float]]:
+        """Say which spaces pictures are compared in, and by what share of their weight."""
+        shares = [("image", 1 - self.looks), ("looks", self.looks)]
+        return [(space, share) for space, share in shares if share]
 
 
 def many(value: object) -> list[object]:

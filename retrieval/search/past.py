@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 
 from data.errors import UsageError
-from retrieval.generations.segment import Segment, Space, load_segment
+from retrieval.generations.segment import load_segment
 from retrieval.records.records import Records
 from retrieval.search.view import View
 
@@ -19,18 +18,18 @@ _KEPT_ITEMS = 200_000
 class PastViews:
     """Makes views of earlier states, and keeps the last few as long as they stand on the generation in use."""
 
-    def __init__(self, records: Records, spaces: Mapping[str, Space]) -> None:
+    def __init__(self, records: Records) -> None:
         self._records = records
-        self._spaces = spaces
         self._lock = threading.Lock()
         self._views: dict[int, View] = {}
 
-    def view(self, base: Segment, as_of: int) -> View:
-        """Return the state after commit `as_of`; `base` is a whole state, of an earlier commit or a later one.
+    def view(self, newest: View, as_of: int) -> View:
+        """Return the state after commit `as_of`, by the models of the newest view, on whose generation it stands.
 
         Raises:
             UsageError: that state has been purged.
         """
+        base, file = newest.segments[0], newest.file
         with self._lock, self._records.snapshot():
             oldest = self._records.purged_before()
             if as_of < oldest:
@@ -39,16 +38,16 @@ class PastViews:
             self._views = {
                 seq: view
                 for seq, view in self._views.items()
-                if view.schema == schema and view.segments[0].item_ids is base.item_ids
+                if view.schema == schema and view.segments[0].item_ids is base.item_ids and view.file is file
             }
             view = self._views.pop(as_of, None)
             if view is None and base.seq < oldest:  # what was deleted since has been purged a moment ago
-                segment = load_segment(self._records, schema, self._spaces, as_of, as_of=as_of)
-                view = View([segment], [None], schema, as_of)
+                segment = load_segment(self._records, schema, file.spaces, as_of, as_of=as_of)
+                view = View([segment], [None], schema, as_of, file)
             elif view is None:
                 touched = self._records.touched_since(min(as_of, base.seq))
-                segment = load_segment(self._records, schema, self._spaces, as_of, touched, as_of=as_of)
-                view = View([base], [None], schema, base.seq).followed_by(segment, touched, schema, as_of)
+                segment = load_segment(self._records, schema, file.spaces, as_of, touched, as_of=as_of)
+                view = View([base], [None], schema, base.seq, file).followed_by(segment, touched, schema, as_of)
             self._views[as_of] = view
             self._forget()
             return view

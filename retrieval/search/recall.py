@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import Matrix
-from retrieval.generations.segment import Ids, Space
+from retrieval.generations.segment import Ids
 from retrieval.query import EXACT
 from retrieval.search.view import Allowed, Nearest, View
 
@@ -70,7 +70,7 @@ class RecallReport:
 
 
 class RecentQueries:
-    """The last queries of each space that were searched in this process. Safe to use from several threads."""
+    """The last queries of each space, as it is stored, that were searched in this process. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -90,15 +90,18 @@ class RecentQueries:
 
 def measure_recall(
     view: View,
-    spaces: Mapping[str, Space],
     recent: RecentQueries,
     *,
     given: Mapping[str, Matrix] | None = None,
     limit: int = 10,
 ) -> list[RecallReport]:
     """Measure each space that has vectors, or those that queries are `given` for, float32 [queries, dim] by space."""
+    spaces = view.file.spaces
     names = [name for name in spaces if view.has_vectors(name) and (given is None or name in given)]
-    return [_of_space(view, name, recent.of(name), None if given is None else given[name], limit) for name in names]
+    return [
+        _of_space(view, name, recent.of(spaces[name].stored), None if given is None else given[name], limit)
+        for name in names
+    ]
 
 
 def _of_space(

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from data.errors import UsageError
-from models import Encoder
 from retrieval.filters import Filter
 from retrieval.filters.nodes import Parameters
-from retrieval.generations.segment import Space
 from retrieval.query import MAX_LIMIT, Page, Results
 from retrieval.records.records import Records
 from retrieval.records.rows import StoredImage
 from retrieval.search.device import Device
+from retrieval.search.encoders import Encoders
 from retrieval.search.fusion import Ranking, rank
 from retrieval.search.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
 from retrieval.search.recall import RecentQueries
@@ -32,7 +31,7 @@ class Request:
     """What is looked for and how: see `Catalog.search`. `vectors` are float32 [count, dim], checked.
 
     Raises:
-        UsageError: the page or the balance is out of range.
+        UsageError: the page, the balance or the share of the looks is out of range.
     """
 
     texts: Sequence[str] = ()
@@ -47,6 +46,7 @@ class Request:
     balance: float = 0.5
     min_score: float | None = None
     fields: Sequence[str] | None = None
+    looks: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.limit, int) or not 1 <= self.limit <= MAX_LIMIT:
@@ -55,6 +55,11 @@ class Request:
             raise UsageError(f"The offset is {self.offset}; it can be 0 to {MAX_LIMIT:,}.")
         if not 0 <= self.balance <= 1:
             raise UsageError(f"The balance is {self.balance}; it can be 0 (pictures only) to 1 (words only).")
+
+        if self.looks is not None and not 0 <= self.looks <= 1:
+            raise UsageError(
+                f"The share of the looks is {self.looks}; it can be 0 (only the main model's) to 1 (only the looks)."
+            )
 
     @property
     def is_one_vector(self) -> bool:
@@ -68,13 +73,12 @@ class Request:
 class Searcher:
     """Answers requests over views of one catalog.
 
-    `encoder` gives its model when words or pictures need it; `device` searches many vectors at a time; `recent`
-    remembers the last queries, to measure recall on.
+    `encoders` gives its models when words or pictures need them; `device` searches many vectors at a time; `recent`
+    remembers the last queries, to measure recall on. What made a view's vectors, the view says.
     """
 
     records: Records
-    spaces: Mapping[str, Space]
-    encoder: Callable[[], Encoder]
+    encoders: Encoders
     device: Device
     recent: RecentQueries = field(default_factory=RecentQueries)
 
@@ -98,10 +102,10 @@ class Searcher:
         asked = limit, recall, None if fields is None else tuple(fields)
         parsed = parse_filter(filter)
         allowed = view.allowed(parsed)
-        query = checked_vectors(vector, self.spaces["image"], what="query vector")
+        query = checked_vectors(vector, view.file.spaces["image"], what="query vector")
         prepared = allowed.prepared.get(asked)
         if prepared is not None and len(query) == 1:
-            self.recent.remember("image", query)
+            self.recent.remember(view.file.spaces["image"].stored, query)
             return prepared.results(query)
         request = Request(vectors=query, filter=parsed, limit=limit, recall=recall, fields=fields)
         results = self.search(view, request)
@@ -114,7 +118,7 @@ class Searcher:
         started = time.perf_counter()
         allowed = view.allowed(request.filter)
         assert request.vectors is not None
-        self.recent.remember("image", request.vectors)
+        self.recent.remember(view.file.spaces["image"].stored, request.vectors)
         limit = request.limit + request.offset
         search = self.device.search
         found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
@@ -124,7 +128,7 @@ class Searcher:
         return [Results(one, allowed.count, exact, plan, took_ms) for one in pages]
 
     def _query(self, view: View, request: Request) -> QueryParts:
-        query = QueryParts(view, self.records, self.spaces, self.encoder)
+        query = QueryParts(view, self.records, self.encoders, _looks_share(view, request))
         words = any(one.strip() for one in request.texts)
         pictures = bool(request.images or request.keys or request.vectors is not None)
         word_weight, picture_weight = (request.balance, 1 - request.balance) if words and pictures else (1.0, 1.0)
@@ -147,7 +151,7 @@ class Searcher:
             raise UsageError("Say what to look for as well as what to keep away from.")
         for part in parts:
             if part.weight > 0:
-                self.recent.remember(part.space, part.vector[None])
+                self.recent.remember(view.file.spaces[part.space].stored, part.vector[None])
         ranking = rank(view, parts, allowed, limit, request.recall)
         named = self.records.items_of_keys(request.texts, as_of=view.seq) if request.texts else {}
         if named:  # a text that is a key names its item, which comes first
@@ -177,6 +181,18 @@ class Searcher:
     def _images(self, view: View, ids: Sequence[NDArray[np.int64]]) -> dict[int, StoredImage]:
         wanted = ids[0] if len(ids) == 1 else np.unique(_joined(ids))
         return self.records.images_by_id(wanted, as_of=view.seq) if wanted.any() else {}
+
+
+def _looks_share(view: View, request: Request) -> float:
+    """Say how much of a picture's weight goes to the space for looks: all, unless asked otherwise."""
+    if "looks" in view.file.spaces:
+        return 1.0 if request.looks is None else request.looks
+    if request.looks is not None:
+        raise UsageError(
+            "This catalogue has no second space for looks, so no share can go there. "
+            "Give it one with: lookalike reencode CATALOG --looks resnet50"
+        )
+    return 0.0
 
 
 def _cut(ranking: Ranking, request: Request) -> Ranking:

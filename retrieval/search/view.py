@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.item import Value
+from retrieval.catalog_file import CatalogFile
 from retrieval.filters import Filter
 from retrieval.generations.columns import Columns
 from retrieval.generations.segment import Ids, Segment, SpaceRows
@@ -76,11 +77,17 @@ NOTHING = Nearest(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np
 
 
 class View:
-    """Segments, oldest first, under one schema; immutable. An item's place counts through all segments."""
+    """Segments, oldest first, under one schema; immutable. An item's place counts through all segments.
 
-    def __init__(self, segments: Sequence[Segment], gone: Sequence[Mask | None], schema: Schema, seq: int) -> None:
+    `file` says what made its vectors: a query for it is encoded by the same.
+    """
+
+    def __init__(
+        self, segments: Sequence[Segment], gone: Sequence[Mask | None], schema: Schema, seq: int, file: CatalogFile
+    ) -> None:
         self.schema = schema
         self.seq = seq
+        self.file = file
         self.segments = tuple(replace(segment, columns=segment.columns.aligned(schema)) for segment in segments)
         self.gone = tuple(gone)
         self._offsets = np.cumsum([0, *(len(segment.item_ids) for segment in segments)])
@@ -98,7 +105,7 @@ class View:
                 mask = np.zeros(len(old.item_ids), dtype=np.bool_) if mask is None else mask.copy()
                 mask[positions] = True
             gone.append(mask)
-        return View([*self.segments, segment], [*gone, None], schema, seq)
+        return View([*self.segments, segment], [*gone, None], schema, seq, self.file)
 
     @cached_property
     def everything(self) -> Allowed:
