@@ -68,12 +68,8 @@ class BackboneEncoder(TorchEncoder):
         return rows
 
 
-def load_backbone(
-    checkpoint: Checkpoint, *, device: str = "auto", precision: torch.dtype | None = None
-) -> BackboneEncoder:
+def load_backbone(checkpoint: Checkpoint, *, device: str = "auto") -> BackboneEncoder:
     """Make the encoder; the weights are hashed now and read when a picture comes.
-
-    `precision` is what the network computes in, by default the quickest on the device.
 
     Raises:
         UsageError: this machine has no such device, or the library has no such network.
@@ -93,7 +89,7 @@ def load_backbone(
     def load() -> Backbone:
         with loading(checkpoint.weights, str(checkpoint.name)):
             network = plan.build().eval().requires_grad_(False)
-        chosen = precision or quick_precision(target, network)
+        chosen = quick_precision(target, network)
         network = _folded(network)
         return Backbone(network.to(target, chosen).to(memory_format=torch.channels_last), chosen)
 
