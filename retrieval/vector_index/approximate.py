@@ -18,6 +18,7 @@ from retrieval.vector_index.calibration import Calibration
 from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, lend, ordered, read_index, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
+from retrieval.vector_index.quantizer import for_many
 from retrieval.vector_index.selection import Selection
 
 __all__ = ["Approximate", "Found"]
@@ -29,6 +30,9 @@ FEWEST_CANDIDATES = 10
 
 PACKED_ROWS = 262_144
 """Codes of more rows than this are not packed when the index can answer: 10 MB a filter is enough."""
+
+_MANY_QUERIES = 16
+"""So many are compared with the centroids together."""
 
 _ASKED = 0.0015
 """Microseconds to ask a row whether it is selected."""
@@ -76,6 +80,8 @@ class Approximate:
     calibration: Calibration
     _base: Any = field(init=False)
     _index: Any = field(init=False)
+    _many: Any = field(init=False)
+    _kept: Any = field(init=False)
     _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
     _plans: dict[tuple[float, int], _Plan] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -88,6 +94,10 @@ class Approximate:
         if self.kind.is_graph:
             lend(self.vectors.index, self.stored)
         object.__setattr__(self, "_index", self.codes.refined(self._base) if self.refines else self._base)
+        twin = for_many(self.stored) if coded else self.stored
+        many = self.codes.refined(self.codes.projected(twin)) if coded else self._index
+        object.__setattr__(self, "_many", many)
+        object.__setattr__(self, "_kept", twin)  # what Python made lives as long as what refers to it
 
     @property
     def refines(self) -> bool:
@@ -175,7 +185,8 @@ class Approximate:
         parameters = cache.get((effort, factor))
         if parameters is None:
             parameters = cache[effort, factor] = self._parameters_of(max(effort, 1), wide, factor, selection)
-        scores, rows = self._index.search(np.ascontiguousarray(queries), k, params=parameters)
+        index = self._index if len(queries) < _MANY_QUERIES else self._many
+        scores, rows = index.search(np.ascontiguousarray(queries), k, params=parameters)
         return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
 
     def candidates(self, queries: Queries, count: int, effort: int, selection: Selection | None) -> Rows:

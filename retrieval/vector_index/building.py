@@ -20,6 +20,7 @@ from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import Rows, Vectors, halves_index, lend, pieces, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.measuring import Sample, held_out, measured, serves
+from retrieval.vector_index.quantizer import centroids, coded
 
 __all__ = ["Before", "build_approximate"]
 
@@ -122,7 +123,7 @@ def _lists_of_codes(vectors: Vectors, codes: Codes, before: Before | None) -> An
             training[places] = codes.transform.apply(vectors.many(chosen[places]))
         plain.train_q1(len(training), faiss.swig_ptr(training), False, metric)
     else:
-        quantizer.add(_centroids(before.index.stored))
+        quantizer.add(centroids(before.index.stored))
     plain.is_trained = True
     nearest = _nearest(vectors, quantizer, codes.transform.apply, before)
     order = np.argsort(nearest, kind="stable")
@@ -134,7 +135,8 @@ def _lists_of_codes(vectors: Vectors, codes: Codes, before: Before | None) -> An
     plain.ntotal = vectors.count
     packed = faiss.IndexIVFPQFastScan(plain)
     packed.by_residual = False
-    return _owning(packed, quantizer)
+    packed.quantizer = quick = coded(quantizer)
+    return _owning(packed, quick)
 
 
 def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) -> Any:  # noqa: ANN401
@@ -147,7 +149,7 @@ def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) 
         index.cp.min_points_per_centroid, index.cp.spherical = 1, False
         index.train(vectors.many(_sample(vectors.count, lists)))
     else:
-        quantizer.add(_centroids(before.index.stored))
+        quantizer.add(centroids(before.index.stored))
         index.sq, index.is_trained = before.index.stored.sq, True
     nearest = _nearest(vectors, quantizer, np.asarray, before)
     for rows in pieces(np.arange(vectors.count)):
@@ -165,13 +167,6 @@ def _quantizer(width: int, metric: Metric, before: Before | None) -> Any:  # noq
     if before is not None:
         return faiss.IndexFlat(width, before.index.stored.quantizer.metric_type)
     return faiss.IndexFlat(width, faiss.METRIC_INNER_PRODUCT if metric is Metric.IP else faiss.METRIC_L2)
-
-
-def _centroids(index: Any) -> NDArray[np.float32]:  # noqa: ANN401
-    """Give the centres of the lists of an index, float32 [lists, width]."""
-    quantizer = faiss.downcast_index(index.quantizer)
-    centres: NDArray[np.float32] = quantizer.reconstruct_n(0, quantizer.ntotal)
-    return centres
 
 
 def _nearest(
