@@ -37,6 +37,16 @@ _SIDES = {
     "loader": "torch DataLoader, in batches",
 }
 
+_STEPS = {
+    "read": "read the file",
+    "hash": "hash it",
+    "libjpeg": "libjpeg alone",
+    "decode": "decode, libjpeg included",
+    "thumbnail": "thumbnail",
+    "prepare": "resize for the model",
+    "network": "the model",
+}
+
 
 class _Figures(TypedDict):
     """Pictures a second of each side, and ratios."""
@@ -81,13 +91,18 @@ def index_command(
             for side, run in sides.items():
                 err.print(f"Round {number + 1} of {rounds}: {_SIDES[side]}", highlight=False)
                 seconds[side].append(fresh(run))
+        steps = {step: round(1000 * took, 2) for step, took in fresh(throughput.step_seconds, paths, model).items()}
     figures = _figures(seconds, len(paths))
     if json:
-        print_json({"model": model, "pictures": len(paths), **figures, "seconds": seconds})
+        print_json({"model": model, "pictures": len(paths), **figures, "step_ms": steps, "seconds": seconds})
         return
     table = Table("side", Column("pictures a second", justify="right"), title=f"{model}, {len(paths):,} pictures")
     for side, words in _SIDES.items():
         table.add_row(words, f"{figures['rates'][side]:.1f}")
+    out.print(table)
+    table = Table("step", Column("ms of a processor, a picture", justify="right"))
+    for step, words in _STEPS.items():
+        table.add_row(words, f"{steps[step]:.1f}")
     out.print(table)
     for name, ratio in figures["ratios"].items():
         out.print(f"{name}: {ratio:.2f}", highlight=False)
