@@ -32,7 +32,6 @@ from retrieval.search.recall import RecentQueries
 from retrieval.search.searching import Request, Searcher, parse_filter
 from retrieval.search.view import View
 from retrieval.thumbnails import Thumbnails
-from retrieval.vector_index import IndexKind
 from retrieval.writing import Column, changes, checked_rows, checked_vectors, vector_writes, with_fields_of
 
 __all__ = ["Catalog"]
@@ -51,7 +50,7 @@ class Catalog(Care):
         self.fetched_folder = folder / "fetched"
         self._folder = folder
         self.encoders = Encoders(self._loaded)
-        self._live = Live(folder, records, file, self.encoders.keep_only)
+        self._live = Live(folder, records, file, self.encoders.follow)
         self._recent = RecentQueries()
         self._searcher = Searcher(records, self.encoders, device, self._recent)
 
@@ -242,21 +241,6 @@ class Catalog(Care):
                 return deleted
             ids = view.item_ids(view.first_items(allowed, 0, allowed.count))
             deleted += self.records.delete(ids.tolist(), as_of=view.seq)
-
-    def optimize(self, *, index: str | None = None, retrain: bool = False) -> str:
-        """Fold what was committed since into a new generation; return its name.
-
-        `index` is the kind: auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk; without it that of the generation
-        before, at first auto, which goes by the number of vectors and the memory of the machine. An index of the same
-        kind goes by what the one before has learned while that serves, unless it is to `retrain`.
-
-        Raises:
-            UsageError: no index kind is called that.
-            CatalogBusy: another process is doing so.
-        """
-        if index is not None and index not in list(IndexKind):
-            raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
-        return self._live.optimize(None if index is None else IndexKind(index), retrain=retrain)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from retrieval.search.searching import Request, Searcher
 from retrieval.space_sets import SpaceSets
 from retrieval.storage import locked
 from retrieval.thumbnails import Thumbnails
+from retrieval.vector_index import IndexKind
 from retrieval.writing import checked_vectors
 
 __all__ = ["Care", "folder_of"]
@@ -120,6 +121,21 @@ class Care:
         space = view.file.spaces["image"]
         given = None if vectors is None else {"image": checked_vectors(vectors, space, what="queries")}
         return measure_recall(view, self._recent, given=given, limit=limit)
+
+    def optimize(self, *, index: str | None = None, retrain: bool = False) -> str:
+        """Fold what was committed since into a new generation; return its name.
+
+        `index` is the kind: auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk; without it that of the generation
+        before, at first auto, which goes by the number of vectors and the memory of the machine. An index of the same
+        kind goes by what the one before has learned while that serves, unless it is to `retrain`.
+
+        Raises:
+            UsageError: no index kind is called that.
+            CatalogBusy: another process is doing so.
+        """
+        if index is not None and index not in list(IndexKind):
+            raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
+        return self._live.optimize(None if index is None else IndexKind(index), retrain=retrain)
 
     def purge(self, older_than: Moment | timedelta) -> PurgeReport:
         """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.

@@ -156,7 +156,7 @@ def _lacking(state: RecordsState, sets: SpaceSets) -> Iterator[Problem]:
     """Yield the items of which a picture has no vector; where models were changed that is no damage."""
     for name in sets.active.picture_spaces:
         for id_, key in state.rows(_NO_VECTOR, (sets.active.spaces[name].stored,)):
-            if sets.previous is None:
+            if not sets.version:
                 what = "An image of the item has no vector, so nothing finds it."
                 yield Problem(ProblemKind.ITEM, what, f"item {key!r}", id=id_)
             else:

@@ -161,14 +161,16 @@ class Reencoding:
                 yield
 
     def _encode_pictures(self, target: Target) -> Iterator[None]:
-        originals = Originals(self._catalog, target.file, target.picture_spaces)
-        lacking = originals.count()
+        lacking = max(map(self._spaces.count_lacking, target.stored))
         self._phase("Encoding pictures", lacking)
-        if lacking:
-            for feed in self._feeds or self._remembered():
-                yield from self._write(originals.from_feed(feed, self._options.fetch))
-                if not originals.count():
-                    break
+        if not lacking and not target.bare:
+            self.report.lacking = 0
+            return
+        originals = Originals(self._catalog, target.file, target.picture_spaces)
+        for feed in self._feeds or self._remembered():
+            yield from self._write(originals.from_feed(feed, self._options.fetch))
+            if not originals.count():
+                break
         if self._options.from_thumbnails and originals.count():
             before = self.report.pictures
             self._phase("Encoding thumbnails", originals.count())
@@ -233,11 +235,11 @@ class Reencoding:
         space = target.title_space
         if space is None:
             return
-        encoder = self._catalog.encoders.of(target.file)
         self._phase("Encoding titles", self._spaces.count_lacking_titles(space))
         for spans in self._spaces.lacking_titles(space):
             for start in range(0, len(spans), _TITLES_AT_ONCE):
                 some = spans[start : start + _TITLES_AT_ONCE]
+                encoder = self._catalog.encoders.of(target.file)
                 rows = encoder.encode_titles([span.title for span in some]).astype(np.float16)
                 vectors = [TitleVector(space, span, row.tobytes()) for span, row in zip(some, rows, strict=True)]
                 count = self._spaces.put_titles(vectors)

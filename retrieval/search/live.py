@@ -39,7 +39,7 @@ class Live:
         folder: Path,
         records: Records,
         file: CatalogFile,
-        changed: Callable[[CatalogFile], None] = lambda file: None,
+        changed: Callable[[SpaceSets], None] = lambda sets: None,
     ) -> None:
         self._folder = folder
         self._records = records
@@ -118,9 +118,9 @@ class Live:
         view = self._view
         if version != self._sets.version:
             self._sets = SpaceSets.of(self._made_as, *self._records.spaces.facts())
+            self._changed(self._sets)
             if view is not None and view.file != self._sets.active:
                 view = None
-                self._changed(self._sets.active)
         if view is None or generation != self._generation or view.segments[0].seq < self._records.purged_before():
             view = self._opened(generation, seq)
         if view.seq < seq:
