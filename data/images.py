@@ -129,12 +129,15 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
 
 
 def thumbnail(picture: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
-    """Make a WebP of at most `side` pixels a side from an RGB picture."""
+    """Make a WebP of at most `side` pixels a side from an RGB picture.
+
+    Pixels are averaged by twos or threes first, then resized, which is quicker; no eye sees the difference.
+    """
     scale = side / max(picture.size)
     small = picture
     if scale < 1:
         width, height = (max(1, round(length * scale)) for length in picture.size)
-        small = picture.resize((width, height), Image.Resampling.HAMMING, reducing_gap=2.0)
+        small = picture.resize((width, height), Image.Resampling.HAMMING, reducing_gap=1.0)
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=80, method=0)
     return buffer.getvalue()
@@ -165,7 +168,7 @@ def _to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
         return _by_strips(image, _to_eight_bits(image))
     if image.has_transparency_data:
         return _by_strips(image, _on_white)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _large_to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:

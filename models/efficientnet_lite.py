@@ -2,10 +2,15 @@
 
 EfficientNet: Tan and Le, 2019, arXiv:1905.11946. The Lite variants (Liu, 2020, TensorFlow blog) drop the
 squeeze-and-excite blocks and use ReLU6, so that a small processor runs them well.
+
+TensorFlow's "same" padding with stride 2 on an even side adds its odd pixel to the right and bottom, which torch can do
+only by copying the whole map. So the picture and every kernel are turned by 180 degrees here: then that pixel is on the
+left and top, where torch's symmetric padding has it too. What comes out is averaged over the map, which way up it is.
 """
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -35,6 +40,12 @@ _STAGES = (
 
 _EARLY_BLOCK, _MIDDLE_BLOCK = 4, 14
 
+_POINTWISE = (  # what torch's own compiler makes of a convolution and what follows it; elsewhere than on x86 untried
+    getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+    if torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")  # type: ignore[no-untyped-call]
+    else None
+)
+
 
 class Sight(NamedTuple):
     """What the network makes of n pictures, averaged over each picture, in float32.
@@ -50,27 +61,29 @@ class Sight(NamedTuple):
 
 
 class _Convolution(nn.Module):
-    """A convolution with TensorFlow's "same" padding, its batch normalisation folded in, and perhaps ReLU6.
+    """A convolution with padding, its batch normalisation folded in, and perhaps ReLU6.
 
-    "Same" padding with stride 2 on an even side adds its pixel to the right and bottom only, so it is done apart; with
-    stride 1 it is symmetric and left to the convolution.
+    On a CPU the ReLU6 is part of the convolution where oneDNN is there: the same numbers, without another pass over
+    maps that do not fit into a cache.
     """
 
     def __init__(
         self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, groups: int = 1, relu: bool = True
     ) -> None:
         super().__init__()
-        padding = kernel // 2 if stride == 1 else 0
-        self.convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, groups=groups)
-        self.margin = (kernel - 2) // 2, (kernel - 1) // 2
-        self.stride = stride
+        self.convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups)
         self.relu = relu
 
     def forward(self, rows: Tensor) -> Tensor:
-        if self.stride == 2:
-            rows = functional.pad(rows, self.margin * 2)
-        rows = self.convolution(rows)
-        return functional.relu6(rows, inplace=True) if self.relu else rows
+        if not self.relu:
+            narrow: Tensor = self.convolution(rows)
+            return narrow
+        if _POINTWISE is None or rows.device.type != "cpu" or rows.dtype != torch.float32:
+            return functional.relu6(self.convolution(rows), inplace=True)
+        own = self.convolution
+        shape = own.padding, own.stride, own.dilation, own.groups
+        rows = _POINTWISE(rows, own.weight, own.bias, *shape, "hardtanh", [0.0, 6.0], "")
+        return rows
 
 
 class _Block(nn.Module):
@@ -110,7 +123,8 @@ class EfficientNetLite0(nn.Module):
     def forward(self, pictures: Tensor) -> Sight:
         """Read pictures: uint8, shape [n, 224, 224, 3], RGB."""
         precision = self.classifier.weight.dtype
-        rows = pictures.permute(0, 3, 1, 2).to(precision).div_(255).sub_(_PIXEL_MEAN).div_(_PIXEL_DEVIATION)
+        turned = pictures.flip(1, 2).permute(0, 3, 1, 2).to(precision)
+        rows = turned.div_(255 * _PIXEL_DEVIATION).sub_(_PIXEL_MEAN / _PIXEL_DEVIATION)
         rows = self.stem(rows)
         averages: dict[int, Tensor] = {}
         for index, block in enumerate(self.blocks):
@@ -135,7 +149,7 @@ class EfficientNetLite0(nn.Module):
             deviation = torch.sqrt(remaining.pop(f"{norm}.running_var") + _BATCH_NORM_EPSILON)
             scale = remaining.pop(f"{norm}.weight") / deviation
             weight = remaining.pop(f"{convolution}.weight") * scale[:, None, None, None]
-            state[f"{target}.convolution.weight"] = weight
+            state[f"{target}.convolution.weight"] = weight.flip(2, 3)
             state[f"{target}.convolution.bias"] = (
                 remaining.pop(f"{norm}.bias") - remaining.pop(f"{norm}.running_mean") * scale
             )

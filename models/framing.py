@@ -9,15 +9,17 @@ picture without a plain ground is fitted whole.
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image
 
 from models.base import Prepared
+from models.resizing import Pixels, pixels_of, resized
 
 __all__ = ["fit_to_square"]
 
 _GROUND_SHARE = 0.5
 _GROUND_TOLERANCE = 12
 _WHITE = (255, 255, 255)
+_REDUCING_GAP = 2.0
 
 
 def fit_to_square(image: Image.Image, *, side: int, margin: int) -> Prepared:
@@ -31,18 +33,22 @@ def fit_to_square(image: Image.Image, *, side: int, margin: int) -> Prepared:
     Returns:
         uint8, shape [side, side, 3].
     """
-    small = _shrink(image.convert("RGB"), 2 * side)
+    small = _shrink(image, 2 * side)
     ground = _plain_ground(small)
     if ground is None:
         return _centre(small, side, side, _WHITE)
     return _centre(_trim(small, ground), side, side - 2 * margin, ground)
 
 
-def _shrink(image: Image.Image, longest: int) -> Image.Image:
-    """Make a large picture small before anything looks at its pixels."""
+def _shrink(image: Image.Image, longest: int) -> Pixels:
+    """Make a large picture small before anything looks at its pixels; Pillow first averages what is very large."""
     if max(image.size) <= longest:
-        return image
-    return image.resize(_fitting(image.size, longest), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        return pixels_of(image)
+    width, height = _fitting(image.size, longest)
+    if max(image.width / width, image.height / height) >= 2 * _REDUCING_GAP:
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
+        return pixels_of(rgb.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=_REDUCING_GAP))
+    return resized(pixels_of(image), width, height)
 
 
 def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -50,9 +56,8 @@ def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _plain_ground(image: Image.Image) -> tuple[int, int, int] | None:
+def _plain_ground(pixels: Pixels) -> tuple[int, int, int] | None:
     """Find the colour that at least half of the outermost pixels have or nearly have; None where there is none."""
-    pixels = np.asarray(image)
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = (int(channel) for channel in np.median(edge, axis=0))
     distance = np.abs(edge.astype(np.int16) - np.array((red, green, blue), dtype=np.int16)).max(axis=1)
@@ -60,16 +65,23 @@ def _plain_ground(image: Image.Image) -> tuple[int, int, int] | None:
     return (red, green, blue) if plain >= _GROUND_SHARE else None
 
 
-def _trim(image: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
+def _trim(pixels: Pixels, ground: tuple[int, int, int]) -> Pixels:
     """Cut off the outer rows and columns that show nothing but ground."""
-    red, green, blue = ImageChops.difference(image, Image.new("RGB", image.size, ground)).split()
-    distance = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    inside = distance.point([0] * (_GROUND_TOLERANCE + 1) + [255] * (255 - _GROUND_TOLERANCE)).getbbox()
-    return image if inside is None else image.crop(inside)
+    height, width, _ = pixels.shape
+    lines = pixels.reshape(height, width * 3)  # long lines are compared many numbers at a time
+    low, high = (
+        np.tile(np.clip(np.array(ground) + step, 0, 255).astype(np.uint8), width)
+        for step in (-_GROUND_TOLERANCE, _GROUND_TOLERANCE)
+    )
+    other = (lines < low) | (lines > high)
+    rows, columns = np.flatnonzero(other.any(axis=1)), np.flatnonzero(other.any(axis=0).reshape(width, 3).any(axis=1))
+    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else pixels
 
 
-def _centre(image: Image.Image, side: int, longest: int, ground: tuple[int, int, int]) -> Prepared:
-    fitted = image.resize(_fitting(image.size, longest), Image.Resampling.BICUBIC)
-    square = Image.new("RGB", (side, side), ground)
-    square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
-    return np.array(square, dtype=np.uint8)  # a copy: torch wants arrays it may write to
+def _centre(pixels: Pixels, side: int, longest: int, ground: tuple[int, int, int]) -> Prepared:
+    height, width, _ = pixels.shape
+    width, height = _fitting((width, height), longest)
+    square = np.full((side, side, 3), ground, dtype=np.uint8)
+    left, top = (side - width) // 2, (side - height) // 2
+    square[top : top + height, left : left + width] = resized(pixels, width, height)
+    return square

@@ -6,11 +6,14 @@ Every function runs in a process of its own, gets ready first, and returns the s
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -21,10 +24,13 @@ from data.images import decode, read_bytes, thumbnail
 from models.base import Encoder, Prepared
 from models.load import load_encoder
 
-__all__ = ["decode_only", "forward_only", "is_readable", "load_only", "loader_loop", "naive_loop"]
+__all__ = ["decode_only", "forward_only", "is_readable", "load_only", "loader_loop", "naive_loop", "step_seconds"]
+
+Answer = TypeVar("Answer")
 
 _LOADER_BATCH = 64
 _WARM = 16
+_TIMED_PICTURES = 96
 
 
 def is_readable(path: Path) -> bool:
@@ -49,14 +55,42 @@ def forward_only(paths: Sequence[Path], model: str) -> float:
 
 def decode_only(paths: Sequence[Path], model: str) -> float:
     """Decode JPEGs at the smallest scale that the model's input allows, and nothing else: what libjpeg itself takes."""
-    side = 2 * load_encoder(model).spec.input_size
+    side = load_encoder(model).spec.input_size
+    return _on_all_processors(lambda path: _libjpeg(path.read_bytes(), side), paths)
 
-    def decode_one(path: Path) -> None:
-        with Image.open(path) as image:
-            image.draft("RGB", (side, side))
-            image.load()
 
-    return _on_all_processors(decode_one, paths)
+def step_seconds(paths: Sequence[Path], model: str) -> dict[str, float]:
+    """Give the seconds of one processor that each step of indexing takes for a picture: means of some pictures.
+
+    It is processor time, so that it says the same whatever else the machine does; of two times the lesser counts.
+    """
+    encoder = load_encoder(model)
+    encoder.use_threads(1)
+    side = encoder.spec.input_size
+    some = paths[:: max(len(paths) // _TIMED_PICTURES, 1)][:_TIMED_PICTURES]
+    seconds: dict[str, float] = {}
+
+    def timed(step: str, work: Callable[[], Answer]) -> Answer:
+        least = float("inf")
+        for _ in range(2):
+            started = time.thread_time()
+            answer = work()
+            least = min(least, time.thread_time() - started)
+        seconds[step] = seconds.get(step, 0.0) + least / len(some)
+        return answer
+
+    ready = []
+    for path in some:
+        content = timed("read", partial(read_bytes, path))
+        timed("hash", partial(hashlib.sha256, content))
+        timed("libjpeg", partial(_libjpeg, content, side))
+        picture = timed("decode", partial(decode, content, min_side=side)).rgb
+        timed("thumbnail", partial(thumbnail, picture))
+        ready.append(timed("prepare", partial(encoder.prepare, picture)))
+    encoder.encode_prepared(ready[:_WARM])
+    for start in range(0, len(ready), _WARM):
+        timed("network", partial(encoder.encode_prepared, ready[start : start + _WARM]))
+    return seconds
 
 
 def load_only(paths: Sequence[Path], model: str) -> float:
@@ -118,6 +152,12 @@ def _load(path: Path, encoder: Encoder, *, keep: bool) -> Prepared:
         hashlib.sha256(content).digest()
         thumbnail(picture)
     return encoder.prepare(picture)
+
+
+def _libjpeg(content: bytes, side: int) -> None:
+    with Image.open(io.BytesIO(content)) as image:
+        image.draft("RGB", (2 * side, 2 * side))
+        image.load()
 
 
 def _on_all_processors(work: Callable[[Path], object], paths: Sequence[Path]) -> float:

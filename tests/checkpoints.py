@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
+from models.precision import quick_precision
+
 PICTURES = Path(__file__).parent.parent / "data" / "sample" / "pictures"
 WORDS = """\
 a red mug, two brown dogs, an old wooden chair, the sea at night, green apples in a bowl, a child on a bicycle,
@@ -29,6 +31,9 @@ TINY: dict[str, Any] = {
     "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32},
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
+
+QUICKEST_IS_EXACT = quick_precision(torch.device("cpu"), nn.Identity()) is torch.float32
+"""Whether a network of layer norms runs in float32 here, so that there is no other precision to be compared."""
 
 
 def pictures(count: int = 64) -> list[Image.Image]:

@@ -3,16 +3,21 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+
+# Before torch and Faiss are loaded, which read it: workers of pytest share the processors.
+os.environ.setdefault(
+    "OMP_NUM_THREADS", str((os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1)
+)
 
 import retrieval.catalog
-from data.feed import open_feed
-from retrieval import Catalog
-from retrieval.indexing.run import IndexRun
 from tests.fakes import ColourEncoder
 
 _CACHES = Path(tempfile.mkdtemp())  # weights that are on this machine by chance are none of the tests' business
@@ -20,17 +25,43 @@ atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
 os.environ |= {"HF_HOME": str(_CACHES / "hub"), "TORCH_HOME": str(_CACHES / "torch"), "XDG_CACHE_HOME": str(_CACHES)}
 os.environ.pop("LOOKALIKE_MODELS", None)
 
-SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "catalog.csv"
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "data" / "sample" / "catalog.csv"
+
+
+OFFLINE_DEMO = """
+import socket, sys
+def refuse(*arguments, **options): raise RuntimeError('a socket was opened')
+socket.socket.connect = refuse; socket.create_connection = refuse; socket.getaddrinfo = refuse
+from ui.cli import main
+shop = sys.argv[1]
+sys.argv = ['lookalike', 'demo', shop, '--no-serve']
+try: main()
+except SystemExit as end: assert not end.code
+sys.argv = ['lookalike', 'search', shop, 'a cup of coffee', '--json']
+main()
+"""
+"""Makes the sample shop and searches it, every socket being refused from before the first import on."""
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shop") / "shop"
-    with Catalog.create(folder, model="compact") as catalog:
-        for _ in IndexRun(catalog, open_feed(SAMPLE)):
-            pass
-        catalog.optimize()
-    return folder
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The sample shop as the demo makes it, once for all workers of pytest, not to be changed; and what was printed."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo"
+    printed = folder.with_suffix(".txt")
+    with FileLock(folder.with_suffix(".lock")):
+        if not printed.exists():
+            command = [sys.executable, "-c", OFFLINE_DEMO, str(folder)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            printed.write_text(done.stdout)
+    return folder, printed.read_text()
+
+
+@pytest.fixture(scope="session")
+def shop(demo: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(demo[0], tmp_path_factory.mktemp("shop") / "shop"))
 
 
 @pytest.fixture

@@ -234,7 +234,7 @@ def value_of(node: Operand, row: Row) -> Any:  # noqa: ANN401  # a value of any 
             raise AssertionError(node)
 
 
-_ORDER: dict[str, Callable[[Any, Any], bool]] = {
+SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -249,7 +249,7 @@ def _compared(symbol: str, left: Any, right: Any) -> bool | None:  # noqa: ANN40
         return None
     if float in (type(left), type(right)):
         left, right = float(left), float(right)
-    return _ORDER[symbol](left, right)
+    return SIGNS[symbol](left, right)
 
 
 def _computed(symbol: str, left: Any, right: Any) -> int | float | None:  # noqa: ANN401  # numbers or None

@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from typer.testing import CliRunner
 
 from data.errors import (
     BackupDamaged,
@@ -38,8 +37,8 @@ from data.errors import (
 from retrieval import Catalog
 from retrieval.care.backup import list_snapshots
 from retrieval.care.backup_store import FolderStore, Snapshot
+from tests.running import call, call_json
 from tests.test_kill import contents, same
-from ui.cli import app
 
 ROOT = Path(__file__).parent.parent
 DIM = 8
@@ -456,28 +455,17 @@ def test_a_killed_backup_harms_no_other_and_is_cleared_away(tmp_path: Path) -> N
 # --- the command line -----------------------------------------------------------------------------------------------
 
 
-def call(*arguments: object) -> object:
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
-    assert result.exit_code == 0, result.output
-    return orjson.loads(result.stdout)
-
-
 def test_the_commands_back_up_list_and_restore(catalog: Catalog, tmp_path: Path) -> None:
-    made = call("backup", tmp_path / "vectors", tmp_path / "backups", "--keep", 2)
-    assert isinstance(made, dict)
+    made = call_json("backup", tmp_path / "vectors", tmp_path / "backups", "--keep", 2)
     assert (made["items"], made["removed"]) == (6000, [])
-    listed = call("backups", tmp_path / "backups")
-    assert isinstance(listed, list)
+    listed = call_json("backups", tmp_path / "backups")
     assert listed == [{name: made[name] for name in listed[0]}]
-    assert call("restore", tmp_path / "backups", tmp_path / "again") == listed[0]
+    assert call_json("restore", tmp_path / "backups", tmp_path / "again") == listed[0]
     with Catalog.open(tmp_path / "again") as restored:
         assert restored.info().generation
     for arguments in (["backup", "vectors", "more"], ["backups", "more"], ["restore", "more", "third"]):
-        paths = [arguments[0], *(str(tmp_path / name) for name in arguments[1:])]
-        result = CliRunner().invoke(app, paths)
-        assert result.exit_code == 0, result.output
-    refused = CliRunner().invoke(app, ["restore", str(tmp_path / "more"), str(tmp_path / "third")])
-    assert refused.exit_code == 1
+        call(arguments[0], *(tmp_path / name for name in arguments[1:]))
+    call("restore", tmp_path / "more", tmp_path / "third", code=1)
 
 
 def test_every_error_of_a_backup_is_a_sentence() -> None:

@@ -11,7 +11,7 @@ from retrieval import Catalog
 from retrieval.bench import growth
 from retrieval.bench.building import build
 from retrieval.bench.synthetic import Synthetic
-from tests.test_cli import call, call_json
+from tests.running import call, call_json
 from ui.plot import Chart, svg_of
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,7 +10,7 @@ from retrieval.bench.memory import Memory
 from retrieval.bench.search_sides import SearchPlan, answer_exactly, build_catalog
 from retrieval.bench.speed import Speed, fresh, timed, timed_batch
 from retrieval.bench.synthetic import Synthetic
-from tests.test_cli import call, call_json
+from tests.running import call, call_json
 
 FILTERS = ["none", "50%", "10%", "1%", "0.1%", "own topic", "other topic"]
 

@@ -9,27 +9,16 @@ import sys
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from ui.cli import app
+from retrieval import Catalog
+from tests.running import call, call_json
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
-
-
-def call(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result.stdout if code == 0 else result.output
-
-
-def call_json(*arguments: object) -> Any:  # noqa: ANN401  # JSON
-    return json.loads(call(*arguments, "--json"))
 
 
 def sample_rows() -> pl.DataFrame:
@@ -68,8 +57,6 @@ def distorted(path: Path) -> bytes:
 
 
 def test_a_distorted_copy_finds_its_own_picture_first(shop: Path, tmp_path: Path) -> None:
-    from retrieval import Catalog
-
     rows = sample_rows()
     chosen = rows.gather_every(max(rows.height // 100, 1)).head(100)
     first = 0
@@ -228,19 +215,9 @@ def test_another_model_is_refused_with_what_mends_it(shop: Path) -> None:
     assert "lookalike index NEW SOURCE --model compact" in " ".join(shown.split())
 
 
-def test_the_demo_runs_offline_from_a_bare_shell(tmp_path: Path) -> None:
-    """Every socket but those of this machine is refused from before the first import on."""
-    code = (
-        "import socket, sys\n"
-        "def refuse(*arguments, **options): raise RuntimeError('a socket was opened')\n"
-        "socket.socket.connect = refuse; socket.create_connection = refuse; socket.getaddrinfo = refuse\n"
-        "from ui.cli import main\n"
-        f"sys.argv = ['lookalike', 'demo', {str(tmp_path / 'demo')!r}, '--no-serve']\n"
-        "try: main()\n"
-        "except SystemExit as end: assert not end.code\n"
-        f"sys.argv = ['lookalike', 'search', {str(tmp_path / 'demo')!r}, 'a cup of coffee', '--json']\n"
-        "main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert '"hits"' in done.stdout
+def test_the_demo_runs_offline_from_a_bare_shell(demo: tuple[Path, str]) -> None:
+    folder, printed = demo
+    assert '"hits"' in printed
+    with Catalog.open(folder) as catalog:
+        assert catalog.count() == sample_rows().height
+        assert catalog.info().generation

@@ -9,7 +9,8 @@ from data.errors import FeedError
 from retrieval import Catalog
 from retrieval.evaluation import Evaluation, JudgedQuery, evaluate, read_queries
 from tests.fakes import ColourEncoder
-from tests.test_indexing import picture, run, write_feed
+from tests.running import run
+from tests.test_indexing import picture, write_feed
 
 
 def test_measures_are_those_computed_by_hand(tmp_path: Path, encoder: ColourEncoder) -> None:

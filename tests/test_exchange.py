@@ -13,7 +13,6 @@ import numpy as np
 import orjson
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
 import retrieval.care.exporting
 import retrieval.care.importing
@@ -25,8 +24,8 @@ from retrieval.care.importing import open_vector_table
 from retrieval.catalog_file import CatalogFile
 from retrieval.creating import make
 from retrieval.vector_index import Metric
+from tests.running import call, call_json
 from tests.test_kill import contents
-from ui.cli import app
 
 ROOT = Path(__file__).parent.parent
 DIM = 8
@@ -318,19 +317,14 @@ def test_a_file_that_does_not_fit_is_not_left(tmp_path: Path) -> None:
 
 
 def test_the_commands_export_and_import(catalog: Catalog, tmp_path: Path) -> None:
-    def call(*arguments: object) -> dict[str, object]:
-        result = CliRunner().invoke(app, [str(one) for one in arguments])
-        assert result.exit_code == 0, result.output
-        return dict(orjson.loads(result.stdout)) if "--json" in arguments else {}
-
-    made = call("export", tmp_path / "vectors", tmp_path / "out.parquet", "--filter", "stock is not null", "--json")
+    made = call_json("export", tmp_path / "vectors", tmp_path / "out.parquet", "--filter", "stock is not null")
     assert made["items"] == 4
     call("export", tmp_path / "vectors", tmp_path / "plain.parquet", "--no-vectors")
-    counts = call("import", tmp_path / "out.parquet", tmp_path / "again", "--json")
+    counts = call_json("import", tmp_path / "out.parquet", tmp_path / "again")
     assert counts == {"added": 4, "updated": 0, "unchanged": 0, "rejected": 0, "rejects": []}
     call("import", tmp_path / "out.parquet", tmp_path / "again")
     with Catalog.open(tmp_path / "again") as again:
         assert again.info().generation
         assert again.count() == 4
-    assert CliRunner().invoke(app, ["import", str(tmp_path / "plain.parquet"), str(tmp_path / "x")]).exit_code == 1
+    call("import", tmp_path / "plain.parquet", tmp_path / "x", code=1)
     assert not (tmp_path / "x").exists()

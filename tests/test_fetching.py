@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from typer.testing import CliRunner
 
 import retrieval.indexing.run
 from data.errors import StorageFailed
@@ -24,9 +22,9 @@ from retrieval.indexing.loading import Loader
 from retrieval.indexing.pictures import PictureLoader
 from retrieval.indexing.run import IndexReport, IndexRun
 from tests.fakes import ColourEncoder
+from tests.running import call_json
 from tests.test_fetch import png, silent
 from tests.web_host import Asked, WebHost, answer, hosting, with_etag
-from ui.cli import app
 
 OPEN = FetchSettings(allow_private=True, attempts=1)
 
@@ -52,12 +50,6 @@ def write_feed(folder: Path, sources: dict[str, str]) -> Path:
 def run(catalog: Catalog, source: Path, settings: FetchSettings = OPEN, *, restart: bool = False) -> IndexReport:
     *_, report = IndexRun(catalog, open_feed(source), restart=restart, fetch=settings)
     return report
-
-
-def call_json(*arguments: object) -> Any:  # noqa: ANN401  # JSON
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def test_a_feed_of_addresses_is_indexed_and_not_sent_again(

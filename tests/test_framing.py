@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from models.framing import fit_to_square
+from models.resizing import pixels_of, resized
 
 
 def thing(size: tuple[int, int], box: tuple[int, int, int, int], ground: str = "white") -> Image.Image:
@@ -38,3 +39,14 @@ def test_every_shape_and_mode_comes_out_square(size: tuple[int, int], mode: str)
     square = fit_to_square(Image.new(mode, size), side=224, margin=16)
     assert square.shape == (224, 224, 3)
     assert square.dtype == np.uint8
+
+
+@pytest.mark.parametrize("size", [(448, 300), (224, 224), (97, 31), (900, 41)])
+def test_resizing_is_that_of_pillow_but_for_the_last_step(size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (211, 317, 3), dtype=np.uint8)
+    smooth = pixels_of(Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC))
+    for pixels in (noise, smooth, smooth[100:300, 50:400]):
+        theirs = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        off = np.abs(resized(pixels, *size).astype(int) - theirs)
+        assert off.max() <= 2
+        assert (off > 0).mean() < 0.02

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -28,15 +29,6 @@ WAYS = ("add", "update", "delete", "optimize", "optimize ivf", "purge", "backup"
 State = dict[str, tuple[bytes, dict[str, object]]]
 
 
-def make(folder: Path) -> State:
-    with Catalog.create(folder, dim=DIM, metric="ip") as catalog:
-        catalog.add_vectors(KEYS[:COUNT], ROWS[:COUNT], {"price": list(range(COUNT))})
-        catalog.optimize()
-        catalog.update(KEYS[:200], {"price": list(range(200))})
-        catalog.delete(keys=KEYS[COUNT - 100 : COUNT])
-        return state_of(catalog)
-
-
 def state_of(catalog: Catalog) -> State:
     ids = {row.id: row.key for row in catalog.records.items()}
     rows = catalog.records.vectors("image", DIM)
@@ -47,6 +39,28 @@ def state_of(catalog: Catalog) -> State:
     stored = {key: float(np.frombuffer(vector, np.float16) @ ROWS[5]) for key, (vector, _) in found.items()}
     assert hits.keys == sorted(stored, key=lambda key: -stored[key])[:5]
     return found
+
+
+class Made(NamedTuple):
+    """A catalog that was made once, to be copied, and what it holds."""
+
+    folder: Path
+    state: State
+
+    def copied(self, folder: Path) -> State:
+        shutil.copytree(self.folder, folder)
+        return self.state
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("made") / "shop"
+    with Catalog.create(folder, dim=DIM, metric="ip") as catalog:
+        catalog.add_vectors(KEYS[:COUNT], ROWS[:COUNT], {"price": list(range(COUNT))})
+        catalog.optimize()
+        catalog.update(KEYS[:200], {"price": list(range(200))})
+        catalog.delete(keys=KEYS[COUNT - 100 : COUNT])
+        return Made(folder, state_of(catalog))
 
 
 def perform(way: str, catalog: Catalog, backups: Path) -> None:
@@ -129,8 +143,8 @@ with Catalog.open(sys.argv[1]) as catalog:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_files_that_cannot_grow_take_nothing_away(tmp_path: Path, way: str) -> None:
-    state = make(tmp_path / "shop")
+def test_files_that_cannot_grow_take_nothing_away(made: Made, tmp_path: Path, way: str) -> None:
+    state = made.copied(tmp_path / "shop")
     refused = 0
     for size in (0, 70_000):
         command = [sys.executable, "-c", LIMITED, str(tmp_path / "shop"), str(tmp_path / "backups"), str(size), way]
@@ -164,8 +178,8 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("room", [0, 120_000])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_disk_that_is_full_takes_nothing_away(small: Path, way: str, room: int) -> None:
-    state = make(small / "shop")
+def test_a_disk_that_is_full_takes_nothing_away(made: Made, small: Path, way: str, room: int) -> None:
+    state = made.copied(small / "shop")
     with Catalog.open(small / "shop") as catalog:
         catalog.count()
         free = shutil.disk_usage(small).free
@@ -200,8 +214,8 @@ def test_a_thumbnail_that_does_not_fit_leaves_nothing(small: Path) -> None:
     assert list((small / "thumbnails" / "ab").iterdir()) == []
 
 
-def test_a_salvage_that_does_not_fit_leaves_nothing(small: Path) -> None:
-    make(small / "shop")
+def test_a_salvage_that_does_not_fit_leaves_nothing(made: Made, small: Path) -> None:
+    made.copied(small / "shop")
     content = bytearray((small / "shop" / "records.sqlite").read_bytes())
     content[16384 * 3 : 16384 * 4] = b"\xff" * 16384
     (small / "shop" / "records.sqlite").write_bytes(content)

@@ -18,6 +18,7 @@ from models import unit_rows
 from retrieval import Catalog
 from retrieval.indexing.run import IndexReport, IndexRun
 from tests.fakes import ColourEncoder
+from tests.running import run
 
 RANDOM = np.random.default_rng(13)
 
@@ -27,11 +28,6 @@ def picture(path: Path, seed: int, kind: str = "PNG") -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, kind)
     return path.read_bytes()
-
-
-def run(catalog: Catalog, source: Path, *, restart: bool = False) -> IndexReport:
-    *_, report = IndexRun(catalog, open_feed(source, types=catalog.records.schema()), restart=restart)
-    return report
 
 
 def counts(report: IndexReport) -> tuple[int, int, int, int, int]:

@@ -3,26 +3,23 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Unpack
 
 import pytest
-from typer.testing import CliRunner
 
 from data.errors import SyncRefused, UsageError
 from data.feed import feed_of_files, open_feed
 from retrieval import Catalog
 from retrieval.care.verification import verify
-from retrieval.indexing.run import MOST_KEPT, IndexReport, IndexRun, RunOptions
+from retrieval.indexing.run import MOST_KEPT, IndexRun
 from retrieval.records.ledger import LedgerEntry
 from tests.fakes import ColourEncoder
+from tests.running import call, call_json, run
 from tests.test_indexing import picture, write_feed
-from ui.cli import app
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,11 +31,6 @@ def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
     with Catalog.create(tmp_path / "shop", model="compact") as made:
         yield made
         assert made.verify().problems == []
-
-
-def run(catalog: Catalog, source: Path, **options: Unpack[RunOptions]) -> IndexReport:
-    *_, report = IndexRun(catalog, open_feed(source, types=catalog.records.schema()), **options)
-    return report
 
 
 def told(catalog: Catalog, feed: str | None = None) -> list[tuple[int, str | None, str | None, str, int]]:
@@ -373,16 +365,6 @@ def test_a_backup_a_repair_and_an_import_have_their_ledgers(catalog: Catalog, tm
         assert told(again, "out.parquet") == [(1, "a", None, "unchanged", 0)]
         assert told(again, "feed.csv")[0] == (1, "a", None, "unchanged", 1)
     assert verify(tmp_path / "again").problems == []
-
-
-def call(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result.stdout if code == 0 else result.output
-
-
-def call_json(*arguments: object) -> Any:  # noqa: ANN401  # JSON
-    return json.loads(call(*arguments, "--json"))
 
 
 def test_the_command_lists_the_ledger(catalog: Catalog, tmp_path: Path) -> None:

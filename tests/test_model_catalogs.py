@@ -22,6 +22,7 @@ from data.errors import ModelMismatch, WeightsUnavailable
 from retrieval import Catalog
 from tests.checkpoints import TEXTS, TINY, save_folder, save_tokenizer
 from tests.hub import Hub
+from tests.running import call_json
 from ui.cli import app
 from ui.handlers import Handlers
 from ui.metrics import Metrics
@@ -35,10 +36,6 @@ def call(*arguments: object, code: int = 0) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return " ".join(result.output.split())
-
-
-def call_json(*arguments: object) -> Any:  # noqa: ANN401  # JSON
-    return json.loads(CliRunner().invoke(app, [*map(str, arguments), "--json"]).stdout)
 
 
 @pytest.fixture(scope="module")

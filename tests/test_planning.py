@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import pytest
-from typer.testing import CliRunner
 
 from data.feed import open_feed
 from retrieval import Catalog
 from retrieval.indexing.planning import Action, Change, Plan
-from retrieval.indexing.run import IndexReport, IndexRun, RunOptions
+from retrieval.indexing.run import RunOptions
 from tests.fakes import ColourEncoder
+from tests.running import call, call_json, run
 from tests.test_indexing import hostile_folder, picture, write_feed
-from ui.cli import app
 
 
 @pytest.fixture
@@ -24,11 +22,6 @@ def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
         picture(tmp_path / f"{number}.png", number)
     with Catalog.create(tmp_path / "shop", model="compact") as made:
         yield made
-
-
-def run(catalog: Catalog, source: Path, **options: Unpack[RunOptions]) -> IndexReport:
-    *_, report = IndexRun(catalog, open_feed(source, types=catalog.records.schema()), **options)
-    return report
 
 
 def plan(catalog: Catalog, source: Path, **options: Unpack[RunOptions]) -> tuple[Plan, list[Change]]:
@@ -130,16 +123,6 @@ def test_pictures_behind_addresses_are_not_fetched(catalog: Catalog, tmp_path: P
     feed = write_feed(tmp_path, ["a,http://127.0.0.1:9/a.png,t,1", "b,0.png,t,1"])
     made, _ = plan(catalog, feed)
     assert (counts(made), made.unfetched) == ({"add": 2}, 1)
-
-
-def call(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result.stdout
-
-
-def call_json(*arguments: object) -> Any:  # noqa: ANN401  # JSON
-    return json.loads(call(*arguments, "--json"))
 
 
 def test_the_command_shows_a_dry_run(catalog: Catalog, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_nothing_is_learned_and_every_row_is_where_it_would_be(kind: IndexKind) 
     projected = index.codes.transform.apply(vectors.rows(every))
     assert np.array_equal(index.codes.rows(every), index.codes.quantizer.compute_codes(projected))
     placed = projected if kind is IndexKind.IVF_PQ else vectors.rows(every)
-    scores = placed @ centres(index).T
+    scores = -np.square(placed[:, None, :] - centres(index)[None]).sum(axis=2)
     lists = index.stored.invlists
     for number in range(index.lists):
         size = lists.list_size(number)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,11 @@ from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
 from retrieval.generations.ranks import Ranks
-from tests.filter_oracle import FLOATS, INTS, STRINGS
+from tests.filter_oracle import FLOATS, INTS, SIGNS, STRINGS
 
 Truth = Callable[[Any, Any], bool]
 Table = tuple[list[Any], Any, int, list[int] | None]
 
-SIGNS: dict[str, Truth] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 signs = st.sampled_from(list(SIGNS))
 steps = st.sampled_from([2, 3, 4, 8, 100])
 

@@ -14,6 +14,7 @@ from data import images
 from data.errors import NotAPicture
 from data.images import decode
 from data.raw import is_raw
+from tests.hostile import check_damaged
 
 RANDOM = np.random.default_rng(19)
 SRGB_OF_XYZ = (3.2404542, -1.5371385, -0.4985314, -0.969266, 1.8760108, 0.041556, 0.0556434, -0.2040259, 1.0572252)
@@ -138,17 +139,8 @@ def test_a_forged_size_is_refused() -> None:
 
 
 def test_damage_to_a_raw_file_raises_only_that_error() -> None:
-    random = np.random.default_rng(23)
     original = dng(scene_of(128, 192))
-    for _ in range(100):
-        content = bytearray(original)
-        for place in random.integers(8, 500, 6):
-            content[place] = int(random.integers(256))
-        try:
-            picture = decode(bytes(content))
-        except NotAPicture:
-            continue
-        assert picture.rgb.mode == "RGB"
+    check_damaged([original], 100, seed=23, places=range(8, 500))
     with pytest.raises(NotAPicture, match="RAW"):
         decode(original[:700])
 

@@ -44,7 +44,9 @@ def test_files_that_the_readme_names_are_there() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
     assert "pip install -c constraints.txt -e . && lookalike demo" in README
-    assert re.search(r"^pip install -c constraints.txt -e '\.\[test\]' && pytest$", README, re.MULTILINE)
+    assert re.search(
+        r"^pip install -c constraints.txt -e '\.\[test\]' && pytest -n 2 --dist worksteal$", README, re.MULTILINE
+    )
 
 
 def test_constraints_are_names_and_versions_only() -> None:

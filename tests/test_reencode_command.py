@@ -25,8 +25,9 @@ from retrieval.indexing.run import IndexRun
 from retrieval.records.database import FORMAT
 from tests.checkpoints import TINY, save_folder
 from tests.fakes import fake_models
+from tests.running import run
 from tests.test_fetch import png
-from tests.test_indexing import picture, run, write_feed
+from tests.test_indexing import picture, write_feed
 from tests.test_reencoding import contents
 from tests.test_video_indexing import SHOTS
 from tests.videos import write_video

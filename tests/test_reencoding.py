@@ -21,7 +21,8 @@ from retrieval.indexing.reencoding import ReencodeOptions, ReencodeReport, Reenc
 from retrieval.indexing.reverting import forget, roll_back
 from retrieval.records.rows import ItemChange
 from tests.fakes import fake_models
-from tests.test_indexing import picture, run, write_feed
+from tests.running import run
+from tests.test_indexing import picture, write_feed
 
 COUNT = 24
 COLOURS = ("red", "green", "blue", "white")

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from retrieval import Catalog
-from tests.test_cli import call, call_json
+from tests.running import call, call_json
 from ui.server import create_app
 
 

@@ -7,10 +7,8 @@ import os
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from PIL import Image
 from data import svg
 from data.errors import NotAPicture
 from data.images import decode
+from tests.hostile import Trap
 
 NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 LATIN = """<?xml version='1.0' encoding='ISO-8859-1'?>
@@ -105,26 +104,10 @@ def test_a_picture_inside_the_drawing_is_shown() -> None:
 # --- what a hostile drawing does not get ------------------------------------------------------------------------------
 
 
-class Counting(BaseHTTPRequestHandler):
-    count = 0
-
-    def do_GET(self) -> None:
-        Counting.count += 1
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(file_of(Image.new("RGB", (8, 8), "red")))
-
-
 @pytest.fixture
-def address() -> Iterator[str]:
-    Counting.count = 0
-    server = HTTPServer(("127.0.0.1", 0), Counting)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/secret.png"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def trap() -> Iterator[Trap]:
+    with Trap(file_of(Image.new("RGB", (8, 8), "red"))).open() as opened:
+        yield opened
 
 
 REACHING = [
@@ -172,11 +155,11 @@ def test_nor_from_a_drawing_inside_the_drawing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [*REACHING, *PREFIXED])
-def test_a_drawing_reaches_no_network(text: str, address: str) -> None:
-    filled = text.replace("{}", address)
+def test_a_drawing_reaches_no_network(text: str, trap: Trap) -> None:
+    filled = text.replace("{}", f"{trap.address}/secret.png")
     content = drawing(filled) if text in REACHING else drawing("", before=filled)
     assert not (pixels(content) == (255, 0, 0)).all(axis=2).any()
-    assert Counting.count == 0
+    assert trap.count == 0
 
 
 def test_an_entity_that_is_a_file_gives_nothing_of_it(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from models import Encoder, unit_rows
 from retrieval import Catalog
 from retrieval.care.verification import verify
 from tests.fakes import fake_models
-from tests.test_indexing import picture, run, write_feed
+from tests.running import run
+from tests.test_indexing import picture, write_feed
 from ui.cli import app
 from ui.handlers import Handlers
 from ui.metrics import Metrics

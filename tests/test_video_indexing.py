@@ -9,19 +9,17 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from data.feed import open_feed
 from data.video import scenes
 from retrieval import Catalog
 from retrieval.care.repair import repair
 from retrieval.care.verification import ProblemKind, verify
-from retrieval.indexing.run import IndexReport, IndexRun
+from retrieval.indexing.run import IndexReport
 from tests.fakes import ColourEncoder
+from tests.running import call, run
 from tests.test_raw import dng
 from tests.videos import NAMES, sample_picture, write_video
 from ui.cards import CardFields, cards
-from ui.cli import app
 from ui.clock import clock_of
 from ui.item_view import item_html
 
@@ -47,11 +45,6 @@ def source(tmp_path: Path, content: bytes) -> Path:
 def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
     with Catalog.create(tmp_path / "shop", model="compact") as made:
         yield made
-
-
-def run(catalog: Catalog, source: Path, *, restart: bool = False) -> IndexReport:
-    *_, report = IndexRun(catalog, open_feed(source, types=catalog.records.schema()), restart=restart)
-    return report
 
 
 def counts(report: IndexReport) -> tuple[int, int, int, int, int]:
@@ -85,8 +78,7 @@ def test_a_hit_says_the_second(catalog: Catalog, source: Path, tmp_path: Path) -
     shown = cards([hit], CardFields(), scored=True)
     assert '<span class="moment">0:07</span>' in shown
     assert 'aria-label="clip, at 0:07"' in shown
-    found = CliRunner().invoke(app, ["search", str(tmp_path / "shop"), "--like", "photo.png"])
-    assert "clip.mp4 at 0:00" in found.output
+    assert "clip.mp4 at 0:00" in call("search", tmp_path / "shop", "--like", "photo.png")
 
 
 def test_a_video_whose_bytes_are_known_is_not_decoded(

@@ -41,6 +41,8 @@ def write_video(
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.bit_rate = 4_000_000
         stream.gop_size = key_every
+        if codec == "libvpx":
+            stream.options = {"deadline": "realtime", "cpu-used": "8"}
         if aspect is not None:
             stream.codec_context.sample_aspect_ratio = aspect
         place = round(start_s * rate)

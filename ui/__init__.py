@@ -1,1 +1,7 @@
 """Every way in: command line, REST, web page."""
+
+from __future__ import annotations
+
+from ui.allocator import share_one_arena
+
+share_one_arena()  # here, as importing polars starts threads

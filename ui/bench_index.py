@@ -37,6 +37,16 @@ _SIDES = {
     "loader": "torch DataLoader, in batches",
 }
 
+_STEPS = {
+    "read": "read the file",
+    "hash": "hash it",
+    "libjpeg": "libjpeg alone",
+    "decode": "decode, libjpeg included",
+    "thumbnail": "thumbnail",
+    "prepare": "resize for the model",
+    "network": "the model",
+}
+
 
 class _Figures(TypedDict):
     """Pictures a second of each side, and ratios."""
@@ -53,6 +63,9 @@ def index_command(
     made: Annotated[
         bool, typer.Option("--made", help="Cut JPEGs of 1 to 12 megapixels from the pictures, and index those.")
     ] = False,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --made: leave the JPEGs here for the next run.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Compare indexing pictures from disk with its parts, and with two loops that people write instead."""
@@ -62,7 +75,7 @@ def index_command(
         folder = Path(name)
         paths = _pictures(source, count)
         if made:
-            paths = _made(paths, folder, count)
+            paths = _made(paths, keep or folder, count)
         feed = folder / "feed.jsonl"
         feed.write_bytes(b"\n".join(orjson.dumps({"key": path.name, "image": str(path.absolute())}) for path in paths))
         sides = {
@@ -78,13 +91,18 @@ def index_command(
             for side, run in sides.items():
                 err.print(f"Round {number + 1} of {rounds}: {_SIDES[side]}", highlight=False)
                 seconds[side].append(fresh(run))
+        steps = {step: round(1000 * took, 2) for step, took in fresh(throughput.step_seconds, paths, model).items()}
     figures = _figures(seconds, len(paths))
     if json:
-        print_json({"model": model, "pictures": len(paths), **figures, "seconds": seconds})
+        print_json({"model": model, "pictures": len(paths), **figures, "step_ms": steps, "seconds": seconds})
         return
     table = Table("side", Column("pictures a second", justify="right"), title=f"{model}, {len(paths):,} pictures")
     for side, words in _SIDES.items():
         table.add_row(words, f"{figures['rates'][side]:.1f}")
+    out.print(table)
+    table = Table("step", Column("ms of a processor, a picture", justify="right"))
+    for step, words in _STEPS.items():
+        table.add_row(words, f"{steps[step]:.1f}")
     out.print(table)
     for name, ratio in figures["ratios"].items():
         out.print(f"{name}: {ratio:.2f}", highlight=False)
@@ -112,6 +130,11 @@ def _pictures(source: Path, count: int) -> list[Path]:
 
 
 def _made(sources: Sequence[Path], folder: Path, count: int) -> list[Path]:
+    """Cut JPEGs, or take those that an earlier run left: as many, so the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = sorted(folder.glob("*.jpg"))
+    if len(kept) == count:
+        return kept
     with progress() as bar:
         task = bar.add_task("Making photographs", total=count, rate="")
         paths = []

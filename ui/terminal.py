@@ -8,13 +8,14 @@ from datetime import datetime
 
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column, Table
 
 from data.fetch.fetched import FetchCounts
 from retrieval import Results
 from retrieval.indexing.run import IndexReport
 from ui.clock import clock_of
+from ui.time_left import TimeLeftColumn
 
 __all__ = [
     "err",
@@ -42,7 +43,7 @@ def progress(*, shown: bool = True) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        TimeLeftColumn(),
         TextColumn("{task.fields[rate]}"),
         console=err,
         transient=True,

@@ -80,7 +80,7 @@ def _sum(view: View, mine: Sequence[Part], parts: Sequence[Part]) -> _Sum:
     sample = view.sample(mine[0].space)
     vector = np.zeros(sample.shape[1], dtype=np.float64)
     base = 0.0
-    for part in mine:
+    for part in mine if len(sample) else ():
         similarities = sample @ part.vector
         spread = float(similarities.std()) or 1.0
         scale = part.weight / weight / spread

@@ -20,6 +20,7 @@ from retrieval.generations.segment import Ids, Segment, SpaceRows
 from retrieval.query import EXACT
 from retrieval.records.schema import Schema
 from retrieval.search.prepared import Prepared
+from retrieval.search.sampling import sampled
 from retrieval.vector_index import Found, Selection
 
 __all__ = ["Allowed", "Nearest", "View"]
@@ -70,6 +71,9 @@ class Nearest(NamedTuple):
     items: Ids
     scores: Scores
     image_ids: Ids
+
+
+NOTHING = Nearest(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
 
 
 class View:
@@ -192,8 +196,7 @@ class View:
             items.append(np.where(found.rows >= 0, rows.items[found.rows] + self._offsets[number], -1))
             images.append(rows.image_ids[found.rows])
         if not scores:
-            empty = Nearest(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
-            return [empty] * len(queries), True, "nothing to search"
+            return [NOTHING] * len(queries), True, "nothing to search"
         merged = [np.concatenate(parts, axis=1) for parts in (scores, items, images)]
         best = [_best_items(one, two, three, limit) for one, two, three in zip(*merged, strict=True)]
         return best, exact, " + ".join(plans)
@@ -229,7 +232,10 @@ class View:
         search: Search,
     ) -> tuple[list[Nearest], bool, str]:
         rows = self.segments[0].spaces[space]
-        found = search(rows, queries, limit, recall, allowed.rows(0, space, rows))
+        passing = allowed.rows(0, space, rows)
+        if passing is not None and not passing.count:
+            return [NOTHING] * len(queries), True, "nothing to search"
+        found = search(rows, queries, limit, recall, passing)
         best = []
         for scores, places in zip(found.scores, found.rows, strict=True):
             if len(places) and places[-1] < 0:
@@ -257,11 +263,9 @@ class View:
         return best, images
 
     def sample(self, space: str) -> NDArray[np.float32]:
-        """Return up to `SAMPLE_ROWS` vectors spread over the largest segment, float32 [rows, dim]."""
+        """Return up to `SAMPLE_ROWS` vectors spread over the items that are there, float32 [rows, dim]."""
         if space not in self._samples:
-            rows = max((segment.spaces[space] for segment in self.segments), key=lambda rows: rows.vectors.count)
-            step = max(rows.vectors.count // SAMPLE_ROWS, 1)
-            self._samples[space] = rows.vectors.rows(np.arange(0, rows.vectors.count, step)[:SAMPLE_ROWS])
+            self._samples[space] = sampled(self.segments, self.gone, space, SAMPLE_ROWS)
         return self._samples[space]
 
     def has_vectors(self, space: str) -> bool:

@@ -5,6 +5,7 @@
     selection    the rows that a filter leaves, in the forms that searches need
     codes        the same vectors again in some 32 bytes each: to find candidates among few or many rows
     approximate  an index that visits a part of the rows, and the choice between all these by measured cost
+    quantizer    the centroids of its lists
     calibration  what the choice goes by: recall and cost of each setting
     building     an index made from vectors
     measuring    its calibration, measured

@@ -18,6 +18,7 @@ from retrieval.vector_index.calibration import Calibration
 from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, lend, ordered, read_index, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
+from retrieval.vector_index.quantizer import for_many
 from retrieval.vector_index.selection import Selection
 
 __all__ = ["Approximate", "Found"]
@@ -29,6 +30,9 @@ FEWEST_CANDIDATES = 10
 
 PACKED_ROWS = 262_144
 """Codes of more rows than this are not packed when the index can answer: 10 MB a filter is enough."""
+
+_MANY_QUERIES = 16
+"""So many are compared with the centroids together."""
 
 _ASKED = 0.0015
 """Microseconds to ask a row whether it is selected."""
@@ -74,7 +78,10 @@ class Approximate:
     codes: Codes
     stored: Any
     calibration: Calibration
+    _base: Any = field(init=False)
     _index: Any = field(init=False)
+    _many: Any = field(init=False)
+    _kept: Any = field(init=False)
     _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
     _plans: dict[tuple[float, int], _Plan] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -82,7 +89,15 @@ class Approximate:
     def __post_init__(self) -> None:
         if self.kind is IndexKind.DISK:
             self.vectors.leave_on_disk()
-        object.__setattr__(self, "_index", _over(self.stored, self.kind, self.vectors, self.codes))
+        coded = self.kind in (IndexKind.IVF_PQ, IndexKind.DISK)
+        object.__setattr__(self, "_base", self.codes.projected(self.stored) if coded else self.stored)
+        if self.kind.is_graph:
+            lend(self.vectors.index, self.stored)
+        object.__setattr__(self, "_index", self.codes.refined(self._base) if self.refines else self._base)
+        twin = for_many(self.stored) if coded else self.stored
+        many = self.codes.refined(self.codes.projected(twin)) if coded else self._index
+        object.__setattr__(self, "_many", many)
+        object.__setattr__(self, "_kept", twin)  # what Python made lives as long as what refers to it
 
     @property
     def refines(self) -> bool:
@@ -170,18 +185,32 @@ class Approximate:
         parameters = cache.get((effort, factor))
         if parameters is None:
             parameters = cache[effort, factor] = self._parameters_of(max(effort, 1), wide, factor, selection)
-        scores, rows = self._index.search(np.ascontiguousarray(queries), k, params=parameters)
+        index = self._index if len(queries) < _MANY_QUERIES else self._many
+        scores, rows = index.search(np.ascontiguousarray(queries), k, params=parameters)
         return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
 
+    def candidates(self, queries: Queries, count: int, effort: int, selection: Selection | None) -> Rows:
+        """Find what an index that refines would refine, [queries, count], best by code first, row -1: no more.
+
+        Refining keeps the true best of these, so that the first of them tell what it finds with fewer, too.
+        """
+        use_threads(len(queries), self.vectors.count)
+        parameters = self._lists_of(max(effort, 1), selection)
+        found: Rows = self._base.search(np.ascontiguousarray(queries), count, params=parameters)[1]
+        return found
+
     def _parameters_of(self, effort: int, wide: int, factor: float, selection: Selection | None) -> Any:  # noqa: ANN401
-        selector = None if selection is None else selection.selector
         if self.kind is IndexKind.HNSW:
+            selector = None if selection is None else selection.selector
             return faiss.SearchParametersHNSW(efSearch=max(effort, wide), sel=selector)
+        lists = self._lists_of(effort, selection)
+        return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=lists) if self.refines else lists
+
+    def _lists_of(self, effort: int, selection: Selection | None) -> Any:  # noqa: ANN401
+        """Say how many lists are visited, to the index that has them or to what projects for it."""
+        selector = None if selection is None else selection.selector
         lists = faiss.SearchParametersIVF(nprobe=min(effort, self.lists), sel=selector)
-        if self.kind is IndexKind.IVF_FLAT:
-            return lists
-        base = lists if self.kind is IndexKind.IVF_SQ8 else faiss.SearchParametersPreTransform(index_params=lists)
-        return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=base)
+        return lists if self._base is self.stored else faiss.SearchParametersPreTransform(index_params=lists)
 
     def write(self, index: Path, codes: Path, calibration: Path) -> None:
         """Write the index without the vectors, the codes, and the calibration, each to its file."""
@@ -208,13 +237,3 @@ class Approximate:
         opened = Codes.open(codes, vectors)
         measured = Calibration.from_json(calibration.read_bytes())
         return cls(kind, vectors, opened, stored, measured)
-
-
-def _over(stored: Any, kind: IndexKind, vectors: Vectors, codes: Codes) -> Any:  # noqa: ANN401
-    """Put together what answers from what is stored and the one array of vectors."""
-    if kind.is_graph:
-        lend(vectors.index, stored)
-        return stored
-    if kind is IndexKind.IVF_FLAT:
-        return stored
-    return codes.refined(stored if kind is IndexKind.IVF_SQ8 else codes.projected(stored))

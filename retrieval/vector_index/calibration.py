@@ -5,6 +5,7 @@ The queries are rows of the index, each left out of its own answer; filters are 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -123,8 +124,20 @@ def _training(read: Mapping[str, Any]) -> Training:
 
 def recall_of_rows(found: Iterable[NDArray[np.int64]], truth: Iterable[NDArray[np.int64]]) -> float:
     """Return the share of the true rows that were found, the mean over queries."""
-    shares = [np.isin(true, some).mean() for true, some in zip(truth, found, strict=True) if len(true)]
-    return float(np.mean(shares)) if shares else 1.0
+    wanted, given = _matrix(truth, -1), _matrix(found, -2)
+    counts = np.count_nonzero(wanted >= 0, axis=1)
+    hits = np.count_nonzero((wanted[:, :, None] == given[:, None, :]).any(axis=2), axis=1)
+    asked = counts > 0
+    return float(np.mean(hits[asked] / counts[asked])) if asked.any() else 1.0
+
+
+def _matrix(rows: Iterable[NDArray[np.int64]], missing: int) -> NDArray[np.int64]:
+    """Put rows of any length under each other, those that are too short filled up."""
+    lines = list(rows)
+    matrix = np.full((len(lines), max(map(len, lines), default=0)), missing, dtype=np.int64)
+    for line, some in zip(matrix, lines, strict=True):
+        line[: len(some)] = np.where(some < 0, missing, some)
+    return matrix
 
 
 def enough(measured: float, recall: float) -> bool:
@@ -141,10 +154,10 @@ def cheapest(
 ) -> dict[float, Setting]:
     """Find the cheapest setting for each recall; one that nothing reaches is left out.
 
-    `measure` gives the recall of an effort and a number of candidates, `cost` its microseconds. The least effort that
-    is enough with the most candidates is looked for, then the fewest candidates that are enough with that effort and
-    with a little more. With the settings found `before`, of nearly the same index, only those are looked at, and
-    harder ones where they are no longer enough.
+    `measure` gives the recall of an effort and a number of candidates, which grows with both, `cost` its microseconds.
+    The least effort that is enough with the most candidates is looked for by halving, then the fewest candidates that
+    are enough with that effort and with a little more. With the settings found `before`, of nearly the same index,
+    only those are looked at, and harder ones where they are no longer enough.
     """
     known: dict[tuple[int, int], float] = {}
 
@@ -162,8 +175,8 @@ def cheapest(
             fewer = [number for number in refined if number >= least.refined]
             if reaches(least.effort, least.refined, recall):
                 tried, fewer = [least.effort], [least.refined]
-        first = next((place for place, effort in enumerate(tried) if reaches(effort, fewer[-1], recall)), None)
-        if first is None:
+        first = bisect_left(tried, True, key=lambda effort: reaches(effort, fewer[-1], recall))
+        if first == len(tried):
             break
         for effort in tried[first : first + (3 if before is None else 1)]:
             candidates = next(number for number in fewer if reaches(effort, number, recall) or number == fewer[-1])

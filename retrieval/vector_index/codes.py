@@ -129,6 +129,13 @@ class Codes:
         scores, rows = self.packed(selection).search(np.ascontiguousarray(queries), k, params=parameters)
         return ordered(-scores if self._vectors.metric is Metric.L2 else scores, rows, k)
 
+    def candidates(self, queries: NDArray[np.float32], count: int, selection: Selection) -> Rows:
+        """Find the best rows by code alone among those selected, [queries, count], best first, row -1: no more."""
+        use_threads(len(queries), selection.count)
+        self.packed(selection)
+        found: Rows = selection.packed["by code"].search(np.ascontiguousarray(queries), count)[1]
+        return found
+
     def packed(self, selection: Selection) -> Any:  # noqa: ANN401
         """Give the selected codes side by side, in an index that refines by the vectors; made once."""
         if "codes" not in selection.packed:
@@ -138,9 +145,11 @@ class Codes:
             numbered = faiss.IndexIDMap(faiss.IndexFlat(self.width, self._vectors.metric.faiss))
             numbered.index = fast = faiss.IndexPQFastScan(flat)
             faiss.copy_array_to_vector(selection.rows, numbered.id_map)
-            index = self.refined(self.projected(numbered))
+            by_code = self.projected(numbered)
+            index = self.refined(by_code)
             selection.packed_bytes += selection.count * (8 + self._codes.shape[1])
             selection.packed["codes"] = index
+            selection.packed["by code"] = by_code
             selection.packed["kept"] = numbered, fast  # what Python made lives as long as what refers to it
         return selection.packed["codes"]
 

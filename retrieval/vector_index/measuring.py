@@ -8,8 +8,9 @@ random part of the catalog.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from retrieval.vector_index.exact import Vectors
 from retrieval.vector_index.kinds import IndexKind
 from retrieval.vector_index.selection import Selection
 
-__all__ = ["Sample", "held_out", "learned", "measured", "serves"]
+__all__ = ["Sample", "held_out", "measured", "serves"]
 
 Queries = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -43,6 +44,7 @@ _TIMED = 32
 _TRUTH_ROWS = 256
 _CODED_ROWS = 1_000_000
 _REFINED = (2, 4, 6, 8, 12, 16, 24, 40)
+_MORE_REFINED = (64, 128)
 _EFFORTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 2048)
 _GRAPH_EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 
@@ -68,28 +70,26 @@ def measured(
 ) -> Calibration:
     """Find out which setting reaches which recall, and what each way to search costs.
 
-    With the calibration of the index `before`, which has learned the same, its settings are looked at first.
+    With the calibration of the index `before`, which has learned the same, its settings are looked at first; else it
+    is noted what is reached with what has just been learned.
     """
     vectors = built.vectors
-    needed, code_cost = _codes(built, sample, random)
+    by_code, code_cost = _codes(built, sample)
     few, more = (_some(random, vectors.count, count) for count in (200, 2_000))
     vector_cost = _cost_of_a_scan(
         sample.queries, few, more, lambda query, selection: vectors.search(query, 10, selection)
     )
-    return Calibration(_settings(built, sample, random, before), needed, vector_cost, code_cost)
+    settings = _settings(built, sample, random, before)
+    needed = {recall: setting.refined for recall, setting in by_code.items()}
+    if before is not None:
+        return Calibration(settings, needed, vector_cost, code_cost, before.training)
+    index = {} if built.kind.is_graph else settings[1.0]
+    training = Training(time.time(), vectors.count, _typical(index), _typical(by_code))
+    return Calibration(settings, needed, vector_cost, code_cost, training)
 
 
-def learned(built: Approximate, sample: Sample) -> Training:
-    """Note what an index that was just measured reaches with what it has just learned."""
-    calibration, count = built.calibration, built.vectors.count
-    settings = {} if built.kind.is_graph else calibration.index[1.0]
-    index = settings.get(_TYPICAL_RECALL) or settings.get(min(RECALLS))
-    refined = calibration.refined(_TYPICAL_RECALL) or calibration.refined(min(RECALLS))
-    codes = None
-    if refined is not None:
-        among = _coded(count, np.random.default_rng(4))
-        codes = Setting(0, refined, round(_recall_by_codes(built, refined, sample, among), 4))
-    return Training(time.time(), count, index, codes)
+def _typical(settings: Mapping[float, Setting]) -> Setting | None:
+    return settings.get(_TYPICAL_RECALL) or settings.get(min(RECALLS))
 
 
 def serves(built: Approximate, training: Training, sample: Sample) -> bool:
@@ -97,8 +97,7 @@ def serves(built: Approximate, training: Training, sample: Sample) -> bool:
     index, codes = training.index, training.codes
     if codes is None or (index is None and not built.kind.is_graph):
         return False
-    among = _coded(built.vectors.count, np.random.default_rng(4))
-    by_codes = _recall_by_codes(built, codes.refined, sample, among)
+    by_codes = _reached_by_codes(built, [codes.refined], sample)[codes.refined]
     by_index = 1.0 if index is None else _recall_by_index(built, index, sample)
     return by_codes >= codes.recall - _MOST_LOST and (index is None or by_index >= index.recall - _MOST_LOST)
 
@@ -109,15 +108,16 @@ def _recall_by_index(built: Approximate, setting: Setting, sample: Sample) -> fl
     return recall_of_rows(found, [near[:10] for near in sample.nearest])
 
 
-def _recall_by_codes(built: Approximate, refined: int, sample: Sample, among: Selection) -> float:
-    """Measure recall@10 among some rows with so many candidates by code for each hit."""
-    found = built.codes.search(sample.queries, min(11, among.count), 11 * refined, among)[1]
-    return recall_of_rows(found, [near[among.has(near)][:10] for near in sample.nearest])
+def _reached_by_codes(built: Approximate, refined: Sequence[int], sample: Sample) -> dict[int, float]:
+    """Measure recall@10 with so many candidates by code for each hit: among all rows, or of very many some at random.
 
-
-def _coded(count: int, random: np.random.Generator) -> Selection:
-    """Select the rows among which codes are measured: all, or of very many some at random."""
-    return Selection(random.random(count) < _CODED_ROWS / count)
+    Of the candidates the true vectors tell the best, so that recall is what share of the best is among the first.
+    """
+    count = built.vectors.count
+    among = Selection(np.random.default_rng(4).random(count) < _CODED_ROWS / count)
+    truth = [near[among.has(near)][:10] for near in sample.nearest]
+    found = built.codes.candidates(sample.queries, min(11 * max(refined), among.count), among)
+    return {number: recall_of_rows(found[:, : 11 * number], truth) for number in refined}
 
 
 def _settings(
@@ -142,29 +142,38 @@ def _settings(
         selection = None if share == 1 else Selection(mask)
         truth = [near[mask[near]][:10] for near in others] if share < 1 else [near[:10] for near in others]
 
-        def measure(effort: int, candidates: int, selection: Any = selection, truth: Any = truth) -> float:  # noqa: ANN401
-            return recall_of_rows(built.visit(queries, 11, effort, candidates, selection)[1], truth)
-
+        measure = _recalls(built, queries, selection, truth, 11 * refined[-1])
         known = None if before is None else before.index.get(share)
         settings[share] = cheapest(efforts, refined, measure, cost, known)
     return settings
 
 
-def _codes(
-    built: Approximate, sample: Sample, random: np.random.Generator
-) -> tuple[dict[float, int], tuple[float, float]]:
+def _recalls(
+    built: Approximate, queries: Queries, selection: Selection | None, truth: Sequence[Rows], most: int
+) -> Callable[[int, int], float]:
+    """Give what measures the recall of an effort and a number of candidates for each hit, `most` of all together.
+
+    An index that refines is asked once an effort: the first of its candidates are those that it finds with fewer.
+    """
+    if not built.refines:
+        return lambda effort, _: recall_of_rows(built.visit(queries, 11, effort, 1, selection)[1], truth)
+    candidates = cache(lambda effort: built.candidates(queries, most, effort, selection))
+    return lambda effort, refined: recall_of_rows(candidates(effort)[:, : 11 * refined], truth)
+
+
+def _codes(built: Approximate, sample: Sample) -> tuple[dict[float, Setting], tuple[float, float]]:
     """Measure how many candidates by code give each recall, and what a scan of codes costs."""
     queries, count = sample.queries, built.vectors.count
-    many = _coded(count, random)
-    needed: dict[float, int] = {}
-    for refined in (*_REFINED, 64, 128):
-        reached = _recall_by_codes(built, refined, sample, many)
-        for recall in RECALLS:
-            if enough(reached, recall):
-                needed.setdefault(recall, refined)
+    needed: dict[float, Setting] = {}
+    for some in (_REFINED, _MORE_REFINED):
+        for refined, reached in _reached_by_codes(built, some, sample).items():
+            for recall in RECALLS:
+                if enough(reached, recall):
+                    needed.setdefault(recall, Setting(0, refined, round(reached, 4)))
         if len(needed) == len(RECALLS):
             break
-    typical = 10 * needed.get(0.95, 16)
+    typical = 10 * (needed[0.95].refined if 0.95 in needed else 16)
+    random = np.random.default_rng(6)
     few, more = (_some(random, count, some) for some in (2_000, 100_000))  # more than the nearest cache holds
     cost = _cost_of_a_scan(queries, few, more, lambda query, among: built.codes.search(query, 10, typical, among))
     return needed, cost

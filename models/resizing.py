@@ -1,0 +1,32 @@
+"""Resizing as Pillow does it, several times as fast.
+
+torch has Pillow's antialiased filters for 8-bit pixels, in vector registers where the processor has AVX2. The weights
+of its filters have fewer bits, so that a few values in a thousand differ, nearly all by one step of 255.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn import functional
+
+__all__ = ["Pixels", "pixels_of", "resized"]
+
+Pixels = NDArray[np.uint8]
+"""A picture: uint8, shape [height, width, 3], RGB."""
+
+
+def pixels_of(image: Image.Image) -> Pixels:
+    """Copy the pixels of a picture of any mode without transparency."""
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
+
+
+def resized(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Resize to so many pixels, bicubic; without anything to do the same array comes back."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    source = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]  # channels last in memory
+    made = functional.interpolate(source, size=(height, width), mode="bicubic", antialias=True)
+    return np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())

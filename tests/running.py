@@ -1,0 +1,30 @@
+"""Index runs to their end and the command line, both in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Unpack
+
+from typer.testing import CliRunner
+
+from data.feed import open_feed
+from retrieval import Catalog
+from retrieval.indexing.run import IndexReport, IndexRun, RunOptions
+from ui.cli import app
+
+
+def run(catalog: Catalog, source: Path, **options: Unpack[RunOptions]) -> IndexReport:
+    *_, report = IndexRun(catalog, open_feed(source, types=catalog.records.schema()), **options)
+    return report
+
+
+def call(*arguments: object, code: int = 0) -> str:
+    """Give what a command printed, with what it said of errors where it ends with another code than 0."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.stdout if code == 0 else result.output
+
+
+def call_json(*arguments: object) -> Any:  # noqa: ANN401  # JSON
+    return json.loads(call(*arguments, "--json"))
