@@ -36,7 +36,7 @@ from ui.cli import app
 from ui.server import create_app
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
-COUNT = 12
+COUNT = 8
 
 
 def call(*arguments: object, code: int = 0) -> str:
@@ -97,16 +97,13 @@ def test_from_compact_to_clip_and_back_and_a_second_model_for_looks(
     assert "In use again: compact, instead of local:shop-clip" in call("reencode", shop, "--rollback")
     shown = call("reencode", shop, "--looks", backbone)
     assert "In use: compact, looks timm:resnet10t/mine.safetensors, instead of compact" in shown
-    assert "judged queries" in shown and "ndcg@10" in shown and "Of the first ten hits for 12 items" in shown
+    assert "judged queries" in shown and "ndcg@10" in shown and "Of the first ten hits for 8 items" in shown
     key, image = pl.read_csv(feed).select("key", "image").row(5)
     found = call_json("search", shop, "--image", image, "--limit", 1)["hits"][0]
     assert found["key"] == key and set(found["scores"]) == {"looks"}
     assert call_json("search", shop, "a cup", "--looks", 0)["hits"]
     assert "Removed" in call("reencode", shop, "--forget")
     assert "nothing to go back to" in call("reencode", shop, "--rollback", code=2)
-    call("index", tmp_path / "both", feed, "--model", "compact", "--looks", backbone)
-    with Catalog.open(shop) as changed, Catalog.open(tmp_path / "both") as new:
-        assert_same(changed, new)
     assert verify(shop).problems == []
 
 
