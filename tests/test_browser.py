@@ -17,8 +17,11 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
 from retrieval import Catalog
+from retrieval.indexing.reencoding import Reencoding
 from tests.conftest import SAMPLE
-from tests.fakes import ColourEncoder
+from tests.fakes import ColourEncoder, fake_models
+from tests.running import run
+from tests.test_indexing import picture
 from tests.web_shop import HOSTILE, make_shop
 from ui.guard import LOOPBACK
 from ui.server import create_app
@@ -88,16 +91,17 @@ def wide_page(browser: Browser, address: str) -> Iterator[Page]:
     yield from watched(browser, address, WIDE)
 
 
-def watched(browser: Browser, address: str, viewport: dict[str, int]) -> Iterator[Page]:
+def watched(browser: Browser, address: str, viewport: dict[str, int], *, origin: str | None = None) -> Iterator[Page]:
     """Give an open page, and see to it that nothing went wrong on it and nothing left the server's origin."""
     wrong: list[str] = []
+    origin = origin or address
 
     def said(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             wrong.append(f"console: {message.text}")
 
     def asked(request: Request) -> None:
-        if not request.url.startswith((f"{address}/", "data:", f"blob:{address}/")):
+        if not request.url.startswith((f"{origin}/", "data:", f"blob:{origin}/")):
             wrong.append(f"foreign request: {request.url}")
 
     def answered(response: Response) -> None:
@@ -318,3 +322,26 @@ def test_hostile_texts_of_the_catalogue_stay_texts(browser: Browser, tmp_path: P
         assert page.evaluate("window.broken") is None
         assert page.locator("img[src=x]").count() == 0
         assert next(opened, None) is None
+
+
+def test_a_second_model_given_while_the_page_is_served_brings_its_slider(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_models(monkeypatch)
+    for number in range(12):
+        picture(tmp_path / "pictures" / f"{number}.png", number)
+    with Catalog.create(tmp_path / "shop", model="colour") as catalog:
+        run(catalog, tmp_path / "pictures")
+        with serving(create_app(catalog, hosts=LOOPBACK)) as place:
+            for page in watched(browser, f"{place}/?like=5.png", WIDE, origin=place):
+                expect(page.locator(".subject-chip")).to_be_visible()
+                expect(page.locator("#looks")).to_be_hidden()
+                list(Reencoding(catalog, looks="edge"))
+                page.reload()
+                expect(page.locator("#looks")).to_be_visible()
+                settled(page)
+                assert first_key(page) == catalog.search(like="5.png").keys[0]
+                page.locator("#looks input[type=range]").click(position={"x": 1, "y": 4})
+                expected = catalog.search(like="5.png", looks=0.0).keys[0]
+                expect(page.locator(".card").first).to_have_attribute("data-key", expected)
+                assert expected != catalog.search(like="5.png").keys[0]

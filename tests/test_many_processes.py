@@ -208,7 +208,7 @@ def test_a_clock_that_goes_back_shifts_no_moment_and_no_purge(folder: Path, monk
     began = time.time()
     with Catalog.open(folder) as catalog:
         times = [began - 5000, began - 4000, began - 90_000, began - 3000, began - 80_000, began - 2000]
-        monkeypatch.setattr("retrieval.records.records.time.time", lambda: times.pop(0))
+        monkeypatch.setattr("retrieval.records.committing.time.time", lambda: times.pop(0))
         with catalog.records._database.immediate() as connection:
             connection.execute("UPDATE commits SET time = ?", (began - 6000,))
         for turn in range(1, 7):

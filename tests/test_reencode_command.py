@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -14,23 +15,28 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from data.errors import OriginalsMissing
 from data.feed import open_feed
+from data.fetch.settings import FetchSettings
 from retrieval import Catalog
 from retrieval.care.verification import verify
-from retrieval.indexing.reencoding import Reencoding
+from retrieval.indexing.reencoding import ReencodeOptions, Reencoding
+from retrieval.indexing.run import IndexRun
 from retrieval.records.database import FORMAT
 from tests.checkpoints import TINY, save_folder
 from tests.fakes import fake_models
 from tests.running import run
+from tests.test_fetch import png
 from tests.test_indexing import picture, write_feed
 from tests.test_reencoding import contents
 from tests.test_video_indexing import SHOTS
 from tests.videos import write_video
+from tests.web_host import hosting, with_etag
 from ui.cli import app
 from ui.server import create_app
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
-COUNT = 12
+COUNT = 8
 
 
 def call(*arguments: object, code: int = 0) -> str:
@@ -91,16 +97,13 @@ def test_from_compact_to_clip_and_back_and_a_second_model_for_looks(
     assert "In use again: compact, instead of local:shop-clip" in call("reencode", shop, "--rollback")
     shown = call("reencode", shop, "--looks", backbone)
     assert "In use: compact, looks timm:resnet10t/mine.safetensors, instead of compact" in shown
-    assert "judged queries" in shown and "ndcg@10" in shown and "Of the first ten hits for 12 items" in shown
+    assert "judged queries" in shown and "ndcg@10" in shown and "Of the first ten hits for 8 items" in shown
     key, image = pl.read_csv(feed).select("key", "image").row(5)
     found = call_json("search", shop, "--image", image, "--limit", 1)["hits"][0]
     assert found["key"] == key and set(found["scores"]) == {"looks"}
     assert call_json("search", shop, "a cup", "--looks", 0)["hits"]
     assert "Removed" in call("reencode", shop, "--forget")
     assert "nothing to go back to" in call("reencode", shop, "--rollback", code=2)
-    call("index", tmp_path / "both", feed, "--model", "compact", "--looks", backbone)
-    with Catalog.open(shop) as changed, Catalog.open(tmp_path / "both") as new:
-        assert_same(changed, new)
     assert verify(shop).problems == []
 
 
@@ -167,6 +170,31 @@ def test_the_frames_of_a_video_are_encoded_again(tmp_path: Path, monkeypatch: py
         with Catalog.create(tmp_path / "new", model="turned", looks="edge") as new:
             run(new, folder)
             assert contents(shop) == contents(new)
+
+
+def test_pictures_of_addresses_come_from_what_was_kept_or_are_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_models(monkeypatch)
+    settings = FetchSettings(allow_private=True, attempts=1)
+    with hosting() as host, Catalog.create(tmp_path / "shop", model="colour") as shop:
+        for number in range(4):
+            host.answers[f"/{number}.png"] = with_etag(png(number), f'"{number}"')
+        feed = tmp_path / "feed.csv"
+        feed.write_text("key,image\n" + "".join(f"k{number},{host.url(f'/{number}.png')}\n" for number in range(4)))
+        for _ in IndexRun(shop, open_feed(feed), fetch=settings):
+            pass
+        for model in ("turned", "edge"):
+            *_, report = Reencoding(shop, model=model, options=ReencodeOptions(fetch=settings))
+            assert (report.swapped, report.pictures) == (True, 4)
+            with Catalog.create(tmp_path / model, model=model) as new:
+                for _ in IndexRun(new, open_feed(feed), fetch=settings):
+                    pass
+                assert contents(shop) == contents(new)
+            shutil.rmtree(shop.fetched_folder)
+        host.answers.clear()
+        with pytest.raises(OriginalsMissing, match="4 pictures were not found"):
+            list(Reencoding(shop, model="colour", options=ReencodeOptions(fetch=settings)))
 
 
 def test_a_catalog_of_format_4_changes_its_model_when_its_source_is_named(
