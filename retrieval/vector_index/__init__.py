@@ -1,6 +1,7 @@
 """Vectors and the indexes over them; Faiss, and nothing else of the project touches it.
 
     kinds        metrics and kinds of index, by name
+    best         the best rows for many queries, of blocks of scores
     exact        one array of float16 vectors, searched exactly
     selection    the rows that a filter leaves, in the forms that searches need
     codes        the same vectors again in some 32 bytes each: to find candidates among few or many rows
@@ -9,6 +10,7 @@
     calibration  what the choice goes by: recall and cost of each setting
     building     an index made from vectors
     measuring    its calibration, measured
+    ranking      recall of an index of codes with any setting, counted in one scan
 
 One array of vectors serves all: the exact search, the refinement of candidates, and reading a vector back.
 """

@@ -89,7 +89,7 @@ class Approximate:
     def __post_init__(self) -> None:
         if self.kind is IndexKind.DISK:
             self.vectors.leave_on_disk()
-        coded = self.kind in (IndexKind.IVF_PQ, IndexKind.DISK)
+        coded = self.has_codes
         object.__setattr__(self, "_base", self.codes.projected(self.stored) if coded else self.stored)
         if self.kind.is_graph:
             lend(self.vectors.index, self.stored)
@@ -103,6 +103,11 @@ class Approximate:
     def refines(self) -> bool:
         """Whether candidates are compared by their true vectors afterwards; the others keep these already."""
         return self.kind in (IndexKind.IVF_PQ, IndexKind.IVF_SQ8, IndexKind.DISK)
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether it has the codes of the rows in its lists."""
+        return self.kind in (IndexKind.IVF_PQ, IndexKind.DISK)
 
     @property
     def lists(self) -> int:
@@ -197,6 +202,13 @@ class Approximate:
         use_threads(len(queries), self.vectors.count)
         parameters = self._lists_of(max(effort, 1), selection)
         found: Rows = self._base.search(np.ascontiguousarray(queries), count, params=parameters)[1]
+        return found
+
+    def nearest_lists(self, queries: Queries) -> Rows:
+        """Order the lists of an index of codes as queries visit them, [queries, lists]."""
+        use_threads(len(queries), self.vectors.count)
+        projected = self.codes.transform.apply(np.ascontiguousarray(queries))
+        found: Rows = self.stored.quantizer.search(projected, self.lists)[1]
         return found
 
     def _parameters_of(self, effort: int, wide: int, factor: float, selection: Selection | None) -> Any:  # noqa: ANN401

@@ -20,7 +20,7 @@ from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import Rows, Vectors, halves_index, lend, pieces, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.measuring import Sample, held_out, measured, serves
-from retrieval.vector_index.quantizer import centroids, coded
+from retrieval.vector_index.quantizer import centroids, coded, list_of_each
 
 __all__ = ["Before", "build_approximate"]
 
@@ -178,11 +178,7 @@ def _nearest(
     """Find the list of each row, int64 [vectors]: the one it was in before, else that of the nearest centroid."""
     nearest = np.full(vectors.count, -1, dtype=np.int64)
     if before is not None:
-        of_each = np.empty(before.index.vectors.count, dtype=np.int64)
-        lists = before.index.stored.invlists
-        for number in range(before.index.lists):
-            if size := lists.list_size(number):
-                of_each[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
+        of_each = list_of_each(before.index.stored, before.index.vectors.count)
         nearest = np.where(before.rows < 0, -1, of_each[before.rows])
     for rows in pieces(np.flatnonzero(nearest < 0)):
         nearest[rows] = quantizer.search(projected(vectors.many(rows)), 1)[1][:, 0]

@@ -20,8 +20,11 @@ RECALLS = (0.9, 0.95, 0.99)
 SHARES = (1.0, 0.5, 0.2, 0.1)
 """The shares of the rows that the random filters leave."""
 
-_MARGIN = 0.015
+_MARGIN = 0.018
 """A setting counts as reaching a recall only with so much to spare: other queries may do worse."""
+
+_LOOKED_AT = 5
+"""So many efforts from the least on are timed: more lists may need fewer candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ def cheapest(
         first = bisect_left(tried, True, key=lambda effort: reaches(effort, fewer[-1], recall))
         if first == len(tried):
             break
-        for effort in tried[first : first + (3 if before is None else 1)]:
+        for effort in tried[first : first + (_LOOKED_AT if before is None else 1)]:
             candidates = next(number for number in fewer if reaches(effort, number, recall) or number == fewer[-1])
             microseconds = cost(effort, candidates)
             if recall not in best or microseconds < best[recall].microseconds:

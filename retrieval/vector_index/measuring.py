@@ -28,6 +28,7 @@ from retrieval.vector_index.calibration import (
 )
 from retrieval.vector_index.exact import Vectors
 from retrieval.vector_index.kinds import IndexKind
+from retrieval.vector_index.ranking import Ranking, RankingAmong
 from retrieval.vector_index.selection import Selection
 
 __all__ = ["Sample", "held_out", "measured", "serves"]
@@ -43,9 +44,12 @@ _QUERIES = 384
 _TIMED = 32
 _TRUTH_ROWS = 256
 _CODED_ROWS = 1_000_000
-_REFINED = (2, 4, 6, 8, 12, 16, 24, 40)
+_REFINED = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 40)
 _MORE_REFINED = (64, 128)
-_EFFORTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 2048)
+_EFFORTS = (
+    *(1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 72, 80, 96, 112, 128, 144, 160, 192),
+    *(224, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048),
+)
 _GRAPH_EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 
 
@@ -136,16 +140,24 @@ def _settings(
             costs[effort, candidates] = _timed(queries, lambda one: built.visit(one, 10, effort, candidates, None))
         return costs[effort, candidates]
 
+    ranking = Ranking(built, queries) if built.has_codes else None
     settings = {}
     for share in SHARES[:1] if built.kind is IndexKind.NSG else SHARES:
         mask = random.random(built.vectors.count) < share
         selection = None if share == 1 else Selection(mask)
         truth = [near[mask[near]][:10] for near in others] if share < 1 else [near[:10] for near in others]
 
-        measure = _recalls(built, queries, selection, truth, 11 * refined[-1])
+        if ranking is None:
+            measure = _recalls(built, queries, selection, truth, 11 * refined[-1])
+        else:
+            measure = _counted(ranking.among(None if share == 1 else mask, truth))
         known = None if before is None else before.index.get(share)
         settings[share] = cheapest(efforts, refined, measure, cost, known)
     return settings
+
+
+def _counted(ranking: RankingAmong) -> Callable[[int, int], float]:
+    return lambda effort, refined: ranking.recall(effort, 11 * refined)
 
 
 def _recalls(

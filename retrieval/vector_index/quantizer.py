@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["centroids", "coded", "for_many"]
+__all__ = ["centroids", "coded", "for_many", "list_of_each"]
 
 _FEWEST_LISTS = 512
 """Of fewer lists it takes no longer to compare all centroids."""
@@ -48,6 +48,15 @@ def centroids(index: Any) -> NDArray[np.float32]:  # noqa: ANN401
     flat = _flat(index)
     centres: NDArray[np.float32] = flat.reconstruct_n(0, flat.ntotal)
     return centres
+
+
+def list_of_each(index: Any, count: int) -> NDArray[np.int64]:  # noqa: ANN401
+    """Tell which list of an index each of its rows is in, int64 [count]."""
+    of_each = np.empty(count, dtype=np.int64)
+    for number in range(index.nlist):
+        if size := index.invlists.list_size(number):
+            of_each[faiss.rev_swig_ptr(index.invlists.get_ids(number), size)] = number
+    return of_each
 
 
 def for_many(stored: Any) -> Any:  # noqa: ANN401
