@@ -196,7 +196,7 @@ class Watched:
 
     def state(self) -> dict[str, str]:
         """The hash of the only picture of each item, by key."""
-        with Catalog.open(self.shop) as catalog:
+        with Catalog.open(self.shop) as catalog, catalog.records.snapshot():
             rows = catalog.records.items()
             images = catalog.records.images([row.id for row in rows])
             return {row.key: images[row.id][0].sha256.hex() for row in rows}
