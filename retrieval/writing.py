@@ -71,9 +71,10 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
         UsageError: as of `checked_rows`.
     """
     if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.shape == (space.dim,):
-        length = float(vectors @ vectors) ** 0.5  # of one query it says that all is well
+        length = float(vectors.dot(vectors)) ** 0.5  # of one query it says that all is well
         if space.metric is Metric.COSINE and _SHORTEST < length < np.inf:
-            return np.asarray(vectors / np.float32(length), dtype=np.float32)[None]
+            unit: Matrix = np.divide(vectors, np.float32(length), dtype=np.float32)
+            return unit[None]
     rows = checked_rows(vectors, space, what=what)
     return unit_rows(rows) if space.metric is Metric.COSINE else rows
 

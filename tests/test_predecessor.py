@@ -163,14 +163,14 @@ def test_a_vector_is_the_same_only_if_its_id_and_every_byte_are() -> None:
     halves[7, 3] += np.float16(0.001)
     halves[9, 0], halves[10, 0] = np.float16(-0.0), np.float16(0.0)
     new_ids[20] = 9_999
-    new = SpaceRows(Vectors.of(halves, Metric.COSINE), new_ids, np.zeros(1500, np.int64), np.arange(1500))
-    found = before_of(before, new)
+    new = Vectors.of(halves, Metric.COSINE)
+    found = before_of(before, new_ids, new)
     assert found is not None
     expected = order.copy()
     expected[[7, 9, 10, 20]] = -1
     assert np.array_equal(found.rows, expected)
-    assert before_of(None, new) is None
-    assert before_of(replace(before, approximate=None), new) is None
+    assert before_of(None, new_ids, new) is None
+    assert before_of(replace(before, approximate=None), new_ids, new) is None
 
 
 def test_settings_found_before_are_kept_while_they_are_enough_and_else_made_harder() -> None:

@@ -10,21 +10,28 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
-from data.errors import CatalogDamaged, StorageFailed
+from data.errors import CatalogBusy, CatalogDamaged, StorageFailed
 from retrieval.generations.columns import Columns
 from retrieval.generations.predecessor import before_of
-from retrieval.generations.segment import Segment, Space, SpaceRows, load_segment
+from retrieval.generations.segment import Segment, Space, SpaceRows, load_columns
 from retrieval.generations.stored_texts import mapped
 from retrieval.records.records import Records
+from retrieval.records.rows import VectorRows
+from retrieval.records.schema import Schema
 from retrieval.storage import failing, sync
 from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
 
@@ -142,26 +149,63 @@ def remove_generation(folder: Path, name: str) -> None:
 def _write_files(
     building: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind, before: Segment | None
 ) -> str:
-    """Write the files of a generation and put them on disk; return its name."""
-    with records.snapshot():
-        seq = records.version()[0]
-        files = {space: _vectors_file(building, space) for space in spaces}
-        segment = load_segment(records, records.schema(), spaces, seq, files=files)
-    facts = {
-        space: {"dim": spaces[space].dim, "metric": spaces[space].metric, "count": rows.vectors.count}
-        | {"index": _write_space(building, space, rows, kind, None if before is None else before.spaces.get(space))}
-        for space, rows in segment.spaces.items()
-    }
-    segment.columns.write(building)
-    np.save(building / _ITEMS, segment.item_ids)
-    digests = {path.name: _sha256(path) for path in sorted(building.iterdir())}
-    items = len(segment.item_ids)
-    manifest = {"format": FORMAT, "seq": seq, "items": items, "spaces": facts, "files": digests}
+    """Write the files of a generation and put them on disk; return its name.
+
+    The columns are read in a thread of their own, and files of vectors are put on disk, while indexes are built.
+    """
+    failed = threading.Event()
+    with ThreadPoolExecutor(1) as beside:
+        try:
+            with records.snapshot():
+                seq, schema = records.version()[0], records.schema()
+                rows = {name: _write_vectors(building, records, space) for name, space in spaces.items()}
+            reading = beside.submit(_columns_as_of, records, schema, seq, failed.is_set)
+            put = {path.name: beside.submit(_put_on_disk, path) for path in sorted(building.iterdir())}
+            others: list[Future[Any]] = [reading, *put.values()]
+            facts = {}
+            for name, space in spaces.items():
+                old = None if before is None else before.spaces.get(name)
+                index = _write_index(building, space, rows[name].ids, kind, old, partial(wait, others))
+                facts[name] = {"dim": space.dim, "metric": space.metric, "count": len(rows[name].ids), "index": index}
+            item_ids, columns = reading.result()
+            columns.write(building)
+            np.save(building / _ITEMS, item_ids)
+            for name, read in rows.items():
+                items = np.searchsorted(item_ids, read.item_ids)
+                np.save(building / f"{name}.rows.npy", np.stack([read.ids, read.image_ids, items]))
+            written = sorted(path for path in building.iterdir() if path.name not in put)
+            put |= {path.name: beside.submit(_put_on_disk, path) for path in written}
+            digests = {name: put[name].result() for name in sorted(put)}
+        except BaseException:
+            failed.set()
+            raise
+    manifest = {"format": FORMAT, "seq": seq, "items": len(item_ids), "spaces": facts, "files": digests}
     content = orjson.dumps(manifest | {"made": uuid.uuid4().hex}, option=orjson.OPT_INDENT_2)
     (building / _MANIFEST).write_bytes(content)
-    for path in (*building.iterdir(), building):
+    for path in (building / _MANIFEST, building):
         sync(path)
     return f"{seq:012d}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def _columns_as_of(
+    records: Records, schema: Schema, seq: int, stopped: Callable[[], bool]
+) -> tuple[NDArray[np.int64], Columns]:
+    """Read the ids and the columns of all items as of a commit, whatever was committed since.
+
+    Raises:
+        CatalogBusy: that state was purged meanwhile.
+    """
+    with records.snapshot():
+        if records.purged_before() > seq:
+            raise CatalogBusy("Another process purged the state that was being optimized; run the same command again.")
+        as_of = None if records.version()[0] == seq else seq
+        return load_columns(records, schema, as_of=as_of, stopped=stopped)
+
+
+def _put_on_disk(path: Path) -> str:
+    """Wait until a file is on the disk, and return its checksum."""
+    sync(path)
+    return _sha256(path)
 
 
 def _digests(path: Path) -> Mapping[str, str]:
@@ -169,23 +213,37 @@ def _digests(path: Path) -> Mapping[str, str]:
     return files
 
 
-def _write_space(building: Path, name: str, rows: SpaceRows, kind: IndexKind, before: SpaceRows | None) -> IndexKind:
-    """Write what the vectors belong to, and their index; return its kind."""
-    np.save(building / f"{name}.rows.npy", np.stack([rows.vector_ids, rows.image_ids, rows.items]))
+def _write_vectors(building: Path, records: Records, space: Space) -> VectorRows:
+    """Write the vectors of a space to their file; call within a snapshot."""
+    room = partial(Vectors.allocate, _vectors_file(building, space.stored), space.dim, space.metric)
+    return records.vectors(space.stored, space.dim, room=room)
+
+
+def _write_index(
+    building: Path,
+    space: Space,
+    vector_ids: NDArray[np.int64],
+    kind: IndexKind,
+    before: SpaceRows | None,
+    quiet: Callable[[], object],
+) -> IndexKind:
+    """Write the index of vectors that are written, and return its kind; `quiet` waits for other work to end."""
+    vectors = Vectors.open(_vectors_file(building, space.stored), space.metric)
     if kind is IndexKind.AUTO:
-        kind = _auto_kind(rows)
-    if kind is IndexKind.FLAT or rows.vectors.count < SMALLEST_INDEX_ROWS:
+        kind = _auto_kind(vectors)
+    if kind is IndexKind.FLAT or vectors.count < SMALLEST_INDEX_ROWS:
         return IndexKind.FLAT
-    build_approximate(rows.vectors, kind, before_of(before, rows)).write(*_index_files(building, name))
+    built = build_approximate(vectors, kind, before_of(before, vector_ids, vectors), quiet=quiet)
+    built.write(*_index_files(building, space.stored))
     return kind
 
 
-def _auto_kind(rows: SpaceRows) -> IndexKind:
+def _auto_kind(vectors: Vectors) -> IndexKind:
     """Choose a kind: none for few vectors, and for more than half of the memory one that leaves them on the disk."""
-    if rows.vectors.count < AUTO_INDEX_ROWS:
+    if vectors.count < AUTO_INDEX_ROWS:
         return IndexKind.FLAT
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return IndexKind.DISK if rows.vectors.count * rows.vectors.dim * 2 > memory / 2 else IndexKind.IVF_PQ
+    return IndexKind.DISK if vectors.count * vectors.dim * 2 > memory / 2 else IndexKind.IVF_PQ
 
 
 def _open_space(path: Path, space: Space, facts: Mapping[str, object], to_search: bool) -> SpaceRows:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from retrieval.generations.segment import Ids, SpaceRows
-from retrieval.vector_index import Before
+from retrieval.vector_index import Before, Vectors
 
 __all__ = ["before_of"]
 
 _ROWS_AT_ONCE = 8_192
 
 
-def before_of(old: SpaceRows | None, new: SpaceRows) -> Before | None:
-    """Find the vectors of a space in its index of the generation before; None where it had none.
+def before_of(old: SpaceRows | None, vector_ids: Ids, new: Vectors) -> Before | None:
+    """Find the vectors of a space, of these ids, in its index of the generation before; None where it had none.
 
     The records have the last word: a vector is found where the same id is, and there only if every byte is the same.
     """
-    if old is None or old.approximate is None or old.vectors.dim != new.vectors.dim:
+    if old is None or old.approximate is None or old.vectors.dim != new.dim:
         return None
-    rows = _places(old.vector_ids, new.vector_ids)
+    rows = _places(old.vector_ids, vector_ids)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         here = start + np.flatnonzero(rows[start : start + _ROWS_AT_ONCE] >= 0)
-        known, read = old.vectors.halves(rows[here]), new.vectors.halves(here)
+        known, read = old.vectors.halves(rows[here]), new.halves(here)
         rows[here[(known.view(np.uint16) != read.view(np.uint16)).any(axis=1)]] = -1
     old.vectors.let_go()
     return Before(old.approximate, rows)

@@ -6,10 +6,8 @@ a later segment has, or that was deleted, is masked in the earlier ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +20,7 @@ from retrieval.records.records import Records
 from retrieval.records.schema import Schema
 from retrieval.vector_index import Approximate, Found, Metric, Selection, Vectors
 
-__all__ = ["Segment", "Space", "SpaceRows", "load_segment"]
+__all__ = ["Segment", "Space", "SpaceRows", "load_columns", "load_segment"]
 
 Ids = NDArray[np.int64]
 
@@ -111,39 +109,52 @@ def load_segment(
     ids: Ids | None = None,
     *,
     as_of: int | None = None,
-    files: Mapping[str, Path] | None = None,
 ) -> Segment:
     """Read the state of all items, or of some, from the records, now or as of a commit; call within one snapshot.
 
-    The vectors of each space are kept in memory, or written into the files that are named, and mapped.
+    Raises:
+        CatalogDamaged: what is there is not what was written.
+    """
+    item_ids, columns = load_columns(records, schema, ids, as_of=as_of)
+    rows = {}
+    for name, space in spaces.items():
+        read = records.vectors(space.stored, space.dim, ids, as_of=as_of)
+        items = np.searchsorted(item_ids, read.item_ids)
+        rows[name] = SpaceRows(Vectors.of(read.vectors, space.metric), read.ids, read.image_ids, items)
+    return Segment(seq, item_ids, columns, rows)
+
+
+def load_columns(
+    records: Records,
+    schema: Schema,
+    ids: Ids | None = None,
+    *,
+    as_of: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[Ids, Columns]:
+    """Read the ids, ascending, and the columns of all items or of some; less of them once it is to be `stopped`.
+
+    A few items at a time are read: as columns they take far less memory.
 
     Raises:
         CatalogDamaged: what is there is not what was written.
     """
     try:
-        item_ids, columns = _columns_of(records, schema, ids, as_of)
+        return _columns_of(records, schema, ids, as_of, stopped)
     except (ValueError, TypeError, AttributeError, PolarsError) as error:
         raise CatalogDamaged(
             f"The items in the records are not as they were written ({error}). See more with: lookalike verify CATALOG"
         ) from error
-    rows = {}
-    for name, space in spaces.items():
-        path = None if files is None else files[name]
-        room = None if path is None else partial(Vectors.allocate, path, space.dim, space.metric)
-        read = records.vectors(space.stored, space.dim, ids, as_of=as_of, room=room)
-        items = np.searchsorted(item_ids, read.item_ids)
-        vectors = Vectors.of(read.vectors, space.metric) if path is None else Vectors.open(path, space.metric)
-        rows[name] = SpaceRows(vectors, read.ids, read.image_ids, items)
-    return Segment(seq, item_ids, columns, rows)
 
 
-def _columns_of(records: Records, schema: Schema, ids: Ids | None, as_of: int | None) -> tuple[Ids, Columns]:
-    """Read items a few at a time: as columns they take far less memory."""
+def _columns_of(
+    records: Records, schema: Schema, ids: Ids | None, as_of: int | None, stopped: Callable[[], bool]
+) -> tuple[Ids, Columns]:
     item_ids: list[NDArray[np.int64]] = []
 
     def batches() -> Iterator[tuple[list[str], list[str | None], list[str]]]:
         last = 0
-        while True:
+        while not stopped():
             if ids is not None:
                 items = records.items(ids, as_of=as_of) if not item_ids else []
             else:

@@ -44,5 +44,5 @@ def of_items(
 
 def of_item(id_: int, key: str, title: str | None, fields: str) -> int:
     """Return the checksum of one item."""
-    of_names = zlib.crc32(f"{id_}\0{key}\0".encode())
-    return zlib.crc32(fields.encode(), of_names if title is None else zlib.crc32(f"{title}\0".encode(), of_names)) or 1
+    text = f"{id_}\0{key}\0{fields}" if title is None else f"{id_}\0{key}\0{title}\0{fields}"
+    return zlib.crc32(text.encode()) or 1

@@ -35,6 +35,8 @@ class Database:
         self._connections: dict[threading.Thread, Connection] = {}
         self._lock = threading.Lock()
         self._only_read = False
+        self.commits = 0
+        """Grows with each transaction of this object that was written."""
 
     def make(self) -> None:
         """Make a new, empty file; it is whole or absent."""
@@ -114,6 +116,7 @@ class Database:
         try:
             yield connection
             connection.execute("COMMIT")
+            self.commits += 1
         except BaseException:
             _end(connection)
             raise

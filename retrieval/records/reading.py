@@ -55,6 +55,11 @@ class RecordReader:
         return found
 
     @property
+    def own_commits(self) -> int:
+        """A number that grows whenever this object has written; what other processes write does not count."""
+        return self._database.commits
+
+    @property
     def only_read(self) -> bool:
         """Whether the records cannot be written to."""
         return self._database.only_read

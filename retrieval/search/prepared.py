@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from retrieval.generations.columns import Columns
 from retrieval.query import Page, Results
-from retrieval.vector_index import Found
+from retrieval.vector_index import FoundOne
 
 __all__ = ["Prepared"]
 
@@ -29,7 +29,7 @@ class Prepared:
 
     def __init__(
         self,
-        search: Callable[[NDArray[np.float32]], Found],
+        search: Callable[[NDArray[np.float32]], FoundOne],
         columns: Columns,
         names: Sequence[str] | None,
         total: int,
@@ -43,6 +43,6 @@ class Prepared:
         """Answer one query, float32 [1, dim]."""
         started = time.perf_counter()
         found = self._search(query)
-        places, line = found.rows[0], found.scores[0].tolist()
+        places, line = found.rows, found.scores
         page = Page(self._columns.keys(places), line, {"vector": line}, None, self._columns.rows(places, self._names))
         return Results(page, self._total, found.exact, found.how, (time.perf_counter() - started) * 1000)

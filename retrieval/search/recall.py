@@ -6,11 +6,11 @@ as one of them. Filters are random ones that leave some share of the items.
 
 from __future__ import annotations
 
-import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,19 +73,19 @@ class RecentQueries:
     """The last queries of each space, as it is stored, that were searched in this process. Any thread may call."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[str, deque[NDArray[np.float32]]] = {}
+        self._kept: defaultdict[str, deque[NDArray[np.float32]]] = defaultdict(partial(deque, maxlen=KEPT_QUERIES))
 
     def remember(self, space: str, queries: Matrix) -> None:
         """Keep copies of the last of these queries, float32 [queries, dim]."""
-        copies = queries[-KEPT_QUERIES:].copy()
-        with self._lock:
-            self._kept.setdefault(space, deque(maxlen=KEPT_QUERIES)).extend(copies)
+        self._kept[space].extend(queries[-KEPT_QUERIES:].copy())
+
+    def keep(self, space: str, query: NDArray[np.float32]) -> None:
+        """Keep a query, float32 [1, dim], that nobody will change."""
+        self._kept[space].append(query)
 
     def of(self, space: str) -> list[NDArray[np.float32]]:
         """Return the queries of a space, oldest first, each float32 [dim]."""
-        with self._lock:
-            return list(self._kept.get(space, ()))
+        return [query.reshape(-1) for query in list(self._kept.get(space, ()))]
 
 
 def measure_recall(

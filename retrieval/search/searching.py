@@ -21,6 +21,7 @@ from retrieval.search.fusion import Ranking, rank
 from retrieval.search.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
 from retrieval.search.recall import RecentQueries
 from retrieval.search.view import Allowed, View
+from retrieval.vector_index import Found, Metric
 from retrieval.writing import checked_vectors
 
 __all__ = ["Request", "Searcher", "parse_filter"]
@@ -102,10 +103,11 @@ class Searcher:
         asked = limit, recall, None if fields is None else tuple(fields)
         parsed = parse_filter(filter)
         allowed = view.allowed(parsed)
-        query = checked_vectors(vector, view.file.spaces["image"], what="query vector")
+        space = view.file.spaces["image"]
+        query = checked_vectors(vector, space, what="query vector")
         prepared = allowed.prepared.get(asked)
         if prepared is not None and len(query) == 1:
-            self.recent.remember(view.file.spaces["image"].stored, query)
+            self.recent.keep(space.stored, query if space.metric is Metric.COSINE else query.copy())  # ours if scaled
             return prepared.results(query)
         request = Request(vectors=query, filter=parsed, limit=limit, recall=recall, fields=fields)
         results = self.search(view, request)
@@ -121,10 +123,19 @@ class Searcher:
         self.recent.remember(view.file.spaces["image"].stored, request.vectors)
         limit = request.limit + request.offset
         search = self.device.search
-        found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
-        rankings = [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found]
-        pages = self._pages(view, rankings, request)
-        took_ms = (time.perf_counter() - started) * 1000 / max(len(found), 1)
+        plain = None
+        if not request.offset and request.min_score is None:
+            plain = view.found_in_one("image", request.vectors, limit, allowed, request.recall, search)
+        if plain is not None:
+            exact, plan, pages = plain.exact, plain.how, _plain_pages(view, plain, request.fields)
+        else:
+            found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
+            pages = self._pages(
+                view,
+                [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found],
+                request,
+            )
+        took_ms = (time.perf_counter() - started) * 1000 / max(len(pages), 1)
         return [Results(one, allowed.count, exact, plan, took_ms) for one in pages]
 
     def _query(self, view: View, request: Request) -> QueryParts:
@@ -206,6 +217,18 @@ def _cut(ranking: Ranking, request: Request) -> Ranking:
     return Ranking(
         ranking.items[kept], ranking.scores[kept], parts, ranking.image_ids[kept], ranking.exact, ranking.plan
     )
+
+
+def _plain_pages(view: View, found: Found, names: Sequence[str] | None) -> list[Page]:
+    """Give a page of hits for each query, all as long, whose rows are places."""
+    keys, fields = view.rows(found.rows.ravel(), names)
+    length = found.rows.shape[1]
+    pages = []
+    for start, scores in zip(range(0, len(keys), length), found.scores.tolist(), strict=True):
+        part = slice(start, start + length)
+        own = {name: values[part] for name, values in fields.items()}
+        pages.append(Page(keys[part], scores, {"vector": scores}, None, own))
+    return pages
 
 
 def _joined(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

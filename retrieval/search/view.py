@@ -212,7 +212,7 @@ class View:
         selection = allowed.rows(0, "image", rows)
         settled = selection is None or selection.uses > 1  # a filter's second search may go another way than its first
         if rows.approximate is not None and recall < EXACT and allowed.count and settled:
-            search = rows.approximate.bound(limit, recall, selection)
+            search = rows.approximate.bound_one(limit, recall, selection)
             allowed.prepared[asked] = Prepared(search, segment.columns, names, allowed.count)
 
     def _straight(self, space: str) -> bool:
@@ -221,6 +221,31 @@ class View:
             return False
         rows = self.segments[0].spaces[space]
         return rows.most_per_item == 1 and rows.vectors.count > 0
+
+    def found_in_one(
+        self,
+        space: str,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: Allowed,
+        recall: float,
+        search: Search = SpaceRows.search,
+    ) -> Found | None:
+        """Find the best `limit` items for each query as `nearest` does, its rows being places; without pictures.
+
+        None where rows are not items, or items have pictures, or a query may have fewer items than others.
+        """
+        if not self._straight(space) or self.has_images:
+            return None
+        rows = self.segments[0].spaces[space]
+        passing = allowed.rows(0, space, rows)
+        survivors = rows.vectors.count if passing is None else passing.count
+        if not survivors:
+            return None
+        found = search(rows, queries, min(limit, survivors), recall, passing)
+        if (found.rows < 0).any():
+            return None
+        return found if rows.one_each else found._replace(rows=rows.items[found.rows])
 
     def _nearest_in_one(
         self,

@@ -6,6 +6,7 @@
     selection    the rows that a filter leaves, in the forms that searches need
     codes        the same vectors again in some 32 bytes each: to find candidates among few or many rows
     approximate  an index that visits a part of the rows, and the choice between all these by measured cost
+    one_query    one query at a time, by the shortest way through Python
     quantizer    the centroids of its lists
     calibration  what the choice goes by: recall and cost of each setting
     building     an index made from vectors
@@ -21,6 +22,17 @@ from retrieval.vector_index.approximate import Approximate, Found
 from retrieval.vector_index.building import Before, build_approximate
 from retrieval.vector_index.exact import Vectors
 from retrieval.vector_index.kinds import IndexKind, Metric
+from retrieval.vector_index.one_query import FoundOne
 from retrieval.vector_index.selection import Selection
 
-__all__ = ["Approximate", "Before", "Found", "IndexKind", "Metric", "Selection", "Vectors", "build_approximate"]
+__all__ = [
+    "Approximate",
+    "Before",
+    "Found",
+    "FoundOne",
+    "IndexKind",
+    "Metric",
+    "Selection",
+    "Vectors",
+    "build_approximate",
+]

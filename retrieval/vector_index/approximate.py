@@ -18,6 +18,7 @@ from retrieval.vector_index.calibration import Calibration
 from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, lend, ordered, read_index, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
+from retrieval.vector_index.one_query import FoundOne, OneQuery
 from retrieval.vector_index.quantizer import for_many
 from retrieval.vector_index.selection import Selection
 
@@ -142,6 +143,37 @@ class Approximate:
 
         return {_Way.EXACT: scan, _Way.CODES: codes, _Way.INDEX: index}[plan.way]
 
+    def bound_one(self, k: int, recall: float, selection: Selection | None) -> Callable[[Queries], FoundOne]:
+        """Decide all but the query of a search by one, contiguous and float32 [1, dim], and give what searches."""
+        count = self.vectors.count if selection is None else selection.count
+        k = min(k, count)
+        plan = self._plan(recall, selection, 1)
+        if plan.way is _Way.EXACT or self.vectors.on_disk or self.kind is IndexKind.NSG:
+            search = self.bound(k, recall, selection)
+
+            def by_arrays(query: Queries) -> FoundOne:
+                found = search(query)
+                return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
+
+            return by_arrays
+        wide = max(k, FEWEST_CANDIDATES) * plan.refined
+        if plan.way is _Way.CODES:
+            assert selection is not None
+            index, parameters = self.codes.packed(selection), self.codes.parameters(k, wide, selection)
+        else:
+            index, parameters = self._index, self._parameters_for(k, plan.effort, plan.refined, selection)
+        one = OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
+
+        def found(query: Queries) -> FoundOne:
+            use_threads(1, count)
+            scores, rows = one(query)
+            if rows[-1] < 0 and plan.way is _Way.INDEX:
+                by_scan = self.vectors.search(query, k, selection)
+                return FoundOne(by_scan[0][0].tolist(), by_scan[1][0], True, f"exact scan of {count:,} vectors")
+            return FoundOne(scores, rows, False, plan.words)
+
+        return found
+
     def _plan(self, recall: float, selection: Selection | None, queries: int) -> _Plan:
         """Choose the cheapest way by what was measured; a selection's second search may go another than its first."""
         plans = self._plans if selection is None else selection.plans
@@ -179,17 +211,12 @@ class Approximate:
     ) -> tuple[Scores, Rows]:
         """Search the index with these settings."""
         use_threads(len(queries), self.vectors.count)
-        wide = max(k, FEWEST_CANDIDATES)
-        factor = wide * refined / k
-        cache = self._parameters if selection is None else selection.packed.setdefault("parameters", {})
         if self.kind is IndexKind.NSG:  # Faiss keeps the effort in the index and takes no filter
             with self._lock:
-                self.stored.nsg.search_L = max(effort, wide)
+                self.stored.nsg.search_L = max(effort, k, FEWEST_CANDIDATES)
                 scores, rows = self._index.search(np.ascontiguousarray(queries), k)
             return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
-        parameters = cache.get((effort, factor))
-        if parameters is None:
-            parameters = cache[effort, factor] = self._parameters_of(max(effort, 1), wide, factor, selection)
+        parameters = self._parameters_for(k, effort, refined, selection)
         index = self._index if len(queries) < _MANY_QUERIES else self._many
         scores, rows = index.search(np.ascontiguousarray(queries), k, params=parameters)
         return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
@@ -210,6 +237,15 @@ class Approximate:
         projected = self.codes.transform.apply(np.ascontiguousarray(queries))
         found: Rows = self.stored.quantizer.search(projected, self.lists)[1]
         return found
+
+    def _parameters_for(self, k: int, effort: int, refined: int, selection: Selection | None) -> Any:  # noqa: ANN401
+        """Give Faiss's words for a setting, which are kept."""
+        wide = max(k, FEWEST_CANDIDATES)
+        factor = wide * refined / k
+        cache = self._parameters if selection is None else selection.packed.setdefault("parameters", {})
+        if (effort, factor) not in cache:
+            cache[effort, factor] = self._parameters_of(max(effort, 1), wide, factor, selection)
+        return cache[effort, factor]
 
     def _parameters_of(self, effort: int, wide: int, factor: float, selection: Selection | None) -> Any:  # noqa: ANN401
         if self.kind is IndexKind.HNSW:

@@ -124,10 +124,13 @@ class Codes:
         Gives scores and rows, [queries, k], best first, row -1 where there are no more.
         """
         use_threads(len(queries), selection.count)
-        factor = max(min(candidates, selection.count) / k, 1.0)
-        parameters = faiss.IndexRefineSearchParameters(k_factor=factor)
+        parameters = self.parameters(k, candidates, selection)
         scores, rows = self.packed(selection).search(np.ascontiguousarray(queries), k, params=parameters)
         return ordered(-scores if self._vectors.metric is Metric.L2 else scores, rows, k)
+
+    def parameters(self, k: int, candidates: int, selection: Selection) -> Any:  # noqa: ANN401
+        """Give Faiss's words for so many candidates."""
+        return faiss.IndexRefineSearchParameters(k_factor=max(min(candidates, selection.count) / k, 1.0))
 
     def candidates(self, queries: NDArray[np.float32], count: int, selection: Selection) -> Rows:
         """Find the best rows by code alone among those selected, [queries, count], best first, row -1: no more."""

@@ -51,6 +51,13 @@ _COUNT_AT = 8
 _MADV_PAGEOUT = 21
 _MADV_POPULATE_READ = 22
 _WORTH_THREADS = 1_000_000
+
+_BY_MATRICES = 4_096
+"""From so many numbers on, queries are compared with centroids by a product of matrices."""
+
+if faiss.cvar.distance_compute_blas_threshold > _BY_MATRICES:  # each thread's share of a batch was compared one by one
+    faiss.cvar.distance_compute_blas_threshold = _BY_MATRICES
+
 _threads = threading.local()
 
 

@@ -48,12 +48,23 @@ class RankingAmong:
     """For the rows in their order by code how many lists they need, and whether they are among the best of a query."""
 
     def __init__(self, needed: NDArray[np.int32], best: NDArray[np.bool_], wanted: NDArray[np.int64]) -> None:
-        self._needed, self._best, self._wanted = needed, best, wanted
+        self._best = np.nonzero(best)
+        self._needed = needed[:, : int(self._best[1].max(initial=0)) + 1]
+        self._wanted = wanted
+        self._of_lists: dict[int, NDArray[np.uint16]] = {}
 
     def recall(self, lists: int, candidates: int) -> float:
         """Return the share of the best rows among so many candidates of so many lists, the mean over queries."""
-        seen = self._needed <= lists
-        first = np.cumsum(seen, axis=1, dtype=np.int32) <= candidates
-        hits = np.count_nonzero(seen & first & self._best, axis=1)
+        if lists not in self._of_lists:
+            self._of_lists[lists] = self._ranks(lists)
+        found = self._best[0][self._of_lists[lists] <= candidates]
+        hits = np.bincount(found, minlength=len(self._wanted))
         asked = self._wanted > 0
         return float(np.mean(hits[asked] / self._wanted[asked])) if asked.any() else 1.0
+
+    def _ranks(self, lists: int) -> NDArray[np.uint16]:
+        """Tell the place of each of the best among the rows in so many lists, from 1; the greatest number: none."""
+        seen = self._needed <= lists
+        ranks = np.cumsum(seen, axis=1, dtype=np.uint16)[self._best]
+        ranks[~seen[self._best]] = np.iinfo(np.uint16).max
+        return ranks
