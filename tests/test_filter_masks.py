@@ -31,7 +31,7 @@ def test_masks_are_what_plain_python_finds_row_by_row(condition: Condition, tabl
     assert columns_of(table).mask(condition).tolist() == expected
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(conditions, rows)
 def test_masks_of_columns_in_a_file_are_what_plain_python_finds(
     condition: Condition, table: list[dict[str, Any]]

@@ -59,7 +59,7 @@ def float_truth(sign: str) -> Truth:
     return lambda left, right: SIGNS[sign](float(left), float(right))
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(INTS) | st.integers(-5, 5), st.sampled_from(INTS) | st.integers(-6, 6)), signs)
 def test_whole_numbers_compare_exactly(table: Table, sign: str) -> None:
     values, value, most, rows = table
@@ -73,7 +73,7 @@ def test_whole_numbers_compare_exactly(table: Table, sign: str) -> None:
     assert found.tolist() == expected(values, rows, passes)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(INTS) | st.integers(-5, 5), st.sampled_from(FLOATS) | st.floats(-6, 6)), signs)
 def test_whole_numbers_compare_with_fractions_as_float64(table: Table, sign: str) -> None:
     values, value, most, rows = table
@@ -87,7 +87,7 @@ def test_whole_numbers_compare_with_fractions_as_float64(table: Table, sign: str
     assert found.tolist() == expected(values, rows, passes)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(
     tables(st.sampled_from(FLOATS) | st.floats(-5, 5), st.sampled_from([*FLOATS, *INTS]) | st.floats(-6, 6)),
     signs,
@@ -104,7 +104,7 @@ def test_numbers_with_fractions_compare_as_float64(table: Table, sign: str) -> N
     assert found.tolist() == expected(values, rows, passes)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(STRINGS) | st.text(max_size=3), st.sampled_from(STRINGS) | st.text(max_size=3)), signs)
 def test_texts_compare_by_their_characters(table: Table, sign: str) -> None:
     values, value, most, rows = table

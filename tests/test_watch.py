@@ -485,7 +485,7 @@ def disturbed(shop: Path, folder: Path, seconds: float, pause_s: float, seed: in
 
 
 def test_after_a_random_loop_the_catalog_is_the_folder(shop: Path, tmp_path: Path) -> None:
-    disturbed(shop, tmp_path / "pictures", seconds=15, pause_s=0.03, seed=7, told=lambda line: None)
+    disturbed(shop, tmp_path / "pictures", seconds=10, pause_s=0.03, seed=7, told=lambda line: None)
 
 
 def main(minutes: float) -> None:
