@@ -449,10 +449,13 @@ CatalogAgainstDictionary.TestCase.settings = settings(max_examples=25, stateful_
 TestCatalogAgainstDictionary = CatalogAgainstDictionary.TestCase
 
 
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
 @pytest.mark.parametrize("scan_us", [1e9, 1e-9])
 def test_a_search_made_ready_answers_as_the_long_way_does(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, scan_us: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scan_us: float, metric: str
 ) -> None:
+    catalog = Catalog.create(tmp_path / metric, dim=DIM, metric=metric)
+    catalog.add_vectors(KEYS, ROWS, FIELDS)
     monkeypatch.setattr("retrieval.vector_index.measuring._cost_of_a_scan", lambda *args: (scan_us, scan_us))
     made: list[bool] = []
     results = Prepared.results
