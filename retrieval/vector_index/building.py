@@ -25,6 +25,8 @@ from retrieval.vector_index.quantizer import centroids, coded, list_of_each, nea
 __all__ = ["Before", "build_approximate"]
 
 _TRAINING_ROWS_A_LIST = 39
+_LISTS_OF_VECTORS = (IndexKind.IVF_FLAT, IndexKind.IVF_SQ8)
+
 _ROUNDS = ((3, 6), (1, 4))
 """Rounds of k-means, and of how many rows each takes one."""
 
@@ -69,13 +71,15 @@ def build_approximate(
     graph = _graph(kind, vectors) if kind.is_graph else None
     if before is not None and before.fits(vectors, kind):
         codes = before.index.codes.carried(vectors, before.rows)
-        built = Approximate(kind, vectors, codes, graph or _lists(kind, vectors, codes, before), _UNMEASURED)
+        lists = graph or _lists(kind, vectors, codes, before, None)
+        built = Approximate(kind, vectors, codes, lists, _UNMEASURED)
         calibration = before.index.calibration
         if calibration.training is not None and _still_serves(built, calibration.training, sample, before):
             quiet()
             return replace(built, calibration=measured(built, sample, random, calibration))
-    codes = Codes.build(vectors)
-    built = Approximate(kind, vectors, codes, graph or _lists(kind, vectors, codes, None), _UNMEASURED)
+    learned = None if kind.is_graph or kind in _LISTS_OF_VECTORS else _Centroids(vectors)
+    codes = Codes.build(vectors, learned)
+    built = Approximate(kind, vectors, codes, graph or _lists(kind, vectors, codes, None, learned), _UNMEASURED)
     quiet()
     return replace(built, calibration=measured(built, sample, random))
 
@@ -89,12 +93,42 @@ def _still_serves(built: Approximate, training: Training, sample: Sample, before
     )
 
 
-def _lists(kind: IndexKind, vectors: Vectors, codes: Codes, before: Before | None) -> Any:  # noqa: ANN401  # Faiss has no types
+class _Centroids:
+    """The centroids of lists, learned from a sample of the projected vectors, and the list of every row."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.quantizer: Any = None
+        self.nearest = np.full(vectors.count, -1, dtype=np.int64)
+        self._vectors = vectors
+
+    def learn(self, transform: Any) -> None:  # noqa: ANN401  # Faiss has no types
+        """Learn the centroids."""
+        count, lists = self._vectors.count, _lists_for(self._vectors.count)
+        chosen = _sample(count, lists)
+        training = np.empty((len(chosen), transform.d_out), dtype=np.float32)
+        for places in pieces(np.arange(len(chosen))):
+            training[places] = transform.apply(self._vectors.many(chosen[places]))
+        flat = _quantizer(int(transform.d_out), self._vectors.metric, None)
+        _learn_centroids(flat, lists, training)
+        self.quantizer = coded(flat)
+
+    def see(self, rows: Rows, projected: NDArray[np.float32]) -> None:
+        """Find the lists of some rows."""
+        self.nearest[rows] = nearest_centroid(self.quantizer, projected)
+
+
+def _lists(kind: IndexKind, vectors: Vectors, codes: Codes, before: Before | None, learned: _Centroids | None) -> Any:  # noqa: ANN401
     """Build the lists of an index that has some, around the centroids of the index before or around new ones."""
     use_threads(vectors.count, vectors.dim)
-    if kind in (IndexKind.IVF_PQ, IndexKind.DISK):
-        return _lists_of_codes(vectors, codes, before)
-    return _lists_of_vectors(kind, vectors, before)
+    if kind in _LISTS_OF_VECTORS:
+        return _lists_of_vectors(kind, vectors, before)
+    if before is not None:
+        flat = _quantizer(codes.width, vectors.metric, before)
+        flat.add(centroids(before.index.stored))
+        quantizer = coded(flat)
+        return _lists_of_codes(codes, quantizer, _nearest(vectors, quantizer, codes.transform.apply, before))
+    assert learned is not None
+    return _lists_of_codes(codes, learned.quantizer, learned.nearest)
 
 
 def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
@@ -115,35 +149,21 @@ def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
     return index
 
 
-def _lists_of_codes(vectors: Vectors, codes: Codes, before: Before | None) -> Any:  # noqa: ANN401
-    """Sort the codes that there are already into lists by the nearest centroid, and pack them."""
-    metric = vectors.metric.faiss
-    lists = _lists_for(vectors.count) if before is None else before.index.lists
-    quantizer = _quantizer(codes.width, vectors.metric, before)
-    plain = faiss.IndexIVFPQ(quantizer, codes.width, lists, codes.quantizer.M, 4, metric)
-    plain.by_residual, plain.pq = False, codes.quantizer
-    if before is None:
-        chosen = _sample(vectors.count, lists)
-        training = np.empty((len(chosen), codes.width), dtype=np.float32)
-        for places in pieces(np.arange(len(chosen))):
-            training[places] = codes.transform.apply(vectors.many(chosen[places]))
-        _learn_centroids(quantizer, lists, training)
-    else:
-        quantizer.add(centroids(before.index.stored))
-    plain.is_trained = True
-    quick = coded(quantizer)
-    nearest = _nearest(vectors, quick, codes.transform.apply, before)
+def _lists_of_codes(codes: Codes, quantizer: Any, nearest: Rows) -> Any:  # noqa: ANN401
+    """Sort the codes that there are already into lists, int64 [rows], and pack them."""
+    lists = int(quantizer.ntotal)
+    plain = faiss.IndexIVFPQ(quantizer, codes.width, lists, codes.quantizer.M, 4, codes.metric.faiss)
+    plain.by_residual, plain.pq, plain.is_trained = False, codes.quantizer, True
     order = np.argsort(nearest, kind="stable")
     bounds = np.searchsorted(nearest[order], np.arange(lists + 1))
     for number, (start, stop) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
         if stop > start:
             rows, some = order[start:stop], np.ascontiguousarray(codes.rows(order[start:stop]))
             plain.invlists.add_entries(number, stop - start, faiss.swig_ptr(rows), faiss.swig_ptr(some))
-    plain.ntotal = vectors.count
+    plain.ntotal = len(nearest)
     packed = faiss.IndexIVFPQFastScan(plain)
     packed.by_residual = False
-    packed.quantizer = quick
-    return _owning(packed, quick)
+    return _owning(packed, quantizer)
 
 
 def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) -> Any:  # noqa: ANN401

@@ -10,7 +10,7 @@ side by side.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -21,7 +21,7 @@ from retrieval.vector_index.exact import Rows, Scores, Vectors, fill_codes, orde
 from retrieval.vector_index.kinds import Metric
 from retrieval.vector_index.selection import Selection
 
-__all__ = ["PACKED_ROW_BYTES", "Codes"]
+__all__ = ["PACKED_ROW_BYTES", "Codes", "LearnsBeside"]
 
 _EXPLAINED = 0.9
 """The components kept hold this share of the variance at least,"""
@@ -36,12 +36,23 @@ PACKED_ROW_BYTES = 40
 """About what a packed row takes: its code and its number."""
 
 
+class LearnsBeside(Protocol):
+    """What goes through the projected vectors together with their encoding."""
+
+    def learn(self, transform: Any) -> None:  # noqa: ANN401  # Faiss has no types
+        """Take Faiss's projection, float32 [any, dim] to [any, width]."""
+
+    def see(self, rows: Rows, projected: NDArray[np.float32]) -> None:
+        """Take some rows and their projected vectors, float32 [len(rows), width]."""
+
+
 class Codes:
     """Codes of all rows of `vectors`, uint8 [count, width / 4], and the projection, float32 [width, dim], they need."""
 
     def __init__(self, index: Any, vectors: Vectors) -> None:  # noqa: ANN401  # Faiss has no types
         self._index = index
         self._vectors = vectors
+        self.metric = vectors.metric
         self.transform = faiss.downcast_VectorTransform(index.chain.at(0))
         flat = faiss.downcast_index(index.index)
         self.quantizer = flat.pq
@@ -51,8 +62,11 @@ class Codes:
         )
 
     @classmethod
-    def build(cls, vectors: Vectors) -> Codes:
-        """Learn the projection and the codes from a sample of the vectors, and encode all; deterministic."""
+    def build(cls, vectors: Vectors, beside: LearnsBeside | None = None) -> Codes:
+        """Learn the projection and the codes from a sample of the vectors, and encode all; deterministic.
+
+        What learns `beside` is given the projection, and then each row as it is projected.
+        """
         count, dim = vectors.count, vectors.dim
         use_threads(count, dim)
         chosen = np.sort(np.random.default_rng(0).permutation(count)[:_TRAINING_ROWS])
@@ -62,9 +76,10 @@ class Codes:
         quantizer.cp.min_points_per_centroid, quantizer.cp.niter = 1, 12
         some = chosen[:: max(len(chosen) // _QUANTIZER_ROWS, 1)]
         quantizer.train(np.concatenate([transform.apply(vectors.many(rows)) for rows in pieces(some)]))
-        return cls._encoded(
-            vectors, transform, quantizer, np.empty((count, quantizer.code_size), np.uint8), slice(None)
-        )
+        if beside is not None:
+            beside.learn(transform)
+        codes = np.empty((count, quantizer.code_size), np.uint8)
+        return cls._encoded(vectors, transform, quantizer, codes, slice(None), beside)
 
     def carried(self, vectors: Vectors, rows: Rows) -> Codes:
         """Encode other vectors with what these codes have learned.
@@ -84,11 +99,15 @@ class Codes:
         quantizer: Any,  # noqa: ANN401
         codes: NDArray[np.uint8],
         missing: NDArray[np.bool_] | slice,
+        beside: LearnsBeside | None = None,
     ) -> Codes:
         """Fill in the codes of the rows whose code is not known."""
         places = np.arange(vectors.count)[missing]
         for some in pieces(places):
-            codes[some] = quantizer.compute_codes(transform.apply(vectors.many(some)))
+            projected = transform.apply(vectors.many(some))
+            codes[some] = quantizer.compute_codes(projected)
+            if beside is not None:
+                beside.see(some, projected)
         flat = faiss.IndexPQ(int(transform.d_out), quantizer.M, 4, vectors.metric.faiss)
         flat.pq, flat.is_trained = quantizer, True
         fill_codes(flat, codes)

@@ -40,7 +40,7 @@ _MOST_LOST = 0.03
 """What was learned from other rows serves while no more recall is lost with it than this."""
 
 _TYPICAL_RECALL = 0.95
-_QUERIES = 384
+_QUERIES = 320
 _TIMED = 32
 _TRUTH_ROWS = 256
 _CODED_ROWS = 1_000_000
