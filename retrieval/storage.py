@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from data.errors import CatalogBusy, CatalogReadOnly, StorageFailed
 __all__ = ["failing", "locked", "no_room", "sync"]
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+_NUMBER = re.compile(r"\(os error ([0-9]+)\)")
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
@@ -45,9 +47,17 @@ def failing(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM or (error.errno is None and " written" in str(error)):  # NumPy counts only
+        if _is_no_room(error):
             raise StorageFailed(no_room(path)) from error
         raise StorageFailed(f"{path} cannot be {doing}: {error.strerror or error}.") from error
+
+
+def _is_no_room(error: OSError) -> bool:
+    """Say whether there was no room, also where NumPy only counts what it wrote, and polars has the number in words."""
+    if error.errno is not None:
+        return error.errno in _NO_ROOM
+    number = _NUMBER.search(str(error))
+    return " written" in str(error) or (number is not None and int(number[1]) in _NO_ROOM)
 
 
 @contextmanager

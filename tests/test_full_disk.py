@@ -17,6 +17,7 @@ from data.errors import StorageFailed
 from retrieval import Catalog
 from retrieval.care.repair import repair
 from retrieval.care.verification import verify
+from retrieval.storage import failing
 from retrieval.thumbnails import Thumbnails
 
 ROOT = Path(__file__).parent.parent
@@ -197,6 +198,22 @@ def test_a_disk_that_is_full_takes_nothing_away(made: Made, small: Path, way: st
         perform(way, catalog, small / "backups")
         assert state_of(catalog) == after(way, state)
     check_whole(small / "shop", after(way, state))
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(28, "No space left on device"), True),
+        (OSError("No space left on device (os error 28)"), True),  # polars
+        (OSError("8192 requested and 12 written"), True),  # NumPy
+        (OSError("Permission denied (os error 13)"), False),
+        (OSError(5, "Input/output error"), False),
+    ],
+)
+def test_a_full_disk_is_told_from_other_errors_whoever_says_it(tmp_path: Path, error: OSError, full: bool) -> None:
+    with pytest.raises(StorageFailed) as failed, failing(tmp_path, "written to"):
+        raise error
+    assert ("there is no room left" in str(failed.value)) == full
 
 
 def test_a_new_catalog_that_does_not_fit_leaves_nothing(small: Path) -> None:
