@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 __all__ = ["Chart", "svg_of"]
 
 _WIDTH, _HEIGHT, _COLUMNS = 440, 300, 2
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 32, 36, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 40, 36, 48
 _COLOURS = ("#2f7ed8", "#e07b00", "#2a9d55", "#c0479b", "#7a6ff0")
 """Of middling lightness: 3 to 1 at least against white and against near black."""
 
