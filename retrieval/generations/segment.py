@@ -139,17 +139,6 @@ def load_columns(
     Raises:
         CatalogDamaged: what is there is not what was written.
     """
-    try:
-        return _columns_of(records, schema, ids, as_of, stopped)
-    except (ValueError, TypeError, AttributeError, PolarsError) as error:
-        raise CatalogDamaged(
-            f"The items in the records are not as they were written ({error}). See more with: lookalike verify CATALOG"
-        ) from error
-
-
-def _columns_of(
-    records: Records, schema: Schema, ids: Ids | None, as_of: int | None, stopped: Callable[[], bool]
-) -> tuple[Ids, Columns]:
     item_ids: list[NDArray[np.int64]] = []
 
     def batches() -> Iterator[tuple[list[str], list[str | None], list[str]]]:
@@ -165,5 +154,10 @@ def _columns_of(
             last = items[-1].id
             yield [item.key for item in items], [item.title for item in items], [item.fields for item in items]
 
-    columns = Columns.from_batches(schema, batches())
+    try:
+        columns = Columns.from_batches(schema, batches())
+    except (ValueError, TypeError, AttributeError, PolarsError) as error:
+        raise CatalogDamaged(
+            f"The items in the records are not as they were written ({error}). See more with: lookalike verify CATALOG"
+        ) from error
     return np.concatenate(item_ids) if item_ids else np.empty(0, np.int64), columns

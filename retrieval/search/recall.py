@@ -81,11 +81,11 @@ class RecentQueries:
 
     def keep(self, space: str, query: NDArray[np.float32]) -> None:
         """Keep a query, float32 [1, dim], that nobody will change."""
-        self._kept[space].append(query)
+        self._kept[space].append(query[0])
 
     def of(self, space: str) -> list[NDArray[np.float32]]:
         """Return the queries of a space, oldest first, each float32 [dim]."""
-        return [query.reshape(-1) for query in list(self._kept.get(space, ()))]
+        return list(self._kept.get(space, ()))
 
 
 def measure_recall(

@@ -124,9 +124,9 @@ class Searcher:
         limit = request.limit + request.offset
         search = self.device.search
         plain = None
-        if not request.offset and request.min_score is None:
+        if not (request.offset or view.has_images) and request.min_score is None:
             plain = view.found_in_one("image", request.vectors, limit, allowed, request.recall, search)
-        if plain is not None:
+        if plain is not None and (plain.rows >= 0).all():
             exact, plan, pages = plain.exact, plain.how, _plain_pages(view, plain, request.fields)
         else:
             found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
@@ -220,8 +220,8 @@ def _cut(ranking: Ranking, request: Request) -> Ranking:
 
 
 def _plain_pages(view: View, found: Found, names: Sequence[str] | None) -> list[Page]:
-    """Give a page of hits for each query, all as long, whose rows are places."""
-    keys, fields = view.rows(found.rows.ravel(), names)
+    """Give a page of hits for each query, all as long, of items without pictures."""
+    keys, fields = view.rows(view.items_in_one("image", found.rows).ravel(), names)
     length = found.rows.shape[1]
     pages = []
     for start, scores in zip(range(0, len(keys), length), found.scores.tolist(), strict=True):

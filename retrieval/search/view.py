@@ -175,7 +175,10 @@ class View:
         Returns one `Nearest` a query, whether no better item can have been passed over, and the plan in words.
         """
         if self._straight(space):
-            return self._nearest_in_one(space, queries, limit, allowed, recall, search)
+            in_one = self.found_in_one(space, queries, limit, allowed, recall, search)
+            if in_one is None:
+                return [NOTHING] * len(queries), True, "nothing to search"
+            return self._nearest_of(space, in_one)
         scores, items, images = [], [], []
         exact, plans = True, []
         for number, segment in enumerate(self.segments):
@@ -231,42 +234,26 @@ class View:
         recall: float,
         search: Search = SpaceRows.search,
     ) -> Found | None:
-        """Find the best `limit` items for each query as `nearest` does, its rows being places; without pictures.
-
-        None where rows are not items, or items have pictures, or a query may have fewer items than others.
-        """
-        if not self._straight(space) or self.has_images:
+        """Find the best rows of the only segment for each query; None where rows are not items, or none may be."""
+        if not self._straight(space):
             return None
         rows = self.segments[0].spaces[space]
         passing = allowed.rows(0, space, rows)
         survivors = rows.vectors.count if passing is None else passing.count
-        if not survivors:
-            return None
-        found = search(rows, queries, min(limit, survivors), recall, passing)
-        if (found.rows < 0).any():
-            return None
-        return found if rows.one_each else found._replace(rows=rows.items[found.rows])
+        return search(rows, queries, min(limit, survivors), recall, passing) if survivors else None
 
-    def _nearest_in_one(
-        self,
-        space: str,
-        queries: NDArray[np.float32],
-        limit: int,
-        allowed: Allowed,
-        recall: float,
-        search: Search,
-    ) -> tuple[list[Nearest], bool, str]:
-        rows = self.segments[0].spaces[space]
-        passing = allowed.rows(0, space, rows)
-        if passing is not None and not passing.count:
-            return [NOTHING] * len(queries), True, "nothing to search"
-        found = search(rows, queries, limit, recall, passing)
+    def items_in_one(self, space: str, rows: Ids) -> Ids:
+        """Return the places of the items of rows that `found_in_one` found."""
+        one = self.segments[0].spaces[space]
+        return rows if one.one_each else one.items[rows]
+
+    def _nearest_of(self, space: str, found: Found) -> tuple[list[Nearest], bool, str]:
+        image_ids = self.segments[0].spaces[space].image_ids
         best = []
         for scores, places in zip(found.scores, found.rows, strict=True):
             if len(places) and places[-1] < 0:
                 scores, places = scores[places >= 0], places[places >= 0]
-            items = places if rows.one_each else rows.items[places]
-            best.append(Nearest(items, scores, rows.image_ids[places]))
+            best.append(Nearest(self.items_in_one(space, places), scores, image_ids[places]))
         return best, found.exact, found.how
 
     def scores(self, space: str, query: NDArray[np.float32], items: Ids) -> tuple[Scores, Ids]:

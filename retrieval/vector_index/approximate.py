@@ -90,7 +90,7 @@ class Approximate:
     def __post_init__(self) -> None:
         if self.kind is IndexKind.DISK:
             self.vectors.leave_on_disk()
-        coded = self.has_codes
+        coded = self.kind.has_codes
         object.__setattr__(self, "_base", self.codes.projected(self.stored) if coded else self.stored)
         if self.kind.is_graph:
             lend(self.vectors.index, self.stored)
@@ -106,11 +106,6 @@ class Approximate:
         return self.kind in (IndexKind.IVF_PQ, IndexKind.IVF_SQ8, IndexKind.DISK)
 
     @property
-    def has_codes(self) -> bool:
-        """Whether it has the codes of the rows in its lists."""
-        return self.kind in (IndexKind.IVF_PQ, IndexKind.DISK)
-
-    @property
     def lists(self) -> int:
         """How many lists an IVF index has."""
         return int(self.stored.nlist)
@@ -121,44 +116,24 @@ class Approximate:
         Goes the way that costs least by what was measured: a scan of the selected vectors, a scan of their codes, or
         the index with the selection inside. Whoever has not found k rows in the index is answered by a scan.
         """
-        return self.bound(k, recall, selection, len(queries))(queries)
-
-    def bound(self, k: int, recall: float, selection: Selection | None, queries: int = 1) -> Callable[[Queries], Found]:
-        """Decide all of a search but its queries, about so many, and give what searches them."""
         count = self.vectors.count if selection is None else selection.count
-        k = min(k, count)
-        plan = self._plan(recall, selection, queries)
-
-        def scan(queries: Queries) -> Found:
-            return Found(*self.vectors.search(queries, k, selection), True, f"exact scan of {count:,} vectors")
-
-        def codes(queries: Queries) -> Found:
-            assert selection is not None
-            candidates = max(k, FEWEST_CANDIDATES) * plan.refined
-            return Found(*self.codes.search(queries, k, candidates, selection), False, plan.words)
-
-        def index(queries: Queries) -> Found:
-            scores, rows = self.visit(queries, k, plan.effort, plan.refined, selection)
-            return scan(queries) if (rows[:, -1] < 0).any() else Found(scores, rows, False, plan.words)
-
-        return {_Way.EXACT: scan, _Way.CODES: codes, _Way.INDEX: index}[plan.way]
+        return self._found(self._plan(recall, selection, len(queries)), queries, min(k, count), selection)
 
     def bound_one(self, k: int, recall: float, selection: Selection | None) -> Callable[[Queries], FoundOne]:
         """Decide all but the query of a search by one, contiguous and float32 [1, dim], and give what searches."""
         count = self.vectors.count if selection is None else selection.count
         k = min(k, count)
         plan = self._plan(recall, selection, 1)
+
+        def by_arrays(query: Queries) -> FoundOne:
+            found = self._found(plan, query, k, selection)
+            return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
+
         if plan.way is _Way.EXACT or self.vectors.on_disk or self.kind is IndexKind.NSG:
-            search = self.bound(k, recall, selection)
-
-            def by_arrays(query: Queries) -> FoundOne:
-                found = search(query)
-                return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
-
             return by_arrays
-        wide = max(k, FEWEST_CANDIDATES) * plan.refined
         if plan.way is _Way.CODES:
             assert selection is not None
+            wide = max(k, FEWEST_CANDIDATES) * plan.refined
             index, parameters = self.codes.packed(selection), self.codes.parameters(k, wide, selection)
         else:
             index, parameters = self._index, self._parameters_for(k, plan.effort, plan.refined, selection)
@@ -167,12 +142,22 @@ class Approximate:
         def found(query: Queries) -> FoundOne:
             use_threads(1, count)
             scores, rows = one(query)
-            if rows[-1] < 0 and plan.way is _Way.INDEX:
-                by_scan = self.vectors.search(query, k, selection)
-                return FoundOne(by_scan[0][0].tolist(), by_scan[1][0], True, f"exact scan of {count:,} vectors")
-            return FoundOne(scores, rows, False, plan.words)
+            return by_arrays(query) if rows[-1] < 0 else FoundOne(scores, rows, False, plan.words)
 
         return found
+
+    def _found(self, plan: _Plan, queries: Queries, k: int, selection: Selection | None) -> Found:
+        """Search as planned."""
+        if plan.way is _Way.CODES:
+            assert selection is not None
+            candidates = max(k, FEWEST_CANDIDATES) * plan.refined
+            return Found(*self.codes.search(queries, k, candidates, selection), False, plan.words)
+        if plan.way is _Way.INDEX:
+            scores, rows = self.visit(queries, k, plan.effort, plan.refined, selection)
+            if not (rows[:, -1] < 0).any():
+                return Found(scores, rows, False, plan.words)
+        count = self.vectors.count if selection is None else selection.count
+        return Found(*self.vectors.search(queries, k, selection), True, f"exact scan of {count:,} vectors")
 
     def _plan(self, recall: float, selection: Selection | None, queries: int) -> _Plan:
         """Choose the cheapest way by what was measured; a selection's second search may go another than its first."""

@@ -25,8 +25,6 @@ from retrieval.vector_index.quantizer import centroids, coded, list_of_each, nea
 __all__ = ["Before", "build_approximate"]
 
 _TRAINING_ROWS_A_LIST = 39
-_LISTS_OF_VECTORS = (IndexKind.IVF_FLAT, IndexKind.IVF_SQ8)
-
 _ROUNDS = ((3, 6), (1, 4))
 """Rounds of k-means, and of how many rows each takes one."""
 
@@ -77,7 +75,7 @@ def build_approximate(
         if calibration.training is not None and _still_serves(built, calibration.training, sample, before):
             quiet()
             return replace(built, calibration=measured(built, sample, random, calibration))
-    learned = None if kind.is_graph or kind in _LISTS_OF_VECTORS else _Centroids(vectors)
+    learned = _Centroids(vectors) if kind.has_codes else None
     codes = Codes.build(vectors, learned)
     built = Approximate(kind, vectors, codes, graph or _lists(kind, vectors, codes, None, learned), _UNMEASURED)
     quiet()
@@ -120,12 +118,10 @@ class _Centroids:
 def _lists(kind: IndexKind, vectors: Vectors, codes: Codes, before: Before | None, learned: _Centroids | None) -> Any:  # noqa: ANN401
     """Build the lists of an index that has some, around the centroids of the index before or around new ones."""
     use_threads(vectors.count, vectors.dim)
-    if kind in _LISTS_OF_VECTORS:
+    if not kind.has_codes:
         return _lists_of_vectors(kind, vectors, before)
     if before is not None:
-        flat = _quantizer(codes.width, vectors.metric, before)
-        flat.add(centroids(before.index.stored))
-        quantizer = coded(flat)
+        quantizer = coded(_quantizer(codes.width, vectors.metric, before))
         return _lists_of_codes(codes, quantizer, _nearest(vectors, quantizer, codes.transform.apply, before))
     assert learned is not None
     return _lists_of_codes(codes, learned.quantizer, learned.nearest)
@@ -177,7 +173,6 @@ def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) 
         _learn_centroids(quantizer, lists, training)
         index.train(training)
     else:
-        quantizer.add(centroids(before.index.stored))
         index.sq, index.is_trained = before.index.stored.sq, True
     nearest = _nearest(vectors, quantizer, np.asarray, before)
     for rows in pieces(np.arange(vectors.count)):
@@ -187,13 +182,15 @@ def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) 
 
 
 def _quantizer(width: int, metric: Metric, before: Before | None) -> Any:  # noqa: ANN401
-    """Make what finds the nearest of the centroids, without any.
+    """Make what finds the nearest of the centroids, which are those of the index before, or none yet.
 
     Of unit vectors it goes by distance to the plain mean of a list, not by the angle to it as Faiss would: of 200,000
     made-up vectors the 24 nearest lists then had as many of the best as the 32 by the smallest angle.
     """
     if before is not None:
-        return faiss.IndexFlat(width, before.index.stored.quantizer.metric_type)
+        quantizer = faiss.IndexFlat(width, before.index.stored.quantizer.metric_type)
+        quantizer.add(centroids(before.index.stored))
+        return quantizer
     return faiss.IndexFlat(width, faiss.METRIC_INNER_PRODUCT if metric is Metric.IP else faiss.METRIC_L2)
 
 

@@ -44,3 +44,8 @@ class IndexKind(StrEnum):
     def is_graph(self) -> bool:
         """Whether rows are found by walking from neighbour to neighbour."""
         return self in (IndexKind.HNSW, IndexKind.NSG)
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether its lists have the codes of the rows."""
+        return self in (IndexKind.IVF_PQ, IndexKind.DISK)

@@ -140,7 +140,7 @@ def _settings(
             costs[effort, candidates] = _timed(queries, lambda one: built.visit(one, 10, effort, candidates, None))
         return costs[effort, candidates]
 
-    ranking = Ranking(built, queries) if built.has_codes else None
+    ranking = Ranking(built, queries) if built.kind.has_codes else None
     settings = {}
     for share in SHARES[:1] if built.kind is IndexKind.NSG else SHARES:
         mask = random.random(built.vectors.count) < share
