@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
-from retrieval.vector_index.calibration import Calibration
+from retrieval.vector_index.calibration import Calibration, Setting
 from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, lend, ordered, read_index, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.one_query import FoundOne, OneQuery
 from retrieval.vector_index.quantizer import for_many
 from retrieval.vector_index.selection import Selection
+from retrieval.vector_index.spread import NEAREST_LISTS, Lists, Spread
 
 __all__ = ["Approximate", "Found"]
 
@@ -40,6 +42,18 @@ _ASKED = 0.0015
 
 _PACKED = 0.08
 """Microseconds to pack a row's code; an index that answers sooner than that takes has a filter's first search."""
+
+_SHARES = tuple(0.5 ** (step / 4) for step in range(49))
+"""The shares of the rows around a query that are told apart, down to 1 in 4,096."""
+
+_LOOKING_AROUND = 100.0
+"""Microseconds to look what is left around a query."""
+
+_MANY_AROUND = 0.5
+"""From such a share on the rows that are left are as near to the query as any."""
+
+_FURTHER = 1.5
+"""So many times the candidates tell apart by code the rows further from a query that an uneven filter may leave it."""
 
 
 class Found(NamedTuple):
@@ -65,6 +79,30 @@ class _Plan(NamedTuple):
     effort: int
     refined: int
     words: str
+    around: _Around | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """Plans for a filter that leaves more rows around one query than around another, where they beat the other plan.
+
+    With `shares[i]` or more of the rows around it left, a query is answered by `plans[i]` first, then by that of
+    `next[i]`; the number after the last stands for the other plan.
+    """
+
+    spread: Spread
+    shares: NDArray[np.float64]
+    plans: list[_Plan]
+    next: Rows = field(init=False)
+
+    def __post_init__(self) -> None:
+        efforts = np.array([plan.effort for plan in self.plans])
+        object.__setattr__(self, "next", np.searchsorted(efforts, 2 * efforts))
+
+    def first(self, nearest: Rows) -> Rows:
+        """Choose the plan for each query by the lists nearest to it, int64 [queries]."""
+        fits = self.spread.shares(nearest)[:, None] >= self.shares
+        return np.where(fits.any(axis=1), fits.argmax(axis=1), len(self.plans))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +121,7 @@ class Approximate:
     _index: Any = field(init=False)
     _many: Any = field(init=False)
     _kept: Any = field(init=False)
+    _lists: Lists = field(init=False)
     _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
     _plans: dict[tuple[float, int], _Plan] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -99,6 +138,7 @@ class Approximate:
         many = self.codes.refined(self.codes.projected(twin)) if coded else self._index
         object.__setattr__(self, "_many", many)
         object.__setattr__(self, "_kept", twin)  # what Python made lives as long as what refers to it
+        object.__setattr__(self, "_lists", Lists(self.stored, self.vectors.count))
 
     @property
     def refines(self) -> bool:
@@ -117,7 +157,10 @@ class Approximate:
         the index with the selection inside. Whoever has not found k rows in the index is answered by a scan.
         """
         count = self.vectors.count if selection is None else selection.count
-        return self._found(self._plan(recall, selection, len(queries)), queries, min(k, count), selection)
+        plan = self._plan(recall, selection, len(queries))
+        if plan.around is not None and selection is not None:
+            return self._found_around(plan, plan.around, queries, min(k, count), recall, selection)
+        return self._found(plan, queries, min(k, count), selection)
 
     def bound_one(self, k: int, recall: float, selection: Selection | None) -> Callable[[Queries], FoundOne]:
         """Decide all but the query of a search by one, contiguous and float32 [1, dim], and give what searches."""
@@ -126,10 +169,10 @@ class Approximate:
         plan = self._plan(recall, selection, 1)
 
         def by_arrays(query: Queries) -> FoundOne:
-            found = self._found(plan, query, k, selection)
+            found = self.search(query, k, recall, selection)
             return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
 
-        if plan.way is _Way.EXACT or self.vectors.on_disk or self.kind is IndexKind.NSG:
+        if plan.way is _Way.EXACT or plan.around or self.vectors.on_disk or self.kind is IndexKind.NSG:
             return by_arrays
         if plan.way is _Way.CODES:
             assert selection is not None
@@ -154,10 +197,47 @@ class Approximate:
             return Found(*self.codes.search(queries, k, candidates, selection), False, plan.words)
         if plan.way is _Way.INDEX:
             scores, rows = self.visit(queries, k, plan.effort, plan.refined, selection)
-            if not (rows[:, -1] < 0).any():
+            short = rows[:, -1] < 0
+            if not short.any():
+                return Found(scores, rows, False, plan.words)
+            if not short.all():
+                scores[short], rows[short] = self.vectors.search(queries[short], k, selection)
                 return Found(scores, rows, False, plan.words)
         count = self.vectors.count if selection is None else selection.count
         return Found(*self.vectors.search(queries, k, selection), True, f"exact scan of {count:,} vectors")
+
+    def _found_around(
+        self, plan: _Plan, around: _Around, queries: Queries, k: int, recall: float, selection: Selection
+    ) -> Found:
+        """Search for each query as what the filter leaves around it demands, or else as planned.
+
+        As long as more of the hits come from the last half of the lists than may be missed twice over, there are more
+        to be found: then twice as many lists are visited.
+        """
+        nearest = self.nearest_lists(queries, min(NEAREST_LISTS, self.lists))
+        chosen = around.first(nearest)
+        scores, rows = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        exact, ways = True, []
+        for number, one in enumerate(around.plans):
+            here = np.flatnonzero(chosen == number)
+            if not len(here):
+                continue
+            scores[here], rows[here] = self.visit(queries[here], k, one.effort, one.refined, selection)
+            half = one.effort // 2
+            first = nearest[here, :half] if half <= nearest.shape[1] else self.nearest_lists(queries[here], half)
+            late = (rows[here] < 0) | ~self._lists.among(rows[here], first)
+            more = np.count_nonzero(late, axis=1) > 2 * (1 - recall) * k
+            chosen[here[more]] = around.next[number]
+            if not more.all():
+                exact = False
+                ways.append(one.words)
+        here = np.flatnonzero(chosen == len(around.plans))
+        if len(here):
+            found = self._found(plan, queries[here], k, selection)
+            scores[here], rows[here] = found.scores, found.rows
+            exact = exact and found.exact
+            ways.append(found.how)
+        return Found(scores, rows, exact, " or ".join(dict.fromkeys(ways)))
 
     def _plan(self, recall: float, selection: Selection | None, queries: int) -> _Plan:
         """Choose the cheapest way by what was measured; a selection's second search may go another than its first."""
@@ -181,15 +261,48 @@ class Approximate:
         cost, plan = calibration.vector_cost[0] + calibration.vector_cost[1] * count, _Plan(_Way.EXACT, 0, 0, "")
         if count > GATHERED_ROWS:  # then every row is asked whether it is selected
             cost += rows * _ASKED
-        if setting is not None and setting.microseconds < cost:
-            words = f"{self.kind} search of {among} vectors, recall {recall:g}"
-            cost, plan = setting.microseconds, _Plan(_Way.INDEX, setting.effort, setting.refined, words)
         if selection is not None and refined is not None and (count <= PACKED_ROWS or setting is None):
             scan = calibration.code_cost[0] + calibration.code_cost[1] * count
-            packing = count * _PACKED / packed_for if packed_for and plan.way is _Way.INDEX else 0.0
-            if scan + packing < cost:
-                plan = _Plan(_Way.CODES, 0, refined, f"scan of the codes of {among} vectors, recall {recall:g}")
-        return plan
+            if setting is not None and setting.microseconds < cost:
+                scan += count * _PACKED / packed_for if packed_for else 0.0
+            if scan < cost:
+                words = f"scan of the codes of {among} vectors, recall {recall:g}"
+                cost, plan = scan, _Plan(_Way.CODES, 0, refined, words)
+        if setting is None:
+            return plan
+        words = f"{self.kind} search of {among} vectors, recall {recall:g}"
+        if selection is not None and (around := self._around(recall, selection, cost, words)) is not None:
+            return plan._replace(refined=ceil(plan.refined * _FURTHER), around=around)
+        return _Plan(_Way.INDEX, setting.effort, setting.refined, words) if setting.microseconds < cost else plan
+
+    def _around(self, recall: float, selection: Selection, cost: float, words: str) -> _Around | None:
+        """Plan by what a filter leaves around each query where that differs, for less than the `cost` of a scan."""
+        if self.kind.is_graph:
+            return None
+        settings: list[Setting] = []
+        shares: list[float] = []
+        for share in _SHARES:
+            setting = self.calibration.setting(share, recall)
+            if setting is None or setting.microseconds + _LOOKING_AROUND >= cost:
+                break
+            if settings:  # with fewer around a query never less than with more
+                setting = replace(setting, effort=max(setting.effort, settings[-1].effort))
+            if settings and setting.effort in (settings[-1].effort, self.lists):
+                settings.pop()
+                shares.pop()
+            settings.append(replace(setting, effort=min(setting.effort, self.lists)))
+            shares.append(share)
+        if not settings:
+            return None
+        spread = self._lists.spread(selection)
+        if not spread.uneven:
+            return None
+        further = [_FURTHER if share < _MANY_AROUND else 1.0 for share in shares]
+        plans = [
+            _Plan(_Way.INDEX, one.effort, ceil(one.refined * times), words)
+            for one, times in zip(settings, further, strict=True)
+        ]
+        return _Around(spread, np.array(shares), plans)
 
     def visit(
         self, queries: Queries, k: int, effort: int, refined: int, selection: Selection | None
@@ -216,11 +329,13 @@ class Approximate:
         found: Rows = self._base.search(np.ascontiguousarray(queries), count, params=parameters)[1]
         return found
 
-    def nearest_lists(self, queries: Queries) -> Rows:
-        """Order the lists of an index of codes as queries visit them, [queries, lists]."""
+    def nearest_lists(self, queries: Queries, count: int) -> Rows:
+        """Give the first lists in the order in which queries visit them, int64 [queries, count]."""
         use_threads(len(queries), self.vectors.count)
-        projected = self.codes.transform.apply(np.ascontiguousarray(queries))
-        found: Rows = self.stored.quantizer.search(projected, self.lists)[1]
+        queries = np.ascontiguousarray(queries)
+        projected = self.codes.transform.apply(queries) if self.kind.has_codes else queries
+        quantizer = self.stored.quantizer if len(queries) < _MANY_QUERIES else self._kept.quantizer
+        found: Rows = quantizer.search(projected, count)[1]
         return found
 
     def _parameters_for(self, k: int, effort: int, refined: int, selection: Selection | None) -> Any:  # noqa: ANN401

@@ -29,7 +29,7 @@ class Ranking:
     def __init__(self, built: Approximate, queries: NDArray[np.float32]) -> None:
         count = built.vectors.count
         self._rows = built.candidates(queries, min(_RANKED, count), built.lists, None)
-        nearest = built.nearest_lists(queries)
+        nearest = built.nearest_lists(queries, built.lists)
         needed = np.empty(nearest.shape, dtype=np.int32)
         np.put_along_axis(needed, nearest, np.arange(1, built.lists + 1, dtype=np.int32)[None], axis=1)
         self._needed = np.take_along_axis(needed, list_of_each(built.stored, count)[self._rows], axis=1)
