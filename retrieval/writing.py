@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import orjson
@@ -139,20 +140,24 @@ def vector_writes(
     """
     if len(keys) != len(rows):
         raise UsageError(f"There are {len(keys):,} keys for {len(rows):,} vectors.")
-    check_keys(keys)
-    _check_columns(keys, fields, titles)
-    names = [name for name in fields if name in schema]
-    columns = [schema.coerce_column(name, fields[name], keys) for name in names]
-    for start in range(0, len(keys), _WRITE_ROWS):
-        part = slice(start, start + _WRITE_ROWS)
-        values = zip(*(column[part] for column in columns), strict=True)
-        texts = [orjson.dumps(dict(zip(names, one, strict=True))).decode() for one in values]
-        yield VectorWrites(
-            keys[part],
-            None if titles is None else titles[part],
-            texts if names else ["{}"] * len(keys[part]),
-            stored_rows(rows[part], space),
-        )
+    parts = [slice(start, start + _WRITE_ROWS) for start in range(0, len(keys), _WRITE_ROWS)]
+    with ThreadPoolExecutor(1) as beside:  # vectors are made ready while texts are, and while others are written
+        ready = beside.submit(stored_rows, rows[:_WRITE_ROWS], space)
+        check_keys(keys)
+        _check_columns(keys, fields, titles)
+        names = [name for name in fields if name in schema]
+        columns = [schema.coerce_column(name, fields[name], keys) for name in names]
+        for part in parts:
+            values = zip(*(column[part] for column in columns), strict=True)
+            texts = [orjson.dumps(dict(zip(names, one, strict=True))).decode() for one in values]
+            halves = ready.result()
+            ready = beside.submit(stored_rows, rows[part.stop : part.stop + _WRITE_ROWS], space)
+            yield VectorWrites(
+                keys[part],
+                None if titles is None else titles[part],
+                texts if names else ["{}"] * len(keys[part]),
+                halves,
+            )
 
 
 def changes(

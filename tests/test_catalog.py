@@ -328,6 +328,21 @@ def test_pages_of_tied_scores_lose_and_repeat_nothing(tmp_path: Path) -> None:
     assert len(set(sum(pages, []))) == 100
 
 
+@pytest.mark.parametrize(
+    "titles", [['"a\\ \u2028 \U0001f3fa', None, "\t"], ["a\0b", "", None]], ids=["odd", "with a zero"]
+)
+def test_texts_come_back_as_they_were_given(titles: list[str | None], tmp_path: Path) -> None:
+    keys = ["\"'\\", "\u2028\U0001f3fa", "null"]
+    notes = ['"\\\0\n', "[1]", "\U0001f3fa"]
+    with Catalog.create(tmp_path / "odd", dim=DIM) as catalog:
+        catalog.add_vectors(keys, ROWS[:3], {"note": notes}, titles=titles)
+        items = catalog.get(keys)
+        assert [item.key for item in items] == keys
+        assert [item.title for item in items] == titles
+        assert [item.fields["note"] for item in items] == notes
+        assert catalog.verify().problems == []
+
+
 @pytest.mark.parametrize("title", [np.float32(3), b"x", "\ud800"])
 def test_a_title_that_is_no_text_is_refused(catalog: Catalog, title: object) -> None:
     with pytest.raises(UsageError, match="title"):

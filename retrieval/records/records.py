@@ -114,13 +114,11 @@ class Records(Committing):
             self._to_history(known.values(), commit.seq)
             self._end_all(known.values(), commit.seq)
             ids = self._put_items(writes.keys, writes.titles, writes.fields, known, commit)
+            sums = checksums.of_vectors(np.array(ids), np.zeros(len(ids), np.int64), writes.vectors)
+            rows = orjson.dumps(np.stack([ids, sums], axis=1), option=orjson.OPT_SERIALIZE_NUMPY).decode()
             width = writes.vectors.shape[1] * writes.vectors.itemsize
-            blob = memoryview(writes.vectors.tobytes())
-            rows = (blob[start : start + width] for start in range(0, len(blob), width))
-            sums = checksums.of_vectors(np.array(ids), np.zeros(len(ids), np.int64), writes.vectors).tolist()
-            self._database.connection.executemany(
-                statements.INSERT_VECTOR,
-                zip(repeat(stored["image"]), ids, repeat(None), repeat(commit.seq), rows, sums, strict=False),
+            self._database.connection.execute(
+                statements.INSERT_VECTORS, (stored["image"], commit.seq, writes.vectors.tobytes(), width, rows)
             )
         return commit.seq
 
@@ -307,9 +305,12 @@ class Records(Committing):
         if not known:
             ids = list(range(first, first + len(keys)))
             sums = checksums.of_items(ids, keys, titles, fields)
-            connection.executemany(
-                statements.INSERT_ITEM, zip(ids, keys, titles, fields, repeat(commit.seq), sums, strict=False)
-            )
+            if any("\0" in title for title in titles if title):  # where SQLite ends a text that it reads from JSON
+                rows = zip(ids, keys, titles, fields, repeat(commit.seq), sums, strict=False)
+                connection.executemany(statements.INSERT_ITEM, rows)
+            else:
+                texts = orjson.dumps(list(zip(keys, titles, fields, sums, strict=True))).decode()
+                connection.execute(statements.INSERT_ITEMS, (first, commit.seq, texts))
             return ids
         fresh = iter(range(first, first + commit.added))
         ids = [known[key] if key in known else next(fresh) for key in keys]

@@ -29,9 +29,11 @@ __all__ = [
     "INSERT_COMMIT",
     "INSERT_IMAGE",
     "INSERT_ITEM",
+    "INSERT_ITEMS",
     "INSERT_LATE_TITLE",
     "INSERT_LATE_VECTOR",
     "INSERT_VECTOR",
+    "INSERT_VECTORS",
     "ITEMS_AS_OF",
     "ITEMS_LACKING",
     "ITEMS_OF_KEYS_AS_OF",
@@ -203,6 +205,12 @@ INSERT_COMMIT = (
     "SELECT max(?, coalesce((SELECT time FROM commits ORDER BY seq DESC LIMIT 1), 0)), ?"
 )
 INSERT_ITEM = "INSERT INTO items (id, key, title, fields, born, checksum) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_ITEMS = (
+    "INSERT INTO items (id, key, title, fields, born, checksum) "
+    "SELECT ?1 + key, value ->> 0, value ->> 1, value ->> 2, ?2, value ->> 3 FROM json_each(?3)"
+)
+"""Many at once, with ids from one on: Python does other things meanwhile."""
+
 CHANGE_ITEM = "UPDATE items SET title = ?, fields = ?, born = ?, checksum = ? WHERE id = ?"
 TO_HISTORY = (
     "INSERT INTO history SELECT id, key, title, fields, born, ?, checksum FROM items "
@@ -228,6 +236,12 @@ INSERT_IMAGE = (
     "INSERT INTO images (id, item_id, position, source, sha256, width, height, born) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_VECTOR = "INSERT INTO vectors (space, item_id, image_id, born, vector, checksum) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_VECTORS = (
+    "INSERT INTO vectors (space, item_id, born, vector, checksum) "
+    "SELECT ?1, value ->> 0, ?2, substr(?3, 1 + key * ?4, ?4), value ->> 1 FROM json_each(?5)"
+)
+"""Many at once, which takes a third of the time: item and checksum of each from JSON, the vectors side by side."""
+
 
 _LACKING = "NOT EXISTS (SELECT 1 FROM vectors AS v WHERE v.item_id = m.item_id AND v.space = ?1 AND v.image_id = m.id)"
 _IMAGE = "m.id, m.item_id, i.key, m.source, m.sha256, m.died IS NULL"
