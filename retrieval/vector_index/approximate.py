@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
 from retrieval.vector_index.calibration import Calibration, Setting
+from retrieval.vector_index.coded_lists import CodedLists
 from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, lend, ordered, read_index, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.one_query import FoundOne, OneQuery
-from retrieval.vector_index.quantizer import for_many
 from retrieval.vector_index.selection import Selection
 from retrieval.vector_index.spread import NEAREST_LISTS, Lists, Spread
 
@@ -42,6 +42,12 @@ _ASKED = 0.0015
 
 _PACKED = 0.08
 """Microseconds to pack a row's code; an index that answers sooner than that takes has a filter's first search."""
+
+_PACKED_IN_LISTS = 0.2
+"""Microseconds to pack a row's code in its list,"""
+
+_SAVED = 50.0
+"""and those that each query takes less from then on."""
 
 _SHARES = tuple(0.5 ** (step / 4) for step in range(49))
 """The shares of the rows around a query that are told apart, down to 1 in 4,096."""
@@ -119,8 +125,7 @@ class Approximate:
     calibration: Calibration
     _base: Any = field(init=False)
     _index: Any = field(init=False)
-    _many: Any = field(init=False)
-    _kept: Any = field(init=False)
+    _coded: CodedLists | None = field(init=False)
     _lists: Lists = field(init=False)
     _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
     _plans: dict[tuple[float, int], _Plan] = field(default_factory=dict, init=False)
@@ -129,15 +134,12 @@ class Approximate:
     def __post_init__(self) -> None:
         if self.kind is IndexKind.DISK:
             self.vectors.leave_on_disk()
-        coded = self.kind.has_codes
+        coded = CodedLists(self.codes, self.stored) if self.kind.has_codes else None
         object.__setattr__(self, "_base", self.codes.projected(self.stored) if coded else self.stored)
         if self.kind.is_graph:
             lend(self.vectors.index, self.stored)
         object.__setattr__(self, "_index", self.codes.refined(self._base) if self.refines else self._base)
-        twin = for_many(self.stored) if coded else self.stored
-        many = self.codes.refined(self.codes.projected(twin)) if coded else self._index
-        object.__setattr__(self, "_many", many)
-        object.__setattr__(self, "_kept", twin)  # what Python made lives as long as what refers to it
+        object.__setattr__(self, "_coded", coded)
         object.__setattr__(self, "_lists", Lists(self.stored, self.vectors.count))
 
     @property
@@ -179,7 +181,7 @@ class Approximate:
             wide = max(k, FEWEST_CANDIDATES) * plan.refined
             index, parameters = self.codes.packed(selection), self.codes.parameters(k, wide, selection)
         else:
-            index, parameters = self._index, self._parameters_for(k, plan.effort, plan.refined, selection)
+            index, parameters = self._with_settings(k, plan.effort, plan.refined, selection, 1)
         one = OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
 
         def found(query: Queries) -> FoundOne:
@@ -314,10 +316,30 @@ class Approximate:
                 self.stored.nsg.search_L = max(effort, k, FEWEST_CANDIDATES)
                 scores, rows = self._index.search(np.ascontiguousarray(queries), k)
             return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
-        parameters = self._parameters_for(k, effort, refined, selection)
-        index = self._index if len(queries) < _MANY_QUERIES else self._many
+        index, parameters = self._with_settings(k, effort, refined, selection, len(queries))
         scores, rows = index.search(np.ascontiguousarray(queries), k, params=parameters)
         return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
+
+    def _with_settings(
+        self, k: int, effort: int, refined: int, selection: Selection | None, queries: int
+    ) -> tuple[Any, Any]:
+        """Give what Faiss searches for so many queries, and its words for the settings.
+
+        Of a selection that is searched again, or by enough queries at once, the rows are packed by themselves.
+        """
+        coded = self._coded
+        if coded is not None and selection is not None and self._worth_packing(selection, queries):
+            coded = CodedLists.of_selected(self.codes, self.stored, self._lists, selection)
+            selection = None
+        parameters = self._parameters_for(k, effort, refined, selection)
+        if coded is None:
+            return self._index, parameters
+        return coded.one if queries < _MANY_QUERIES else coded.many, parameters
+
+    @staticmethod
+    def _worth_packing(selection: Selection, queries: int) -> bool:
+        again = selection.uses > 1 or queries * _SAVED >= selection.count * _PACKED_IN_LISTS
+        return again and selection.count <= PACKED_ROWS
 
     def candidates(self, queries: Queries, count: int, effort: int, selection: Selection | None) -> Rows:
         """Find what an index that refines would refine, [queries, count], best by code first, row -1: no more.
@@ -334,7 +356,9 @@ class Approximate:
         use_threads(len(queries), self.vectors.count)
         queries = np.ascontiguousarray(queries)
         projected = self.codes.transform.apply(queries) if self.kind.has_codes else queries
-        quantizer = self.stored.quantizer if len(queries) < _MANY_QUERIES else self._kept.quantizer
+        quantizer = self.stored.quantizer
+        if self._coded is not None and len(queries) >= _MANY_QUERIES:
+            quantizer = self._coded.for_many.quantizer
         found: Rows = quantizer.search(projected, count)[1]
         return found
 

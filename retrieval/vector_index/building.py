@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from retrieval.vector_index.approximate import Approximate
 from retrieval.vector_index.calibration import Calibration, Training
+from retrieval.vector_index.coded_lists import lists_of_codes
 from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import Rows, Vectors, halves_index, lend, pieces, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
@@ -122,9 +123,11 @@ def _lists(kind: IndexKind, vectors: Vectors, codes: Codes, before: Before | Non
         return _lists_of_vectors(kind, vectors, before)
     if before is not None:
         quantizer = coded(_quantizer(codes.width, vectors.metric, before))
-        return _lists_of_codes(codes, quantizer, _nearest(vectors, quantizer, codes.transform.apply, before))
+        nearest = _nearest(vectors, quantizer, codes.transform.apply, before)
+        return _owning(lists_of_codes(codes, quantizer, np.arange(vectors.count), nearest), quantizer)
     assert learned is not None
-    return _lists_of_codes(codes, learned.quantizer, learned.nearest)
+    packed = lists_of_codes(codes, learned.quantizer, np.arange(vectors.count), learned.nearest)
+    return _owning(packed, learned.quantizer)
 
 
 def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
@@ -143,23 +146,6 @@ def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
             index.add(vectors.many(rows))
     lend(vectors.index, index)
     return index
-
-
-def _lists_of_codes(codes: Codes, quantizer: Any, nearest: Rows) -> Any:  # noqa: ANN401
-    """Sort the codes that there are already into lists, int64 [rows], and pack them."""
-    lists = int(quantizer.ntotal)
-    plain = faiss.IndexIVFPQ(quantizer, codes.width, lists, codes.quantizer.M, 4, codes.metric.faiss)
-    plain.by_residual, plain.pq, plain.is_trained = False, codes.quantizer, True
-    order = np.argsort(nearest, kind="stable")
-    bounds = np.searchsorted(nearest[order], np.arange(lists + 1))
-    for number, (start, stop) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
-        if stop > start:
-            rows, some = order[start:stop], np.ascontiguousarray(codes.rows(order[start:stop]))
-            plain.invlists.add_entries(number, stop - start, faiss.swig_ptr(rows), faiss.swig_ptr(some))
-    plain.ntotal = len(nearest)
-    packed = faiss.IndexIVFPQFastScan(plain)
-    packed.by_residual = False
-    return _owning(packed, quantizer)
 
 
 def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) -> Any:  # noqa: ANN401

@@ -133,18 +133,11 @@ def _settings(
     if not built.kind.is_graph:
         efforts = (*(effort for effort in _EFFORTS if effort < built.lists), built.lists)
     refined = _REFINED[1:] if built.refines else (1,)
-    costs: dict[tuple[int, int], float] = {}
-
-    def cost(effort: int, candidates: int) -> float:
-        if (effort, candidates) not in costs:
-            costs[effort, candidates] = _timed(queries, lambda one: built.visit(one, 10, effort, candidates, None))
-        return costs[effort, candidates]
-
     ranking = Ranking(built, queries) if built.kind.has_codes else None
     settings = {}
     for share in SHARES[:1] if built.kind is IndexKind.NSG else SHARES:
         mask = random.random(built.vectors.count) < share
-        selection = None if share == 1 else Selection(mask)
+        selection = None if share == 1 else Selection(mask, uses=2)  # as of a filter that is used again and again
         truth = [near[mask[near]][:10] for near in others] if share < 1 else [near[:10] for near in others]
 
         if ranking is None:
@@ -152,12 +145,17 @@ def _settings(
         else:
             measure = _counted(ranking.among(None if share == 1 else mask, truth))
         known = None if before is None else before.index.get(share)
-        settings[share] = cheapest(efforts, refined, measure, cost, known)
+        settings[share] = cheapest(efforts, refined, measure, _cost(built, queries, selection), known)
     return settings
 
 
 def _counted(ranking: RankingAmong) -> Callable[[int, int], float]:
     return lambda effort, refined: ranking.recall(effort, 11 * refined)
+
+
+def _cost(built: Approximate, queries: Queries, selection: Selection | None) -> Callable[[int, int], float]:
+    """Give what measures the microseconds of a search with an effort and a number of candidates for each hit."""
+    return cache(lambda effort, refined: _timed(queries, lambda one: built.visit(one, 10, effort, refined, selection)))
 
 
 def _recalls(

@@ -13,15 +13,15 @@ __all__ = ["Selection"]
 
 
 class Selection:
-    """Which rows may be found, from a mask, bool [rows]; `count` of them.
+    """Which rows may be found, from a mask, bool [rows]; `count` of them. `uses` says how often they were searched.
 
     What a kind of search needs is made when it is first asked for: the rows by number, the bits that Faiss tests, and
     in `packed` the selected vectors or codes side by side, which are read several times quicker than one at a time.
     """
 
-    def __init__(self, mask: NDArray[np.bool_]) -> None:
+    def __init__(self, mask: NDArray[np.bool_], uses: int = 0) -> None:
         self.count = int(np.count_nonzero(mask))
-        self.uses = 0
+        self.uses = uses
         self.packed: dict[str, Any] = {}
         self.plans: dict[tuple[float, int], Any] = {}
         self.packed_bytes = 0

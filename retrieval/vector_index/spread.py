@@ -47,18 +47,22 @@ class Lists:
     def _sample(self) -> Rows:
         return np.sort(np.random.default_rng(7).permutation(self.count)[:_SAMPLED_ROWS])
 
+    def of(self, rows: Rows) -> NDArray[np.uint16]:
+        """Tell which list each of some rows is in."""
+        return self._of_each[rows]
+
     def spread(self, selection: Selection) -> Spread:
         """Count the selected rows in each list."""
         lists = self.stored.nlist
         if selection.count <= _SAMPLED_ROWS:
-            passing = np.bincount(self._of_each[selection.rows], minlength=lists)
+            passing = np.bincount(self.of(selection.rows), minlength=lists)
             return Spread(passing, self._sizes)
         lists_of_sample = self._of_sample[selection.has(self._sample)]
         return Spread(np.bincount(lists_of_sample, minlength=lists), self._sizes_of_sample)
 
     def among(self, rows: Rows, lists: Rows) -> NDArray[np.bool_]:
         """Say which rows, [queries, k], are in which lists of their query, [queries, any]; bool [queries, k]."""
-        found: NDArray[np.bool_] = (self._of_each[rows][:, :, None] == lists[:, None, :]).any(axis=2)
+        found: NDArray[np.bool_] = (self.of(rows)[:, :, None] == lists[:, None, :]).any(axis=2)
         return found
 
     @cached_property

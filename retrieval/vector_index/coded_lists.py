@@ -1,0 +1,66 @@
+"""Codes of rows in lists by nearest centroid, to be searched by one query or by many: of all rows, or of some."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.vector_index.codes import Codes
+from retrieval.vector_index.exact import Rows, pieces
+from retrieval.vector_index.quantizer import for_many
+from retrieval.vector_index.selection import Selection
+from retrieval.vector_index.spread import Lists
+
+__all__ = ["CodedLists", "lists_of_codes"]
+
+
+def lists_of_codes(codes: Codes, quantizer: Any, rows: Rows, numbers: NDArray[np.integer[Any]]) -> Any:  # noqa: ANN401
+    """Put the codes of rows into the lists with the given numbers, int [len(rows)], and pack them; Faiss's index.
+
+    The quantizer is not owned, and must outlive it.
+    """
+    plain = faiss.IndexIVFPQ(quantizer, codes.width, int(quantizer.ntotal), codes.quantizer.M, 4, codes.metric.faiss)
+    plain.by_residual, plain.pq, plain.is_trained = False, codes.quantizer, True
+    width = plain.coarse_code_size()
+    for places in pieces(np.arange(len(rows))):
+        some = np.ascontiguousarray(rows[places])
+        heads = numbers[places].astype("<u8").view(np.uint8).reshape(-1, 8)[:, :width]
+        plain.add_sa_codes(np.concatenate([heads, codes.rows(some)], axis=1), some)
+    packed = faiss.IndexIVFPQFastScan(plain)
+    packed.by_residual = False
+    return packed
+
+
+class CodedLists:
+    """Lists of codes, with the projection before them and the true vectors after."""
+
+    def __init__(self, codes: Codes, stored: Any) -> None:  # noqa: ANN401  # Faiss has no types
+        self.for_many = for_many(stored)
+        self.one = codes.refined(codes.projected(stored))
+        self.many = codes.refined(codes.projected(self.for_many))
+        self._stored = stored  # what Python made lives as long as what refers to it
+
+    @classmethod
+    def of_selected(cls, codes: Codes, stored: Any, lists: Lists, selection: Selection) -> CodedLists:  # noqa: ANN401
+        """Give the selected rows by themselves, in the lists that they are in; made once.
+
+        A list is then read without a look at the other rows, of a tenth of a million in a third of the time.
+        """
+        packed: CodedLists | None = selection.packed.get("lists")
+        if packed is None:
+            numbers = lists.of(selection.rows)
+            packed = cls(codes, lists_of_codes(codes, stored.quantizer, selection.rows, numbers))
+            selection.packed["lists"] = packed
+            selection.packed_bytes += packed.nbytes
+        return packed
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory they hold."""
+        lists = self._stored.invlists
+        sizes = np.array([lists.list_size(number) for number in range(lists.nlist)])
+        blocks = -(-sizes // self._stored.bbs) * self._stored.bbs
+        return int(sizes.sum() * 8 + blocks.sum() * self._stored.code_size)
