@@ -1,4 +1,4 @@
-"""Rows that a filter leaves, packed by themselves in their lists: the same is found as among all rows with a selector."""
+"""Rows that a filter leaves, packed by themselves in their lists: the same is found as with a selector."""
 
 from __future__ import annotations
 
