@@ -23,7 +23,7 @@ def columns_of(table: list[dict[str, Any]]) -> Columns:
     return Columns.from_json(SCHEMA, keys, [None] * len(table), [orjson.dumps(row) for row in table])
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(conditions, rows)
 def test_masks_are_what_plain_python_finds_row_by_row(condition: Condition, table: list[dict[str, Any]]) -> None:
     fitted = condition.fit(SCHEMA.filterable)
@@ -31,7 +31,7 @@ def test_masks_are_what_plain_python_finds_row_by_row(condition: Condition, tabl
     assert columns_of(table).mask(condition).tolist() == expected
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(conditions, rows)
 def test_masks_of_columns_in_a_file_are_what_plain_python_finds(
     condition: Condition, table: list[dict[str, Any]]
@@ -44,7 +44,7 @@ def test_masks_of_columns_in_a_file_are_what_plain_python_finds(
     assert found == [truth(fitted, row) is True for row in table]
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(conditions)
 def test_the_text_of_a_tree_reads_as_the_same_tree(condition: Condition) -> None:
     again = parse(condition.to_milvus())
@@ -53,7 +53,7 @@ def test_the_text_of_a_tree_reads_as_the_same_tree(condition: Condition) -> None
     assert condition.describe()
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(conditions)
 def test_a_fitted_filter_reads_as_itself(condition: Condition) -> None:
     fitted = Filter(condition).check(SCHEMA)

@@ -59,7 +59,7 @@ def float_truth(sign: str) -> Truth:
     return lambda left, right: SIGNS[sign](float(left), float(right))
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(INTS) | st.integers(-5, 5), st.sampled_from(INTS) | st.integers(-6, 6)), signs)
 def test_whole_numbers_compare_exactly(table: Table, sign: str) -> None:
     values, value, most, rows = table
@@ -73,7 +73,7 @@ def test_whole_numbers_compare_exactly(table: Table, sign: str) -> None:
     assert found.tolist() == expected(values, rows, passes)
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(INTS) | st.integers(-5, 5), st.sampled_from(FLOATS) | st.floats(-6, 6)), signs)
 def test_whole_numbers_compare_with_fractions_as_float64(table: Table, sign: str) -> None:
     values, value, most, rows = table
@@ -87,7 +87,7 @@ def test_whole_numbers_compare_with_fractions_as_float64(table: Table, sign: str
     assert found.tolist() == expected(values, rows, passes)
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     tables(st.sampled_from(FLOATS) | st.floats(-5, 5), st.sampled_from([*FLOATS, *INTS]) | st.floats(-6, 6)),
     signs,
@@ -104,7 +104,7 @@ def test_numbers_with_fractions_compare_as_float64(table: Table, sign: str) -> N
     assert found.tolist() == expected(values, rows, passes)
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(STRINGS) | st.text(max_size=3), st.sampled_from(STRINGS) | st.text(max_size=3)), signs)
 def test_texts_compare_by_their_characters(table: Table, sign: str) -> None:
     values, value, most, rows = table
@@ -123,7 +123,7 @@ def test_texts_compare_by_their_characters(table: Table, sign: str) -> None:
     assert ranks.missing(None).tolist() == [one is None for one in values]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(tables(st.integers(-9, 9), st.lists(st.integers(-10, 10) | st.sampled_from([0.5, 1.0, -0.0]), max_size=12)))
 def test_one_of_many_numbers(table: Table) -> None:
     values, wanted, most, rows = table
@@ -136,7 +136,7 @@ def test_one_of_many_numbers(table: Table) -> None:
     assert found.tolist() == expected(values, rows, passes)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(STRINGS), st.lists(st.sampled_from([*STRINGS, "x"]), max_size=8)))
 def test_one_of_many_texts(table: Table) -> None:
     values, wanted, most, rows = table

@@ -50,7 +50,7 @@ def recorded():
     def noted(task, **values):
         update(task, **values)
         left = column.seconds_left(bar.tasks[0])
-        if left is not None:
+        if left is not None and (not told or values["completed"] - told[-1][1] >= 50):  # else this grew by the row
             told.append((time.monotonic() - started, values["completed"], left))
     bar.update = noted
     return bar
