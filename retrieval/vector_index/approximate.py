@@ -174,6 +174,8 @@ class Approximate:
             found = self.search(query, k, recall, selection)
             return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
 
+        if plan.way is _Way.EXACT and selection is not None and selection.count <= GATHERED_ROWS:
+            return self._bound_few(k, selection, by_arrays)
         if plan.way is _Way.EXACT or plan.around or self.vectors.on_disk or self.kind is IndexKind.NSG:
             return by_arrays
         if plan.way is _Way.CODES:
@@ -188,6 +190,25 @@ class Approximate:
             use_threads(1, count)
             scores, rows = one(query)
             return by_arrays(query) if rows[-1] < 0 else FoundOne(scores, rows, False, plan.words)
+
+        return found
+
+    def _bound_few(
+        self, k: int, selection: Selection, by_arrays: Callable[[Queries], FoundOne]
+    ) -> Callable[[Queries], FoundOne]:
+        """Give what compares a query with few vectors; of equal scores at the end it leaves the choice `by_arrays`."""
+        rows = selection.rows
+        one = OneQuery(
+            self.vectors.few(selection), min(k + 1, len(rows)), None, distances=self.vectors.metric is Metric.L2
+        )
+        words = _of_a_scan(len(rows))
+
+        def found(query: Queries) -> FoundOne:
+            use_threads(1, len(rows))
+            scores, places = one(query)
+            if len(scores) > k and scores[k] == scores[k - 1]:
+                return by_arrays(query)
+            return FoundOne(scores[:k], rows[places[:k]], True, words)
 
         return found
 
@@ -206,7 +227,7 @@ class Approximate:
                 scores[short], rows[short] = self.vectors.search(queries[short], k, selection)
                 return Found(scores, rows, False, plan.words)
         count = self.vectors.count if selection is None else selection.count
-        return Found(*self.vectors.search(queries, k, selection), True, f"exact scan of {count:,} vectors")
+        return Found(*self.vectors.search(queries, k, selection), True, _of_a_scan(count))
 
     def _found_around(
         self, plan: _Plan, around: _Around, queries: Queries, k: int, recall: float, selection: Selection
@@ -409,3 +430,7 @@ class Approximate:
         opened = Codes.open(codes, vectors)
         measured = Calibration.from_json(calibration.read_bytes())
         return cls(kind, vectors, opened, stored, measured)
+
+
+def _of_a_scan(count: int) -> str:
+    return f"exact scan of {count:,} vectors"

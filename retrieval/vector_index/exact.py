@@ -202,11 +202,8 @@ class Vectors:
             return _with_ties(self.index, queries, k, selection.count, faiss.SearchParameters(sel=selection.selector))
         if not selection.count:
             return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
-        if len(queries) == 1:
-            scores, places = self._one_of_few(queries[0], min(k, selection.count), selection)
-        else:
-            index = self._gathered(selection)
-            scores, places = _with_ties(index, queries, min(k, selection.count), selection.count, None)
+        index = self.few(selection) if len(queries) == 1 else self._gathered(selection)
+        scores, places = _with_ties(index, queries, min(k, selection.count), selection.count, None)
         rows = selection.rows[places]
         if k > selection.count:
             missing = ((0, 0), (0, k - selection.count))
@@ -229,26 +226,14 @@ class Vectors:
             best.offer(scores, int(some[0]))
         return best.rows()
 
-    def _one_of_few(self, query: NDArray[np.float32], k: int, selection: Selection) -> tuple[Scores, Rows]:
-        """Compare one query with selected vectors that lie side by side as float32; give scores and places."""
-        matrix = selection.packed.get("matrix")
-        if matrix is None:
-            matrix = selection.packed["matrix"] = self.rows(selection.rows)
-            selection.packed_bytes += matrix.nbytes
-        scores = np.empty(len(matrix), dtype=np.float32)
-        compare = faiss.fvec_L2sqr_ny if self.metric is Metric.L2 else faiss.fvec_inner_products_ny
-        compare(faiss.swig_ptr(scores), faiss.swig_ptr(query), faiss.swig_ptr(matrix), self.dim, len(matrix))
-        if self.metric is Metric.L2:
-            np.negative(scores, out=scores)
-        if k < len(scores):
-            places = scores.argpartition(-k - 1)[-k - 1 :]
-            if np.count_nonzero(scores[places] == scores[places[0]]) > 1:  # a tie for the last place: take all
-                places = np.flatnonzero(scores >= scores[places[0]])
-        else:
-            places = np.arange(len(scores))
-        order = np.lexsort((places, -scores[places]))[:k]
-        best = places[order]
-        return scores[best][None], best[None]
+    def few(self, selection: Selection) -> Any:  # noqa: ANN401
+        """Give up to `GATHERED_ROWS` selected vectors side by side as float32, which one query is soonest through."""
+        if "few" not in selection.packed:
+            index = faiss.IndexFlat(self.dim, self.metric.faiss)
+            index.add(self.rows(selection.rows))
+            selection.packed_bytes += selection.count * self.dim * 4
+            selection.packed["few"] = index
+        return selection.packed["few"]
 
     def _gathered(self, selection: Selection) -> Any:  # noqa: ANN401
         if "vectors" not in selection.packed:
