@@ -19,10 +19,10 @@ MASK = RANDOM.random(20_000) < 0.15
 @pytest.mark.parametrize("metric", list(Metric))
 def test_packed_or_with_a_selector_the_same_rows_are_found(metric: Metric) -> None:
     index = build_approximate(Vectors.of(ROWS, metric), IndexKind.IVF_PQ)
-    packed, asked = Selection(MASK, uses=2), Selection(MASK)
+    packed, asked = Selection(MASK, uses=20_000), Selection(MASK)
     for effort, refined in ((1, 2), (4, 4), (index.lists, 8)):
         for queries in (QUERIES, QUERIES[:1], QUERIES[1:2]):
-            # one query at a time is never worth packing for, so that the second goes by a selector
+            # a query at a time is not worth packing for, so that the second goes by a selector
             together = index.visit(queries, 10, effort, refined, packed)
             singly = [index.visit(query[None], 10, effort, refined, asked) for query in queries]
             assert "lists" not in asked.packed
@@ -35,7 +35,7 @@ def test_packed_or_with_a_selector_the_same_rows_are_found(metric: Metric) -> No
 
 def test_every_row_is_in_its_list_with_its_code() -> None:
     index = build_approximate(Vectors.of(ROWS, Metric.COSINE), IndexKind.IVF_PQ)
-    selection = Selection(MASK, uses=2)
+    selection = Selection(MASK, uses=20_000)
     index.visit(QUERIES[:1], 10, 1, 2, selection)
     packed = selection.packed["lists"]
     assert isinstance(packed, CodedLists)

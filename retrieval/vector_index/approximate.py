@@ -43,17 +43,17 @@ _ASKED = 0.0015
 _PACKED = 0.08
 """Microseconds to pack a row's code; an index that answers sooner than that takes has a filter's first search."""
 
-_PACKED_IN_LISTS = 0.2
+_PACKED_IN_LISTS = 0.6
 """Microseconds to pack a row's code in its list,"""
 
-_SAVED = 50.0
-"""and those that each query takes less from then on."""
+_SAVED = 150.0
+"""and those that each query takes less from then on: it is done when that would have paid for it."""
 
 _SHARES = tuple(0.5 ** (step / 4) for step in range(49))
 """The shares of the rows around a query that are told apart, down to 1 in 4,096."""
 
-_LOOKING_AROUND = 100.0
-"""Microseconds to look what is left around a query."""
+_LOOKING_AROUND = 300.0
+"""Microseconds to look what is left around a query, and from which lists its hits come."""
 
 _MANY_AROUND = 0.5
 """From such a share on the rows that are left are as near to the query as any."""
@@ -127,6 +127,7 @@ class Approximate:
     _index: Any = field(init=False)
     _coded: CodedLists | None = field(init=False)
     _lists: Lists = field(init=False)
+    _steps: dict[float, list[tuple[float, Setting]]] = field(default_factory=dict, init=False)
     _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
     _plans: dict[tuple[float, int], _Plan] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -182,16 +183,27 @@ class Approximate:
             assert selection is not None
             wide = max(k, FEWEST_CANDIDATES) * plan.refined
             index, parameters = self.codes.packed(selection), self.codes.parameters(k, wide, selection)
+            one = OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
         else:
-            index, parameters = self._with_settings(k, plan.effort, plan.refined, selection, 1)
-        one = OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
+            one = self._bound_index(plan, k, selection)
+        to_be_packed = plan.way is _Way.INDEX and selection is not None and "lists" not in selection.packed
 
         def found(query: Queries) -> FoundOne:
+            nonlocal one, to_be_packed
+            if to_be_packed and selection is not None:
+                selection.uses += 1
+                if self._worth_packing(selection, 1):
+                    one = self._bound_index(plan, k, selection)
+                    to_be_packed = False
             use_threads(1, count)
             scores, rows = one(query)
             return by_arrays(query) if rows[-1] < 0 else FoundOne(scores, rows, False, plan.words)
 
         return found
+
+    def _bound_index(self, plan: _Plan, k: int, selection: Selection | None) -> OneQuery:
+        index, parameters = self._with_settings(k, plan.effort, plan.refined, selection, 1)
+        return OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
 
     def _bound_few(
         self, k: int, selection: Selection, by_arrays: Callable[[Queries], FoundOne]
@@ -294,38 +306,41 @@ class Approximate:
         if setting is None:
             return plan
         words = f"{self.kind} search of {among} vectors, recall {recall:g}"
-        if selection is not None and (around := self._around(recall, selection, cost, words)) is not None:
-            return plan._replace(refined=ceil(plan.refined * _FURTHER), around=around)
+        if selection is not None and not self.kind.is_graph and setting.microseconds < cost:
+            spread = self._lists.spread(selection)
+            if spread.uneven:
+                around = self._around(recall, spread, cost, words)
+                return plan._replace(refined=ceil(plan.refined * _FURTHER), around=around)
         return _Plan(_Way.INDEX, setting.effort, setting.refined, words) if setting.microseconds < cost else plan
 
-    def _around(self, recall: float, selection: Selection, cost: float, words: str) -> _Around | None:
-        """Plan by what a filter leaves around each query where that differs, for less than the `cost` of a scan."""
-        if self.kind.is_graph:
+    def _around(self, recall: float, spread: Spread, cost: float, words: str) -> _Around | None:
+        """Plan by what a filter leaves around each query, where that takes less than the `cost` of a scan."""
+        if recall not in self._steps:
+            self._steps[recall] = self._steps_for(recall)
+        steps = [(share, setting) for share, setting in self._steps[recall] if setting.microseconds < cost]
+        if not steps:
             return None
-        settings: list[Setting] = []
-        shares: list[float] = []
-        for share in _SHARES:
-            setting = self.calibration.setting(share, recall)
-            if setting is None or setting.microseconds + _LOOKING_AROUND >= cost:
-                break
-            if settings:  # with fewer around a query never less than with more
-                setting = replace(setting, effort=max(setting.effort, settings[-1].effort))
-            if settings and setting.effort in (settings[-1].effort, self.lists):
-                settings.pop()
-                shares.pop()
-            settings.append(replace(setting, effort=min(setting.effort, self.lists)))
-            shares.append(share)
-        if not settings:
-            return None
-        spread = self._lists.spread(selection)
-        if not spread.uneven:
-            return None
-        further = [_FURTHER if share < _MANY_AROUND else 1.0 for share in shares]
+        further = [_FURTHER if share < _MANY_AROUND else 1.0 for share, _ in steps]
         plans = [
             _Plan(_Way.INDEX, one.effort, ceil(one.refined * times), words)
-            for one, times in zip(settings, further, strict=True)
+            for (_, one), times in zip(steps, further, strict=True)
         ]
-        return _Around(spread, np.array(shares), plans)
+        return _Around(spread, np.array([share for share, _ in steps]), plans)
+
+    def _steps_for(self, recall: float) -> list[tuple[float, Setting]]:
+        """Give a setting for each share of the rows that is told apart, with what it costs to look around a query."""
+        steps: list[tuple[float, Setting]] = []
+        for share in _SHARES:
+            setting = self.calibration.setting(share, recall)
+            if setting is None:
+                break
+            before = steps[-1][1].effort if steps else 0  # with fewer around a query never less than with more
+            effort = min(max(setting.effort, before), self.lists)
+            if effort == before:
+                steps.pop()
+            microseconds = setting.microseconds + _LOOKING_AROUND
+            steps.append((share, replace(setting, effort=effort, microseconds=microseconds)))
+        return steps
 
     def visit(
         self, queries: Queries, k: int, effort: int, refined: int, selection: Selection | None
@@ -346,7 +361,7 @@ class Approximate:
     ) -> tuple[Any, Any]:
         """Give what Faiss searches for so many queries, and its words for the settings.
 
-        Of a selection that is searched again, or by enough queries at once, the rows are packed by themselves.
+        The rows of a selection that is searched often enough are packed by themselves.
         """
         coded = self._coded
         if coded is not None and selection is not None and self._worth_packing(selection, queries):
@@ -359,8 +374,8 @@ class Approximate:
 
     @staticmethod
     def _worth_packing(selection: Selection, queries: int) -> bool:
-        again = selection.uses > 1 or queries * _SAVED >= selection.count * _PACKED_IN_LISTS
-        return again and selection.count <= PACKED_ROWS
+        paid = (selection.uses + queries) * _SAVED
+        return selection.count <= PACKED_ROWS and paid >= selection.count * _PACKED_IN_LISTS
 
     def candidates(self, queries: Queries, count: int, effort: int, selection: Selection | None) -> Rows:
         """Find what an index that refines would refine, [queries, count], best by code first, row -1: no more.
