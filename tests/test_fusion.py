@@ -96,11 +96,14 @@ def test_parts_of_one_space_are_their_weighted_sum(view: View) -> None:
 
 
 def test_a_negative_part_keeps_away(view: View) -> None:
-    near, away = unit(12), unit(12)
-    with_it = check(view, [Part("text", "image", near), Part("without", "image", away, -0.8)])
-    without_it = rank(view, [Part("text", "image", near)], view.everything, 15, EXACT)
-    against, before = (view.scores("image", away, ranking.items)[0] for ranking in (with_it, without_it))
-    assert against.mean() < before.mean()
+    against, before = [], []
+    for _ in range(20):  # of a single pair it may be the other way by chance
+        near, away = unit(12), unit(12)
+        with_it = check(view, [Part("text", "image", near), Part("without", "image", away, -0.8)])
+        without_it = rank(view, [Part("text", "image", near)], view.everything, 15, EXACT)
+        against.append(view.scores("image", away, with_it.items)[0].mean())
+        before.append(view.scores("image", away, without_it.items)[0].mean())
+    assert np.mean(against) < np.mean(before)
 
 
 @pytest.mark.parametrize("limit", [1, 15, 120, COUNT])

@@ -209,8 +209,6 @@ INSERT_ITEMS = (
     "INSERT INTO items (id, key, title, fields, born, checksum) "
     "SELECT ?1 + key, value ->> 0, value ->> 1, value ->> 2, ?2, value ->> 3 FROM json_each(?3)"
 )
-"""Many at once, with ids from one on: Python does other things meanwhile."""
-
 CHANGE_ITEM = "UPDATE items SET title = ?, fields = ?, born = ?, checksum = ? WHERE id = ?"
 TO_HISTORY = (
     "INSERT INTO history SELECT id, key, title, fields, born, ?, checksum FROM items "
@@ -240,7 +238,6 @@ INSERT_VECTORS = (
     "INSERT INTO vectors (space, item_id, born, vector, checksum) "
     "SELECT ?1, value ->> 0, ?2, substr(?3, 1 + key * ?4, ?4), value ->> 1 FROM json_each(?5)"
 )
-"""Many at once, which takes a third of the time: item and checksum of each from JSON, the vectors side by side."""
 
 
 _LACKING = "NOT EXISTS (SELECT 1 FROM vectors AS v WHERE v.item_id = m.item_id AND v.space = ?1 AND v.image_id = m.id)"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-from math import ceil
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
-from retrieval.vector_index.calibration import Calibration, Setting
+from retrieval.vector_index.calibration import Calibration
 from retrieval.vector_index.coded_lists import CodedLists
 from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, lend, ordered, read_index, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.one_query import FoundOne, OneQuery
+from retrieval.vector_index.plans import PACKED_ROWS, Around, Plan, Planner, Way
 from retrieval.vector_index.selection import Selection
-from retrieval.vector_index.spread import NEAREST_LISTS, Lists, Spread
+from retrieval.vector_index.spread import NEAREST_LISTS, Lists
 
 __all__ = ["Approximate", "Found"]
 
@@ -31,35 +30,14 @@ Queries = NDArray[np.float32]
 FEWEST_CANDIDATES = 10
 """What is calibrated is recall@10, so at least so many hits are looked for."""
 
-PACKED_ROWS = 262_144
-"""Codes of more rows than this are not packed when the index can answer: 10 MB a filter is enough."""
-
 _MANY_QUERIES = 16
 """So many are compared with the centroids together."""
-
-_ASKED = 0.0015
-"""Microseconds to ask a row whether it is selected."""
-
-_PACKED = 0.08
-"""Microseconds to pack a row's code; an index that answers sooner than that takes has a filter's first search."""
 
 _PACKED_IN_LISTS = 0.6
 """Microseconds to pack a row's code in its list,"""
 
 _SAVED = 150.0
 """and those that each query takes less from then on: it is done when that would have paid for it."""
-
-_SHARES = tuple(0.5 ** (step / 4) for step in range(49))
-"""The shares of the rows around a query that are told apart, down to 1 in 4,096."""
-
-_LOOKING_AROUND = 300.0
-"""Microseconds to look what is left around a query, and from which lists its hits come."""
-
-_MANY_AROUND = 0.5
-"""From such a share on the rows that are left are as near to the query as any."""
-
-_FURTHER = 1.5
-"""So many times the candidates tell apart by code the rows further from a query that an uneven filter may leave it."""
 
 
 class Found(NamedTuple):
@@ -72,43 +50,6 @@ class Found(NamedTuple):
     rows: Rows
     exact: bool
     how: str
-
-
-class _Way(Enum):
-    EXACT = auto()
-    CODES = auto()
-    INDEX = auto()
-
-
-class _Plan(NamedTuple):
-    way: _Way
-    effort: int
-    refined: int
-    words: str
-    around: _Around | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """Plans for a filter that leaves more rows around one query than around another, where they beat the other plan.
-
-    With `shares[i]` or more of the rows around it left, a query is answered by `plans[i]` first, then by that of
-    `next[i]`; the number after the last stands for the other plan.
-    """
-
-    spread: Spread
-    shares: NDArray[np.float64]
-    plans: list[_Plan]
-    next: Rows = field(init=False)
-
-    def __post_init__(self) -> None:
-        efforts = np.array([plan.effort for plan in self.plans])
-        object.__setattr__(self, "next", np.searchsorted(efforts, 2 * efforts))
-
-    def first(self, nearest: Rows) -> Rows:
-        """Choose the plan for each query by the lists nearest to it, int64 [queries]."""
-        fits = self.spread.shares(nearest)[:, None] >= self.shares
-        return np.where(fits.any(axis=1), fits.argmax(axis=1), len(self.plans))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +68,9 @@ class Approximate:
     _index: Any = field(init=False)
     _coded: CodedLists | None = field(init=False)
     _lists: Lists = field(init=False)
-    _steps: dict[float, list[tuple[float, Setting]]] = field(default_factory=dict, init=False)
+    _planner: Planner = field(init=False)
     _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
-    _plans: dict[tuple[float, int], _Plan] = field(default_factory=dict, init=False)
+    _plans: dict[tuple[float, int], Plan] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
@@ -141,7 +82,9 @@ class Approximate:
             lend(self.vectors.index, self.stored)
         object.__setattr__(self, "_index", self.codes.refined(self._base) if self.refines else self._base)
         object.__setattr__(self, "_coded", coded)
-        object.__setattr__(self, "_lists", Lists(self.stored, self.vectors.count))
+        lists = Lists(self.stored, self.vectors.count)
+        object.__setattr__(self, "_lists", lists)
+        object.__setattr__(self, "_planner", Planner(self.kind, self.vectors.count, self.calibration, lists))
 
     @property
     def refines(self) -> bool:
@@ -175,18 +118,18 @@ class Approximate:
             found = self.search(query, k, recall, selection)
             return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
 
-        if plan.way is _Way.EXACT and selection is not None and selection.count <= GATHERED_ROWS:
+        if plan.way is Way.EXACT and selection is not None and selection.count <= GATHERED_ROWS:
             return self._bound_few(k, selection, by_arrays)
-        if plan.way is _Way.EXACT or plan.around or self.vectors.on_disk or self.kind is IndexKind.NSG:
+        if plan.way is Way.EXACT or plan.around or self.vectors.on_disk or self.kind is IndexKind.NSG:
             return by_arrays
-        if plan.way is _Way.CODES:
+        if plan.way is Way.CODES:
             assert selection is not None
             wide = max(k, FEWEST_CANDIDATES) * plan.refined
             index, parameters = self.codes.packed(selection), self.codes.parameters(k, wide, selection)
             one = OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
         else:
             one = self._bound_index(plan, k, selection)
-        to_be_packed = plan.way is _Way.INDEX and selection is not None and "lists" not in selection.packed
+        to_be_packed = plan.way is Way.INDEX and selection is not None and "lists" not in selection.packed
 
         def found(query: Queries) -> FoundOne:
             nonlocal one, to_be_packed
@@ -201,7 +144,7 @@ class Approximate:
 
         return found
 
-    def _bound_index(self, plan: _Plan, k: int, selection: Selection | None) -> OneQuery:
+    def _bound_index(self, plan: Plan, k: int, selection: Selection | None) -> OneQuery:
         index, parameters = self._with_settings(k, plan.effort, plan.refined, selection, 1)
         return OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
 
@@ -224,13 +167,13 @@ class Approximate:
 
         return found
 
-    def _found(self, plan: _Plan, queries: Queries, k: int, selection: Selection | None) -> Found:
+    def _found(self, plan: Plan, queries: Queries, k: int, selection: Selection | None) -> Found:
         """Search as planned."""
-        if plan.way is _Way.CODES:
+        if plan.way is Way.CODES:
             assert selection is not None
             candidates = max(k, FEWEST_CANDIDATES) * plan.refined
             return Found(*self.codes.search(queries, k, candidates, selection), False, plan.words)
-        if plan.way is _Way.INDEX:
+        if plan.way is Way.INDEX:
             scores, rows = self.visit(queries, k, plan.effort, plan.refined, selection)
             short = rows[:, -1] < 0
             if not short.any():
@@ -242,7 +185,7 @@ class Approximate:
         return Found(*self.vectors.search(queries, k, selection), True, _of_a_scan(count))
 
     def _found_around(
-        self, plan: _Plan, around: _Around, queries: Queries, k: int, recall: float, selection: Selection
+        self, plan: Plan, around: Around, queries: Queries, k: int, recall: float, selection: Selection
     ) -> Found:
         """Search for each query as what the filter leaves around it demands, or else as planned.
 
@@ -274,73 +217,16 @@ class Approximate:
             ways.append(found.how)
         return Found(scores, rows, exact, " or ".join(dict.fromkeys(ways)))
 
-    def _plan(self, recall: float, selection: Selection | None, queries: int) -> _Plan:
+    def _plan(self, recall: float, selection: Selection | None, queries: int) -> Plan:
         """Choose the cheapest way by what was measured; a selection's second search may go another than its first."""
         plans = self._plans if selection is None else selection.plans
         packed_for = queries if selection is not None and not selection.uses else 0
         plan = plans.get((recall, packed_for))
         if plan is None:
-            plan = plans[recall, packed_for] = self._chosen(recall, selection, packed_for)
+            plan = plans[recall, packed_for] = self._planner.choose(recall, selection, packed_for)
         if selection is not None:
             selection.uses += 1
         return plan
-
-    def _chosen(self, recall: float, selection: Selection | None, packed_for: int) -> _Plan:
-        """Choose by cost; that of packing the codes is shared by so many queries, 0: it is a thing of the past."""
-        rows, calibration = self.vectors.count, self.calibration
-        count = rows if selection is None else selection.count
-        among = f"{count:,} of {rows:,}" if count < rows else f"{rows:,}"
-        blind = self.kind is IndexKind.NSG and selection is not None
-        setting = None if blind else calibration.setting(count / rows, recall)
-        refined = calibration.refined(recall)
-        cost, plan = calibration.vector_cost[0] + calibration.vector_cost[1] * count, _Plan(_Way.EXACT, 0, 0, "")
-        if count > GATHERED_ROWS:  # then every row is asked whether it is selected
-            cost += rows * _ASKED
-        if selection is not None and refined is not None and (count <= PACKED_ROWS or setting is None):
-            scan = calibration.code_cost[0] + calibration.code_cost[1] * count
-            if setting is not None and setting.microseconds < cost:
-                scan += count * _PACKED / packed_for if packed_for else 0.0
-            if scan < cost:
-                words = f"scan of the codes of {among} vectors, recall {recall:g}"
-                cost, plan = scan, _Plan(_Way.CODES, 0, refined, words)
-        if setting is None:
-            return plan
-        words = f"{self.kind} search of {among} vectors, recall {recall:g}"
-        if selection is not None and not self.kind.is_graph and setting.microseconds < cost:
-            spread = self._lists.spread(selection)
-            if spread.uneven:
-                around = self._around(recall, spread, cost, words)
-                return plan._replace(refined=ceil(plan.refined * _FURTHER), around=around)
-        return _Plan(_Way.INDEX, setting.effort, setting.refined, words) if setting.microseconds < cost else plan
-
-    def _around(self, recall: float, spread: Spread, cost: float, words: str) -> _Around | None:
-        """Plan by what a filter leaves around each query, where that takes less than the `cost` of a scan."""
-        if recall not in self._steps:
-            self._steps[recall] = self._steps_for(recall)
-        steps = [(share, setting) for share, setting in self._steps[recall] if setting.microseconds < cost]
-        if not steps:
-            return None
-        further = [_FURTHER if share < _MANY_AROUND else 1.0 for share, _ in steps]
-        plans = [
-            _Plan(_Way.INDEX, one.effort, ceil(one.refined * times), words)
-            for (_, one), times in zip(steps, further, strict=True)
-        ]
-        return _Around(spread, np.array([share for share, _ in steps]), plans)
-
-    def _steps_for(self, recall: float) -> list[tuple[float, Setting]]:
-        """Give a setting for each share of the rows that is told apart, with what it costs to look around a query."""
-        steps: list[tuple[float, Setting]] = []
-        for share in _SHARES:
-            setting = self.calibration.setting(share, recall)
-            if setting is None:
-                break
-            before = steps[-1][1].effort if steps else 0  # with fewer around a query never less than with more
-            effort = min(max(setting.effort, before), self.lists)
-            if effort == before:
-                steps.pop()
-            microseconds = setting.microseconds + _LOOKING_AROUND
-            steps.append((share, replace(setting, effort=effort, microseconds=microseconds)))
-        return steps
 
     def visit(
         self, queries: Queries, k: int, effort: int, refined: int, selection: Selection | None
