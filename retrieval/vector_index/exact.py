@@ -202,8 +202,7 @@ class Vectors:
             return _with_ties(self.index, queries, k, selection.count, faiss.SearchParameters(sel=selection.selector))
         if not selection.count:
             return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
-        index = self.few(selection) if len(queries) == 1 else self._gathered(selection)
-        scores, places = _with_ties(index, queries, min(k, selection.count), selection.count, None)
+        scores, places = _with_ties(self.few(selection), queries, min(k, selection.count), selection.count, None)
         rows = selection.rows[places]
         if k > selection.count:
             missing = ((0, 0), (0, k - selection.count))
@@ -227,15 +226,7 @@ class Vectors:
         return best.rows()
 
     def few(self, selection: Selection) -> Any:  # noqa: ANN401
-        """Give up to `GATHERED_ROWS` selected vectors side by side as float32, which one query is soonest through."""
-        if "few" not in selection.packed:
-            index = faiss.IndexFlat(self.dim, self.metric.faiss)
-            index.add(self.rows(selection.rows))
-            selection.packed_bytes += selection.count * self.dim * 4
-            selection.packed["few"] = index
-        return selection.packed["few"]
-
-    def _gathered(self, selection: Selection) -> Any:  # noqa: ANN401
+        """Give up to `GATHERED_ROWS` selected vectors side by side."""
         if "vectors" not in selection.packed:
             index = halves_index(self.dim, self.metric)
             fill_codes(index, self._halves[selection.rows].view(np.uint8))
