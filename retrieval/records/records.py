@@ -114,8 +114,10 @@ class Records(Committing):
             self._to_history(known.values(), commit.seq)
             self._end_all(known.values(), commit.seq)
             ids = self._put_items(writes.keys, writes.titles, writes.fields, known, commit)
-            sums = checksums.of_vectors(np.array(ids), np.zeros(len(ids), np.int64), writes.vectors)
-            rows = orjson.dumps(np.stack([ids, sums], axis=1), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+            items = np.array(ids)
+            sums = checksums.of_vectors(items, np.zeros_like(items), writes.vectors)
+            # one statement for all takes a third of the time; the vectors lie side by side in one blob
+            rows = orjson.dumps(np.stack([items, sums], axis=1), option=orjson.OPT_SERIALIZE_NUMPY).decode()
             width = writes.vectors.shape[1] * writes.vectors.itemsize
             self._database.connection.execute(
                 statements.INSERT_VECTORS, (stored["image"], commit.seq, writes.vectors.tobytes(), width, rows)

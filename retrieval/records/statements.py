@@ -239,7 +239,6 @@ INSERT_VECTORS = (
     "SELECT ?1, value ->> 0, ?2, substr(?3, 1 + key * ?4, ?4), value ->> 1 FROM json_each(?5)"
 )
 
-
 _LACKING = "NOT EXISTS (SELECT 1 FROM vectors AS v WHERE v.item_id = m.item_id AND v.space = ?1 AND v.image_id = m.id)"
 _IMAGE = "m.id, m.item_id, i.key, m.source, m.sha256, m.died IS NULL"
 LACKING_IMAGES = (

@@ -77,10 +77,12 @@ class Approximate:
         if self.kind is IndexKind.DISK:
             self.vectors.leave_on_disk()
         coded = CodedLists(self.codes, self.stored) if self.kind.has_codes else None
-        object.__setattr__(self, "_base", self.codes.projected(self.stored) if coded else self.stored)
         if self.kind.is_graph:
             lend(self.vectors.index, self.stored)
-        object.__setattr__(self, "_index", self.codes.refined(self._base) if self.refines else self._base)
+        base = coded.by_code if coded else self.stored
+        object.__setattr__(self, "_base", base)
+        whole = coded.one if coded else self.codes.refined(base) if self.refines else base
+        object.__setattr__(self, "_index", whole)
         object.__setattr__(self, "_coded", coded)
         lists = Lists(self.stored, self.vectors.count)
         object.__setattr__(self, "_lists", lists)
@@ -104,7 +106,7 @@ class Approximate:
         """
         count = self.vectors.count if selection is None else selection.count
         plan = self._plan(recall, selection, len(queries))
-        if plan.around is not None and selection is not None:
+        if plan.around is not None:
             return self._found_around(plan, plan.around, queries, min(k, count), recall, selection)
         return self._found(plan, queries, min(k, count), selection)
 
@@ -129,15 +131,14 @@ class Approximate:
             one = OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
         else:
             one = self._bound_index(plan, k, selection)
-        to_be_packed = plan.way is Way.INDEX and selection is not None and "lists" not in selection.packed
+        to_be_packed = selection if plan.way is Way.INDEX and self._coded is not None else None
 
         def found(query: Queries) -> FoundOne:
             nonlocal one, to_be_packed
-            if to_be_packed and selection is not None:
-                selection.uses += 1
-                if self._worth_packing(selection, 1):
-                    one = self._bound_index(plan, k, selection)
-                    to_be_packed = False
+            if to_be_packed is not None:
+                to_be_packed.uses += 1
+                if self._worth_packing(to_be_packed, 1):
+                    one, to_be_packed = self._bound_index(plan, k, to_be_packed), None
             use_threads(1, count)
             scores, rows = one(query)
             return by_arrays(query) if rows[-1] < 0 else FoundOne(scores, rows, False, plan.words)
@@ -185,7 +186,7 @@ class Approximate:
         return Found(*self.vectors.search(queries, k, selection), True, _of_a_scan(count))
 
     def _found_around(
-        self, plan: Plan, around: Around, queries: Queries, k: int, recall: float, selection: Selection
+        self, plan: Plan, around: Around, queries: Queries, k: int, recall: float, selection: Selection | None
     ) -> Found:
         """Search for each query as what the filter leaves around it demands, or else as planned.
 
@@ -283,6 +284,10 @@ class Approximate:
             quantizer = self._coded.for_many.quantizer
         found: Rows = quantizer.search(projected, count)[1]
         return found
+
+    def list_of(self, rows: Rows) -> NDArray[np.uint16]:
+        """Tell which list each row is in, as many as are given."""
+        return self._lists.of(rows)
 
     def _parameters_for(self, k: int, effort: int, refined: int, selection: Selection | None) -> Any:  # noqa: ANN401
         """Give Faiss's words for a setting, which are kept."""

@@ -39,7 +39,8 @@ class CodedLists:
 
     def __init__(self, codes: Codes, stored: Any) -> None:  # noqa: ANN401  # Faiss has no types
         self.for_many = for_many(stored)
-        self.one = codes.refined(codes.projected(stored))
+        self.by_code = codes.projected(stored)
+        self.one = codes.refined(self.by_code)
         self.many = codes.refined(codes.projected(self.for_many))
         self._stored = stored  # what Python made lives as long as what refers to it
 
@@ -47,20 +48,13 @@ class CodedLists:
     def of_selected(cls, codes: Codes, stored: Any, lists: Lists, selection: Selection) -> CodedLists:  # noqa: ANN401
         """Give the selected rows by themselves, in the lists that they are in; made once.
 
-        A list is then read without a look at the other rows, of a tenth of a million in a third of the time.
+        A list is then read without a look at the other rows: at a tenth of a million 1.6 times the searches a second.
         """
         packed: CodedLists | None = selection.packed.get("lists")
         if packed is None:
             numbers = lists.of(selection.rows)
-            packed = cls(codes, lists_of_codes(codes, stored.quantizer, selection.rows, numbers))
-            selection.packed["lists"] = packed
-            selection.packed_bytes += packed.nbytes
+            own = lists_of_codes(codes, stored.quantizer, selection.rows, numbers)
+            packed = selection.packed["lists"] = cls(codes, own)
+            blocks = -(-np.bincount(numbers) // own.bbs)
+            selection.packed_bytes += selection.count * 8 + int(blocks.sum()) * own.bbs * own.code_size
         return packed
-
-    @property
-    def nbytes(self) -> int:
-        """About how much memory they hold."""
-        lists = self._stored.invlists
-        sizes = np.array([lists.list_size(number) for number in range(lists.nlist)])
-        blocks = -(-sizes // self._stored.bbs) * self._stored.bbs
-        return int(sizes.sum() * 8 + blocks.sum() * self._stored.code_size)

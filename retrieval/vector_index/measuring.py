@@ -137,9 +137,8 @@ def _settings(
     settings = {}
     for share in SHARES[:1] if built.kind is IndexKind.NSG else SHARES:
         mask = random.random(built.vectors.count) < share
-        selection = (
-            None if share == 1 else Selection(mask, uses=len(mask))
-        )  # as of a filter that is used again and again
+        # costs are those of a filter that is used again and again
+        selection = None if share == 1 else Selection(mask, uses=len(mask))
         truth = [near[mask[near]][:10] for near in others] if share < 1 else [near[:10] for near in others]
 
         if ranking is None:

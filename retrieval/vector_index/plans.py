@@ -141,7 +141,7 @@ class Planner:
             if setting is None:
                 break
             before = steps[-1][1].effort if steps else 0  # with fewer around a query never less than with more
-            effort = min(max(setting.effort, before), int(self.lists.stored.nlist))
+            effort = min(max(setting.effort, before), self.lists.number)
             if effort == before:
                 steps.pop()
             microseconds = setting.microseconds + _LOOKING_AROUND

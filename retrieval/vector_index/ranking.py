@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.vector_index.approximate import Approximate
-from retrieval.vector_index.quantizer import list_of_each
 
 __all__ = ["Ranking"]
 
@@ -27,12 +26,11 @@ class Ranking:
     """The first rows by code for each query, float32 [queries, dim], and how many lists have to be visited for each."""
 
     def __init__(self, built: Approximate, queries: NDArray[np.float32]) -> None:
-        count = built.vectors.count
-        self._rows = built.candidates(queries, min(_RANKED, count), built.lists, None)
+        self._rows = built.candidates(queries, min(_RANKED, built.vectors.count), built.lists, None)
         nearest = built.nearest_lists(queries, built.lists)
         needed = np.empty(nearest.shape, dtype=np.int32)
         np.put_along_axis(needed, nearest, np.arange(1, built.lists + 1, dtype=np.int32)[None], axis=1)
-        self._needed = np.take_along_axis(needed, list_of_each(built.stored, count)[self._rows], axis=1)
+        self._needed = np.take_along_axis(needed, built.list_of(self._rows), axis=1)
         self._needed[self._rows < 0] = built.lists + 1
 
     def among(self, mask: NDArray[np.bool_] | None, truth: Sequence[Rows]) -> RankingAmong:

@@ -26,6 +26,8 @@ _SAMPLED_ROWS = 65_536
 """Of a filter that leaves more rows so many of all are looked at, which are some hundred around a query."""
 
 NEAREST_LISTS = 16
+"""So many lists tell what a filter leaves around a query."""
+
 _WEIGHTS = np.arange(1.0, NEAREST_LISTS + 1) ** -3
 
 _FEW_ROWS = 5
@@ -39,6 +41,11 @@ class Lists:
     stored: Any
     count: int
 
+    @property
+    def number(self) -> int:
+        """How many lists there are."""
+        return int(self.stored.nlist)
+
     @cached_property
     def _of_each(self) -> NDArray[np.uint16]:
         return list_of_each(self.stored, self.count).astype(np.uint16)
@@ -46,6 +53,18 @@ class Lists:
     @cached_property
     def _sample(self) -> Rows:
         return np.sort(np.random.default_rng(7).permutation(self.count)[:_SAMPLED_ROWS])
+
+    @cached_property
+    def _sizes(self) -> Rows:
+        return np.bincount(self._of_each, minlength=self.number)
+
+    @cached_property
+    def _of_sample(self) -> NDArray[np.uint16]:
+        return self._of_each[self._sample]
+
+    @cached_property
+    def _sizes_of_sample(self) -> Rows:
+        return np.bincount(self._of_sample, minlength=self.number)
 
     def of(self, rows: Rows) -> NDArray[np.uint16]:
         """Tell which list each of some rows is in."""
@@ -56,7 +75,7 @@ class Lists:
         if "spread" not in selection.packed:
             few = selection.count <= _SAMPLED_ROWS
             of_some = self.of(selection.rows) if few else self._of_sample[selection.has(self._sample)]
-            passing = np.bincount(of_some, minlength=self.stored.nlist)
+            passing = np.bincount(of_some, minlength=self.number)
             selection.packed["spread"] = Spread(passing, self._sizes if few else self._sizes_of_sample)
         found: Spread = selection.packed["spread"]
         return found
@@ -65,18 +84,6 @@ class Lists:
         """Say which rows, [queries, k], are in which lists of their query, [queries, any]; bool [queries, k]."""
         found: NDArray[np.bool_] = (self.of(rows)[:, :, None] == lists[:, None, :]).any(axis=2)
         return found
-
-    @cached_property
-    def _sizes(self) -> Rows:
-        return np.bincount(self._of_each, minlength=self.stored.nlist)
-
-    @cached_property
-    def _of_sample(self) -> NDArray[np.uint16]:
-        return self._of_each[self._sample]
-
-    @cached_property
-    def _sizes_of_sample(self) -> Rows:
-        return np.bincount(self._of_sample, minlength=self.stored.nlist)
 
 
 @dataclass(frozen=True, slots=True)
