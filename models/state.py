@@ -13,6 +13,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from data.errors import WeightsUnavailable
 
@@ -22,16 +24,30 @@ _FAILURES = (
     OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, AssertionError, SafetensorError
 )  # fmt: skip
 
+_FILLS = {Tensor.uniform_, Tensor.normal_, Tensor.erfinv_, init.uniform_, init.normal_, init.kaiming_uniform_}
+
+
+class _Unfilled(TorchFunctionMode):
+    """Lets new layers have whatever lies in their memory: drawing random numbers is a third of loading a network."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        given = kwargs or {}
+        if function in _FILLS:
+            return args[0] if args else given["tensor"]
+        return function(*args, **given)
+
 
 @contextmanager
 def loading(weights: Path, name: str) -> Iterator[None]:
     """Turn what a library raises while it builds a network and reads its weights into one error.
 
+    Nothing is drawn at random for the network meanwhile: all of its weights are about to be replaced.
+
     Raises:
         WeightsUnavailable: the file is damaged, holds code, or does not fit the network.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _Unfilled():
             warnings.simplefilter("ignore")  # of layers that a newer release of the library would name otherwise
             yield
     except pickle.UnpicklingError as error:

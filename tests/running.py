@@ -1,8 +1,11 @@
-"""Index runs to their end and the command line, both in this process."""
+"""Index runs to their end, the command line, and disks that are full, all in this process."""
 
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -28,3 +31,14 @@ def call(*arguments: object, code: int = 0) -> str:
 
 def call_json(*arguments: object) -> Any:  # noqa: ANN401  # JSON
     return json.loads(call(*arguments, "--json"))
+
+
+@contextmanager
+def no_file_grows_beyond(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond `size` bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -14,7 +14,17 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from retrieval import Catalog
 from retrieval.indexing.reencoding import Reencoding
@@ -26,7 +36,7 @@ from tests.web_shop import HOSTILE, make_shop
 from ui.guard import LOOPBACK
 from ui.server import create_app
 
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+WIDE, NARROW = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
 SWITCHES = (
     "--no-sandbox",
     "--disable-gpu",
@@ -81,17 +91,28 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Pages of one visitor: what the first has fetched, the others take from the browser's cache."""
+    made = browser.new_context()
+    made.set_default_timeout(15_000)
+    yield made
+    made.close()
+
+
 @pytest.fixture(params=[WIDE, NARROW], ids=["wide", "narrow"])
-def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
-    yield from watched(browser, address, request.param)
+def page(request: pytest.FixtureRequest, context: BrowserContext, address: str) -> Iterator[Page]:
+    yield from watched(context, address, request.param)
 
 
 @pytest.fixture
-def wide_page(browser: Browser, address: str) -> Iterator[Page]:
-    yield from watched(browser, address, WIDE)
+def wide_page(context: BrowserContext, address: str) -> Iterator[Page]:
+    yield from watched(context, address, WIDE)
 
 
-def watched(browser: Browser, address: str, viewport: dict[str, int], *, origin: str | None = None) -> Iterator[Page]:
+def watched(
+    context: BrowserContext, address: str, viewport: ViewportSize, *, origin: str | None = None
+) -> Iterator[Page]:
     """Give an open page, and see to it that nothing went wrong on it and nothing left the server's origin."""
     wrong: list[str] = []
     origin = origin or address
@@ -108,9 +129,8 @@ def watched(browser: Browser, address: str, viewport: dict[str, int], *, origin:
         if response.status >= 400:
             wrong.append(f"{response.status}: {response.url}")
 
-    context = browser.new_context(viewport={"width": viewport["width"], "height": viewport["height"]})
-    context.set_default_timeout(15_000)
     opened = context.new_page()
+    opened.set_viewport_size(viewport)
     opened.on("console", said)
     opened.on("pageerror", lambda error: wrong.append(f"script: {error}"))
     opened.on("request", asked)
@@ -118,7 +138,7 @@ def watched(browser: Browser, address: str, viewport: dict[str, int], *, origin:
     opened.goto(address)
     expect(opened.locator(".card").first).to_be_visible()
     yield opened
-    context.close()
+    opened.close()
     assert wrong == []
 
 
@@ -308,9 +328,11 @@ def test_with_a_key_the_browsers_own_login_opens_the_page(browser: Browser, shop
         stranger.close()
 
 
-def test_hostile_texts_of_the_catalogue_stay_texts(browser: Browser, tmp_path: Path, encoder: ColourEncoder) -> None:
+def test_hostile_texts_of_the_catalogue_stay_texts(
+    context: BrowserContext, tmp_path: Path, encoder: ColourEncoder
+) -> None:
     with make_shop(tmp_path) as catalog, serving(create_app(catalog)) as address:
-        opened = watched(browser, address, WIDE)
+        opened = watched(context, address, WIDE)
         page = next(opened)
         assert page.locator(".card-title").nth(3).inner_text() == HOSTILE
         page.locator(".card-open").nth(3).click()
@@ -325,7 +347,7 @@ def test_hostile_texts_of_the_catalogue_stay_texts(browser: Browser, tmp_path: P
 
 
 def test_a_second_model_given_while_the_page_is_served_brings_its_slider(
-    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: BrowserContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_models(monkeypatch)
     for number in range(12):
@@ -333,7 +355,7 @@ def test_a_second_model_given_while_the_page_is_served_brings_its_slider(
     with Catalog.create(tmp_path / "shop", model="colour") as catalog:
         run(catalog, tmp_path / "pictures")
         with serving(create_app(catalog, hosts=LOOPBACK)) as place:
-            for page in watched(browser, f"{place}/?like=5.png", WIDE, origin=place):
+            for page in watched(context, f"{place}/?like=5.png", WIDE, origin=place):
                 expect(page.locator(".subject-chip")).to_be_visible()
                 expect(page.locator("#looks")).to_be_hidden()
                 list(Reencoding(catalog, looks="edge"))

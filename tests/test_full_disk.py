@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +19,8 @@ from retrieval.care.repair import repair
 from retrieval.care.verification import verify
 from retrieval.storage import failing
 from retrieval.thumbnails import Thumbnails
+from tests.running import no_file_grows_beyond
 
-ROOT = Path(__file__).parent.parent
 DIM = 32
 COUNT = 1500
 ROWS = np.random.default_rng(6).standard_normal((3 * COUNT, DIM)).astype(np.float32)
@@ -121,48 +121,27 @@ def check_whole(folder: Path, state: State) -> None:
     assert leftovers(folder) == []
 
 
-LIMITED = """
-import resource, sys
-from pathlib import Path
-from data.errors import LookalikeError
-from retrieval import Catalog
-from tests.test_full_disk import perform
-with Catalog.open(sys.argv[1]) as catalog:
-    catalog.count()
-    size = int(sys.argv[3])
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-    try:
-        perform(sys.argv[4], catalog, Path(sys.argv[2]))
-        print("done")
-    except LookalikeError as error:
-        print(type(error).__name__, error)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    if len(sys.argv) > 5:
-        perform(sys.argv[4], catalog, Path(sys.argv[2]))
-        print("again done")
-"""
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_files_that_cannot_grow_take_nothing_away(made: Made, tmp_path: Path, way: str) -> None:
     state = made.copied(tmp_path / "shop")
     refused = 0
     for size in (0, 70_000):
-        command = [sys.executable, "-c", LIMITED, str(tmp_path / "shop"), str(tmp_path / "backups"), str(size), way]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        (line,) = done.stdout.splitlines()
-        if line != "done":
-            assert line.startswith("StorageFailed")
-            assert "again" in line
-            assert str(tmp_path) in line
-            refused += 1
-        else:
-            state = after(way, state)
+        with Catalog.open(tmp_path / "shop") as catalog:
+            catalog.count()
+            try:
+                with no_file_grows_beyond(size):
+                    perform(way, catalog, tmp_path / "backups")
+                state = after(way, state)
+            except StorageFailed as error:
+                assert "again" in str(error)
+                assert str(tmp_path) in str(error)
+                refused += 1
         check_whole(tmp_path / "shop", state)
     assert refused
-    done = subprocess.run([*command[:-2], "0", way, "again"], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "again done", done.stderr  # in the same process, once there is room
+    with Catalog.open(tmp_path / "shop") as catalog:
+        with suppress(StorageFailed), no_file_grows_beyond(0):
+            perform(way, catalog, tmp_path / "backups")
+        perform(way, catalog, tmp_path / "backups")  # by the same object, once there is room
     check_whole(tmp_path / "shop", after(way, state))
 
 

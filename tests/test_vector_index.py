@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import faiss
@@ -19,6 +20,12 @@ QUERIES = (CENTRES[:20] + 0.5 * RANDOM.standard_normal((20, 32))).astype(np.floa
 MASK = RANDOM.random(6000) < 0.3
 MASK_FEW = RANDOM.random(6000) < 0.05
 KINDS = [kind for kind in IndexKind if kind not in (IndexKind.AUTO, IndexKind.FLAT)]
+
+
+@cache
+def built(kind: IndexKind, metric: Metric) -> Approximate:
+    """An index of all rows, built once."""
+    return build_approximate(Vectors.of(ROWS, metric), kind)
 
 
 def truth(metric: Metric, mask: NDArray[np.bool_] | None, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -99,7 +106,7 @@ def test_an_approximate_search_finds_most_of_the_true_best_with_true_scores(
 ) -> None:
     vectors = Vectors.of(ROWS, metric)
     files = tmp_path / "index", tmp_path / "codes", tmp_path / "calibration"
-    build_approximate(vectors, kind).write(*files)
+    built(kind, metric).write(*files)
     Vectors.allocate(tmp_path / "vectors.faiss", 32, metric, len(ROWS))[:] = ROWS
     vectors = Vectors.open(tmp_path / "vectors.faiss", metric)
     index = Approximate.open(kind, vectors, *files)
@@ -135,7 +142,7 @@ def _check(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_approximate_search_under_a_narrow_filter_still_gives_k(kind: IndexKind) -> None:
-    index = build_approximate(Vectors.of(ROWS, Metric.COSINE), kind)
+    index = built(kind, Metric.COSINE)
     far = np.argsort(QUERIES[0] @ ROWS.T.astype(np.float32))[:30]  # the rows least like the query
     mask = np.zeros(6000, dtype=np.bool_)
     mask[far] = True
@@ -152,7 +159,7 @@ def test_any_dimension_can_be_indexed(dim: int) -> None:
 
 
 def test_the_planner_takes_the_cheapest_way_by_the_measured_costs() -> None:
-    index = build_approximate(Vectors.of(ROWS, Metric.COSINE), IndexKind.IVF_PQ)
+    index = built(IndexKind.IVF_PQ, Metric.COSINE)
     settings = {share: {0.95: Setting(4, 4, 0.95, 100.0)} for share in (1.0, 0.05)}
     measured = Calibration(settings, {0.95: 4}, (1.0, 0.1), (20.0, 0.02))
     index = replace(index, calibration=measured)

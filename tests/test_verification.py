@@ -28,13 +28,19 @@ DIM = 8
 RANDOM = np.random.default_rng(3)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    with Catalog.create(tmp_path / "vectors", dim=DIM) as made:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "vectors"
+    with Catalog.create(folder, dim=DIM) as catalog:
         rows = RANDOM.standard_normal((2000, DIM)).astype(np.float32)
-        made.add_vectors([f"k{number}" for number in range(2000)], rows, {"price": list(range(2000))})
-        made.optimize()
-    return tmp_path / "vectors"
+        catalog.add_vectors([f"k{number}" for number in range(2000)], rows, {"price": list(range(2000))})
+        catalog.optimize()
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "vectors"))
 
 
 @pytest.fixture
