@@ -20,7 +20,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from data.errors import NotAPicture
-from data.images import decode, read_bytes, thumbnail
+from data.images import decode, read_bytes, reduced_side, thumbnail
 from models.base import Encoder, Prepared
 from models.load import load_encoder
 
@@ -156,7 +156,7 @@ def _load(path: Path, encoder: Encoder, *, keep: bool) -> Prepared:
 
 def _libjpeg(content: bytes, side: int) -> None:
     with Image.open(io.BytesIO(content)) as image:
-        image.draft("RGB", (2 * side, 2 * side))
+        image.draft("RGB", (reduced_side(side),) * 2)
         image.load()
 
 

@@ -124,10 +124,10 @@ def kill_and_compare(folder: Path, feed: Path, model: str, kills: int, commit_ev
 
 def test_a_killed_run_loses_and_doubles_nothing(tmp_path: Path) -> None:
     rows = []
-    for number in range(1500):
+    for number in range(1000):
         picture(tmp_path / "feed" / f"{number}.png", number)
         rows.append(f"k{number},{number}.png,red {number},{number}.5")
-    for number in range(0, 1500, 100):
+    for number in range(0, 1000, 100):
         (tmp_path / "feed" / f"{number}.png").write_text("no picture")
     feed = tmp_path / "feed" / "feed.csv"
     feed.write_text("key,image,title,price\n" + "\n".join(rows) + "\n")

@@ -520,5 +520,5 @@ class CatalogAgainstStates(RuleBasedStateMachine):
         shutil.rmtree(self.folder.parent)
 
 
-CatalogAgainstStates.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+CatalogAgainstStates.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
 TestCatalogAgainstStates = CatalogAgainstStates.TestCase
