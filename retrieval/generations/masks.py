@@ -181,6 +181,8 @@ def _of_dictionary(condition: Predicate, dictionary: Dictionary, rows: Rows | No
     match condition:
         case Comparison("==", _, Constant() as constant):
             return dictionary.mask([str(constant.value)], rows)
+        case Comparison("!=", _, Constant() as constant):
+            return dictionary.mask([str(constant.value)], rows, others=True)
         case Membership(_, values):
             return dictionary.mask(_constants(values), rows)
     texts = pl.Series("value", dictionary.values[:-1], dtype=pl.String)

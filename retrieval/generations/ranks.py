@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
-from retrieval.generations.stored_texts import Texts, between, coded, mapped
+from retrieval.generations.stored_texts import Texts, between, coded, in_runs, mapped
 
 __all__ = ["Ranks"]
 
@@ -78,7 +77,7 @@ class Ranks:
         `look` is asked about the rows on a step that the value divides.
         """
         below, through = self._standing(value)
-        last = len(self._steps) if self._some_missing else None
+        last = len(self._steps)
         codes = self._codes if rows is None else self._codes[rows]
         divided = [below - 1, through - 1]
         match symbol:
@@ -93,10 +92,7 @@ class Ranks:
             case "==":
                 mask = between(codes, below, through)
             case _:
-                mask = between(codes, below, through)
-                np.logical_not(mask, out=mask)
-                if last is not None:
-                    mask &= codes < last
+                mask = in_runs(codes, [(0, below), (through, last)])
         return self._looked(mask, codes, divided, rows, look)
 
     def one_of(self, values: Sequence[Any], rows: Rows | None, look: Look) -> Mask:
@@ -167,10 +163,6 @@ class Ranks:
     def _bytes(self, place: int) -> bytes:
         assert isinstance(self._steps, Texts)
         return self._steps.encoded(place)
-
-    @cached_property
-    def _some_missing(self) -> bool:
-        return bool(self.missing(None).any())
 
     def _looked(
         self, mask: Mask, codes: NDArray[np.unsignedinteger], divided: Sequence[int], rows: Rows | None, look: Look

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
 
-__all__ = ["MOST_VALUES", "Dictionary", "Texts", "between", "coded", "mapped"]
+__all__ = ["MOST_VALUES", "Dictionary", "Texts", "between", "coded", "in_runs", "mapped"]
 
 MOST_VALUES = 50_000
 _FEW_RUNS = 4
@@ -54,10 +54,12 @@ class Dictionary:
         codes = np.zeros(len(column), dtype=np.uint8) if numbers is None else numbers.to_numpy()
         return cls(values.to_list(), codes.astype(np.min_scalar_type(len(values))), column.null_count() > 0)
 
-    def mask(self, values: Sequence[str], rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
-        """Find which of some rows, by default of all, have one of some values."""
-        passing = np.zeros(len(self.values) - 1, dtype=np.bool_)
-        passing[[self._places[value] for value in values if value in self._places]] = True
+    def mask(
+        self, values: Sequence[str], rows: NDArray[np.int64] | None = None, *, others: bool = False
+    ) -> NDArray[np.bool_]:
+        """Find which of some rows, by default of all, have one of some values, or with `others` a different one."""
+        passing = np.full(len(self.values) - 1, others, dtype=np.bool_)
+        passing[[self._places[value] for value in values if value in self._places]] = not others
         return self.having(passing, rows)
 
     def having(self, passing: NDArray[np.bool_], rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
@@ -139,32 +141,43 @@ def coded(codes: NDArray[np.unsignedinteger], passing: NDArray[np.bool_]) -> NDA
     """Find where a code passes; `passing`, bool [highest code + 1], says it of each code."""
     most = bool(2 * np.count_nonzero(passing) > len(passing))
     edges = np.flatnonzero(np.diff(passing, prepend=most, append=most))
-    mask: NDArray[np.bool_] = np.zeros(codes.shape, dtype=np.bool_)
-    if len(edges) > 2 * _FEW_RUNS:
-        for start in range(0, len(codes), _LOOKED_UP):
-            some = slice(start, start + _LOOKED_UP)
-            np.take(passing, codes[some], out=mask[some], mode="clip")  # without a check of each code
-        return mask
-    for place, (first, stop) in enumerate(edges.reshape(-1, 2).tolist()):  # a few comparisons are quicker than a table
-        run = between(codes, first, stop if stop < len(passing) else None)
-        mask = run if place == 0 else np.logical_or(mask, run, out=mask)
-    return np.logical_not(mask, out=mask) if most else mask
+    if len(edges) <= 2 * _FEW_RUNS:  # a few comparisons are quicker than a table
+        return in_runs(codes, edges.reshape(-1, 2).tolist(), others=most)
+    mask: NDArray[np.bool_] = np.empty(codes.shape, dtype=np.bool_)
+    for start in range(0, len(codes), _LOOKED_UP):
+        some = slice(start, start + _LOOKED_UP)
+        np.take(passing, codes[some], out=mask[some], mode="clip")  # without a check of each code
+    return mask
 
 
-def between(codes: NDArray[np.unsignedinteger], first: int, stop: int | None) -> NDArray[np.bool_]:
-    """Find where a code is `first` or more, and below `stop` unless that is None."""
+def between(codes: NDArray[np.unsignedinteger], first: int, stop: int) -> NDArray[np.bool_]:
+    """Find where a code is `first` or more, and below `stop`."""
+    return in_runs(codes, [(first, stop)])
+
+
+def in_runs(
+    codes: NDArray[np.unsignedinteger], runs: Sequence[Sequence[int]], *, others: bool = False
+) -> NDArray[np.bool_]:
+    """Find where a code is in one of some runs, from the first of a pair to below the second; or where in none."""
+    runs = [run for run in runs if run[0] < run[1]]
+    if not runs:
+        return np.full(codes.shape, others, dtype=np.bool_)
     kind = codes.dtype.type
-    mask: NDArray[np.bool_]
-    if stop is None:
-        mask = np.greater_equal(codes, kind(first))
-    elif stop <= first:
-        mask = np.zeros(codes.shape, dtype=np.bool_)
-    elif stop - first == 1:
-        mask = np.equal(codes, kind(first))
-    else:
-        mask = np.less(codes, kind(stop))
-    if stop is not None and stop - first > 1 and first > 0:
-        mask &= np.greater_equal(codes, kind(first))
+    if len(runs) == 1 and runs[0][1] - runs[0][0] == 1 and not others:
+        return np.asarray(codes == kind(runs[0][0]))
+    mask: NDArray[np.bool_] = np.empty(codes.shape, dtype=np.bool_)
+    for start in range(0, len(codes), _LOOKED_UP):
+        some, found = codes[start : start + _LOOKED_UP], mask[start : start + _LOOKED_UP]
+        for place, (first, stop) in enumerate(runs):
+            run = np.empty_like(found) if place else found
+            if stop - first == 1:
+                np.equal(some, kind(first), out=run)
+            else:  # codes have no sign: what is below the first is above all of the run after the subtraction
+                np.less_equal(some - kind(first) if first else some, kind(stop - first - 1), out=run)
+            if place:
+                found |= run
+        if others:
+            np.logical_not(found, out=found)
     return mask
 
 

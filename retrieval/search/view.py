@@ -33,6 +33,9 @@ SAMPLE_ROWS = 2048
 REMEMBERED_BYTES = 128_000_000
 """How much memory the masks of the last filters, and what was made of them, may hold."""
 
+_WEIGHED_EVERY = 8
+"""After so many new filters it is looked at how much memory the remembered ones hold."""
+
 PREPARED_SEARCHES = 16
 """How many combinations of limit, recall and fields are made ready for one filter."""
 
@@ -94,6 +97,7 @@ class View:
         self.has_images = any(rows.has_images for segment in self.segments for rows in segment.spaces.values())
         self._lock = threading.Lock()
         self._remembered: OrderedDict[str, Allowed] = OrderedDict()
+        self._until_weighed = _WEIGHED_EVERY
         self._samples: dict[str, NDArray[np.float32]] = {}
 
     def followed_by(self, segment: Segment, touched: Ids, schema: Schema, seq: int) -> View:
@@ -130,10 +134,17 @@ class View:
         found = self._computed(filter, None)
         with self._lock:
             self._remembered[filter.text] = found
-            held = sum(allowed.nbytes for allowed in self._remembered.values())
-            while held > REMEMBERED_BYTES and len(self._remembered) > 1:
-                held -= self._remembered.popitem(last=False)[1].nbytes
+            self._until_weighed -= 1
+            if not self._until_weighed:
+                self._forget_the_oldest()
         return found
+
+    def _forget_the_oldest(self) -> None:
+        """Let go of what is beyond the memory for filters; not at every new one, since each has to be weighed."""
+        self._until_weighed = _WEIGHED_EVERY
+        held = sum(allowed.nbytes for allowed in self._remembered.values())
+        while held > REMEMBERED_BYTES and len(self._remembered) > 1:
+            held -= self._remembered.popitem(last=False)[1].nbytes
 
     def _computed(self, filter: Filter | None, without: Ids | None) -> Allowed:
         masks: list[Mask | None] = []

@@ -229,8 +229,13 @@ class Vectors:
         """Give up to `GATHERED_ROWS` selected vectors side by side."""
         if "vectors" not in selection.packed:
             index = halves_index(self.dim, self.metric)
-            fill_codes(index, self._halves[selection.rows].view(np.uint8))
-            selection.packed_bytes += selection.count * self.dim * 2
+            stored = self._halves.view(np.uint8)  # of bytes, wherever they begin, NumPy makes no copy first
+            length = selection.count * stored.shape[1]
+            index.codes.resize(length)
+            room = faiss.rev_swig_ptr(index.codes.data(), length).reshape(-1, stored.shape[1])
+            np.take(stored, selection.rows, axis=0, out=room, mode="clip")  # "clip": right into it
+            index.ntotal = selection.count
+            selection.packed_bytes += length
             selection.packed["vectors"] = index
         return selection.packed["vectors"]
 
