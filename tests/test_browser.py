@@ -5,7 +5,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from tests.running import run
 from tests.test_indexing import picture
 from tests.web_shop import HOSTILE, make_shop
 from ui.guard import LOOPBACK
+from ui.handlers import Handlers
 from ui.server import create_app
 
 WIDE, NARROW = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
@@ -45,6 +46,7 @@ SWITCHES = (
     "--disable-sync",
     "--no-first-run",
 )
+expect.set_options(timeout=20_000)  # other workers of pytest want the processors too
 CUT_OFF = """selectors => {
   const shown = [...document.querySelectorAll(selectors)].filter(one => one.offsetParent);
   const cut = shown.filter(one => one.scrollWidth > one.clientWidth);
@@ -367,3 +369,41 @@ def test_a_second_model_given_while_the_page_is_served_brings_its_slider(
                 expected = catalog.search(like="5.png", looks=0.0).keys[0]
                 expect(page.locator(".card").first).to_have_attribute("data-key", expected)
                 assert expected != catalog.search(like="5.png").keys[0]
+
+
+def test_what_is_given_before_the_page_has_opened_stays(
+    browser: Browser, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, may_open = Handlers.opened, threading.Event()
+
+    def late(handlers: Handlers, address: Sequence[tuple[str, str]]) -> dict[str, str]:
+        assert may_open.wait(30)
+        return opened(handlers, address)
+
+    monkeypatch.setattr(Handlers, "opened", late)
+    with Catalog.open(shop) as catalog, serving(create_app(catalog, hosts=LOOPBACK)) as place:
+        page = browser.new_page()
+        page.goto(place)
+        page.locator("#words input").fill("cup")
+        page.locator(".subject-add input").set_input_files(SAMPLE.parent / "pictures" / "cup-of-coffee.webp")
+        expect(page.locator(".card-score").first).to_be_visible()
+        may_open.set()
+        expect(page.locator(".example-picture").first).to_be_visible()
+        settled(page)
+        expect(page.locator(".subject-chip")).to_be_visible()
+        expect(page.locator("#words input")).to_have_value("cup")
+        assert first_key(page) == "cup-of-coffee"
+        page.close()
+
+
+def test_the_keys_move_a_slider_and_search(wide_page: Page) -> None:
+    wide_page.locator(".subject-add input").set_input_files(SAMPLE.parent / "pictures" / "beagle.webp")
+    expect(wide_page.locator(".card-score").first).to_be_visible()
+    wide_page.locator("#words input").fill("a cup of coffee")
+    wide_page.keyboard.press("Enter")
+    settled(wide_page)
+    wide_page.locator("#balance input[type=range]").focus()
+    wide_page.keyboard.press("End")
+    expect(wide_page.locator(".card").first).to_have_attribute("data-key", re.compile("coffee|cup"))
+    wide_page.keyboard.press("Home")
+    expect(wide_page.locator(".card").first).to_have_attribute("data-key", "beagle")

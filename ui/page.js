@@ -341,6 +341,14 @@
     if (box) document.body.classList.toggle("has-words", box.value.trim() !== "");
   };
 
+  // Gradio searches when a pointer lets go of a slider; a key that has moved it counts as much.
+  document.addEventListener("keyup", ({ key, target }) => {
+    const moves = key.startsWith("Arrow") || ["Home", "End", "PageUp", "PageDown"].includes(key);
+    if (moves && target.matches("#balance input[type=range], #looks input[type=range]")) {
+      target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+    }
+  });
+
   // A picture that cannot be loaded leaves its tile empty rather than broken.
   document.addEventListener("error", (event) => {
     if (event.target instanceof HTMLImageElement) event.target.classList.add("is-missing");

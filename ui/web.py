@@ -18,6 +18,7 @@ SEARCHES_AT_ONCE = 4
 _BUSY = "(...values) => lookalike.busy(...values)"
 _ASK = "(...values) => lookalike.ask(...values)"
 _OPENED = ("header", "examples", "text", "without", "subject", "panel", "results")
+_GIVEN = ("text", "without", "subject")
 _IDLE = "() => { lookalike.idle(); }"
 
 
@@ -88,10 +89,12 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
         def open_page(request: gr.Request) -> list[object]:
             found = handlers.opened(list(request.query_params.multi_items()))
             placeholder = found.get("placeholder") or handlers.placeholder()  # the model may have been changed
-            values: dict[str, object] = {
-                **found,
-                "text": gr.update(value=found.get("text", ""), placeholder=placeholder),
-            }
+            # What the address does not say is left as it is: it may have been given while the page was opened.
+            said = {name: found[name] for name in _GIVEN if found.get(name)}
+            values: dict[str, object] = {**found, **dict.fromkeys(_GIVEN, gr.skip()), **said}
+            values["text"] = gr.update(placeholder=placeholder)
+            if "text" in said:
+                values["text"] = gr.update(value=said["text"], placeholder=placeholder)
             return [values.get(name, "") for name in _OPENED]
 
         def search(*values: object) -> tuple[str, str]:
