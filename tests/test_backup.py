@@ -307,7 +307,9 @@ def test_two_backups_do_not_write_to_one_place_at_once(catalog: Catalog, tmp_pat
 def limited(size: int, *arguments: object) -> str:
     """Give what the command line says where no file may grow beyond a size, as on a full disk."""
     with no_file_grows_beyond(size):
-        return " ".join(call(*arguments, code=1).split())
+        said = " ".join(call(*arguments, code=1).split())
+    assert "Traceback" not in said
+    return said
 
 
 @pytest.mark.parametrize("size", [0, 20_000, 600_000])

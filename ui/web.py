@@ -18,7 +18,6 @@ SEARCHES_AT_ONCE = 4
 _BUSY = "(...values) => lookalike.busy(...values)"
 _ASK = "(...values) => lookalike.ask(...values)"
 _OPENED = ("header", "examples", "text", "without", "subject", "panel", "results")
-_GIVEN = ("text", "without", "subject")
 _IDLE = "() => { lookalike.idle(); }"
 
 
@@ -90,11 +89,10 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             found = handlers.opened(list(request.query_params.multi_items()))
             placeholder = found.get("placeholder") or handlers.placeholder()  # the model may have been changed
             # What the address does not say is left as it is: it may have been given while the page was opened.
-            said = {name: found[name] for name in _GIVEN if found.get(name)}
-            values: dict[str, object] = {**found, **dict.fromkeys(_GIVEN, gr.skip()), **said}
-            values["text"] = gr.update(placeholder=placeholder)
-            if "text" in said:
-                values["text"] = gr.update(value=said["text"], placeholder=placeholder)
+            text = found.get("text")
+            words_said = gr.update(value=text, placeholder=placeholder) if text else gr.update(placeholder=placeholder)
+            said = {name: found.get(name) or gr.skip() for name in ("without", "subject")}
+            values: dict[str, object] = {**found, **said, "text": words_said}
             return [values.get(name, "") for name in _OPENED]
 
         def search(*values: object) -> tuple[str, str]:

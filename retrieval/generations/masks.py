@@ -179,10 +179,8 @@ def _of_predicate(condition: Predicate, columns: _Columns, rows: Rows | None, op
 
 def _of_dictionary(condition: Predicate, dictionary: Dictionary, rows: Rows | None) -> Mask:
     match condition:
-        case Comparison("==", _, Constant() as constant):
-            return dictionary.mask([str(constant.value)], rows)
-        case Comparison("!=", _, Constant() as constant):
-            return dictionary.mask([str(constant.value)], rows, others=True)
+        case Comparison("==" | "!=" as symbol, _, Constant() as constant):
+            return dictionary.mask([str(constant.value)], rows, others=symbol == "!=")
         case Membership(_, values):
             return dictionary.mask(_constants(values), rows)
     texts = pl.Series("value", dictionary.values[:-1], dtype=pl.String)

@@ -22,6 +22,9 @@ _FEW_RUNS = 4
 _LOOKED_UP = 32_768
 """So many codes are looked up at a time: what NumPy makes of them then stays in the processor's cache."""
 
+_COMPARED = 131_072
+"""So many codes are compared at a time, for the same reason."""
+
 
 class Dictionary:
     """A column of few different values.
@@ -162,23 +165,27 @@ def in_runs(
     runs = [run for run in runs if run[0] < run[1]]
     if not runs:
         return np.full(codes.shape, others, dtype=np.bool_)
-    kind = codes.dtype.type
-    if len(runs) == 1 and runs[0][1] - runs[0][0] == 1 and not others:
-        return np.asarray(codes == kind(runs[0][0]))
     mask: NDArray[np.bool_] = np.empty(codes.shape, dtype=np.bool_)
-    for start in range(0, len(codes), _LOOKED_UP):
-        some, found = codes[start : start + _LOOKED_UP], mask[start : start + _LOOKED_UP]
-        for place, (first, stop) in enumerate(runs):
-            run = np.empty_like(found) if place else found
-            if stop - first == 1:
-                np.equal(some, kind(first), out=run)
-            else:  # codes have no sign: what is below the first is above all of the run after the subtraction
-                np.less_equal(some - kind(first) if first else some, kind(stop - first - 1), out=run)
-            if place:
-                found |= run
+    first, *more = runs
+    for start in range(0, len(codes), _COMPARED):
+        some, found = codes[start : start + _COMPARED], mask[start : start + _COMPARED]
+        _compare(some, first, found)
+        for run in more:
+            also = np.empty_like(found)
+            _compare(some, run, also)
+            found |= also
         if others:
             np.logical_not(found, out=found)
     return mask
+
+
+def _compare(codes: NDArray[np.unsignedinteger], run: Sequence[int], out: NDArray[np.bool_]) -> None:
+    """Note which codes are in one run."""
+    kind, (first, stop) = codes.dtype.type, run
+    if stop - first == 1:
+        np.equal(codes, kind(first), out=out)
+    else:  # codes have no sign: what is below the first is above all of the run after the subtraction
+        np.less_equal(codes - kind(first) if first else codes, kind(stop - first - 1), out=out)
 
 
 def mapped(path: Path) -> NDArray[Any]:
