@@ -131,7 +131,7 @@ class EfficientNetLite0(nn.Module):
     def forward(self, pictures: Tensor) -> Sight:
         """Read pictures: uint8, shape [n, 224, 224, 3], RGB."""
         at_once = _WIDE_AT_ONCE if pictures.device.type == "cpu" else len(pictures)
-        rows = torch.cat([self._up_to_early(some) for some in pictures.split(max(at_once, 1))])
+        rows = torch.cat([self._up_to_early(some) for some in torch.split(pictures, max(at_once, 1))])
         early = _average(rows)
         for block in self.blocks[_EARLY_BLOCK + 1 : _MIDDLE_BLOCK + 1]:
             rows = block(rows)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("data", "models", "retrieval", "ui")
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py") if "sample" not in path.parts)
 HOME = {
-    "torch": ("models", "retrieval/search/gpu_vectors.py"),
+    "torch": ("models", "retrieval/search/gpu_vectors.py", "retrieval/search/gpu_lists.py"),
     "torchvision": ("models",),
     "faiss": ("retrieval/vector_index",),
     "sqlite3": (

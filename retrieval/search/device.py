@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from data.errors import UsageError
 from retrieval.generations.segment import SpaceRows
-from retrieval.vector_index import Found, Selection, Vectors
+from retrieval.query import EXACT
+from retrieval.vector_index import Approximate, Found, Selection, Vectors
 
 if TYPE_CHECKING:
+    from retrieval.search.gpu_lists import GpuLists
     from retrieval.search.gpu_vectors import GpuVectors
 
 __all__ = ["SMALLEST_BATCH", "Device"]
@@ -31,8 +33,9 @@ _NAMES = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 class Device:
     """Searches batches on a device by name: "auto", "cpu", "cuda" or "cuda:1". Safe to use from several threads.
 
-    Vectors are copied to a GPU at the first batch, and stay there until nothing else holds them. Torch is imported for
-    a CUDA device that is named, or for "auto" with the first batch, where there is a driver.
+    Vectors are copied to a GPU at the first batch, and stay there until nothing else holds them; the lists of their
+    index are at the first batch that need not be exact. Torch is imported for a CUDA device that is named, or for
+    "auto" with the first batch, where there is a driver.
 
     Raises:
         UsageError: nothing is called that, or this machine has no such device.
@@ -44,6 +47,7 @@ class Device:
         self.name = name
         self._lock = threading.Lock()
         self._copies: weakref.WeakKeyDictionary[Vectors, GpuVectors] = weakref.WeakKeyDictionary()
+        self._lists: weakref.WeakKeyDictionary[Vectors, GpuLists] = weakref.WeakKeyDictionary()
         if name.startswith("cuda"):
             from retrieval.search.gpu_vectors import cuda_device  # torch, asked for by name
 
@@ -52,7 +56,9 @@ class Device:
     def search(
         self, rows: SpaceRows, queries: NDArray[np.float32], k: int, recall: float, selection: Selection | None
     ) -> Found:
-        """Find the k best rows for each query, float32 [queries, dim]: exactly on a GPU, or as `rows.search` does.
+        """Find the k best rows for each query, float32 [queries, dim]: on a GPU, or as `rows.search` does.
+
+        There all selected vectors are compared, or those in the lists that give the recall, if that takes less.
 
         Raises:
             UsageError: the device that was named is full.
@@ -61,15 +67,44 @@ class Device:
             copy = None if len(queries) < SMALLEST_BATCH else self._copy(rows.vectors)
             if copy is None:
                 return rows.search(queries, k, recall, selection)
-            scores, found = copy.search(queries, k, selection)
+            return self._on(copy, rows, queries, k, recall, selection)
         except MemoryError as error:
             if self.name != "auto":
                 raise UsageError(
                     f"The vectors do not fit into the memory of the device {self.name!r}; use auto or cpu."
                 ) from error
             return rows.search(queries, k, recall, selection)
-        count = rows.vectors.count if selection is None else selection.count
+
+    def _on(
+        self,
+        copy: GpuVectors,
+        rows: SpaceRows,
+        queries: NDArray[np.float32],
+        k: int,
+        recall: float,
+        selection: Selection | None,
+    ) -> Found:
+        """Search on the device, visiting lists where it pays."""
+        count = copy.count if selection is None else selection.count
+        index = rows.approximate if recall < EXACT else None
+        visited = None if index is None else index.lists_to_visit(recall, selection)
+        if index is not None and visited is not None:
+            lists = self._lists_of(copy, index)
+            if lists.costs.lists_pay(len(queries), copy.scanned(selection), visited * lists.rows_a_list):
+                among = f"{count:,} of {copy.count:,}" if count < copy.count else f"{count:,}"
+                words = f"search of {visited} lists of {among} vectors on {copy.device}, recall {recall:g}"
+                return Found(*lists.search(queries, k, visited, selection), False, words)
+        scores, found = copy.search(queries, k, selection)
         return Found(scores, found, True, f"exact search of {count:,} vectors on {copy.device}")
+
+    def _lists_of(self, copy: GpuVectors, index: Approximate) -> GpuLists:
+        """Return the lists on the GPU, making and timing them at the first call."""
+        from retrieval.search.gpu_lists import GpuLists  # torch, which few need
+
+        with self._lock:
+            if index.vectors not in self._lists:
+                self._lists[index.vectors] = GpuLists(copy, index)
+            return self._lists[index.vectors]
 
     def _copy(self, vectors: Vectors) -> GpuVectors | None:
         """Return the vectors on the GPU, copying them at the first call; None where they are not to be there."""

@@ -1,7 +1,7 @@
 """The vectors of a segment on a GPU, searched exactly for many queries at a time.
 
-The one file outside `models` that imports torch: whoever needs it imports it then. Nothing in it is special to one
-make of device: on tensors that lie on the CPU it computes the same.
+With `gpu_lists.py` the one file outside `models` that imports torch: whoever needs it imports it then. Nothing in it is
+special to one make of device: on tensors that lie on the CPU it computes the same.
 
 A pass over all vectors, in pieces that fit, compares in float32 and keeps more candidates than are wanted; these are
 then scored anew in float64 from the same stored halves. What float32 may have rounded away is known, so that the answer
@@ -22,7 +22,7 @@ from torch import Tensor
 from data.errors import UsageError
 from retrieval.vector_index import Metric, Selection, Vectors
 
-__all__ = ["GpuVectors", "cuda_device", "has_room"]
+__all__ = ["CELLS", "GpuVectors", "best_of", "cuda_device", "depth_for", "has_room", "or_memory_error"]
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -63,10 +63,15 @@ def has_room(device: torch.device, vectors: Vectors) -> bool:
         return True
     free = torch.cuda.mem_get_info(device)[0]
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return vectors.count * (vectors.dim * 2 + 4) <= free * SHARE_OF_MEMORY
+    return vectors.count * (vectors.dim * 2 + 8) <= free * SHARE_OF_MEMORY
 
 
-def _or_memory_error(run: Callable[P, T]) -> Callable[P, T]:
+def depth_for(k: int) -> int:
+    """Give how many candidates are compared in float64 to find the best k."""
+    return max(2 * k, k + _MORE_CANDIDATES)
+
+
+def or_memory_error(run: Callable[P, T]) -> Callable[P, T]:
     """Let a device that is full raise what a full machine raises: callers do not know torch."""
 
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -80,28 +85,30 @@ def _or_memory_error(run: Callable[P, T]) -> Callable[P, T]:
 
 
 class GpuVectors:
-    """A copy of `Vectors` on a device: float16 [count, dim]. One batch at a time is searched, which fills the device.
+    """A copy of `Vectors` on a device. One batch at a time is searched, which fills the device: under `lock`.
+
+    `halves` are float16 [count, dim], `squares` of their lengths float32 [count].
 
     Raises:
         MemoryError: it does not fit, now or with what a search needs.
     """
 
-    @_or_memory_error
+    @or_memory_error
     def __init__(self, vectors: Vectors, device: torch.device) -> None:
         self.device = device
         self.metric = vectors.metric
         self.count, self.dim = vectors.count, vectors.dim
-        self._halves = torch.empty((self.count, self.dim), dtype=torch.float16, device=device)
-        self._squares = torch.empty(self.count, dtype=torch.float32, device=device)
-        self._lock = threading.Lock()
+        self.halves = torch.empty((self.count, self.dim), dtype=torch.float16, device=device)
+        self.squares = torch.empty(self.count, dtype=torch.float32, device=device)
+        self.lock = threading.Lock()
         piece = max(CELLS // self.dim, 1)
         for start in range(0, self.count, piece):
             some = slice(start, min(start + piece, self.count))
-            self._halves[some] = torch.tensor(vectors.halves(some), device=device)
-            self._squares[some] = self._halves[some].float().square().sum(dim=1)
-        self._longest = float(self._squares.max()) ** 0.5 if self.count else 0.0
+            self.halves[some] = torch.tensor(vectors.halves(some), device=device)
+            self.squares[some] = self.halves[some].float().square().sum(dim=1)
+        self._longest = float(self.squares.max()) ** 0.5 if self.count else 0.0
 
-    @_or_memory_error
+    @or_memory_error
     def search(self, queries: NDArray[np.float32], k: int, selection: Selection | None = None) -> tuple[Scores, Rows]:
         """Find the k best rows for each query exactly, among those selected: as `Vectors.search` does.
 
@@ -114,26 +121,40 @@ class GpuVectors:
         rows = np.full((len(queries), wide), -1, dtype=np.int64)
         k = min(wide, survivors)
         if k and len(queries):
-            with self._lock:
+            with self.lock:
                 found = self._best(torch.tensor(queries, device=self.device), k, survivors, selection)
             scores[:, :k], rows[:, :k] = (one.cpu().numpy() for one in found)
         return scores, rows
+
+    def scanned(self, selection: Selection | None) -> int:
+        """Say how many rows a search compares: only those selected where they are fewer than half, and gathered."""
+        return selection.count if selection is not None and 2 * selection.count < self.count else self.count
+
+    def compared(self, queries: Tensor, rows: Tensor) -> Tensor:
+        """Score rows [queries, depth] in float64: of equal vectors equal to the last bit, whatever lies beside them."""
+        scores = torch.empty(rows.numel(), dtype=torch.float64, device=self.device)
+        numbers = rows.reshape(-1)
+        for places in torch.split(torch.arange(len(numbers), device=self.device), max(CELLS // 4 // self.dim, 1)):
+            vectors, ones = self.halves[numbers[places]].double(), queries[places // rows.shape[1]].double()
+            compared = -(vectors - ones).square_() if self.metric is Metric.L2 else vectors * ones
+            scores[places] = compared.sum(dim=1)
+        return scores.reshape(rows.shape)
 
     def _best(self, queries: Tensor, k: int, survivors: int, selection: Selection | None) -> tuple[Tensor, Tensor]:
         """Give scores, float32, and rows, [queries, k], looking among more and more candidates where it is needed."""
         scores = torch.empty((len(queries), k), dtype=torch.float32, device=self.device)
         rows = torch.empty((len(queries), k), dtype=torch.int64, device=self.device)
         open_queries = torch.arange(len(queries), device=self.device)
-        depth = max(2 * k, k + _MORE_CANDIDATES)
+        depth = depth_for(k)
         while len(open_queries):
             depth = min(depth, survivors)
             doubtful = []
             for some in torch.split(open_queries, min(_MOST_QUERIES, max(CELLS // depth, 1))):
                 near, candidates = self._candidates(queries[some], depth, selection)
-                exact = self._scores(queries[some], candidates)
+                exact = self.compared(queries[some], candidates)
                 if depth < survivors:
                     doubtful.append(some[~self._certain(queries[some], near, exact, k)])
-                scores[some], rows[some] = _ordered(exact.float(), candidates, k)
+                scores[some], rows[some] = best_of(exact.float(), candidates, k)
             open_queries = torch.cat(doubtful) if doubtful else open_queries[:0]
             depth *= 4
         return scores, rows
@@ -160,25 +181,15 @@ class GpuVectors:
 
         Where fewer than half are selected these are gathered, else all are compared and the others masked.
         """
-        if selection is not None and 2 * selection.count < self.count:
+        if selection is not None and self.scanned(selection) < self.count:
             for numbers in torch.split(torch.tensor(selection.rows, device=self.device), size):
-                yield numbers, self._halves.index_select(0, numbers), self._squares[numbers], None
+                yield numbers, self.halves.index_select(0, numbers), self.squares[numbers], None
             return
         mask = None if selection is None else torch.tensor(selection.mask, device=self.device)
         for start in range(0, self.count, size):
             some = slice(start, min(start + size, self.count))
             numbers = torch.arange(some.start, some.stop, device=self.device)
-            yield numbers, self._halves[some], self._squares[some], None if mask is None else mask[some]
-
-    def _scores(self, queries: Tensor, rows: Tensor) -> Tensor:
-        """Score rows [queries, depth] in float64: of equal vectors equal to the last bit, whatever lies beside them."""
-        scores = torch.empty(rows.numel(), dtype=torch.float64, device=self.device)
-        numbers = rows.reshape(-1)
-        for places in torch.split(torch.arange(len(numbers), device=self.device), max(CELLS // 4 // self.dim, 1)):
-            vectors, ones = self._halves[numbers[places]].double(), queries[places // rows.shape[1]].double()
-            compared = -(vectors - ones).square_() if self.metric is Metric.L2 else vectors * ones
-            scores[places] = compared.sum(dim=1)
-        return scores.reshape(rows.shape)
+            yield numbers, self.halves[some], self.squares[some], None if mask is None else mask[some]
 
     def _certain(self, queries: Tensor, near: Tensor, exact: Tensor, k: int) -> Tensor:
         """Say for which queries no row outside the candidates can be among the best k or tie with the last, bool [n].
@@ -200,7 +211,7 @@ class GpuVectors:
         return exact.topk(k, dim=1).values[:, -1] > near.amin(dim=1) + slack
 
 
-def _ordered(scores: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def best_of(scores: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Cut candidates to the best k, best first, equal scores in the order of the rows."""
     rows, order = rows.sort(dim=1)
     scores, places = scores.gather(1, order).sort(dim=1, descending=True, stable=True)

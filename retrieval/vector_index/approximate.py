@@ -20,6 +20,7 @@ from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, l
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.one_query import FoundOne, OneQuery
 from retrieval.vector_index.plans import PACKED_ROWS, Around, Plan, Planner, Way
+from retrieval.vector_index.quantizer import centroids
 from retrieval.vector_index.selection import Selection
 from retrieval.vector_index.spread import NEAREST_LISTS, Lists
 
@@ -288,6 +289,24 @@ class Approximate:
     def list_of(self, rows: Rows) -> NDArray[np.uint16]:
         """Tell which list each row is in, as many as are given."""
         return self._lists.of(rows)
+
+    def centroids(self) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
+        """Give what projects vectors, float32 [width, dim] or None, and the lists' centres, float32 [lists, width]."""
+        centres = centroids(self.stored)
+        if not self.kind.has_codes:
+            return None, centres
+        return faiss.vector_to_array(self.codes.transform.A).reshape(-1, self.vectors.dim), centres
+
+    def lists_to_visit(self, recall: float, selection: Selection | None) -> int | None:
+        """Give how many lists hold so much of the true answer; None for a graph, or where it was not measured.
+
+        It was not where a filter leaves more rows around one query than around another.
+        """
+        count = self.vectors.count if selection is None else selection.count
+        setting = None if self.kind.is_graph else self.calibration.setting(count / self.vectors.count, recall)
+        if setting is None or (selection is not None and self._lists.spread(selection).uneven):
+            return None
+        return min(max(setting.effort, 1), self.lists)
 
     def _parameters_for(self, k: int, effort: int, refined: int, selection: Selection | None) -> Any:  # noqa: ANN401
         """Give Faiss's words for a setting, which are kept."""
