@@ -44,6 +44,48 @@ def test_masks_of_columns_in_a_file_are_what_plain_python_finds(
     assert found == [truth(fitted, row) is True for row in table]
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Columns in a file, of enough rows that some conditions leave few of them."""
+    random = np.random.default_rng(3)
+    table = [
+        {
+            "brand": None if random.random() < 0.1 else f"b{random.integers(40)}",
+            "stock": None if random.random() < 0.1 else int(random.integers(100)),
+            "price": float(random.integers(1000)) / 8,
+            "live": bool(random.random() < 0.5),
+            "tags": [f"t{random.integers(50)}"],
+        }
+        for _ in range(2000)
+    ]
+    folder = tmp_path_factory.mktemp("many")
+    columns_of(table).write(folder)
+    return Columns.open(folder), table
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'brand == "b3" and price >= 10 and price < 60.5',
+        'price >= 10 and brand == "b3" and stock != 7 and 60.5 > price',
+        'live == true and brand in ["b3", "b4"] and stock > 20 and stock <= 70 and stock != 33',
+        'brand == "b3" and not (price < 20 or price > 100 or stock is null)',
+        'not (brand != "b3" or price < 20 or price > 100)',
+        'not (brand == "b3" and price < 60)',
+        "10 < price < 30 and 5 <= stock < 9",
+        'stock == 5 and stock < 9 and brand != "b1" and price * 2 > 30',
+        'array_contains(tags, "t3") and price < 60 and brand like "b%3" and stock >= 10',
+        'brand == "nobody" and price < 60 and stock > 3',
+        'price < 60 and price > 80 and brand == "b3"',
+        '(brand == "b3" or brand == "b4") and (price < 20 or price > 100) and live == false',
+    ],
+)
+def test_bands_joined_with_other_conditions(many: Shop, text: str) -> None:
+    columns, table = many
+    fitted = parse(text).fit(SCHEMA.filterable)
+    assert columns.mask(fitted).tolist() == [truth(fitted, row) is True for row in table]
+
+
 @settings(max_examples=250, deadline=None, derandomize=True)
 @given(conditions)
 def test_the_text_of_a_tree_reads_as_the_same_tree(condition: Condition) -> None:

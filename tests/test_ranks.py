@@ -73,6 +73,23 @@ def test_whole_numbers_compare_exactly(table: Table, sign: str) -> None:
     assert found.tolist() == expected(values, rows, passes)
 
 
+comparisons = st.lists(st.tuples(signs.filter(lambda sign: sign != "!="), st.integers(-6, 6)), min_size=1, max_size=4)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(tables(st.integers(-5, 5), st.none()), comparisons)
+def test_several_comparisons_are_one_run(table: Table, band: list[tuple[str, int]]) -> None:
+    values, _, most, rows = table
+
+    def passes(one: int) -> bool:
+        return all(SIGNS[sign](one, value) for sign, value in band)
+
+    found = Ranks.of_numbers(*numbers_of(values, np.int64), most=most).within(
+        band, as_numpy(rows), looks(values, passes)
+    )
+    assert found.tolist() == expected(values, rows, passes)
+
+
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(INTS) | st.integers(-5, 5), st.sampled_from(FLOATS) | st.floats(-6, 6)), signs)
 def test_whole_numbers_compare_with_fractions_as_float64(table: Table, sign: str) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
-from retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
+from retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate, exact
 from retrieval.vector_index.calibration import Calibration, Setting, cheapest
 
 RANDOM = np.random.default_rng(3)
@@ -97,6 +99,28 @@ def test_vectors_left_on_disk_order_candidates_as_brute_force_does(metric: Metri
         expected_scores, expected_rows = truth(metric, mask, 12)
         assert np.array_equal(rows[place], expected_rows[place])
         assert np.allclose(scores[place], expected_scores[place], rtol=1e-5, atol=1e-4)
+
+
+def mapped_kb(path: Path) -> int:
+    """Return how much of a file this process has mapped and met."""
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    starts = [number for number, line in enumerate(lines) if line.endswith(f" {path}")]
+    return sum(int(next(line for line in lines[start:] if line.startswith("Rss:")).split()[1]) for start in starts)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's own files")
+def test_vectors_brought_near_are_mapped_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "_READ_AT_ONCE", 30_000)
+    path = tmp_path / "vectors.faiss"
+    Vectors.allocate(path, 32, Metric.IP, len(ROWS))[:] = ROWS
+    vectors = Vectors.open(path, Metric.IP)
+    assert mapped_kb(path) < ROWS.nbytes // 2048
+    vectors.bring_near(path, tmp_path / "not there")
+    until = time.monotonic() + 20
+    while mapped_kb(path) < ROWS.nbytes // 1024 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert mapped_kb(path) >= ROWS.nbytes // 1024
+    assert np.array_equal(vectors.rows(np.arange(3)), ROWS[:3].astype(np.float32))
 
 
 @pytest.mark.parametrize("metric", list(Metric))

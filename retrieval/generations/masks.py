@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -63,6 +64,13 @@ class _Columns(Protocol):
     def lookup(self, name: str) -> Lookup | None: ...
 
 
+class _Question(NamedTuple):
+    """Says which of some rows pass, None: of all; `dear` where it reads their values."""
+
+    dear: bool
+    ask: Callable[..., Mask]
+
+
 @dataclass(frozen=True, slots=True)
 class _Table:
     """Columns of one length, from which the expression of a condition is computed."""
@@ -84,9 +92,9 @@ def mask_of(condition: Condition, columns: _Columns, rows: Rows | None = None, *
         case Not():
             return mask_of(condition.condition, columns, rows, opposite=not opposite)
         case And() | Or():
-            parts = sorted(condition.conditions, key=lambda part: _is_dear(part, columns))  # the dear ones last
-            joined = _all_of if isinstance(condition, And) is not opposite else _any_of
-            return joined(parts, columns, rows, opposite)
+            if isinstance(condition, And) is not opposite:
+                return _all_of(_questions(condition.conditions, columns, opposite), rows)
+            return _any_of(condition.conditions, columns, rows, opposite)
         case Comparison(symbol, left, right) if opposite:
             return _of_predicate(Comparison(_OPPOSITES[symbol], left, right), columns, rows, False)
         case Predicate():
@@ -94,15 +102,46 @@ def mask_of(condition: Condition, columns: _Columns, rows: Rows | None = None, *
     raise AssertionError(f"{condition} is neither a predicate nor joins them")
 
 
-def _all_of(conditions: Sequence[Condition], columns: _Columns, rows: Rows | None, opposite: bool) -> Mask:
-    first, *others = conditions
-    mask = mask_of(first, columns, rows, opposite=opposite)
+def _questions(conditions: Sequence[Condition], columns: _Columns, opposite: bool) -> list[_Question]:
+    """Give what is to be asked where all conditions are to be true, or with `opposite` false: the dear ones last.
+
+    Comparisons of one field with several values, such as a price band, are one question where they are one run of
+    ranks.
+    """
+    bands: dict[str, list[Comparison]] = {}
+    questions: list[_Question] = []
+    for one in conditions:
+        match one:
+            case Comparison(symbol, Field() as field, Constant() as constant) if (
+                isinstance(_kept(one, columns), Ranks)
+                and (symbol := _OPPOSITES[symbol] if opposite else symbol) != "!="
+            ):
+                bands.setdefault(field.name, []).append(Comparison(symbol, field, constant))
+            case _:
+                questions.append(_Question(_is_dear(one, columns), partial(mask_of, one, columns, opposite=opposite)))
+    questions += [_Question(False, partial(_of_band, band, name, columns)) for name, band in bands.items()]
+    return sorted(questions, key=lambda question: question.dear)
+
+
+def _of_band(band: Sequence[Comparison], name: str, columns: _Columns, rows: Rows | None) -> Mask:
+    ranks = columns.lookup(name)
+    assert isinstance(ranks, Ranks)
+
+    def look(some: Rows) -> Mask:
+        return np.asarray(np.logical_and.reduce([_by_values(one, columns, some, False) for one in band]))
+
+    return ranks.within([(one.symbol, _constants((one.right,))[0]) for one in band], rows, look)
+
+
+def _all_of(questions: Sequence[_Question], rows: Rows | None) -> Mask:
+    first, *others = questions
+    mask = first.ask(rows=rows)
     for place, other in enumerate(others):
-        if _is_dear(other, columns) and int(np.count_nonzero(mask)) * _NARROW < len(mask):
+        if other.dear and int(np.count_nonzero(mask)) * _NARROW < len(mask):
             left = np.flatnonzero(mask)
-            mask[left] = _all_of(others[place:], columns, left if rows is None else rows[left], opposite)
+            mask[left] = _all_of(others[place:], left if rows is None else rows[left])
             return mask
-        mask &= mask_of(other, columns, rows, opposite=opposite)
+        mask &= other.ask(rows=rows)
     return mask
 
 

@@ -76,24 +76,32 @@ class Ranks:
 
         `look` is asked about the rows on a step that the value divides.
         """
+        if symbol != "!=":
+            return self.within([(symbol, value)], rows, look)
         below, through = self._standing(value)
-        last = len(self._steps)
-        codes = self._codes if rows is None else self._codes[rows]
-        divided = [below - 1, through - 1]
-        match symbol:
-            case "<":
-                mask, divided = between(codes, 0, below), divided[:1]
-            case "<=":
-                mask, divided = between(codes, 0, through), divided[1:]
-            case ">":
-                mask, divided = between(codes, through, last), divided[1:]
-            case ">=":
-                mask, divided = between(codes, below, last), divided[:1]
-            case "==":
-                mask = between(codes, below, through)
-            case _:
-                mask = in_runs(codes, [(0, below), (through, last)])
-        return self._looked(mask, codes, divided, rows, look)
+        codes = self._of(rows)
+        mask = in_runs(codes, [(0, below), (through, len(self._steps))])
+        return self._looked(mask, codes, [below - 1, through - 1], rows, look)
+
+    def within(self, comparisons: Sequence[tuple[str, Any]], rows: Rows | None, look: Look) -> Mask:
+        """Find which of some rows, by default of all, compare so with all of some values, by any symbol but `!=`.
+
+        `look` is asked about the rows on the steps that the values divide.
+        """
+        first, stop = 0, len(self._steps)
+        divided: list[int] = []
+        for symbol, value in comparisons:
+            below, through = self._standing(value)
+            if symbol in (">", ">=", "=="):
+                first = max(first, through if symbol == ">" else below)
+            if symbol in ("<", "<=", "=="):
+                stop = min(stop, below if symbol == "<" else through)
+            if symbol in ("<", ">=", "=="):
+                divided.append(below - 1)
+            if symbol in ("<=", ">", "=="):
+                divided.append(through - 1)
+        codes = self._of(rows)
+        return self._looked(between(codes, first, stop), codes, divided, rows, look)
 
     def one_of(self, values: Sequence[Any], rows: Rows | None, look: Look) -> Mask:
         """Find which of some rows, by default of all, have one of some values."""
@@ -103,7 +111,7 @@ class Ranks:
             below, through = self._standing(value)
             passing[below:through] = True
             divided += [below - 1, through - 1]
-        codes = self._codes if rows is None else self._codes[rows]
+        codes = self._of(rows)
         return self._looked(coded(codes, passing), codes, divided, rows, look)
 
     def starting_with(self, start: str, rows: Rows | None, look: Look) -> Mask:
@@ -111,12 +119,12 @@ class Ranks:
         text, places = start.encode(), range(len(self._steps))
         below = self._standing(start)[0]
         through = bisect_left(places, True, key=lambda place: self._bytes(place)[: len(text)] > text)
-        codes = self._codes if rows is None else self._codes[rows]
+        codes = self._of(rows)
         return self._looked(between(codes, below, through), codes, [below - 1, through - 1], rows, look)
 
     def missing(self, rows: Rows | None) -> Mask:
         """Find which of some rows, by default of all, have no value."""
-        return np.asarray((self._codes if rows is None else self._codes[rows]) == len(self._steps))
+        return np.asarray(self._of(rows) == len(self._steps))
 
     def write(self, folder: Path, name: str) -> None:
         """Write the files, whose names begin so."""
@@ -149,6 +157,9 @@ class Ranks:
         """How many rows the column has."""
         return len(self._codes)
 
+    def _of(self, rows: Rows | None) -> NDArray[np.unsignedinteger]:
+        return self._codes if rows is None else self._codes[rows]
+
     def _standing(self, value: Any) -> tuple[int, int]:  # noqa: ANN401
         """Count the steps below a value, and those not above it.
 
@@ -157,7 +168,7 @@ class Ranks:
         if isinstance(self._steps, Texts):
             places, text = range(len(self._steps)), str(value).encode()
             return bisect_left(places, text, key=self._bytes), bisect_right(places, text, key=self._bytes)
-        steps = self._steps.astype(np.float64) if isinstance(value, float) else self._steps
+        steps = self._steps.astype(np.float64, copy=False) if isinstance(value, float) else self._steps
         return int(np.searchsorted(steps, value, side="left")), int(np.searchsorted(steps, value, side="right"))
 
     def _bytes(self, place: int) -> bytes:

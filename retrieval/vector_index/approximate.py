@@ -350,11 +350,11 @@ class Approximate:
         stored = read_index(index)
         if stored.ntotal != vectors.count:
             raise CatalogDamaged(f"{index.name} has {stored.ntotal} rows for {vectors.count} vectors.")
-        if to_search and kind is not IndexKind.DISK:
-            vectors.bring_near()
-        opened = Codes.open(codes, vectors)
         measured = Calibration.from_json(calibration.read_bytes())
-        return cls(kind, vectors, opened, stored, measured)
+        opened = cls(kind, vectors, Codes.open(codes, vectors), stored, measured)
+        if to_search:
+            vectors.bring_near(index, codes)
+        return opened
 
 
 def _of_a_scan(count: int) -> str:

@@ -6,6 +6,7 @@ that an array larger than the memory can be made.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import operator
@@ -48,6 +49,8 @@ _ROWS_AT_ONCE = 8_192
 _COUNT_AT = 8
 """Where Faiss writes the number of vectors: after four letters and the dimension, 4 bytes."""
 
+_READ_AT_ONCE = 1 << 23
+_MADV_WILLNEED = 3
 _MADV_PAGEOUT = 21
 _MADV_POPULATE_READ = 22
 _WORTH_THREADS = 1_000_000
@@ -133,12 +136,28 @@ class Vectors:
         """Whether single vectors are read from the file."""
         return self._file is not None
 
-    def bring_near(self) -> None:
-        """Map all pages now, in a thread of its own: else each is mapped when a search first meets it.
+    def bring_near(self, *files: Path) -> None:
+        """Have files read now, and then the vectors unless they are left on disk, in a thread of its own.
 
-        Where the system cannot, nothing is lost but that.
+        Faiss maps its files for being read here and there: each page would be read by itself when a search first meets
+        it, which takes ten times as long as all of them in order. A piece is asked for while the one before is waited
+        for, so that searches do not stand in line behind all of it. Where the system cannot, nothing is lost but that.
         """
-        threading.Thread(target=_advise, args=(self._halves, _MADV_POPULATE_READ), daemon=True).start()
+
+        def run() -> None:
+            for path in files:
+                with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
+                    buffer = bytearray(_READ_AT_ONCE)
+                    while file.readinto(buffer):
+                        pass
+            if self._path is None or self.on_disk:
+                return
+            rows = _READ_AT_ONCE // (self.dim * 2) + 1
+            for start in range(0, self.count, rows):
+                _advise(self._halves[start + rows : start + 2 * rows], _MADV_WILLNEED)
+                _advise(self._halves[start : start + rows], _MADV_POPULATE_READ)
+
+        threading.Thread(target=run, daemon=True).start()
 
     def let_go(self) -> None:
         """Ask the system to take back the memory of all pages: they will not be wanted soon."""
