@@ -16,7 +16,17 @@ from data.errors import CatalogDamaged
 from retrieval.vector_index.calibration import Calibration
 from retrieval.vector_index.coded_lists import CodedLists
 from retrieval.vector_index.codes import Codes
-from retrieval.vector_index.exact import GATHERED_ROWS, Rows, Scores, Vectors, lend, ordered, read_index, use_threads
+from retrieval.vector_index.exact import (
+    GATHERED_ROWS,
+    Rows,
+    Scores,
+    Vectors,
+    lend,
+    ordered,
+    read_index,
+    read_near,
+    use_threads,
+)
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.one_query import FoundOne, OneQuery
 from retrieval.vector_index.plans import PACKED_ROWS, Around, Plan, Planner, Way
@@ -353,8 +363,16 @@ class Approximate:
         measured = Calibration.from_json(calibration.read_bytes())
         opened = cls(kind, vectors, Codes.open(codes, vectors), stored, measured)
         if to_search:
-            vectors.bring_near(index, codes)
+            threading.Thread(target=opened._bring_near, args=(index, codes), daemon=True).start()
         return opened
+
+    def _bring_near(self, *files: Path) -> None:
+        """Read now, in a thread of its own, what the first searches would otherwise wait for."""
+        for path in files:
+            read_near(path)
+        if not self.kind.is_graph:
+            self._lists.bring_near()
+        self.vectors.bring_near()
 
 
 def _of_a_scan(count: int) -> str:

@@ -36,6 +36,7 @@ __all__ = [
     "ordered",
     "pieces",
     "read_index",
+    "read_near",
     "use_threads",
 ]
 
@@ -136,28 +137,19 @@ class Vectors:
         """Whether single vectors are read from the file."""
         return self._file is not None
 
-    def bring_near(self, *files: Path) -> None:
-        """Have files read now, and then the vectors unless they are left on disk, in a thread of its own.
+    def bring_near(self) -> None:
+        """Read and map all that lies in a file, unless vectors are left on disk.
 
         Faiss maps its files for being read here and there: each page would be read by itself when a search first meets
         it, which takes ten times as long as all of them in order. A piece is asked for while the one before is waited
         for, so that searches do not stand in line behind all of it. Where the system cannot, nothing is lost but that.
         """
-
-        def run() -> None:
-            for path in files:
-                with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
-                    buffer = bytearray(_READ_AT_ONCE)
-                    while file.readinto(buffer):
-                        pass
-            if self._path is None or self.on_disk:
-                return
-            rows = _READ_AT_ONCE // (self.dim * 2) + 1
-            for start in range(0, self.count, rows):
-                _advise(self._halves[start + rows : start + 2 * rows], _MADV_WILLNEED)
-                _advise(self._halves[start : start + rows], _MADV_POPULATE_READ)
-
-        threading.Thread(target=run, daemon=True).start()
+        if self._path is None or self.on_disk:
+            return
+        rows = _READ_AT_ONCE // (self.dim * 2) + 1
+        for start in range(0, self.count, rows):
+            _advise(self._halves[start + rows : start + 2 * rows], _MADV_WILLNEED)
+            _advise(self._halves[start : start + rows], _MADV_POPULATE_READ)
 
     def let_go(self) -> None:
         """Ask the system to take back the memory of all pages: they will not be wanted soon."""
@@ -336,6 +328,14 @@ def use_threads(queries: int, rows: int) -> None:
     if getattr(_threads, "count", 0) != wanted:
         faiss.omp_set_num_threads(wanted)
         _threads.count = wanted
+
+
+def read_near(path: Path) -> None:
+    """Read a whole file, so that it is in the system's memory; a file that cannot be read is left."""
+    with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
+        buffer = bytearray(_READ_AT_ONCE)
+        while file.readinto(buffer):
+            pass
 
 
 def read_index(path: Path) -> Any:  # noqa: ANN401

@@ -66,6 +66,10 @@ class Lists:
     def _sizes_of_sample(self) -> Rows:
         return np.bincount(self._of_sample, minlength=self.number)
 
+    def bring_near(self) -> None:
+        """Make now what the first filter would wait for: 26 to 85 ms of a million rows."""
+        _ = self._sizes, self._sizes_of_sample
+
     def of(self, rows: Rows) -> NDArray[np.uint16]:
         """Tell which list each of some rows is in."""
         return self._of_each[rows]
