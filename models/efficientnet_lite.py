@@ -133,11 +133,9 @@ class EfficientNetLite0(nn.Module):
         at_once = _WIDE_AT_ONCE if pictures.device.type == "cpu" else len(pictures)
         rows = torch.cat([self._up_to_early(some) for some in torch.split(pictures, max(at_once, 1))])
         early = _average(rows)
-        for block in self.blocks[_EARLY_BLOCK + 1 : _MIDDLE_BLOCK + 1]:
-            rows = block(rows)
+        rows = self.blocks[_EARLY_BLOCK + 1 : _MIDDLE_BLOCK + 1](rows)
         middle = _average(rows)
-        for block in self.blocks[_MIDDLE_BLOCK + 1 :]:
-            rows = block(rows)
+        rows = self.blocks[_MIDDLE_BLOCK + 1 :](rows)
         features = _average(self.head(rows))
         scores = self.classifier(features.to(self._precision)).float()
         return Sight(early, middle, features, scores)
@@ -145,9 +143,8 @@ class EfficientNetLite0(nn.Module):
     def _up_to_early(self, pictures: Tensor) -> Tensor:
         turned = pictures.flip(1, 2).permute(0, 3, 1, 2).to(self._precision)
         rows: Tensor = self.stem(turned.div_(255 * _PIXEL_DEVIATION).sub_(_PIXEL_MEAN / _PIXEL_DEVIATION))
-        for block in self.blocks[: _EARLY_BLOCK + 1]:
-            rows = block(rows)
-        return rows
+        early: Tensor = self.blocks[: _EARLY_BLOCK + 1](rows)
+        return early
 
     @property
     def _precision(self) -> torch.dtype:

@@ -69,3 +69,25 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[ColourEncoder]:
     fake = ColourEncoder()
     monkeypatch.setattr(retrieval.catalog, "load_encoder", lambda name, **_: fake)
     yield fake
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch run on one processor."""
+    import torch  # which few tests need
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def on_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let "cuda", and "auto", be tensors that lie on the CPU."""
+    import torch  # which few tests need
+
+    from retrieval.search import device, gpu_vectors
+
+    monkeypatch.setattr(gpu_vectors, "cuda_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr(device, "_has_driver", lambda: True)

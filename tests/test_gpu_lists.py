@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import retrieval.search.device
 from retrieval import Catalog
 from retrieval.search import gpu_lists, gpu_vectors
 from retrieval.search.gpu_lists import Costs, GpuLists
 from retrieval.search.gpu_vectors import GpuVectors
 from retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 RANDOM = np.random.default_rng(5)
@@ -40,14 +40,6 @@ LISTS_PAY, ALL_PAYS = Costs(1.0, 1.0, 0.0, 0.0), Costs(0.0, 0.0, 1.0, 1.0)
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=MADE, ids=str)
@@ -152,10 +144,9 @@ def test_a_graph_and_an_uneven_filter_have_no_lists_to_visit() -> None:
     assert lists.lists_to_visit(0.95, None) is not None
 
 
+@pytest.mark.usefixtures("on_tensors")
 @pytest.mark.parametrize("costs", [LISTS_PAY, ALL_PAYS], ids=["lists pay", "all pays"])
 def test_a_batch_goes_the_way_that_pays(costs: Costs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_vectors, "cuda_device", lambda name: CPU)
-    monkeypatch.setattr(retrieval.search.device, "_has_driver", lambda: True)
     monkeypatch.setattr(GpuLists, "_measured", lambda self: costs)
     with Catalog.create(tmp_path / "shop", dim=DIM, metric="ip") as catalog:
         keys = [str(place) for place in range(COUNT)]

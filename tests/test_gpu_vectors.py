@@ -4,7 +4,6 @@ import gc
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import retrieval.search.device
 from data.errors import UsageError
 from retrieval import Catalog
 from retrieval.search import gpu_vectors
 from retrieval.search.gpu_vectors import GpuVectors
 from retrieval.vector_index import Metric, Selection, Vectors
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -38,21 +38,6 @@ MASKS = {
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def on_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let "cuda", and "auto", be tensors that lie on the CPU."""
-    monkeypatch.setattr(gpu_vectors, "cuda_device", lambda name: CPU)
-    monkeypatch.setattr(retrieval.search.device, "_has_driver", lambda: True)
 
 
 def oracle(rows: NDArray[np.float16], metric: Metric, mask: NDArray[np.bool_] | None, k: int) -> tuple[Scores, Rows]:

@@ -108,29 +108,27 @@ def _questions(conditions: Sequence[Condition], columns: _Columns, opposite: boo
     Comparisons of one field with several values, such as a price band, are one question where they are one run of
     ranks.
     """
-    bands: dict[str, list[Comparison]] = {}
+    bands: dict[str, tuple[Ranks, list[Comparison]]] = {}
     questions: list[_Question] = []
     for one in conditions:
         match one:
             case Comparison(symbol, Field() as field, Constant() as constant) if (
-                isinstance(_kept(one, columns), Ranks)
+                isinstance(ranks := _kept(one, columns), Ranks)
                 and (symbol := _OPPOSITES[symbol] if opposite else symbol) != "!="
             ):
-                bands.setdefault(field.name, []).append(Comparison(symbol, field, constant))
+                bands.setdefault(field.name, (ranks, []))[1].append(Comparison(symbol, field, constant))
             case _:
                 questions.append(_Question(_is_dear(one, columns), partial(mask_of, one, columns, opposite=opposite)))
-    questions += [_Question(False, partial(_of_band, band, name, columns)) for name, band in bands.items()]
+    questions += [_Question(False, partial(_of_band, ranks, band, columns)) for ranks, band in bands.values()]
     return sorted(questions, key=lambda question: question.dear)
 
 
-def _of_band(band: Sequence[Comparison], name: str, columns: _Columns, rows: Rows | None) -> Mask:
-    ranks = columns.lookup(name)
-    assert isinstance(ranks, Ranks)
-
+def _of_band(ranks: Ranks, band: Sequence[Comparison], columns: _Columns, rows: Rows | None) -> Mask:
     def look(some: Rows) -> Mask:
         return np.asarray(np.logical_and.reduce([_by_values(one, columns, some, False) for one in band]))
 
-    return ranks.within([(one.symbol, _constants((one.right,))[0]) for one in band], rows, look)
+    values = _constants(tuple(one.right for one in band))
+    return ranks.within([(one.symbol, value) for one, value in zip(band, values, strict=True)], rows, look)
 
 
 def _all_of(questions: Sequence[_Question], rows: Rows | None) -> Mask:
