@@ -10,6 +10,7 @@
     ├── CatalogError                the catalog itself
     │   ├── CatalogNotFound         there is none at that address
     │   ├── CatalogExists           there is one already
+    │   ├── CatalogGone             its folder was deleted or replaced while it was open
     │   ├── CatalogBusy             another process is writing
     │   ├── CatalogReadOnly         its folder cannot be written to
     │   ├── CatalogDamaged          the records cannot be trusted
@@ -40,6 +41,7 @@ __all__ = [
     "CatalogError",
     "CatalogExists",
     "CatalogFormat",
+    "CatalogGone",
     "CatalogNotFound",
     "CatalogReadOnly",
     "FeedError",
@@ -120,6 +122,10 @@ class CatalogNotFound(CatalogError):
 
 class CatalogExists(CatalogError):
     """There is a catalog at that address already."""
+
+
+class CatalogGone(CatalogError):
+    """The folder of an open catalog was deleted, or another one lies in its place."""
 
 
 class CatalogBusy(CatalogError):

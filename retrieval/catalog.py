@@ -15,7 +15,8 @@ from data.field_type import FieldType
 from models import Encoder, load_encoder, local_weights
 from retrieval.care.care import Care, folder_of
 from retrieval.catalog_file import CatalogFile, Made
-from retrieval.creating import RECORDS, described, make
+from retrieval.catalog_folder import CatalogFolder
+from retrieval.creating import described, make
 from retrieval.facts import info_of
 from retrieval.filters.nodes import Parameters
 from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
@@ -31,7 +32,6 @@ from retrieval.search.parts import QueryImage, many
 from retrieval.search.recall import RecentQueries
 from retrieval.search.searching import Request, Searcher, parse_filter
 from retrieval.search.view import View
-from retrieval.thumbnails import Thumbnails
 from retrieval.writing import Column, changes, checked_rows, checked_vectors, vector_writes, with_fields_of
 
 __all__ = ["Catalog"]
@@ -42,15 +42,11 @@ _NOTHING_ELSE = None, None, None, None, None, 0, 0.5, None, None, None
 class Catalog(Care):
     """A directory of items, their vectors, and what made them. Safe to use from several threads and processes."""
 
-    def __init__(self, folder: Path, file: CatalogFile, records: Records, device: Device) -> None:
-        self.name = folder.resolve().name
+    def __init__(self, file: CatalogFile, records: Records, device: Device) -> None:
         self.records = records
         self.device = device
-        self.thumbnails = Thumbnails(folder / "thumbnails")
-        self.fetched_folder = folder / "fetched"
-        self._folder = folder
         self.encoders = Encoders(self._loaded)
-        self._live = Live(folder, records, file, self.encoders.follow)
+        self._live = Live(records, file, self.encoders.follow)
         self._recent = RecentQueries()
         self._searcher = Searcher(records, self.encoders, device, self._recent)
 
@@ -98,12 +94,14 @@ class Catalog(Care):
             CatalogReadOnly: it cannot be written to, and has to be before it can be read.
             StorageFailed: it cannot be read.
         """
-        folder, chosen = folder_of(path), Device(device)
-        return cls(folder, CatalogFile.read(folder), Records.open(folder / RECORDS), chosen)
+        chosen, folder = Device(device), CatalogFolder.open(folder_of(path))
+        file = CatalogFile.read(folder.path)
+        return cls(file, Records.open(folder.records, folder), chosen)
 
     def close(self) -> None:
         """Close the records; the catalog cannot be used afterwards."""
         self.records.close()
+        self._live.close()
 
     def __enter__(self) -> Catalog:
         return self

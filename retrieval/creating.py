@@ -9,14 +9,12 @@ from pathlib import Path
 from data.errors import CatalogExists, UsageError
 from models import ModelSpec
 from retrieval.catalog_file import CatalogFile
+from retrieval.catalog_folder import RECORDS
 from retrieval.records.records import Records
-from retrieval.storage import failing
+from retrieval.storage import failing, sync
 from retrieval.vector_index import Metric
 
-__all__ = ["RECORDS", "described", "make"]
-
-RECORDS = "records.sqlite"
-"""The name of the records in a catalog's folder."""
+__all__ = ["described", "make"]
 
 
 def described(spec: ModelSpec | None, dim: int | None, metric: str, *, weights: Path | None = None) -> CatalogFile:
@@ -45,8 +43,9 @@ def make(folder: Path, file: CatalogFile) -> None:
         CatalogExists: there is something at that path.
         StorageFailed: it cannot be written to; nothing is left there.
     """
-    building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     with failing(folder, "written to"):
+        folder = folder.resolve()
+        building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise CatalogExists(f"There is something at {folder} already.")
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +54,7 @@ def make(folder: Path, file: CatalogFile) -> None:
             Records.create(building / RECORDS).close()
             file.write(building)
             building.rename(folder)
+            sync(folder.parent)
         except BaseException as error:
             shutil.rmtree(building, ignore_errors=True)
             if isinstance(error, OSError) and folder.is_dir() and any(folder.iterdir()):

@@ -37,7 +37,7 @@ def halves(row: NDArray[np.float32]) -> bytes:
 def view(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> View:
     folder = tmp_path_factory.mktemp("fusion")
     records = Records.create(folder / "records.sqlite")
-    live = Live(folder, records, CatalogFile(SPACES, None))
+    live = Live(records, CatalogFile(SPACES, None))
     writes = []
     for number in range(COUNT):
         images = [

@@ -21,7 +21,7 @@ SPACES = {"image": Space("image", 4, Metric.IP), "title": Space("title", 2, Metr
 def test_the_sample_is_spread_over_what_is_there_however_it_came_to_be(tmp_path: Path, seed: int) -> None:
     random = np.random.default_rng(seed)
     records = Records.create(tmp_path / "records.sqlite")
-    live = Live(tmp_path, records, CatalogFile(SPACES, None))
+    live = Live(records, CatalogFile(SPACES, None))
     there: dict[str, list[float]] = {}  # by key, in the order first added: the first number of each vector
     mark = 0
     for step in range(int(random.integers(2, 12))):
@@ -43,7 +43,7 @@ def test_the_sample_is_spread_over_what_is_there_however_it_came_to_be(tmp_path:
     if seed == 5:
         assert len(view.segments) > 2
     expected = [mark for marks in there.values() for mark in marks]
-    again = Live(tmp_path, records, CatalogFile(SPACES, None)).view()
+    again = Live(records, CatalogFile(SPACES, None)).view()
     live.optimize()
     assert len(live.view().segments) == 1
     for most in (1, 7, 50, 10_000):

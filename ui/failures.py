@@ -20,6 +20,7 @@ _TABLE: tuple[tuple[type[errors.LookalikeError], int, int], ...] = (
     (errors.ItemExists, FAILED, 409),
     (errors.ModelMismatch, FAILED, 409),
     (errors.CatalogBusy, FAILED, 503),
+    (errors.CatalogGone, FAILED, 503),
     (errors.CatalogReadOnly, FAILED, 403),
     (errors.WeightsUnavailable, FAILED, 503),
     (errors.MissingDependency, FAILED, 503),

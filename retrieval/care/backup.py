@@ -35,13 +35,13 @@ from retrieval.care.backup_store import (
     Writer,
 )
 from retrieval.catalog_file import CatalogFile
+from retrieval.catalog_folder import RECORDS
 from retrieval.progress import Progress, silent
 from retrieval.records.file import copy_records, damage_of
 from retrieval.storage import failing, sync
 
 __all__ = ["BackupReport", "Snapshot", "list_snapshots", "open_store", "restore", "write_backup"]
 
-_RECORDS = "records.sqlite"
 _CATALOG = "catalog.json"
 _DERIVED_FOLDERS = ("generations", "fetched")
 _MOST_WAITING = 64
@@ -110,7 +110,7 @@ def restore(backup: Path, catalog: Path, *, snapshot: str | None = None, progres
     with open_store(backup) as store:
         chosen = store.snapshot(_chosen(store.snapshot_names(), snapshot))
         paths = [file.path for file in chosen.files]
-        if len(set(paths)) != len(paths) or not {_RECORDS, _CATALOG} <= set(paths):
+        if len(set(paths)) != len(paths) or not {RECORDS, _CATALOG} <= set(paths):
             raise BackupDamaged(f"The snapshot {chosen.name} does not list the files of a catalog.")
         with failing(catalog, "written to"), _built(catalog) as building:
             done = 0
@@ -118,7 +118,7 @@ def restore(backup: Path, catalog: Path, *, snapshot: str | None = None, progres
                 _write_file(store, file, building)
                 done += file.size
                 progress("Restoring", done, chosen.size)
-            damage = damage_of(building / _RECORDS)
+            damage = damage_of(building / RECORDS)
             if damage:
                 raise BackupDamaged(f"The records in the backup are damaged: {damage[0]}.")
             CatalogFile.read(building)
@@ -243,9 +243,9 @@ def _clear(folder: Path, lock: Path) -> None:
 def _write(catalog: Path, writer: Writer, building: Path, progress: Progress) -> BackupReport:
     """Write one snapshot: the records as of one commit, then every other file that is not derived."""
     now = datetime.now(UTC).isoformat()
-    copy = building / _RECORDS
-    commit, items = copy_records(catalog / _RECORDS, copy, progress)
-    sources = {_RECORDS: copy, **_other_files(catalog)}
+    copy = building / RECORDS
+    commit, items = copy_records(catalog / RECORDS, copy, progress)
+    sources = {RECORDS: copy, **_other_files(catalog)}
     files = []
     with ThreadPoolExecutor(writer.threads) as pool:
         chunks = _Chunks(writer, pool)

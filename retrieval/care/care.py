@@ -42,11 +42,29 @@ class Care:
     """The part of a `Catalog` that looks after its files rather than after its items."""
 
     records: Records
-    thumbnails: Thumbnails
-    _folder: Path
     _live: Live
     _recent: RecentQueries
     _searcher: Searcher
+
+    @property
+    def _folder(self) -> Path:
+        """The folder where it lies now; see `CatalogFolder.path`."""
+        return self.records.folder.path
+
+    @property
+    def name(self) -> str:
+        """The name of the catalog's folder."""
+        return self._folder.name
+
+    @property
+    def thumbnails(self) -> Thumbnails:
+        """The small pictures for screens."""
+        return Thumbnails(self._folder / "thumbnails")
+
+    @property
+    def fetched_folder(self) -> Path:
+        """The folder of pictures that were fetched from the web."""
+        return self._folder / "fetched"
 
     @property
     def file(self) -> CatalogFile:
@@ -183,8 +201,14 @@ class Care:
         return restore(Path(backup), folder_of(path), snapshot=snapshot, progress=progress)
 
     def verify(self, *, progress: Progress = silent) -> Verification:
-        """Look at everything: records, vectors, the generation's checksums and counts, thumbnails. Changes nothing."""
-        return verify(self._folder, progress=progress)
+        """Look at everything: records, vectors, the generation's checksums and counts, thumbnails. Changes nothing.
+
+        Raises:
+            CatalogGone: the folder was deleted or replaced meanwhile.
+        """
+        folder = self._folder
+        found = verify(folder, progress=progress)
+        return found if self._folder == folder else verify(self._folder, progress=progress)  # it was moved meanwhile
 
     def repair(self, *, pictures: str | Path | None = None, progress: Progress = silent) -> RepairReport:
         """Make anew what is derived and put aside what cannot be trusted; say what is left.

@@ -18,6 +18,7 @@ from data.errors import CatalogBusy, StorageFailed, UsageError
 from data.field_type import FieldType
 from retrieval.care.exchange import IMAGES, METADATA, TITLE_VECTOR, VECTOR, ParquetForm, images_type
 from retrieval.catalog_file import CatalogFile
+from retrieval.catalog_folder import RECORDS
 from retrieval.filters.nodes import Parameters
 from retrieval.progress import Progress, silent
 from retrieval.records.file import RecordsState
@@ -90,7 +91,7 @@ def _state_and_ids(
     """Open a state of the records, and find the items to write: as of the same commit."""
     expression = parse_filter(filter, params)
     for _ in range(_TRIES):
-        state = RecordsState.open(catalog / "records.sqlite")
+        state = RecordsState.open(catalog / RECORDS)
         try:
             if filter is None:
                 ids = (row[0] for row in state.rows("SELECT id FROM items ORDER BY id"))

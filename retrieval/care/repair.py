@@ -25,6 +25,7 @@ from data.video import frame_sha256, is_video, scenes, seconds_of, video_sha256
 from retrieval.care.salvage import salvage_records
 from retrieval.care.verification import Problem, ProblemKind, Verification, verify
 from retrieval.catalog_file import CatalogFile
+from retrieval.catalog_folder import RECORDS
 from retrieval.progress import Progress, silent
 from retrieval.records.file import RecordsState
 from retrieval.records.records import Records
@@ -33,8 +34,6 @@ from retrieval.storage import failing, locked
 from retrieval.thumbnails import Thumbnails
 
 __all__ = ["RepairReport", "repair"]
-
-_RECORDS = "records.sqlite"
 
 
 @dataclass(slots=True)
@@ -72,7 +71,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
     if not found.problems:
         return report
     file = CatalogFile.read(catalog)
-    records = Records.open(catalog / _RECORDS)
+    records = Records.open(catalog / RECORDS)
     try:
         with locked(catalog / "index.lock", "indexing into"):
             _quarantine(catalog, records, found, by_kind.get(ProblemKind.ITEM, ()), report)
@@ -80,7 +79,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
             _remake_thumbnails(catalog, pictures, by_kind.get(ProblemKind.THUMBNAIL, ()), report)
         if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
             progress("Building the search index", 0, 1)
-            name = Live(catalog, records, file).optimize(retrain=True)
+            name = Live(records, file).optimize(retrain=True)
             report.mended.append(f"The generation was made anew: {name}.")
             for name in {Path(problem.where).parts[1] for problem in by_kind.get(ProblemKind.GENERATION, ())} - {".."}:
                 shutil.rmtree(catalog / "generations" / name, ignore_errors=True)
@@ -141,7 +140,7 @@ def _remake_thumbnails(catalog: Path, pictures: Path | None, problems: Sequence[
     thumbnails = Thumbnails(catalog / "thumbnails")
     wanted = {problem.sha256 for problem in problems}
     made = 0
-    with RecordsState.open(catalog / _RECORDS) as state:
+    with RecordsState.open(catalog / RECORDS) as state:
         sources = [
             (digest.hex(), source)
             for digest, source in state.rows("SELECT DISTINCT sha256, source FROM images WHERE died IS NULL")
@@ -187,7 +186,7 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
     try:
         with failing(place.parent, "written to"):
             beside.mkdir()
-            saved = salvage_records(catalog / _RECORDS, beside / _RECORDS, progress=progress)
+            saved = salvage_records(catalog / RECORDS, beside / RECORDS, progress=progress)
             shutil.copy2(catalog / "catalog.json", beside / "catalog.json")
             if (catalog / "thumbnails").is_dir():
                 shutil.copytree(catalog / "thumbnails", beside / "thumbnails")

@@ -78,7 +78,8 @@ def salvage_records(damaged: Path, target: Path, *, progress: Progress = silent)
 
 
 def _salvage(damaged: Path, target: Path, found: Salvage, progress: Progress) -> None:
-    # where there is no log nobody has the file open, and nothing need be written beside it to read it
+    # Without a log nobody has the file open, and it can be read without anything being written beside it. An immutable
+    # connection takes no locks, so closing one drops those of other connections of this process: not with a log.
     mode = "mode=ro" if damaged.with_name(f"{damaged.name}-wal").exists() else "immutable=1"
     with (
         closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?{mode}", uri=True)) as read,

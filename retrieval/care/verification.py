@@ -15,6 +15,7 @@ import orjson
 from data.errors import CatalogDamaged, NotAPicture
 from data.images import check_thumbnail
 from retrieval.catalog_file import CatalogFile
+from retrieval.catalog_folder import RECORDS
 from retrieval.generations.segment import Space
 from retrieval.progress import Progress, silent
 from retrieval.records import checksums
@@ -86,7 +87,7 @@ def verify(catalog: Path, *, progress: Progress = silent) -> Verification:
     except CatalogDamaged as error:
         found.problems.append(Problem(ProblemKind.CATALOG_FILE, str(error), "catalog.json", _RESTORE))
         return found
-    records = catalog / "records.sqlite"
+    records = catalog / RECORDS
     progress("Checking the records", 0, 1)
     damage = damage_of(records)
     found.problems += [Problem(ProblemKind.RECORDS, one, records.name, _RESTORE) for one in damage]

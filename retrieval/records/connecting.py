@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from data.errors import CatalogBusy, CatalogDamaged, CatalogReadOnly, LookalikeError, StorageFailed
+from retrieval import forks
+from retrieval.catalog_folder import FileId, id_of
+from retrieval.records import file_holds
 from retrieval.storage import no_room
 
-__all__ = ["Connection", "Stamp", "connect", "connect_to_read", "is_writable", "said", "stamp_of"]
+__all__ = [
+    "Connection",
+    "Stamp",
+    "connect",
+    "connect_to_look",
+    "connect_to_read",
+    "is_writable",
+    "make",
+    "said",
+    "stamp_of",
+]
 
 _BUSY_TIMEOUT_S = 30.0
 _ROWS_AT_ONCE = 1_000
@@ -28,36 +43,23 @@ class _Cursor(sqlite3.Cursor):
     connection: Connection
 
     def execute(self, sql: str, parameters: Any = (), /) -> _Cursor:  # noqa: ANN401  # as the base class
-        try:
-            super().execute(sql, parameters)
-        except sqlite3.DatabaseError as error:
-            raise said(error, self.connection.path) from error
+        self.connection.call(super().execute, sql, parameters)
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> _Cursor:
-        try:
-            super().executemany(sql, parameters)
-        except sqlite3.DatabaseError as error:
-            raise said(error, self.connection.path) from error
+        self.connection.call(super().executemany, sql, parameters)
         return self
 
     def fetchone(self) -> Any:  # noqa: ANN401  # as the base class
-        try:
-            return super().fetchone()
-        except sqlite3.DatabaseError as error:
-            raise said(error, self.connection.path) from error
+        return self.connection.call(super().fetchone)
 
     def fetchmany(self, size: int | None = _ROWS_AT_ONCE) -> list[Any]:
-        try:
-            return super().fetchmany(size)
-        except sqlite3.DatabaseError as error:
-            raise said(error, self.connection.path) from error
+        found: list[Any] = self.connection.call(super().fetchmany, size)
+        return found
 
     def fetchall(self) -> list[Any]:
-        try:
-            return super().fetchall()
-        except sqlite3.DatabaseError as error:
-            raise said(error, self.connection.path) from error
+        found: list[Any] = self.connection.call(super().fetchall)
+        return found
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a batch at a time
         while rows := self.fetchmany():
@@ -65,9 +67,27 @@ class _Cursor(sqlite3.Cursor):
 
 
 class Connection(sqlite3.Connection):
-    """A connection whose errors are ours; `path` is that of its file."""
+    """A connection whose errors are ours; `path` is that of its file when it was opened.
+
+    Of a connection that takes no locks `file` is None, of any other the device and inode of its file.
+    """
 
     path: Path
+    file: FileId | None = None
+    writing = False
+    _abandoned = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # as the base class
+        self.calls = forks.ForkSafeLock()
+        super().__init__(*arguments, **options)
+
+    def call(self, method: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401  # as the method
+        """Call a method that runs SQLite, in such a way that a fork waits for it."""
+        try:
+            with self.calls:
+                return method(*arguments)
+        except sqlite3.DatabaseError as error:
+            raise said(error, self.path) from error
 
     def cursor(self, factory: Any = _Cursor) -> Any:  # noqa: ANN401  # as the base class
         """Return a cursor whose errors are ours."""
@@ -83,14 +103,57 @@ class Connection(sqlite3.Connection):
         cursor: _Cursor = self.cursor()
         return cursor.executemany(sql, parameters)
 
+    def backup(self, target: sqlite3.Connection, **options: Any) -> None:  # noqa: ANN401  # as the base class
+        """Copy the database; a fork waits for it."""
+        with self.calls:
+            super().backup(target, **options)
 
-def connect(path: Path) -> Connection:
-    """Open a file to read and write, making it where there is none.
+    def close(self) -> None:
+        """Close the connection. It may be closed already."""
+        if self._abandoned:
+            return
+        with forks.opening, self.calls:
+            file, self.file = self.file, None
+            if file is not None:
+                file_holds.unlock(file)
+            super().close()
+            if file is not None:
+                file_holds.let_go(file)
+
+    def abandon(self, *, close: bool) -> None:
+        """Give the connection up in the child of a fork; see `forks`."""
+        self.file, self._abandoned = None, True
+        if close:
+            super().close()
+        else:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # else Python would close it at the end
+
+    def __del__(self) -> None:
+        if self.file is not None:
+            with suppress(Exception):  # the interpreter may be ending
+                self.close()
+
+
+forks.in_child(file_holds.let_go_in_child)
+
+
+def make(path: Path) -> Connection:
+    """Open a new file that no other process knows of yet.
 
     Raises:
+        StorageFailed: it cannot be made.
+    """
+    return _connected(path, str(path), locks=False)
+
+
+def connect(path: Path) -> Connection:
+    """Open a file that is there, to read and write.
+
+    Raises:
+        CatalogDamaged: it is not a SQLite file.
         StorageFailed: it cannot be opened.
     """
-    return _connected(path, str(path))
+    return _connected(path, f"{path.absolute().as_uri()}?mode=rw")
 
 
 def connect_to_read(path: Path) -> Connection:
@@ -103,18 +166,25 @@ def connect_to_read(path: Path) -> Connection:
     if is_writable(path):
         return connect(path)
     if not _bytes_of_log(path):
-        return _connected(path, f"{path.absolute().as_uri()}?immutable=1", uri=True)
-    connection = _connected(path, f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        return _connected(path, f"{path.absolute().as_uri()}?immutable=1", locks=False)
     try:
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        return connect_to_look(path)
     except (CatalogReadOnly, StorageFailed) as error:
-        connection.close()
         raise CatalogReadOnly(
             f"{path.parent} cannot be written to, and its last changes are still in a log ({path.name}-wal) that only "
             "a process that can write there folds in. Open it once as a user who may (lookalike info CATALOG), or "
             "copy the whole folder to a place that can be written to."
         ) from error
-    return connection
+
+
+def connect_to_look(path: Path) -> Connection:
+    """Open a file to read without folding its log in; the log has to be there.
+
+    Raises:
+        CatalogDamaged: it is not a SQLite file.
+        CatalogReadOnly, StorageFailed: it cannot be opened.
+    """
+    return _connected(path, f"{path.absolute().as_uri()}?mode=ro")
 
 
 def is_writable(path: Path) -> bool:
@@ -152,20 +222,39 @@ def said(error: sqlite3.DatabaseError, path: Path) -> LookalikeError | sqlite3.P
     )
 
 
-def _connected(path: Path, database: str, *, uri: bool = False) -> Connection:
-    try:
-        connection = sqlite3.connect(
-            database,
-            timeout=_BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-            uri=uri,
-            factory=Connection,
-        )
-    except sqlite3.DatabaseError as error:
-        raise said(error, path) from error
-    connection.path = path
-    return connection
+def _connected(path: Path, address: str, *, locks: bool = True) -> Connection:
+    """Open a connection; one that takes `locks` has begun to read, so that its log is open as well."""
+    with forks.opening:
+        if not forks.is_safe():
+            raise StorageFailed(
+                f"{path.parent} cannot be opened here: this process was forked while its parent was writing to a "
+                "catalog. Start it with multiprocessing's spawn method, or fork before the catalog is opened."
+            )
+        try:
+            connection = sqlite3.connect(
+                address,
+                timeout=_BUSY_TIMEOUT_S,
+                isolation_level=None,
+                check_same_thread=False,
+                uri=True,
+                factory=Connection,
+            )
+        except sqlite3.DatabaseError as error:
+            raise said(error, path) from error
+        connection.path = path
+        if locks:
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+                file = id_of(path)
+                if mode == "wal" and file is not None:
+                    file_holds.hold(file, path)
+                    connection.file = file
+            except BaseException:
+                connection.close()
+                raise
+        forks.register(connection)
+        return connection
 
 
 def _log_of(path: Path) -> Path:

@@ -5,16 +5,20 @@ Write-ahead log with `synchronous=FULL`: what a transaction has returned for sur
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from data.errors import CatalogDamaged, CatalogFormat, CatalogReadOnly, LookalikeError
+from data.errors import CatalogDamaged, CatalogFormat, CatalogGone, CatalogReadOnly, LookalikeError, UsageError
+from retrieval import forks
+from retrieval.catalog_folder import CatalogFolder, id_of
 from retrieval.records import statements
-from retrieval.records.connecting import Connection, Stamp, connect, connect_to_read, is_writable, stamp_of
+from retrieval.records.connecting import Connection, Stamp, connect, connect_to_read, is_writable, make, stamp_of
 from retrieval.storage import failing
 
 __all__ = ["FORMAT", "Database", "migrate", "prepare"]
@@ -27,25 +31,40 @@ _PAGE_BYTES = 16_384
 
 
 class Database:
-    """The SQLite file of one catalog; one connection a thread, so any thread may call."""
+    """The SQLite file of one catalog; one connection a thread, so any thread may call.
 
-    def __init__(self, path: Path) -> None:
+    The file is known by its device and inode: each use makes sure that the path still leads to it. Connections are
+    not carried over a fork; the child opens its own.
+    """
+
+    def __init__(self, path: Path, folder: CatalogFolder) -> None:
+        self.folder = folder
+        self._name = path.name
         self._path = path
+        self._file = id_of(path)
         self._local = threading.local()
         self._connections: dict[threading.Thread, Connection] = {}
-        self._lock = threading.Lock()
+        self._lock = forks.ForkSafeLock()
         self._only_read = False
+        self._closed = False
         self.commits = 0
         """Grows with each transaction of this object that was written."""
 
-    def make(self) -> None:
-        """Make a new, empty file; it is whole or absent."""
-        connection = self.connection
-        prepare(connection)
-        with self.immediate():
+    @classmethod
+    def make(cls, path: Path) -> None:
+        """Make a new, empty file; it is whole or absent.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        with closing(make(path)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            prepare(connection)
+            connection.execute("BEGIN IMMEDIATE")
             for statement in filter(str.strip, statements.TABLES.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute("COMMIT")
 
     def check(self) -> None:
         """Bring a file of an older format to this one; processes that open it meanwhile wait.
@@ -56,11 +75,12 @@ class Database:
             CatalogReadOnly: it cannot be written to, and has to be before it can be read.
             StorageFailed: it cannot be read.
         """
+        if self._file is None or not self._path.is_file():
+            raise CatalogDamaged(f"The catalog has lost its records ({self._name}); restore it from a backup.")
         with failing(self._path, "read"):
-            if not self._path.is_file():
-                raise CatalogDamaged(f"The catalog has lost its records ({self._path.name}); restore it from a backup.")
-            with self._path.open("rb"):
-                self._only_read = not is_writable(self._path)
+            if not os.access(self._path, os.R_OK):  # not by opening it: closing it again would drop SQLite's locks
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        self._only_read = not is_writable(self._path)
         version = self._version()
         if version in _MIGRATIONS:
             with self.immediate() as connection:
@@ -72,8 +92,9 @@ class Database:
             )
 
     def close(self) -> None:
-        """Close every thread's connection."""
+        """Close every thread's connection; the file cannot be used through this object afterwards."""
         with self._lock:
+            self._closed = True
             for connection in self._connections.values():
                 connection.close()
             self._connections.clear()
@@ -87,7 +108,8 @@ class Database:
     @property
     def bytes_on_disk(self) -> int:
         """The size of the file and of its log."""
-        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        path = self._path_now()
+        files = (path, path.with_name(f"{path.name}-wal"))
         return sum(path.stat().st_size for path in files if path.exists())
 
     @contextmanager
@@ -112,14 +134,19 @@ class Database:
         if self._only_read:
             raise CatalogReadOnly(f"{self._path.parent} cannot be written to: it can be searched, not changed.")
         connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.execute("COMMIT")
-            self.commits += 1
-        except BaseException:
-            _end(connection)
-            raise
+        with connection.calls:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.writing = True
+            try:
+                yield connection
+                self._path_now()  # what is committed must be in the file that others find
+                connection.execute("COMMIT")
+                self.commits += 1
+            except BaseException:
+                _end(connection)
+                raise
+            finally:
+                connection.writing = False
 
     def one_row(self, sql: str) -> Any:  # noqa: ANN401
         """Return the one row of a query; the quickest way there is."""
@@ -139,25 +166,54 @@ class Database:
 
     @property
     def connection(self) -> Connection:
-        """The connection of the calling thread."""
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            return self._connected()
-        if self._only_read and self._local.stamp != stamp_of(self._path) and not connection.in_transaction:
+        """The connection of the calling thread.
+
+        Raises:
+            UsageError: the catalog was closed.
+            CatalogGone: the catalog's folder was deleted or replaced.
+        """
+        path = self._path_now()
+        local = self._local
+        connection: Connection | None = getattr(local, "connection", None)
+        if connection is None or local.depth != forks.depth():
+            return self._connected(path)
+        if self._only_read and local.stamp != stamp_of(path) and not connection.in_transaction:
             connection.close()  # somebody else can write there, and has
-            return self._connected()
+            return self._connected(path)
         return connection
 
-    def _connected(self) -> Connection:
-        stamp: Stamp = stamp_of(self._path) if self._only_read else ()
-        connection = connect_to_read(self._path) if self._only_read else connect(self._path)
-        if not self._only_read:
-            connection.execute("PRAGMA synchronous = FULL")
-        self._local.connection, self._local.stamp = connection, stamp
+    def _path_now(self) -> Path:
+        """Return where the file lies now."""
+        if self._closed:
+            raise UsageError("The catalog was closed. Open it again with Catalog.open to go on.")
+        if id_of(self._path) != self._file:
+            path = self.folder.path / self._name
+            if id_of(path) != self._file:
+                raise CatalogGone(
+                    f"{path} is not the file that was opened: it was deleted or replaced. Open the catalog again."
+                )
+            self._path = path
+        return self._path
+
+    def _connected(self, path: Path) -> Connection:
+        stamp: Stamp = stamp_of(path) if self._only_read else ()
+        connection = connect_to_read(path) if self._only_read else connect(path)
+        try:
+            self._path_now()  # the path may have led elsewhere when it was opened
+            if not self._only_read:
+                connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
+        local = self._local
         with self._lock:
             for thread in [thread for thread in self._connections if not thread.is_alive()]:
                 self._connections.pop(thread).close()
+            if self._closed:
+                connection.close()
+                self._path_now()
             self._connections[threading.current_thread()] = connection
+        local.connection, local.stamp, local.depth = connection, stamp, forks.depth()
         return connection
 
     def _version(self) -> int:

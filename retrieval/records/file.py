@@ -14,21 +14,27 @@ from typing import Any
 
 from data.errors import CatalogDamaged, StorageFailed
 from retrieval.progress import Progress, silent
-from retrieval.records.connecting import connect_to_read, is_writable
+from retrieval.records.connecting import (
+    Connection,
+    connect,
+    connect_to_look,
+    connect_to_read,
+    is_writable,
+    make,
+)
 from retrieval.storage import no_room
 
 __all__ = ["RecordsState", "copy_records", "damage_of"]
 
 _PAGES_AT_ONCE = 2_000
 _MOST_COMPLAINTS = 100
-_BUSY_TIMEOUT_S = 30.0
 _NOT_WRITTEN = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
 
 
 class RecordsState:
     """One state of the records, to be read from any thread, one at a time, while others write. Changes nothing."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     @classmethod
@@ -41,20 +47,18 @@ class RecordsState:
         if not path.is_file():
             raise CatalogDamaged(f"The catalog has lost its records ({path.name}); restore it from a backup.")
         if not is_writable(path):
-            connection: sqlite3.Connection = connect_to_read(path)
+            connection = connect_to_read(path)
+        elif path.with_name(f"{path.name}-wal").exists():
+            connection = connect_to_look(path)  # leaves the log as it is
         else:
-            # a log that lies there is left as it is; where there is none, only a full connection clears its own away
-            mode = "ro" if path.with_name(f"{path.name}-wal").exists() else "rw"
-            with _translated():
-                connection = _connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
-        with _translated():
-            try:
-                connection.execute("PRAGMA query_only = ON")
-                connection.execute("BEGIN")
-                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            except BaseException:
-                connection.close()
-                raise
+            connection = connect(path)  # makes a log, which only a full connection clears away
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except BaseException:
+            connection.close()
+            raise
         return cls(connection)
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
@@ -63,8 +67,7 @@ class RecordsState:
         Raises:
             CatalogDamaged: SQLite cannot read them.
         """
-        with _translated():
-            yield from self._connection.execute(sql, parameters)
+        yield from self._connection.execute(sql, parameters)
 
     def value(self, sql: str, parameters: Sequence[object] = ()) -> Any:  # noqa: ANN401  # what the query gives
         """Return the one value of a query.
@@ -103,7 +106,7 @@ def copy_records(source: Path, target: Path, progress: Progress = silent) -> tup
         CatalogDamaged: the source cannot be read, or the copy does not pass SQLite's check.
         StorageFailed: the target cannot be written.
     """
-    with _translated(target), closing(_source(source)) as reader, closing(_connect(target)) as writer:
+    with _translated(target), closing(connect_to_read(source)) as reader, closing(make(target)) as writer:
         reader.execute("BEGIN")  # held until the last page: all of them are of one state
         seq = reader.execute("SELECT coalesce(max(seq), 0) FROM commits").fetchone()[0]
         items = reader.execute("SELECT count(*) FROM items").fetchone()[0]
@@ -121,10 +124,6 @@ def copy_records(source: Path, target: Path, progress: Progress = silent) -> tup
     return seq, items
 
 
-def _source(path: Path) -> sqlite3.Connection:
-    return _connect(path) if is_writable(path) else connect_to_read(path)
-
-
 def damage_of(path: Path) -> list[str]:
     """Return what SQLite's own check finds wrong with a file, nothing when it is sound."""
     try:
@@ -135,25 +134,23 @@ def damage_of(path: Path) -> list[str]:
     return [] if found == ["ok"] else found
 
 
-def _connect(database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(database, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, uri=uri)
-
-
 @contextmanager
-def _translated(written: Path | None = None) -> Iterator[None]:
-    """Turn SQLite's errors into ours; with `written`, those of a full or failing disk are about that file."""
+def _translated(written: Path) -> Iterator[None]:
+    """Turn the errors of copying into ours: those of a full or failing disk are about the file that is written."""
     try:
         yield
+    except CatalogDamaged as error:
+        raise CatalogDamaged(_not_backed_up(str(error.__cause__ or error))) from error
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
-        if written is not None and name.startswith("SQLITE_FULL"):
+        if name.startswith("SQLITE_FULL"):
             raise StorageFailed(no_room(written.parent)) from error
-        if written is not None and name.startswith(_NOT_WRITTEN) and not name.startswith("SQLITE_IOERR_READ"):
+        if name.startswith(_NOT_WRITTEN) and not name.startswith("SQLITE_IOERR_READ"):
             raise StorageFailed(
                 f"{written.parent} cannot be written to: {error}. Look at the room on the disk, "
                 "then run the same command again."
             ) from error
-        raise CatalogDamaged(_not_backed_up(str(error)) if written else f"The records are damaged: {error}.") from error
+        raise CatalogDamaged(_not_backed_up(str(error))) from error
 
 
 def _not_backed_up(why: str) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from data.errors import CatalogDamaged
 from data.field_type import FieldType
 from data.item import is_text
+from retrieval.catalog_folder import CatalogFolder
 from retrieval.records import checksums, statements
 from retrieval.records.database import Database
 from retrieval.records.ledger import Ledger
@@ -37,8 +38,9 @@ class _Rows(Protocol):
 class RecordReader:
     """What can be read from the records of one catalog."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
+    def __init__(self, path: Path, folder: CatalogFolder) -> None:
+        self.folder = folder
+        self._database = Database(path, folder)
         self.ledger = Ledger(self._database)
         self.spaces = StoredSpaces(self._database)
 

@@ -19,8 +19,10 @@ import orjson
 from data.errors import CatalogBusy, ItemExists, ItemNotFound
 from data.feed import FeedSource
 from data.field_type import FieldType
+from retrieval.catalog_folder import CatalogFolder
 from retrieval.records import checksums, statements
 from retrieval.records.committing import Change, Committing
+from retrieval.records.database import Database
 from retrieval.records.ledger import FeedRun, Notes
 from retrieval.records.reading import json_ids
 from retrieval.records.rows import ItemChange, ItemWrite, VectorWrites
@@ -40,20 +42,24 @@ class Records(Committing):
 
     @classmethod
     def create(cls, path: Path) -> Records:
-        """Make a new, empty file; it is whole or absent."""
-        records = cls(path)
-        records._database.make()
-        return records
+        """Make a new, empty file, which is whole or absent, and open it.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        Database.make(path)
+        return cls.open(path)
 
     @classmethod
-    def open(cls, path: Path) -> Records:
-        """Open a file, migrating one of an older format.
+    def open(cls, path: Path, folder: CatalogFolder | None = None) -> Records:
+        """Open a file, migrating one of an older format. `folder` is the one it lies in, if that is open already.
 
         Raises:
             CatalogDamaged: it is missing or not such a file.
             CatalogFormat: a newer version wrote it.
         """
-        records = cls(path)
+        folder = folder or CatalogFolder.open(path.parent)
+        records = cls(folder.path / path.name, folder)
         records._database.check()
         return records
 

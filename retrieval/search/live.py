@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import CatalogDamaged, CatalogReadOnly, LookalikeError
 from retrieval.catalog_file import CatalogFile
+from retrieval.forks import ForkSafeLock
 from retrieval.generations.generation import (
     open_generation,
     remove_generation,
@@ -41,23 +41,25 @@ class Live:
 
     def __init__(
         self,
-        folder: Path,
         records: Records,
         file: CatalogFile,
         changed: Callable[[SpaceSets], None] = lambda sets: None,
     ) -> None:
-        self._folder = folder
         self._records = records
         self._made_as = file
         self._changed = changed
         self._sets = SpaceSets(file, version=-1)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._view: View | None = None
         self._past = PastViews(records)
         self._generation: str | None = None
         self._broken: str | None = None
         self._newest_until = 0.0
         self._own_commits = -1
+
+    def close(self) -> None:
+        """Drop the view, whose files stay open as long as somebody else holds it."""
+        self._view = None
 
     @property
     def generation(self) -> str | None:
@@ -150,7 +152,7 @@ class Live:
             CatalogReadOnly: the catalog's folder cannot be written to.
             StorageFailed: there is no room; the generation before stays in use.
         """
-        with locked(self._folder / "optimize.lock", "optimizing"):
+        with locked(self._records.folder.path / "optimize.lock", "optimizing"):
             return self._optimize(kind, retrain)
 
     def change_sets(self, new: SpaceSets, unless: Callable[[], str | None] = lambda: None) -> str | None:
@@ -162,7 +164,7 @@ class Live:
         Raises:
             CatalogBusy: another process is optimizing the catalog, or has changed the sets.
         """
-        with locked(self._folder / "optimize.lock", "optimizing"):
+        with locked(self._records.folder.path / "optimize.lock", "optimizing"):
             generation = self._records.version()[1]
             needed = {space.stored for space in new.active.spaces.values()}
             if generation is not None and not needed <= spaces_in(self._generations / generation):
@@ -200,7 +202,7 @@ class Live:
 
     @property
     def _generations(self) -> Path:
-        return self._folder / "generations"
+        return self._records.folder.path / "generations"
 
     def _opened(self, generation: str | None, seq: int) -> View:
         """Open a generation, and remember what is wrong with one that is missing or damaged."""
