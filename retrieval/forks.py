@@ -8,20 +8,30 @@ even a new connection of the child would rely on locks that only the parent hold
   way, and let every catalog open new connections when it is next used;
 - where a thread did not come to an end in time, leave what was inherited as it is, and open no file in the child.
 
+Searching takes the threads of Polars and of OpenMP, which a child does not inherit and which cannot be started again
+in it: it would wait for them for ever. So the child of a process that has searched can read and write items, but not
+search.
+
 `subprocess` does not run any of this: a program that replaces the process inherits neither descriptors nor locks.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-__all__ = ["ForkSafeLock", "Inherited", "depth", "in_child", "is_safe", "opening", "register"]
+from data.errors import UsageError
+
+__all__ = ["ForkSafeLock", "Inherited", "depth", "in_child", "is_safe", "needs_threads", "opening", "register"]
 
 _WAIT_S = 10.0
 
@@ -74,6 +84,7 @@ class _Fork(threading.local):
     def __init__(self) -> None:
         self.acquired: list[ForkSafeLock] = []
         self.quiet = True
+        self.has_searched = False
 
 
 _locks: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
@@ -81,6 +92,7 @@ _connections: weakref.WeakSet[Inherited] = weakref.WeakSet()
 _in_child: list[Callable[[], None]] = []
 _fork = _Fork()
 _safe = True
+_can_search = True
 _depth = 0
 
 opening = ForkSafeLock()
@@ -107,7 +119,21 @@ def is_safe() -> bool:
     return _safe
 
 
+def needs_threads() -> None:
+    """Refuse what would wait for ever for threads that this process lacks.
+
+    Raises:
+        UsageError: it is the child of a process that has searched.
+    """
+    if not _can_search:
+        raise UsageError(
+            "This process was forked from one that has searched, so it lacks the threads that searching and indexing "
+            "take. Fork before the first search, or start the process with multiprocessing's spawn method."
+        )
+
+
 def _before() -> None:
+    _fork.has_searched = _has_threads_of_polars()
     deadline = time.monotonic() + _WAIT_S
     _fork.quiet = opening.acquire(timeout=_WAIT_S)
     if not _fork.quiet:
@@ -127,8 +153,9 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
-    global _safe, _depth
+    global _safe, _can_search, _depth
     _depth += 1
+    _can_search = _can_search and not _fork.has_searched
     _fork.acquired.clear()
     for lock in list(_locks):
         lock.renew()
@@ -138,6 +165,18 @@ def _after_in_child() -> None:
     _connections.clear()
     for call in _in_child:
         call()
+
+
+def _has_threads_of_polars() -> bool:
+    """Return whether the thread pool of Polars runs; where that cannot be found out, whether Polars is loaded."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return "polars" in sys.modules
+    names = []
+    for task in tasks.iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            names.append((task / "comm").read_text())
+    return any(re.match(r"polars-\d", name) for name in names)
 
 
 os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

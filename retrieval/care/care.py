@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data.errors import CatalogBusy, UsageError
+from retrieval import forks
 from retrieval.care.backup import BackupReport, Snapshot, restore, write_backup
 from retrieval.care.exporting import export_parquet
 from retrieval.care.importing import ImportReport, import_parquet, open_vector_table
@@ -110,7 +111,9 @@ class Care:
         Raises:
             CatalogBusy: another process has it.
             CatalogReadOnly: the catalog's folder cannot be written to.
+            UsageError: this process is the child of one that has searched.
         """
+        forks.needs_threads()
         with locked(self._folder / "index.lock", "indexing into"):
             yield
 

@@ -10,6 +10,9 @@ open file description lock (`F_OFD_SETLK` in fcntl(2)), which belongs to one des
 SQLite's shared lock, so no process can take the exclusive lock that deleting the log requires. The descriptor is
 closed after the last connection of this process, never before. Where the system has no such locks, the POSIX locks
 alone protect the file.
+
+The locks on the shared memory file (`-shm`) order writers and readers from moment to moment and cannot be doubled in
+this way: a process must not copy the folder of a catalog that it has open, other than by `Catalog.backup`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from data.errors import LookalikeError
 from models import Encoder
 from retrieval.catalog_file import CatalogFile, Made
+from retrieval.forks import ForkSafeLock
 from retrieval.space_sets import SpaceSets
 
 __all__ = ["Encoders"]
@@ -21,8 +22,8 @@ class Encoders:
 
     def __init__(self, load: Callable[[Made], Encoder]) -> None:
         self._load = load
-        self._lock = threading.Lock()
-        self._loading = threading.Lock()
+        self._lock = ForkSafeLock()
+        self._loading = ForkSafeLock()
         self._kept: dict[tuple[str, ...], Encoder] = {}
 
     def of(self, file: CatalogFile, space: str = "image") -> Encoder:

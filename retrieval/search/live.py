@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import CatalogDamaged, CatalogReadOnly, LookalikeError
+from retrieval import forks
 from retrieval.catalog_file import CatalogFile
-from retrieval.forks import ForkSafeLock
 from retrieval.generations.generation import (
     open_generation,
     remove_generation,
@@ -49,7 +49,7 @@ class Live:
         self._made_as = file
         self._changed = changed
         self._sets = SpaceSets(file, version=-1)
-        self._lock = ForkSafeLock()
+        self._lock = forks.ForkSafeLock()
         self._view: View | None = None
         self._past = PastViews(records)
         self._generation: str | None = None
@@ -74,7 +74,12 @@ class Live:
         return SpaceSets.of(self._made_as, *self._records.spaces.facts())
 
     def view(self) -> View:
-        """Return the state as of the newest commit of this process, and of any other a few milliseconds ago."""
+        """Return the state as of the newest commit of this process, and of any other a few milliseconds ago.
+
+        Raises:
+            UsageError: the process is a fork of one that has searched.
+        """
+        forks.needs_threads()
         view = self._view
         now, commits = time.perf_counter(), self._records.own_commits
         if view is not None and now < self._newest_until and commits == self._own_commits:
@@ -119,6 +124,7 @@ class Live:
 
     def view_of(self, file: CatalogFile) -> View:
         """Return the newest state by the models of another set of spaces, which the generation in use should have."""
+        forks.needs_threads()
         with self._records.snapshot():
             seq, generation, _ = self._records.version()
             view, broken = self._base(file, generation, seq)
@@ -152,6 +158,7 @@ class Live:
             CatalogReadOnly: the catalog's folder cannot be written to.
             StorageFailed: there is no room; the generation before stays in use.
         """
+        forks.needs_threads()
         with locked(self._records.folder.path / "optimize.lock", "optimizing"):
             return self._optimize(kind, retrain)
 
@@ -164,6 +171,7 @@ class Live:
         Raises:
             CatalogBusy: another process is optimizing the catalog, or has changed the sets.
         """
+        forks.needs_threads()
         with locked(self._records.folder.path / "optimize.lock", "optimizing"):
             generation = self._records.version()[1]
             needed = {space.stored for space in new.active.spaces.values()}
