@@ -99,8 +99,9 @@ class Catalog(Care):
         return cls(file, Records.open(folder.records, folder), chosen)
 
     def close(self) -> None:
-        """Close the records; the catalog cannot be used afterwards."""
+        """Close the records; every later use of the catalog is refused."""
         self.records.close()
+        self.records.folder.close()
         self._live.close()
 
     def __enter__(self) -> Catalog:

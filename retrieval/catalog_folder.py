@@ -8,10 +8,13 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from data.errors import CatalogGone, CatalogNotFound
+from data.errors import CatalogGone, CatalogNotFound, UsageError
 from retrieval.storage import failing
 
-__all__ = ["RECORDS", "CatalogFolder", "FileId", "id_of"]
+__all__ = ["CLOSED", "RECORDS", "CatalogFolder", "FileId", "id_of"]
+
+CLOSED = "The catalog was closed. Open it again with Catalog.open to go on."
+"""What is said of a catalog that is used after it was closed."""
 
 RECORDS = "records.sqlite"
 """The name of the records in a catalog's folder."""
@@ -20,7 +23,6 @@ FileId = tuple[int, int]
 """The device and inode of a file or folder."""
 
 _PATH_ONLY = getattr(os, "O_PATH", os.O_RDONLY)
-_DELETED = " (deleted)"
 
 
 class CatalogFolder:
@@ -33,7 +35,7 @@ class CatalogFolder:
         self._path = path
         self._descriptor = descriptor
         self._id = _id(os.fstat(descriptor))
-        weakref.finalize(self, os.close, descriptor)
+        self._let_go = weakref.finalize(self, os.close, descriptor)
 
     @classmethod
     def open(cls, path: Path) -> CatalogFolder:
@@ -59,7 +61,10 @@ class CatalogFolder:
         Raises:
             CatalogGone: the folder was deleted, or another one lies in its place.
             StorageFailed: the system does not let it be looked at.
+            UsageError: the catalog was closed.
         """
+        if not self._let_go.alive:
+            raise UsageError(CLOSED)
         if id_of(self._path) == self._id:
             return self._path
         now = self._path_now()
@@ -79,9 +84,13 @@ class CatalogFolder:
         """The path of the file of records.
 
         Raises:
-            CatalogGone, StorageFailed: see `path`.
+            CatalogGone, StorageFailed, UsageError: see `path`.
         """
         return self.path / RECORDS
+
+    def close(self) -> None:
+        """Let go of the folder. It may be closed already."""
+        self._let_go()
 
     def _path_now(self) -> Path | None:
         """Return where the system says that the folder has been moved to, None if it was deleted."""
@@ -91,9 +100,7 @@ class CatalogFolder:
         if found is None and hasattr(fcntl, "F_GETPATH"):  # macOS
             with suppress(OSError):
                 found = os.fsdecode(fcntl.fcntl(self._descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
-        if found is None or found.endswith(_DELETED) or id_of(Path(found)) != self._id:
-            return None
-        return Path(found)
+        return Path(found) if found is not None and id_of(found) == self._id else None
 
 
 def id_of(path: Path | str) -> FileId | None:

@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from data.errors import CatalogBusy, CatalogDamaged, CatalogReadOnly, LookalikeError, StorageFailed
+from data.errors import CatalogBusy, CatalogDamaged, CatalogReadOnly, LookalikeError, StorageFailed, UsageError
 from retrieval import forks
-from retrieval.catalog_folder import FileId, id_of
+from retrieval.catalog_folder import CLOSED, FileId, id_of
 from retrieval.records import file_holds
 from retrieval.storage import no_room
 
@@ -76,6 +76,7 @@ class Connection(sqlite3.Connection):
     file: FileId | None = None
     writing = False
     _abandoned = False
+    _closed = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # as the base class
         self.calls = forks.ForkSafeLock()
@@ -86,12 +87,19 @@ class Connection(sqlite3.Connection):
         try:
             with self.calls:
                 return method(*arguments)
+        except sqlite3.ProgrammingError as error:
+            if self._closed:
+                raise UsageError(CLOSED) from error  # another thread did so meanwhile
+            raise
         except sqlite3.DatabaseError as error:
             raise said(error, self.path) from error
 
     def cursor(self, factory: Any = _Cursor) -> Any:  # noqa: ANN401  # as the base class
         """Return a cursor whose errors are ours."""
-        return super().cursor(factory)
+        try:
+            return super().cursor(factory)
+        except sqlite3.ProgrammingError as error:
+            raise UsageError(CLOSED) from error
 
     def execute(self, sql: str, parameters: Any = (), /) -> _Cursor:  # noqa: ANN401  # as the base class
         """Execute a statement; the base class would do so past our cursor."""
@@ -113,6 +121,7 @@ class Connection(sqlite3.Connection):
         if self._abandoned:
             return
         with forks.opening, self.calls:
+            self._closed = True
             file, self.file = self.file, None
             if file is not None:
                 file_holds.unlock(file)

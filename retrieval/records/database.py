@@ -16,7 +16,7 @@ from typing import Any
 
 from data.errors import CatalogDamaged, CatalogFormat, CatalogGone, CatalogReadOnly, LookalikeError, UsageError
 from retrieval import forks
-from retrieval.catalog_folder import CatalogFolder, id_of
+from retrieval.catalog_folder import CLOSED, CatalogFolder, id_of
 from retrieval.records import statements
 from retrieval.records.connecting import Connection, Stamp, connect, connect_to_read, is_writable, make, stamp_of
 from retrieval.storage import failing
@@ -185,7 +185,7 @@ class Database:
     def _path_now(self) -> Path:
         """Return where the file lies now."""
         if self._closed:
-            raise UsageError("The catalog was closed. Open it again with Catalog.open to go on.")
+            raise UsageError(CLOSED)
         if id_of(self._path) != self._file:
             path = self.folder.path / self._name
             if id_of(path) != self._file:
@@ -240,6 +240,6 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
 
 def _end(connection: Connection) -> None:
     """Take back what a transaction wrote; SQLite has done so already after some errors, such as a full disk."""
-    if connection.in_transaction:
-        with suppress(LookalikeError):
+    with suppress(LookalikeError, sqlite3.ProgrammingError):  # the latter where another thread has closed it
+        if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -1,0 +1,108 @@
+"""One call of every public method and property of a catalog of ready vectors, for tests that hold for all of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.errors import ModalityUnsupported
+from retrieval import Catalog
+from retrieval.space_sets import SpaceSets
+
+DIM = 4
+ROWS = np.random.default_rng(1).standard_normal((40, DIM)).astype(np.float32)
+KEYS = [f"k{number}" for number in range(40)]
+
+Call = Callable[[Catalog, Path], object]
+"""A call of a catalog; the folder is for what it writes elsewhere."""
+
+
+def make_catalog(folder: Path) -> Catalog:
+    """Return a catalog with a generation, a tail, and a deleted item."""
+    catalog = Catalog.create(folder, dim=DIM)
+    catalog.add_vectors(KEYS[:30], ROWS[:30], {"price": list(range(30)), "brand": ["a", "b", "c"] * 10})
+    catalog.optimize()
+    catalog.add_vectors(KEYS[30:], ROWS[30:], {"price": list(range(30, 40))})
+    catalog.delete(keys=["k5"])
+    return catalog
+
+
+def _new(folder: Path, suffix: str = "") -> Path:
+    return folder / f"{uuid.uuid4().hex}{suffix}"
+
+
+def _without_model(call: Callable[[], object]) -> None:
+    with pytest.raises(ModalityUnsupported):
+        call()
+
+
+def _keep_queries(catalog: Catalog, folder: Path) -> int:
+    path = _new(folder, ".csv")
+    path.write_text("text,relevant\nred,k1\n")
+    return catalog.keep_queries(path)
+
+
+def _exchange(catalog: Catalog, folder: Path) -> object:
+    path = _new(folder, ".parquet")
+    catalog.export(path, filter="price > 35")
+    return catalog.import_parquet(path)
+
+
+def _writer(catalog: Catalog, folder: Path) -> None:
+    with catalog.writer():
+        pass
+
+
+def _change_sets(catalog: Catalog, folder: Path) -> str | None:
+    return catalog.change_sets(SpaceSets(catalog.file, version=catalog.sets.version), lambda: "not now")
+
+
+READS: dict[str, Call] = {
+    "search": lambda catalog, _: catalog.search(vector=ROWS[0], filter='brand == "a"', limit=3),
+    "search_many": lambda catalog, _: catalog.search_many(ROWS[:40], limit=3),
+    "get": lambda catalog, _: catalog.get(["k1"]),
+    "items": lambda catalog, _: list(catalog.items()),
+    "keys": lambda catalog, _: catalog.keys(["k1", "none"]),
+    "count": lambda catalog, _: catalog.count(filter="price < 10"),
+    "facets": lambda catalog, _: catalog.facets(["brand"]),
+    "log": lambda catalog, _: catalog.log(),
+    "info": lambda catalog, _: catalog.info(),
+    "name": lambda catalog, _: catalog.name,
+    "thumbnails": lambda catalog, _: catalog.thumbnails.path("ab" * 32),
+    "fetched_folder": lambda catalog, _: catalog.fetched_folder,
+    "file": lambda catalog, _: catalog.file,
+    "sets": lambda catalog, _: catalog.sets,
+    "encoder": lambda catalog, _: _without_model(lambda: catalog.encoder),
+    "answering": lambda catalog, _: catalog.answering(catalog.file),
+    "sample_keys": lambda catalog, _: catalog.sample_keys(3),
+    "kept_queries": lambda catalog, _: catalog.kept_queries(),
+    "ledger": lambda catalog, _: list(catalog.ledger()),
+    "measure_recall": lambda catalog, _: catalog.measure_recall(),
+    "verify": lambda catalog, _: catalog.verify(),
+    "export": lambda catalog, folder: catalog.export(_new(folder, ".parquet")),
+    "backup": lambda catalog, folder: catalog.backup(_new(folder)),
+}
+WRITES: dict[str, Call] = {
+    "add_vectors": lambda catalog, _: catalog.add_vectors([uuid.uuid4().hex], ROWS[:1], {"price": [99]}),
+    "update": lambda catalog, _: catalog.update(["k1"], {"brand": [uuid.uuid4().hex]}),
+    "add_field": lambda catalog, _: catalog.add_field(f"f{uuid.uuid4().hex}", "int"),
+    "delete": lambda catalog, _: catalog.delete(filter="price == 99"),
+    "optimize": lambda catalog, _: catalog.optimize(),
+    "purge": lambda catalog, _: catalog.purge("30d"),
+    "repair": lambda catalog, _: catalog.repair(),
+    "keep_queries": _keep_queries,
+    "import_parquet": _exchange,
+    "writer": _writer,
+    "change_sets": _change_sets,
+}
+ELSEWHERE = {"create", "open", "close", "restore", "made_by", "answer"}
+"""Those that make or end a catalog, only load a model, or are what `search` calls."""
+
+
+def test_every_public_method_is_called() -> None:
+    public = {name for kind in Catalog.__mro__ for name in vars(kind) if not name.startswith("_")}
+    assert set(READS) | set(WRITES) | ELSEWHERE == public
