@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,14 +46,14 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def in_a_thread(call: Callable[[], object]) -> object:
+def in_a_thread(call: Callable[..., object], *arguments: object) -> object:
     """Call in a new thread, which needs a connection of its own; return what it returns or raise what it raises."""
     found: list[object] = []
     raised: list[Exception] = []
 
     def run() -> None:
         try:
-            found.append(call())
+            found.append(call(*arguments))
         except Exception as error:
             raised.append(error)
 
@@ -66,7 +67,7 @@ def in_a_thread(call: Callable[[], object]) -> object:
 
 def both_ways(call: Call, catalog: Catalog, out: Path) -> None:
     call(catalog, out)
-    in_a_thread(lambda: call(catalog, out))
+    in_a_thread(call, catalog, out)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -112,7 +113,7 @@ def test_every_call_says_that_the_folder_was_deleted_and_makes_nothing(
         with pytest.raises(CatalogGone, match="was deleted"):
             CALLS[name](catalog, out)
         with pytest.raises(CatalogGone, match="was deleted"):
-            in_a_thread(lambda: CALLS[name](catalog, out))
+            in_a_thread(CALLS[name], catalog, out)
     assert not shop.exists()
     with Catalog.create(shop, dim=4) as fresh:  # nothing stands in the way
         assert fresh.count() == 0
@@ -133,9 +134,9 @@ def test_every_call_says_that_another_folder_was_put_in_its_place_and_leaves_tha
             shutil.rmtree(shop)
         shutil.copytree(elsewhere / "shop", shop)
         new = _content(shop)
-        for attempt in (lambda: CALLS[name](catalog, out), lambda: in_a_thread(lambda: CALLS[name](catalog, out))):
+        for attempt in (CALLS[name], partial(in_a_thread, CALLS[name])):
             with pytest.raises(CatalogGone, match="Another folder lies at") as caught:
-                attempt()
+                attempt(catalog, out)
             assert ("before" if kept else "was deleted") in str(caught.value)
         assert _content(shop) == new
     assert _content(shop) == new  # closing has not touched its log either
@@ -167,7 +168,7 @@ def test_records_that_were_replaced_in_the_folder_are_not_written_to(shop: Path,
         with pytest.raises(CatalogGone, match="deleted or replaced"):
             catalog.add_vectors(["x"], ROWS[:1])
         with pytest.raises(CatalogGone, match="deleted or replaced"):
-            in_a_thread(lambda: catalog.count())
+            in_a_thread(catalog.count)
 
 
 def test_a_link_is_followed_once(shop: Path, elsewhere: Path, tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_a_link_is_followed_once(shop: Path, elsewhere: Path, tmp_path: Path) ->
     with Catalog.open(link) as catalog:
         link.unlink()
         link.symlink_to(elsewhere / "shop")
-        in_a_thread(lambda: catalog.add_vectors(["mine"], ROWS[:1]))
+        in_a_thread(catalog.add_vectors, ["mine"], ROWS[:1])
         assert catalog.keys(["mine", "theirs"]) == ["mine"]
 
 
@@ -187,7 +188,7 @@ def test_a_folder_that_is_renamed_again_and_again_while_it_is_written_to_keeps_e
         place = shop
         for number in range(20):
             place = place.rename(tmp_path / f"place{number}")
-            in_a_thread(lambda key=f"new{number}": catalog.add_vectors([key], ROWS[:1]))  # type: ignore[misc]
+            in_a_thread(catalog.add_vectors, [f"new{number}"], ROWS[:1])
             if number % 5 == 0:
                 catalog.optimize()
             assert catalog.name == place.name
@@ -218,10 +219,18 @@ def test_every_call_of_a_closed_catalog_is_refused(shop: Path, tmp_path: Path, n
     catalog.close()
     for attempt in (
         lambda: CALLS[name](catalog, tmp_path),
-        lambda: in_a_thread(lambda: CALLS[name](catalog, tmp_path)),
+        lambda: in_a_thread(CALLS[name], catalog, tmp_path),
     ):
         with pytest.raises(UsageError, match="was closed"):
             attempt()
+
+
+def read_until_refused(catalog: Catalog, said: list[str]) -> None:
+    try:
+        while True:
+            catalog.get(["k1"])
+    except LookalikeError as error:
+        said.append(str(error))
 
 
 def test_closing_while_another_thread_reads_gives_results_or_says_so(shop: Path) -> None:
@@ -229,14 +238,7 @@ def test_closing_while_another_thread_reads_gives_results_or_says_so(shop: Path)
         catalog = Catalog.open(shop)
         said: list[str] = []
 
-        def read(catalog: Catalog = catalog, said: list[str] = said) -> None:
-            try:
-                while True:
-                    catalog.get(["k1"])
-            except LookalikeError as error:
-                said.append(str(error))
-
-        thread = threading.Thread(target=read)
+        thread = threading.Thread(target=read_until_refused, args=(catalog, said))
         thread.start()
         while not thread.is_alive():
             os.sched_yield()
