@@ -10,6 +10,7 @@ from data.errors import CatalogExists, UsageError
 from models import ModelSpec
 from retrieval.catalog_file import CatalogFile
 from retrieval.catalog_folder import RECORDS
+from retrieval.file_system import check_file_system
 from retrieval.records.records import Records
 from retrieval.storage import failing, sync
 from retrieval.vector_index import Metric
@@ -41,7 +42,7 @@ def make(folder: Path, file: CatalogFile) -> None:
 
     Raises:
         CatalogExists: there is something at that path.
-        StorageFailed: it cannot be written to; nothing is left there.
+        StorageFailed: it cannot be written to, or its locks do not work; nothing is left there.
     """
     with failing(folder, "written to"):
         folder = folder.resolve()
@@ -51,6 +52,7 @@ def make(folder: Path, file: CatalogFile) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         building.mkdir()
         try:
+            check_file_system(building)
             Records.create(building / RECORDS).close()
             file.write(building)
             building.rename(folder)

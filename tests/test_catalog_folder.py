@@ -217,12 +217,9 @@ def test_every_call_of_a_closed_catalog_is_refused(shop: Path, tmp_path: Path, n
     catalog.search(vector=ROWS[0])
     catalog.close()
     catalog.close()
-    for attempt in (
-        lambda: CALLS[name](catalog, tmp_path),
-        lambda: in_a_thread(CALLS[name], catalog, tmp_path),
-    ):
+    for attempt in (CALLS[name], partial(in_a_thread, CALLS[name])):
         with pytest.raises(UsageError, match="was closed"):
-            attempt()
+            attempt(catalog, tmp_path)
 
 
 def read_until_refused(catalog: Catalog, said: list[str]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from data.errors import CatalogDamaged, CatalogFormat, CatalogGone, CatalogReadOnly, LookalikeError, UsageError
 from retrieval import forks
 from retrieval.catalog_folder import CLOSED, CatalogFolder, id_of
+from retrieval.file_system import check_file_system
 from retrieval.records import statements
 from retrieval.records.connecting import Connection, Stamp, connect, connect_to_read, is_writable, make, stamp_of
 from retrieval.storage import failing
@@ -73,7 +74,7 @@ class Database:
             CatalogDamaged: it is missing or not such a file.
             CatalogFormat: a newer version wrote it.
             CatalogReadOnly: it cannot be written to, and has to be before it can be read.
-            StorageFailed: it cannot be read.
+            StorageFailed: it cannot be read, or the locks of its file system do not work.
         """
         if self._file is None or not self._path.is_file():
             raise CatalogDamaged(f"The catalog has lost its records ({self._name}); restore it from a backup.")
@@ -81,6 +82,8 @@ class Database:
             if not os.access(self._path, os.R_OK):  # not by opening it: closing it again would drop SQLite's locks
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self._only_read = not is_writable(self._path)
+        if not self._only_read:
+            check_file_system(self._path.parent)
         version = self._version()
         if version in _MIGRATIONS:
             with self.immediate() as connection:
