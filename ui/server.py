@@ -101,7 +101,7 @@ def serve(catalog: Catalog, host: str = "127.0.0.1", port: int = 7860, *, api_ke
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(f"Lookalike is at http://{shown}:{listener.getsockname()[1]} (stop with Ctrl+C)\n")
         sys.stdout.flush()
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, http="h11", log_level="warning", access_log=False, timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -121,7 +121,7 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
         metrics.failed(error)
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
-        return JSONResponse(error_body("UsageError", f"{place or 'The body'}: {first['msg']}."), 422)
+        return JSONResponse(error_body("UsageError", f"{place[:100] or 'The body'}: {first['msg']}."), 422)
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
