@@ -230,14 +230,18 @@ def test_a_picture_dropped_on_the_page_is_searched_with(wide_page: Page) -> None
 
 
 def test_a_picture_that_cannot_be_sent_is_said_in_the_servers_words(
-    wide_page: Page, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ui.uploads, "MAX_BYTES", 1000)
-    with wide_page.expect_response("**/gradio_api/upload") as answer:
-        wide_page.locator(".subject-add input").set_input_files(SAMPLE.parent / "pictures" / "beagle.webp")
+    page = browser.new_page()
+    page.goto(address)
+    expect(page.locator(".card").first).to_be_visible()
+    with page.expect_response("**/gradio_api/upload") as answer:
+        page.locator(".subject-add input").set_input_files(SAMPLE.parent / "pictures" / "beagle.webp")
     assert answer.value.status == 413
-    expect(wide_page.locator(".subject-problem")).to_contain_text("The picture is too large")
-    expect(wide_page.locator(".subject-chip")).to_be_hidden()
+    expect(page.locator(".subject-problem")).to_contain_text("The picture is too large")
+    expect(page.locator(".subject-chip")).to_be_hidden()
+    page.close()
 
 
 def test_a_category_narrows_every_card(page: Page) -> None:
