@@ -1,14 +1,14 @@
 """The one way from bytes to a picture, for indexing and for queries alike.
 
 Every picture comes out as RGB, 8 bits a channel, turned the way its EXIF says, first frame only, with white where it
-was transparent. Size is checked on the header, before any pixel is decoded. What Pillow does not read itself is told by
-its first bytes and read by an extra: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`raw.py`).
+was transparent. Size is checked on the header, before any pixel is decoded, and pictures that are being decoded share
+one amount of memory (`picture_bounds.py`, `decode_memory.py`). What Pillow does not read itself is told by its first
+bytes and read by an extra: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`raw.py`).
 """
 
 from __future__ import annotations
 
 import io
-import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from data.decode_memory import decode_memory
 from data.errors import NotAPicture
 from data.heif import is_heif, register_heif
+from data.picture_bounds import MAX_PIXELS, STRIP_PIXELS, check_directory, check_size, needed_bytes, scans_of
 from data.raw import develop, is_raw
 from data.svg import draw, is_drawing
 from data.video import video_kind
@@ -38,9 +40,6 @@ __all__ = [
 MAX_BYTES = 64 * 1024 * 1024
 """A file larger than this is refused unread."""
 
-MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
-"""A picture with more pixels than this is refused undecoded: Pillow's own bound, about 89 million."""
-
 THUMBNAIL_SIDE = 384
 
 FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, HEIC, SVG, camera RAW"
@@ -48,15 +47,12 @@ FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, HEIC, SVG, cam
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")  # JPEG has MPO in it
 _LARGE_PIXELS = 16_000_000
-_STRIP_PIXELS = 1_000_000
 _REDUCED_SCALE_MARGIN = 1.5
 _SIDEWAYS = (5, 6, 7, 8)
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 
 # Pillow only warns between one and two times its bound; here that warning is a refusal like any other.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-
-_one_large_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +93,8 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
     never to less than `reduced_side` says, which saves time and memory and leaves the resize to come nothing to miss.
 
     Raises:
-        NotAPicture: the bytes are no picture of a supported format, are cut short, have more than `MAX_PIXELS`, or the
-            extra that reads the format is not installed.
+        NotAPicture: the bytes are no picture of a supported format, are cut short, are beyond the bounds of
+            `picture_bounds.py`, or the extra that reads the format is not installed.
     """
     if not content:
         raise NotAPicture("The file is empty.")
@@ -106,22 +102,33 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
         if is_drawing(content):
             drawn = draw(content)
             return Picture(drawn, drawn.width, drawn.height)
+        check_directory(content)
         if is_raw(content):
-            with _one_large_at_a_time:
-                return Picture(*develop(content, min_side=min_side and reduced_side(min_side), max_pixels=MAX_PIXELS))
+            return Picture(*develop(content, min_side=min_side and reduced_side(min_side), max_pixels=MAX_PIXELS))
         heif = is_heif(content)
         if heif:
             register_heif()
         with Image.open(io.BytesIO(content), formats=("HEIF",) if heif else _FORMATS) as image:
             width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
-            if width * height > MAX_PIXELS:
-                raise NotAPicture(_too_large(f"{width:,} x {height:,} pixels"))
-            rgb = (_large_to_rgb if width * height > _LARGE_PIXELS else _to_rgb)(image, min_side)
+            check_size(width, height)
+            scans = scans_of(image, content)
+            if min_side is not None and image.format in ("JPEG", "MPO"):
+                image.draft(None, (reduced_side(min_side),) * 2)
+            with decode_memory.taken(needed_bytes(image, (width, height), scans)):
+                image.load()
+                turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS  # of a PNG it loads the pixels
+                rgb = _to_rgb(image)
+                if image is not rgb:
+                    image.im = None  # type: ignore[assignment]  # gives the memory back
+                if min_side is not None and width * height > _LARGE_PIXELS:
+                    factor = min(rgb.size) // reduced_side(min_side)
+                    rgb = rgb.reduce(factor) if factor > 1 else rgb
     except NotAPicture:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise NotAPicture(_too_large("too many pixels")) from error
+        raise NotAPicture(
+            f"The picture is too large (too many pixels); at most {MAX_PIXELS / 1e6:.0f} million pixels are decoded."
+        ) from error
     except UnidentifiedImageError as error:
         raise NotAPicture(_what_it_is(content)) from error
     except Exception as error:  # a codec given hostile bytes may raise anything
@@ -164,10 +171,7 @@ def check_thumbnail(content: bytes) -> None:
     decode(content)
 
 
-def _to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
-    if min_side is not None and image.format in ("JPEG", "MPO"):
-        image.draft(None, (reduced_side(min_side),) * 2)
-    image.load()
+def _to_rgb(image: Image.Image) -> Image.Image:
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
         return _by_strips(image, _to_eight_bits(image))
@@ -176,22 +180,12 @@ def _to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _large_to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
-    """Decode a picture of hundreds of megabytes, one at a time, and let go of what the model's input has no use for."""
-    with _one_large_at_a_time:
-        rgb = _to_rgb(image, min_side)
-        if image is not rgb:
-            image.im = None  # type: ignore[assignment]  # gives the memory back before the next one is decoded
-        factor = min(rgb.size) // reduced_side(min_side) if min_side else 1
-        return rgb.reduce(factor) if factor > 1 else rgb
-
-
 def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """Convert to RGB a few rows at a time, so that nothing but the two pictures is ever in memory."""
-    if image.width * image.height <= _STRIP_PIXELS:
+    if image.width * image.height <= STRIP_PIXELS:
         return convert(image).convert("RGB")
     rgb = Image.new("RGB", image.size)
-    rows = max(_STRIP_PIXELS // image.width, 1)
+    rows = max(STRIP_PIXELS // image.width, 1)
     for top in range(0, image.height, rows):
         rgb.paste(convert(image.crop((0, top, image.width, min(top + rows, image.height)))), (0, top))
     return rgb
@@ -224,10 +218,6 @@ def _why_no_file(path: Path) -> str:
     if path.is_symlink() and not path.exists():
         return "It is a link to a file that is not there."
     return "It is not a regular file." if path.exists() else "There is no such file."
-
-
-def _too_large(found: str) -> str:
-    return f"The picture is too large ({found}); at most {MAX_PIXELS / 1e6:.0f} million pixels are decoded."
 
 
 def _what_it_is(content: bytes) -> str:

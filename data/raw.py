@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from data.decode_memory import decode_memory
 from data.errors import NotAPicture
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ _CANON_RAW_2, _CANON_RAW_3 = b"CR", b"ftypcrx "
 _NEW_SUBFILE_TYPE, _PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 254, 262, 330, 50706
 _SENSOR = (32803, 34892)  # as photometric interpretation: a colour filter array, linear raw
 _REDUCED = 1
+_BYTES_PER_PIXEL, _BYTES_PER_PIXEL_HALVED = 17.0, 7.0
+"""What developing takes of memory at its peak at most, per pixel of the sensor: at full size, and at half of it."""
+
 _SIDEWAYS = (5, 6)
 
 
@@ -69,9 +73,11 @@ def develop(content: bytes, *, min_side: int | None, max_pixels: int) -> tuple[I
                     f"The RAW file is too large ({width:,} x {height:,} pixels); "
                     f"at most {max_pixels / 1e6:.0f} million pixels are developed."
                 )
-            raw.unpack()
             half = min_side is not None and min(width, height) // 2 >= min_side
-            pixels = raw.postprocess(use_camera_wb=True, output_bps=8, half_size=half)
+            each = _BYTES_PER_PIXEL_HALVED if half else _BYTES_PER_PIXEL
+            with decode_memory.taken(round(sizes.raw_width * sizes.raw_height * each)):
+                raw.unpack()
+                pixels = raw.postprocess(use_camera_wb=True, output_bps=8, half_size=half)
             turned = sizes.flip in _SIDEWAYS
     except rawpy.LibRawError as error:
         reason = error.args[0] if error.args else error

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from data.decode_memory import decode_memory
 from data.errors import NotAPicture
 
 __all__ = ["DRAWING_SIDE", "MAX_DRAWING_BYTES", "draw", "is_drawing"]
@@ -29,7 +30,7 @@ DRAWING_SIDE = 1024
 MAX_DRAWING_BYTES = 16 * 1024 * 1024
 """A drawing of more text than this, unpacked, is refused."""
 
-_MEMORY_BYTES = 1024**3
+_MEMORY_BYTES = 512 * 1024**2
 _WAIT_S = 60.0
 _HEAD_BYTES = 64 * 1024
 _GZIP = b"\x1f\x8b"
@@ -68,16 +69,18 @@ def draw(content: bytes, *, cpu_seconds: int = 10) -> Image.Image:
         raise NotAPicture("SVG drawings are drawn by an extra that is not installed: pip install 'lookalike[svg]'.")
     if importlib.util.find_spec("resource") is None:
         raise NotAPicture("SVG drawings are not read on this system, which cannot bar them from files; convert to PNG.")
-    folder = str(Path(package.origin).parent.parent)
+    folder, limits = str(Path(package.origin).parent.parent), (cpu_seconds, _MEMORY_BYTES)
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", str(_CHILD), folder, str(DRAWING_SIDE), str(cpu_seconds), str(_MEMORY_BYTES)],
-            input=_text(content).encode(),
-            capture_output=True,
-            timeout=_WAIT_S,
-            env={},
-            check=False,
-        )
+        text = _text(content).encode()
+        with decode_memory.taken(_MEMORY_BYTES):
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", str(_CHILD), folder, str(DRAWING_SIDE), *map(str, limits)],
+                input=text,
+                capture_output=True,
+                timeout=_WAIT_S,
+                env={},
+                check=False,
+            )
     except subprocess.TimeoutExpired as error:
         raise NotAPicture(f"The drawing was not done in {_WAIT_S:.0f} seconds.") from error
     if done.returncode:

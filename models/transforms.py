@@ -23,15 +23,22 @@ __all__ = ["Transform"]
 
 _TO_NUMBERS = frozenset({"ToTensor", "MaybeToTensor", "PILToTensor", "MaybePILToTensor", "ConvertImageDtype"})
 
+_THINNEST = 64
+"""How many times as long as wide a picture is resized, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """`steps` turn an RGB picture into one of `size` x `size`; `mean` and `deviation` are of channels from 0 to 1."""
+    """`steps` turn an RGB picture into one of `size` x `size`; `mean` and `deviation` are of channels from 0 to 1.
+
+    `crops` says that the steps keep only the middle of a picture that is not square.
+    """
 
     steps: tuple[Callable[[Any], Any], ...]
     size: int
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
+    crops: bool = False
 
     @classmethod
     def of(cls, steps: Sequence[Callable[[Any], Any]], size: int) -> Transform:
@@ -46,11 +53,14 @@ class Transform:
         if split is None or normalize is None:
             raise UsageError(f"The model's preprocessing is of a kind that is not supported: {', '.join(names)}.")
         mean, deviation = (_three(getattr(normalize, name)) for name in ("mean", "std"))
-        return cls(tuple(steps[:split]), size, mean, deviation)
+        crops = any(name.startswith("CenterCrop") for name in names[:split])
+        return cls(tuple(steps[:split]), size, mean, deviation, crops)
 
     def prepare(self, image: Image.Image) -> Prepared:
         """Resize and crop one RGB picture: uint8 [size, size, 3]."""
         picture = image.convert("RGB")
+        if self.crops:
+            picture = _middle(picture)
         for step in self.steps:
             picture = step(picture)
         return np.array(picture, dtype=np.uint8)  # a copy: torch wants arrays it may write to
@@ -68,6 +78,16 @@ class Transform:
         """Say the part of it that numbers decide, for comparing; the steps are named by who makes them."""
         mean, deviation = (",".join(f"{value:.4g}" for value in values) for values in (self.mean, self.deviation))
         return f"mean{mean}-deviation{deviation}"
+
+
+def _middle(picture: Image.Image) -> Image.Image:
+    """Cut the far ends off a very long picture: resizing its shorter side would make the longer one enormous."""
+    width, height = picture.size
+    longest = _THINNEST * min(width, height)
+    if max(width, height) <= longest:
+        return picture
+    left, top = max(width - longest, 0) // 2, max(height - longest, 0) // 2
+    return picture.crop((left, top, width - left, height - top))
 
 
 def _three(values: Any) -> tuple[float, float, float]:  # noqa: ANN401  # a number, a list or a tensor

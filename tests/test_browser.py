@@ -2,17 +2,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pillow_heif
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from PIL import Image
 from playwright.sync_api import (
     Browser,
@@ -26,11 +21,13 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+import ui.uploads
 from retrieval import Catalog
 from retrieval.indexing.reencoding import Reencoding
 from tests.conftest import SAMPLE
 from tests.fakes import ColourEncoder, fake_models
 from tests.running import run
+from tests.serving import serving
 from tests.test_indexing import picture
 from tests.web_shop import HOSTILE, make_shop
 from ui.guard import LOOPBACK
@@ -63,24 +60,6 @@ TEXTS = (
 def address(shop: Path) -> Iterator[str]:
     with Catalog.open(shop) as catalog, serving(create_app(catalog, hosts=LOOPBACK)) as found:
         yield found
-
-
-@contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.02)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +206,42 @@ def test_a_pasted_picture_is_searched_with(wide_page: Page) -> None:
     expect(wide_page.locator(".card-score").first).to_be_visible()
     settled(wide_page)
     assert first_key(wide_page) == expected
+
+
+def test_a_picture_dropped_on_the_page_is_searched_with(wide_page: Page) -> None:
+    wide_page.evaluate(
+        """async address => {
+          const content = await (await fetch(address)).blob();
+          const data = new DataTransfer();
+          data.items.add(new File([content], "dropped.webp", { type: "image/webp" }));
+          for (const kind of ["dragover", "drop"]) {
+            document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
+          }
+        }""",
+        wide_page.locator(".card img").nth(5).get_attribute("src"),
+    )
+    expected = wide_page.locator(".card").nth(5).get_attribute("data-key")
+    expect(wide_page.locator(".card-score").first).to_be_visible()
+    settled(wide_page)
+    assert first_key(wide_page) == expected
+    expect(wide_page.locator(".subject-name")).to_have_text("dropped.webp")
+    wide_page.locator(".more").click()
+    expect(wide_page.locator(".card")).to_have_count(48)
+
+
+def test_a_picture_that_cannot_be_sent_is_said_in_the_servers_words(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ui.uploads, "MAX_BYTES", 1000)
+    page = browser.new_page()
+    page.goto(address)
+    expect(page.locator(".card").first).to_be_visible()
+    with page.expect_response("**/gradio_api/upload") as answer:
+        page.locator(".subject-add input").set_input_files(SAMPLE.parent / "pictures" / "beagle.webp")
+    assert answer.value.status == 413
+    expect(page.locator(".subject-problem")).to_contain_text("The picture is too large")
+    expect(page.locator(".subject-chip")).to_be_hidden()
+    page.close()
 
 
 def test_a_category_narrows_every_card(page: Page) -> None:

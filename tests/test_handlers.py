@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from ui.handlers import PAGE_ITEMS, Handlers
 from ui.metrics import Metrics
 from ui.narrowing import Narrowing
 from ui.recipe import Chosen, Recipe
+from ui.uploads import Uploads
+
+SESSION = "the one who asks"
 
 
 @pytest.fixture
@@ -26,14 +30,14 @@ def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
 
 
 @pytest.fixture
-def uploads(tmp_path: Path) -> Path:
-    folder = tmp_path / "uploads"
-    folder.mkdir()
-    return folder
+def uploads() -> Iterator[Uploads]:
+    made = Uploads()
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def handlers(catalog: Catalog, uploads: Path) -> Handlers:
+def handlers(catalog: Catalog, uploads: Uploads) -> Handlers:
     return Handlers(catalog, uploads, Metrics(catalog))
 
 
@@ -47,7 +51,11 @@ def keys(html: str) -> list[str]:
 
 
 def results(handlers: Handlers, **values: object) -> dict[str, Any]:
-    return read(handlers.searched(values)[0])
+    return read(handlers.searched(values, SESSION)[0])
+
+
+def sent(uploads: Uploads, content: bytes, session: str = SESSION) -> str:
+    return json.dumps({"picture": uploads.put(session, io.BytesIO(content), len(content))})
 
 
 def test_the_page_opens_with_the_first_items(handlers: Handlers, catalog: Catalog) -> None:
@@ -74,34 +82,44 @@ def test_a_search_shows_what_the_catalog_finds(handlers: Handlers, catalog: Cata
     assert more["append"] is True and more["next"] is None
 
 
-def test_an_uploaded_picture_finds_its_item(handlers: Handlers, uploads: Path) -> None:
+def test_an_uploaded_picture_finds_its_item(handlers: Handlers, uploads: Uploads) -> None:
     handlers.opened([])
-    (uploads / "photo.png").write_bytes(picture(COLOURS["green"], shade=9))
-    sent = json.dumps({"path": str(uploads / "photo.png")})
-    found = results(handlers, subject=sent)
+    subject = sent(uploads, picture(COLOURS["green"], shade=9))
+    found = results(handlers, subject=subject)
     assert [int(key[1:]) % len(COLOURS) for key in keys(found["html"])[:6]] == [1] * 6, "the green ones"
-    assert "path" not in found["address"]
-    both = results(handlers, subject=sent, text="white", balance=1.0)
+    assert "picture" not in found["address"]
+    both = results(handlers, subject=subject, text="white", balance=1.0)
     assert int(keys(both["html"])[0][1:]) % len(COLOURS) == 3, "words alone: a white one"
+    more = read(handlers.more(json.dumps(found["recipe"]), PAGE_ITEMS, SESSION))
+    assert len(keys(more["html"])) == COUNT - PAGE_ITEMS
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "{shop}/feed.csv", "{uploads}/../feed.csv", "{uploads}", "", "\x00", "~"]
+    "name", ["/etc/passwd", "{shop}/feed.csv", "../feed.csv", "..", "\x00", "~", "http://127.0.0.1/a.png", "x" * 43]
 )
-def test_no_file_outside_the_uploads_is_read(handlers: Handlers, tmp_path: Path, uploads: Path, path: str) -> None:
-    path = path.replace("{shop}", str(tmp_path)).replace("{uploads}", str(uploads))
-    found = results(handlers, subject=json.dumps({"path": path}))
+def test_no_file_is_a_picture_that_was_sent(handlers: Handlers, tmp_path: Path, uploads: Uploads, name: str) -> None:
+    sent(uploads, picture(COLOURS["green"]))
+    found = results(handlers, subject=json.dumps({"picture": name.replace("{shop}", str(tmp_path))}))
     assert "That picture cannot be read" in found["html"] and "choose it again" in found["html"]
 
 
-def test_a_link_out_of_the_uploads_is_not_followed(handlers: Handlers, tmp_path: Path, uploads: Path) -> None:
-    (uploads / "link.png").symlink_to(tmp_path / "pictures" / "k00.png")
-    assert "cannot be read" in results(handlers, subject=json.dumps({"path": str(uploads / "link.png")}))["html"]
+@pytest.mark.parametrize("other", ["", "another session"])
+def test_the_picture_of_another_session_is_none(handlers: Handlers, uploads: Uploads, other: str) -> None:
+    subject = sent(uploads, picture(COLOURS["green"]))
+    for found in (
+        read(handlers.searched({"subject": subject}, other)[0]),
+        read(handlers.more(json.dumps({"subject": json.loads(subject)}), PAGE_ITEMS, other)),
+    ):
+        assert "That picture cannot be read" in found["html"] and "choose it again" in found["html"]
 
 
-def test_what_is_no_picture_is_said_kindly(handlers: Handlers, uploads: Path) -> None:
-    (uploads / "photo.png").write_bytes(b"<html>")
-    found = results(handlers, subject=json.dumps({"path": str(uploads / "photo.png")}))
+@pytest.mark.parametrize("subject", [{"path": "/etc/passwd"}, {"picture": "x", "path": "x"}, {"url": "http://a"}])
+def test_a_subject_with_a_path_is_nothing_the_page_sends(handlers: Handlers, subject: dict[str, str]) -> None:
+    assert "reload the page" in results(handlers, subject=json.dumps(subject))["problem"]
+
+
+def test_what_is_no_picture_is_said_kindly(handlers: Handlers, uploads: Uploads) -> None:
+    found = results(handlers, subject=sent(uploads, b"<html>"))
     assert "That picture cannot be read" in found["html"] and "Choose another one" in found["html"]
 
 
@@ -237,6 +255,7 @@ def test_an_address_opens_the_search_it_was_taken_from(handlers: Handlers) -> No
         {"chosen": '{"values": [1]}'},
         {"chosen": '{"values": {"colour": "red"}}'},
         {"chosen": json.dumps({"values": {"colour": ["x"] * 1000}})},
+        {"chosen": json.dumps({"values": {f"f{number}": ["x", "y"] for number in range(101)}})},
         {"balance": 7},
         {"balance": "nan"},
         {"exact": "perhaps"},
@@ -278,7 +297,7 @@ def test_without_alone_and_notices_are_said(handlers: Handlers) -> None:
     assert 'class="notice"' in results(handlers, text="red without blue")["html"]
 
 
-def test_an_empty_catalogue_says_how_to_fill_it(tmp_path: Path, uploads: Path, encoder: ColourEncoder) -> None:
+def test_an_empty_catalogue_says_how_to_fill_it(tmp_path: Path, uploads: Uploads, encoder: ColourEncoder) -> None:
     with Catalog.create(tmp_path / "empty", model="compact") as catalog:
         opened = Handlers(catalog, uploads, Metrics(catalog)).opened([])
         assert "This catalogue is empty" in read(opened["results"])["html"]
@@ -286,7 +305,7 @@ def test_an_empty_catalogue_says_how_to_fill_it(tmp_path: Path, uploads: Path, e
         assert "0 items" in opened["header"] and read(opened["panel"])["html"] == ""
 
 
-def test_a_catalogue_without_a_model_is_browsed_and_searched_by_item(tmp_path: Path, uploads: Path) -> None:
+def test_a_catalogue_without_a_model_is_browsed_and_searched_by_item(tmp_path: Path, uploads: Uploads) -> None:
     with Catalog.create(tmp_path / "bare", dim=2) as catalog:
         catalog.add_vectors(["a", "b", "c"], np.array([[1, 0], [0, 1], [0.9, 0.1]]), {"size": [1, 2, 3]})
         handlers = Handlers(catalog, uploads, Metrics(catalog))

@@ -27,6 +27,7 @@ from ui.cli import app
 from ui.handlers import Handlers
 from ui.metrics import Metrics
 from ui.server import create_app
+from ui.uploads import Uploads
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -136,7 +137,7 @@ def test_a_picture_model_refuses_words_everywhere(tmp_path: Path, feed: Path) ->
             answer = client.post("/api/v1/search", json={"text": "a cup"})
             assert answer.status_code == 422
             assert "no text model" in answer.json()["error"]["message"]
-        handlers = Handlers(catalog, tmp_path, Metrics(catalog))
+        handlers = Handlers(catalog, Uploads(), Metrics(catalog))
         opened = handlers.opened([])
         assert "data-action=&quot;words&quot;" not in opened["examples"]
         assert 'data-action="words"' not in opened["examples"]

@@ -24,6 +24,7 @@ from ui.cli import app
 from ui.handlers import Handlers
 from ui.metrics import Metrics
 from ui.server import create_app
+from ui.uploads import Uploads
 
 COUNT = 40
 
@@ -195,13 +196,13 @@ def test_the_command_line_the_api_and_the_page_know_the_share(shop: Catalog, tmp
         assert [hit["key"] for hit in answer.json()["hits"]] == expected
         assert client.post("/api/v1/search", json={"like": "k5", "looks": 2}).status_code == 422
         assert client.get("/api/v1/info").json()["looks"] == "edge"
-    handlers = Handlers(shop, tmp_path, Metrics(shop))
+    handlers = Handlers(shop, Uploads(), Metrics(shop))
     assert "data-looks" in handlers.opened([])["header"]
     results, _ = handlers.searched({"subject": json.dumps({"key": "k5"}), "looks": 0.25, "turn": 1})
     assert json.loads(results)["recipe"]["looks"] == 0.25
     assert json.loads(results)["html"].index(expected[0]) < json.loads(results)["html"].index(expected[2])
     with Catalog.create(tmp_path / "plain", model="colour") as plain:
-        assert "data-looks" not in Handlers(plain, tmp_path, Metrics(plain)).opened([])["header"]
+        assert "data-looks" not in Handlers(plain, Uploads(), Metrics(plain)).opened([])["header"]
 
 
 def test_another_second_model_is_refused_by_an_index_run(shop: Catalog, tmp_path: Path) -> None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from data.errors import UsageError
+from data.item import MAX_KEY_LENGTH
 from retrieval import Catalog, Results
+from ui.bounds import (
+    MAX_FACET_FIELDS,
+    MAX_FACET_VALUES,
+    MAX_FORM_FIELDS,
+    MAX_IMAGES,
+    MAX_MOMENT_LENGTH,
+    MAX_PICTURE_SEARCHES,
+    MAX_TEXT_LENGTH,
+)
 from ui.metrics import Metrics
 from ui.schemas import (
     Deleted,
@@ -22,13 +35,14 @@ from ui.schemas import (
     FacetBody,
     FacetsAnswer,
     ItemAnswer,
+    Key,
     SearchAnswer,
     SearchRequest,
 )
+from ui.uploads import room_for_pictures
 
 __all__ = ["create_api"]
 
-MAX_IMAGES = 8
 _LISTS = ("text", "like", "without")
 _AS_JSON = ("params", "vector")
 _FORM = "multipart/form-data"
@@ -58,6 +72,7 @@ _SEARCH_BODIES = {
 def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     """Make the routes under /api/v1."""
     api = APIRouter(prefix="/api/v1", responses=_ERRORS)
+    with_pictures = asyncio.Semaphore(MAX_PICTURE_SEARCHES)
 
     def address(request: Request, image_id: str | None) -> str | None:
         if image_id is None or catalog.thumbnails.path(image_id) is None:
@@ -71,15 +86,21 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     @api.post("/search", summary="Search by words, pictures, items and vectors", openapi_extra=_SEARCH_BODIES)
     async def search(request: Request) -> SearchAnswer:
         """Send JSON, or a form with pictures as files named image; parts may be combined."""
-        query, images = await _read(request)
-        results = await run_in_threadpool(find, query, images)
+        if not _is_form(request):
+            results = await run_in_threadpool(find, _checked(await request.body()), [])
+        else:
+            async with _form(request) as form, with_pictures:
+                query, images = await _read(form)
+                results = await run_in_threadpool(find, query, images)
         return SearchAnswer.of(results, [address(request, hit.image_id) for hit in results])
 
     @api.get("/items/{key:path}", summary="Get one item")
     def item(
-        key: str,
+        key: Annotated[str, Path(max_length=MAX_KEY_LENGTH)],
         request: Request,
-        as_of: Annotated[str | None, Query(description="A commit's number or an ISO 8601 time.")] = None,
+        as_of: Annotated[
+            str | None, Query(max_length=MAX_MOMENT_LENGTH, description="A commit's number or an ISO 8601 time.")
+        ] = None,
     ) -> ItemAnswer:
         """Give an item's fields and pictures, now or as they were."""
         (found,) = catalog.get([key], as_of=as_of)
@@ -92,9 +113,13 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
 
     @api.get("/facets", summary="Count the values of fields")
     def facets(
-        field: Annotated[list[str] | None, Query(description="Fields to count; all by default.")] = None,
-        filter: Annotated[str | None, Query(description="Count only items that satisfy this.")] = None,
-        limit: Annotated[int, Query(ge=1, le=10_000, description="How many values of each field.")] = 50,
+        field: Annotated[
+            list[Key] | None, Query(max_length=MAX_FACET_FIELDS, description="Fields to count; all by default.")
+        ] = None,
+        filter: Annotated[
+            str | None, Query(max_length=MAX_TEXT_LENGTH, description="Count only items that satisfy this.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_FACET_VALUES, description="How many values of each field.")] = 50,
     ) -> FacetsAnswer:
         """Give the values of fields with their counts, or their ranges: what filters are made of."""
         return FacetsAnswer(facets=[FacetBody.of(one) for one in catalog.facets(field, filter=filter, limit=limit)])
@@ -107,15 +132,27 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     return api
 
 
-async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
-    """Read a query and its pictures from JSON or from a form."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        return _checked(await request.body()), []
-    async with request.form(max_files=MAX_IMAGES, max_fields=200) as form:
-        if any(not isinstance(one, UploadFile) for one in form.getlist("image")):
-            raise UsageError("The field 'image' is text; send the picture as a file.")
-        images = [await one.read() for one in form.getlist("image") if isinstance(one, UploadFile)]
-        return _checked(_plain(form)), images
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+
+
+@contextlib.asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """Receive a form; its files lie on the disk until it is done with."""
+    with room_for_pictures():
+        form = await request.form(max_files=MAX_IMAGES, max_fields=MAX_FORM_FIELDS)
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+async def _read(form: FormData) -> tuple[SearchRequest, list[bytes]]:
+    """Read a query and its pictures from a form."""
+    if any(not isinstance(one, UploadFile) for one in form.getlist("image")):
+        raise UsageError("The field 'image' is text; send the picture as a file.")
+    query = _checked(_plain(form))
+    return query, [await one.read() for one in form.getlist("image") if isinstance(one, UploadFile)]
 
 
 def _plain(form: FormData) -> dict[str, Any]:

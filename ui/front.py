@@ -1,7 +1,7 @@
-"""Gradio's application, cut down to what the page needs: its files, its queue and its uploads, and a head of our own.
+"""Gradio's application, cut down to what the page needs: its files, its queue, and a head of our own.
 
-Gradio serves files by path, fetches addresses, and answers for a login, a monitor and a history that are not used here;
-what is not in the list below does not exist.
+Gradio serves files by path, takes and fetches files, and answers for a login, a monitor and a history that are not used
+here; what is not in the list below does not exist. Calls go through `door.py`, pictures come by `uploads.py`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from urllib.parse import quote
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.door import Door
 from ui.guard import error_body
 
 __all__ = ["PageOnly"]
 
 _PATHS = re.compile(
     r"/(?:config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|(?:assets|static|svelte)/.+|"
-    r"gradio_api/(?:queue/(?:join|data)|upload|upload_progress|heartbeat/\w+|cancel|startup-events|app_id/?|"
-    r"theme\.css))?"
+    r"gradio_api/(?:queue/(?:join|data)|heartbeat/\w+|cancel|startup-events|app_id/?|theme\.css))?"
 )
+_CALLS = ("/gradio_api/queue/join", "/gradio_api/cancel")
 _FOREIGN = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 _ICON = "data:image/svg+xml," + quote(
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="12" cy="16" r="9" fill="#4f46e5"/>'
@@ -34,8 +35,9 @@ _ICON = "data:image/svg+xml," + quote(
 class PageOnly:
     """Lets through what the page needs, and writes our head into the page: name, icon, style and script."""
 
-    def __init__(self, app: ASGIApp, *, title: str) -> None:
+    def __init__(self, app: ASGIApp, door: Door, *, title: str) -> None:
         self._app = app
+        self._door = door
         here = Path(__file__).parent
         stamp = int(max((here / name).stat().st_mtime for name in ("page.css", "page.js")))
         self._head = (
@@ -54,6 +56,8 @@ class PageOnly:
             await JSONResponse(error_body("NotFound", "There is nothing here."), 404)(scope, receive, send)
         elif path == "/":
             await self._page(scope, receive, send)
+        elif path in _CALLS and scope["method"] == "POST":
+            await self._app(_as_json(scope), _replay(await self._door.checked(path, receive), receive), send)
         else:
             await self._app(scope, receive, send)
 
@@ -75,3 +79,20 @@ class PageOnly:
         kept.append((b"content-length", str(len(html)).encode()))
         await send({**start, "headers": kept})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else html})
+
+
+def _as_json(scope: Scope) -> Scope:
+    """Return the scope of a request whose body is JSON of another length than what came."""
+    of_body = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
+    kept = [(name, value) for name, value in scope["headers"] if name.lower() not in of_body]
+    return {**scope, "headers": [*kept, (b"content-type", b"application/json")]}
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read already, then what comes after it."""
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return first.pop() if first else await receive()
+
+    return replayed

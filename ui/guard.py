@@ -14,15 +14,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from data.images import MAX_BYTES
+from ui.bounds import MAX_BODY_BYTES, MAX_JSON_BYTES, MAX_QUERY_BYTES
 
-__all__ = ["LOOPBACK", "MAX_BODY_BYTES", "Guard", "error_body"]
+__all__ = ["LOOPBACK", "Guard", "error_body"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """The names by which a machine calls itself."""
-
-MAX_BODY_BYTES = MAX_BYTES + 1024 * 1024
-"""The largest request: one picture of the largest size, and what is around it."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?")
 _OPEN_TO_ALL = "/healthz"
@@ -79,7 +76,7 @@ class Guard:
                     del sent[name]
             await send(message)
 
-        await self._app(scope, _Limited(receive), send_protected)
+        await self._app(scope, _Limited(receive, _limit(headers)), send_protected)
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
@@ -91,9 +88,12 @@ class Guard:
             challenge = 'Basic realm="Lookalike", charset="UTF-8"'
             message = "Give the key: as Authorization: Bearer KEY, or as the password of the login."
             return _refuse(401, "Unauthorized", message, {"WWW-Authenticate": challenge})
-        length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > MAX_BODY_BYTES:
-            return _refuse(413, "TooLarge", _too_large())
+        if len(scope["query_string"]) > MAX_QUERY_BYTES:
+            message = f"The address is too long; at most {MAX_QUERY_BYTES // 1024} kB are read after its question mark."
+            return _refuse(414, "TooLarge", message)
+        length, limit = headers.get("content-length", "0"), _limit(headers)
+        if length.isdigit() and (len(length) > 18 or int(length) > limit):
+            return _refuse(413, "TooLarge", _too_large(limit))
         return None
 
     def _has_key(self, headers: Headers) -> bool:
@@ -112,15 +112,15 @@ class Guard:
 class _Limited:
     """Counts what is received, whatever its announced length, and breaks off past the limit."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
-        self._left = MAX_BODY_BYTES
+        self._limit = self._left = limit
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise HTTPException(413, _too_large())
+            raise HTTPException(413, _too_large(self._limit))
         return message
 
 
@@ -139,8 +139,14 @@ def _name(host: str) -> str:
     return found[1].strip("[]").lower() if found else ""
 
 
-def _too_large() -> str:
-    return f"The request is too large; at most {MAX_BODY_BYTES // 2**20} MB are read."
+def _limit(headers: Headers) -> int:
+    """Return how many bytes of a body are read: forms may carry pictures."""
+    is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+    return MAX_BODY_BYTES if is_form else min(MAX_JSON_BYTES, MAX_BODY_BYTES)
+
+
+def _too_large(limit: int) -> str:
+    return f"The request is too large; at most {limit // 2**20} MB are read."
 
 
 def _refuse(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import orjson
 from pydantic import ValidationError
 
 from data.errors import FilterError, LookalikeError, NotAPicture, UsageError
 from data.field_type import FieldType
-from data.images import read_bytes
 from retrieval import Catalog, Results
 from retrieval.query import MAX_LIMIT
 from retrieval.records.schema import BUILT_IN
@@ -27,8 +25,9 @@ from ui.item_view import item_html
 from ui.messages import public_message
 from ui.metrics import Metrics
 from ui.narrowing import Narrowing
-from ui.recipe import Recipe, Subject
+from ui.recipe import NOT_OF_THE_PAGE, Recipe, Subject
 from ui.results_view import empty_html, more_html, nothing_html, problem_html, results_html
+from ui.uploads import Uploads
 from ui.welcome import examples_html, header_html
 
 __all__ = ["PAGE_ITEMS", "Handlers"]
@@ -39,11 +38,14 @@ log = logging.getLogger("lookalike")
 
 
 class Handlers:
-    """The events of one catalogue's page; `uploads` is the only folder that pictures are read from."""
+    """The events of one catalogue's page; `uploads` are the only pictures that it is searched with.
 
-    def __init__(self, catalog: Catalog, uploads: Path, metrics: Metrics) -> None:
+    A `session` is who asks: it may search with the pictures that it has sent itself.
+    """
+
+    def __init__(self, catalog: Catalog, uploads: Uploads, metrics: Metrics) -> None:
         self._catalog = catalog
-        self._uploads = uploads.resolve()
+        self._uploads = uploads
         self._metrics = metrics
         self._offered: tuple[str, ...] | None = None
         self._fields = CardFields()
@@ -76,21 +78,25 @@ class Handlers:
             return "Describe what you look for, or add a picture"
         return "Add a picture; the model of this catalogue reads no words"
 
-    def searched(self, values: Mapping[str, object]) -> tuple[str, str]:
+    def searched(self, values: Mapping[str, object], session: str = "") -> tuple[str, str]:
         """Search with what the controls say: give the results and the panel."""
         try:
             recipe = Recipe.of(values)
         except UsageError as error:
             return self._problem(error), ""
-        return self._answer(recipe)
+        return self._answer(recipe, session)
 
-    def more(self, recipe: object, offset: object) -> str:
-        """Give the next page of a search, as it was asked."""
+    def more(self, recipe: object, offset: object, session: str = "") -> str:
+        """Give the next page of a search, as it was asked; `recipe` is JSON text, or what it says."""
         try:
             if not isinstance(offset, int) or isinstance(offset, bool):
-                raise UsageError("The page sent something that cannot be read; reload the page and try again.")
-            asked = Recipe.of(recipe if isinstance(recipe, dict) else {})
-            results = self._search(asked, offset)
+                raise UsageError(NOT_OF_THE_PAGE)
+            asked = (
+                Recipe.read(recipe)
+                if isinstance(recipe, str)
+                else Recipe.of(recipe if isinstance(recipe, dict) else {})
+            )
+            results = self._search(asked, offset, session)
             html = more_html(results, self._fields, asked=_is_search(asked))
         except Exception as error:
             return self._problem(error)
@@ -116,11 +122,11 @@ class Handlers:
         except Exception as error:
             return self._problem(error)
 
-    def _answer(self, recipe: Recipe) -> tuple[str, str]:
+    def _answer(self, recipe: Recipe, session: str = "") -> tuple[str, str]:
         """Search and count anew: give the results and the panel, whatever goes wrong."""
         try:
             narrowing = Narrowing.of(recipe.chosen, self._kinds())
-            results = self._search(recipe, 0, narrowing)
+            results = self._search(recipe, 0, session, narrowing)
         except Exception as error:
             problem = str(error) if isinstance(error, FilterError) else ""
             return self._problem(error, recipe.turn), self._panel(recipe, None, problem)
@@ -135,12 +141,13 @@ class Handlers:
         facts = recipe.model_dump(mode="json")
         return _json(html=html, recipe=facts, next=upcoming, address=recipe.address(), turn=recipe.turn), panel
 
-    def _search(self, recipe: Recipe, offset: int, narrowing: Narrowing | None = None) -> Results:
+    def _search(self, recipe: Recipe, offset: int, session: str, narrowing: Narrowing | None = None) -> Results:
+        picture = recipe.subject.picture
         narrowing = narrowing or Narrowing.of(recipe.chosen, self._kinds())
         with self._metrics.search("web"):
             return self._catalog.search(
                 text=recipe.text or None,
-                image=None if recipe.subject.path is None else self._upload(recipe.subject.path),
+                image=None if picture is None else self._uploads.read(session, picture),
                 like=recipe.subject.key,
                 without=recipe.without or None,
                 filter=narrowing.text(),
@@ -154,16 +161,6 @@ class Handlers:
 
     def _has_looks(self) -> bool:
         return "looks" in self._catalog.file.spaces
-
-    def _upload(self, path: str) -> bytes:
-        """Read an uploaded picture; any path outside the folder of uploads is none."""
-        try:
-            found = Path(path).resolve()
-        except (OSError, ValueError):
-            found = Path()
-        if not found.is_relative_to(self._uploads) or not found.is_file():
-            raise NotAPicture("The picture is no longer here; choose it again.")
-        return read_bytes(found)
 
     def _panel(self, recipe: Recipe, narrowing: Narrowing | None, problem: str = "") -> str:
         """Give the panel, each field counted under what is asked of the others."""
@@ -221,7 +218,7 @@ class Handlers:
 
 
 def _is_search(recipe: Recipe) -> bool:
-    return bool(recipe.text.strip() or recipe.subject.path or recipe.subject.key or recipe.without.strip())
+    return bool(recipe.text.strip() or recipe.subject.picture or recipe.subject.key or recipe.without.strip())
 
 
 def _next(results: Results, offset: int) -> int | None:
@@ -235,7 +232,7 @@ def _key(key: object) -> str:
     try:
         return Subject.model_validate({"key": key}).key or ""
     except ValidationError:
-        raise UsageError("The page sent something that cannot be read; reload the page and try again.") from None
+        raise UsageError(NOT_OF_THE_PAGE) from None
 
 
 def _json(**facts: object) -> str:

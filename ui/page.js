@@ -62,7 +62,16 @@
 
   // --- the picture to look for: chosen, dropped anywhere on the page, or pasted ------------------------------------
 
-  const subject = ({ root, props, trigger, watch, upload }) => {
+  const sendPicture = async (file) => {
+    const form = new FormData();
+    form.append("files", file);
+    const answer = await fetch("gradio_api/upload", { method: "POST", body: form });
+    const said = await answer.json();
+    if (!answer.ok) throw new Error(said.error.message);
+    return said[0];
+  };
+
+  const subject = ({ root, props, trigger, watch }) => {
     root.innerHTML =
       '<label class="subject-add" title="Search with a picture">' +
       '<input type="file" accept="image/*' + ["", ...OTHER_PICTURES].join(",") + '" aria-label="Search with a picture">' +
@@ -93,12 +102,12 @@
       problem.textContent = "";
       busy();
       try {
-        const sent = await upload(file);
+        const picture = await sendPicture(file);
         show(URL.createObjectURL(file), file.name || "Pasted picture");
-        props.value = JSON.stringify({ path: sent.path });
+        props.value = JSON.stringify({ picture });
         trigger("input");
-      } catch {
-        problem.textContent = "The picture could not be sent; it may be larger than 64 MB.";
+      } catch (error) {
+        problem.textContent = `The picture could not be sent. ${error.message}`;
         setTimeout(() => (problem.textContent = ""), 8000);
       }
       idle();
@@ -281,7 +290,7 @@
         trigger("like", { key: keyOf(button) });
         window.scrollTo({ top: 0, behavior: "smooth" });
       },
-      more: () => trigger("more", { recipe, offset: next }),
+      more: () => trigger("more", { recipe: JSON.stringify(recipe), offset: next }),
       clear: () => parts.clearFilters(),
     });
     watch("value", draw);
@@ -368,7 +377,7 @@
       idle();
       noticeWords();
     },
-    mount: (name, { element, props, trigger, watch, upload }) =>
-      mounts[name]({ root: element.querySelector(".part"), props, trigger, watch, upload }),
+    mount: (name, { element, props, trigger, watch }) =>
+      mounts[name]({ root: element.querySelector(".part"), props, trigger, watch }),
   };
 })();

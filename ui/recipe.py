@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data.errors import UsageError
 from data.item import MAX_KEY_LENGTH
+from ui.bounds import MAX_CHOSEN, MAX_TEXT_LENGTH, MAX_WORDS_LENGTH
 
-__all__ = ["Chosen", "Recipe", "Subject"]
+__all__ = ["NOT_OF_THE_PAGE", "Chosen", "Recipe", "Subject"]
 
-MAX_WORDS_LENGTH = 2_000
-MAX_EXPRESSION_LENGTH = 10_000
-MAX_CHOSEN = 200
+NOT_OF_THE_PAGE = "The page sent something that cannot be read; reload the page and try again."
+"""What is said of what the page itself would not send."""
 
 
 def _is_text(value: str) -> str:
@@ -30,11 +30,11 @@ FewTexts = Annotated[list[ShortText], Field(max_length=MAX_CHOSEN)]
 
 
 class Subject(BaseModel):
-    """What the hits should look like: an uploaded picture by the path of its upload, or an item by its key."""
+    """What the hits should look like: an uploaded picture by its id, or an item by its key."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Text | None = None
+    picture: ShortText | None = None
     key: ShortText | None = None
 
 
@@ -46,7 +46,13 @@ class Chosen(BaseModel):
     values: Annotated[dict[ShortText, FewTexts], Field(max_length=MAX_CHOSEN)] = {}
     low: Annotated[dict[ShortText, ShortText], Field(max_length=MAX_CHOSEN)] = {}
     high: Annotated[dict[ShortText, ShortText], Field(max_length=MAX_CHOSEN)] = {}
-    expression: Annotated[Text, Field(max_length=MAX_EXPRESSION_LENGTH)] = ""
+    expression: Annotated[Text, Field(max_length=MAX_TEXT_LENGTH)] = ""
+
+    @model_validator(mode="after")
+    def _few(self) -> Chosen:
+        if sum(map(len, self.values.values())) > MAX_CHOSEN:
+            raise ValueError("too many values are ticked")
+        return self
 
     @property
     def count(self) -> int:
@@ -83,6 +89,18 @@ class Recipe(BaseModel):
                 if isinstance(sent := plain.get(name), str):
                     plain[name] = kind.model_validate_json(sent)
             return cls.model_validate(plain)
+        except ValidationError as error:
+            raise UsageError(_problem(error)) from None
+
+    @classmethod
+    def read(cls, text: str) -> Recipe:
+        """Read the JSON text of a recipe, as answers carry it.
+
+        Raises:
+            UsageError: it is no such text.
+        """
+        try:
+            return cls.model_validate_json(text)
         except ValidationError as error:
             raise UsageError(_problem(error)) from None
 
@@ -126,4 +144,4 @@ def _problem(error: ValidationError) -> str:
         return f"A text is too long; at most {first['ctx']['max_length']:,} characters are read."
     if first["loc"][:1] == ("min_score",):
         return "The least score is not a number; give one such as 0.5, or leave it empty."
-    return "The page sent something that cannot be read; reload the page and try again."
+    return NOT_OF_THE_PAGE

@@ -5,11 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from data.item import Value
+from data.item import MAX_KEY_LENGTH, Value
 from retrieval import Hit, Results, StoredItem
 from retrieval.search.facets import Facet
+from ui.bounds import (
+    MAX_DELETED_KEYS,
+    MAX_DIM,
+    MAX_MOMENT_LENGTH,
+    MAX_PARAM_VALUES,
+    MAX_PARAMS,
+    MAX_PARTS,
+    MAX_TEXT_LENGTH,
+)
 from ui.formats import hit_json, results_json
 
 __all__ = [
@@ -26,13 +35,21 @@ __all__ = [
     "json_value",
 ]
 
-MAX_TEXT_LENGTH = 10_000
-MAX_PARTS = 32
-MAX_DIM = 65_536
+
+def _few_values(params: dict[str, Parameter]) -> dict[str, Parameter]:
+    values = sum(len(value) if isinstance(value, list) else 1 for value in params.values())
+    if values > MAX_PARAM_VALUES:
+        raise ValueError(f"at most {MAX_PARAM_VALUES:,} values are read, not {values:,}")
+    return params
+
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 Texts = Annotated[list[Text], Field(max_length=MAX_PARTS)]
+Key = Annotated[str, Field(max_length=MAX_KEY_LENGTH)]
+Keys = Annotated[list[Key], Field(max_length=MAX_PARTS)]
 Parameter = bool | int | float | Text | list[bool | int | float | Text]
+Parameters = Annotated[dict[Key, Parameter], Field(max_length=MAX_PARAMS), AfterValidator(_few_values)]
+Moment = int | Annotated[str, Field(max_length=MAX_MOMENT_LENGTH)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -42,21 +59,31 @@ class SearchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text: Text | Texts | None = Field(None, description="Words to look for.", examples=["a cup of coffee"])
-    like: Text | Texts | None = Field(None, description="Keys of items to find others like.")
+    like: Key | Keys | None = Field(None, description="Keys of items to find others like.")
     without: Text | Texts | None = Field(None, description="Words to keep away from.")
     vector: Annotated[list[Finite], Field(max_length=MAX_DIM)] | None = Field(None, description="A ready vector.")
     filter: Text | None = Field(None, description="What every hit satisfies.", examples=["price < {most}"])
-    params: dict[str, Parameter] | None = Field(None, description="Values of the {names} in the filter.")
+    params: Parameters | None = Field(None, description="Values of the {names} in the filter.")
     limit: int = Field(10, description="How many hits.")
     offset: int = Field(0, description="How many of the best hits to pass over.")
-    recall: float | str = Field(0.95, description='The share of the true best to find, or "exact".')
+    recall: float | Key = Field(0.95, description='The share of the true best to find, or "exact".')
     balance: Finite = Field(0.5, description="The share of the words beside pictures, 0 to 1.")
     looks: Finite | None = Field(
         None,
         description="Where a second model compares looks: its share of pictures, 0 to 1; 1 if left out.",
     )
     min_score: Finite | None = Field(None, description="Leave out hits that score less.")
-    as_of: int | Text | None = Field(None, description="Answer as of a commit's number or an ISO 8601 time.")
+    as_of: Moment | None = Field(None, description="Answer as of a commit's number or an ISO 8601 time.")
+
+    @model_validator(mode="after")
+    def _few_words(self) -> SearchRequest:
+        given = [one for one in (self.text, self.without) if one is not None]
+        words = sum(len(one) if isinstance(one, str) else sum(map(len, one)) for one in given)
+        if words > MAX_TEXT_LENGTH:
+            raise ValueError(
+                f"text and without have {words:,} characters together; at most {MAX_TEXT_LENGTH:,} are read"
+            )
+        return self
 
 
 class HitBody(BaseModel):
@@ -149,9 +176,9 @@ class DeleteRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    keys: Annotated[list[Text], Field(max_length=10_000)] | None = None
+    keys: Annotated[list[Key], Field(max_length=MAX_DELETED_KEYS)] | None = None
     filter: Text | None = None
-    params: dict[str, Parameter] | None = None
+    params: Parameters | None = None
 
 
 class Deleted(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import os
@@ -24,10 +25,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 
 from data.errors import LookalikeError, UsageError
-from data.images import MAX_BYTES
 from models import Modality
 from retrieval import Catalog
 from ui.api import create_api
+from ui.door import Door
 from ui.failures import status_of
 from ui.front import PageOnly
 from ui.guard import LOOPBACK, Guard, error_body
@@ -35,6 +36,7 @@ from ui.handlers import Handlers
 from ui.messages import UNEXPECTED, public_message
 from ui.metrics import CONTENT_TYPE_LATEST, Metrics
 from ui.reference import reference_html
+from ui.uploads import Uploads, create_upload, remove_left_folders
 
 __all__ = ["create_app", "serve"]
 
@@ -56,7 +58,8 @@ def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collectio
     With `api_key` everyone is asked for it, on the page, for pictures and for the API alike. `hosts` are the names that
     the server answers to; without them, any.
     """
-    uploads = Path(tempfile.mkdtemp(prefix="lookalike-uploads-"))
+    remove_left_folders()
+    uploads = Uploads()
     metrics = Metrics(catalog)
 
     @contextlib.asynccontextmanager
@@ -64,7 +67,7 @@ def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collectio
         warming = asyncio.create_task(run_in_threadpool(_warm, catalog))
         yield
         await warming
-        shutil.rmtree(uploads, ignore_errors=True)
+        uploads.close()
 
     app = FastAPI(
         title=f"Lookalike: {catalog.name}",
@@ -78,6 +81,7 @@ def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collectio
     _add_errors(app, metrics)
     app.include_router(create_api(catalog, metrics))
     _add_routes(app, catalog, metrics)
+    app.include_router(create_upload(uploads))
     _in_a_loop(lambda: _mount_page(app, catalog, uploads, metrics))
     return app
 
@@ -97,7 +101,7 @@ def serve(catalog: Catalog, host: str = "127.0.0.1", port: int = 7860, *, api_ke
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(f"Lookalike is at http://{shown}:{listener.getsockname()[1]} (stop with Ctrl+C)\n")
         sys.stdout.flush()
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, http="h11", log_level="warning", access_log=False, timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -117,11 +121,19 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
         metrics.failed(error)
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
-        return JSONResponse(error_body("UsageError", f"{place or 'The body'}: {first['msg']}."), 422)
+        return JSONResponse(error_body("UsageError", f"{place[:100] or 'The body'}: {first['msg']}."), 422)
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
-        kinds = {404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
+        kinds = {
+            404: "NotFound",
+            405: "MethodNotAllowed",
+            413: "TooLarge",
+            414: "TooLarge",
+            422: "UsageError",
+            429: "TooMany",
+            507: "NoRoom",
+        }
         body = error_body(kinds.get(error.status_code, "BadRequest"), str(error.detail))
         return JSONResponse(body, error.status_code, error.headers)
 
@@ -168,20 +180,26 @@ def _file(path: Path, media_type: str) -> Callable[[], FileResponse]:
     return file
 
 
-def _mount_page(app: FastAPI, catalog: Catalog, uploads: Path, metrics: Metrics) -> None:
+@functools.cache
+def _gradio_folder() -> Path:
+    """Return the folder that Gradio is given for files: it makes it, and has no use for it here."""
+    return Path(tempfile.mkdtemp(prefix="lookalike-page-"))
+
+
+def _mount_page(app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metrics) -> None:
     """Put the page at the root, behind every route above; Gradio reads its settings when it is imported."""
-    os.environ.update(_GRADIO_SETTINGS, GRADIO_TEMP_DIR=str(uploads))
+    os.environ.update(_GRADIO_SETTINGS, GRADIO_TEMP_DIR=str(_gradio_folder()))
     import gradio
 
     from ui.web import create_web, page_theme
 
+    page = create_web(catalog, Handlers(catalog, uploads, metrics))
     gradio.mount_gradio_app(
         app,
-        create_web(catalog, Handlers(catalog, uploads, metrics)),
+        page,
         path="/",
         theme=page_theme(),
         show_error=False,
-        max_file_size=MAX_BYTES,
         footer_links=[],
         run_history=False,
         ssr_mode=False,
@@ -191,7 +209,11 @@ def _mount_page(app: FastAPI, catalog: Catalog, uploads: Path, metrics: Metrics)
     )
     mounted = app.router.routes[-1]
     assert isinstance(mounted, Mount)
-    mounted.app = PageOnly(mounted.app, title=catalog.name)
+    inputs = {number: len(function.inputs) for number, function in page.fns.items() if function.fn is not None}
+    queue = page._queue
+    door = Door(inputs, queue.pending_event_ids_session, queue.pending_messages_per_session)
+    mounted.app = PageOnly(mounted.app, door, title=catalog.name)
+    shutil.rmtree(_gradio_folder(), ignore_errors=True)
 
 
 def _in_a_loop(build: Callable[[], None]) -> None:

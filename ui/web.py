@@ -8,7 +8,9 @@ from typing import Any
 import gradio as gr
 
 from retrieval import Catalog
+from ui.bounds import MAX_WORDS_LENGTH
 from ui.handlers import Handlers
+from ui.uploads import session_of
 
 __all__ = ["create_web", "page_theme"]
 
@@ -23,7 +25,7 @@ _IDLE = "() => { lookalike.idle(); }"
 
 def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
     """Lay the page out and connect its events."""
-    page = gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600))
+    page = gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True)
     with page:
         header = gr.HTML(elem_id="page-header", padding=False, apply_default_css=False)
         with gr.Column(elem_id="ask", visible=catalog.file.model is not None):
@@ -35,7 +37,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                     label="What you look for",
                     show_label=False,
                     container=False,
-                    max_length=2000,
+                    max_length=MAX_WORDS_LENGTH,
                     lines=1,
                     max_lines=1,
                 )
@@ -59,7 +61,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                 buttons=[],
             )
             with gr.Accordion("More options", open=False, elem_id="options"), gr.Row():
-                without = gr.Textbox(label="Without", placeholder="less like these words", max_length=2000)
+                without = gr.Textbox(label="Without", placeholder="less like these words", max_length=MAX_WORDS_LENGTH)
                 least = gr.Textbox(label="Least score", placeholder="any", max_length=20)
                 exact = gr.Checkbox(label="Exact search", info="Compare with every item; slower when there are many")
         examples = _part("examples", "words", "like")
@@ -95,8 +97,8 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             values: dict[str, object] = {**found, **said, "text": words_said}
             return [values.get(name, "") for name in _OPENED]
 
-        def search(*values: object) -> tuple[str, str]:
-            return handlers.searched(values_of(*values))
+        def search(request: gr.Request, *values: object) -> tuple[str, str]:
+            return handlers.searched(values_of(*values), session_of(request.cookies))
 
         def try_words(event: gr.EventData, *values: object) -> tuple[object, ...]:
             text = str(_sent(event, "text") or "")
@@ -110,8 +112,8 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
         def open_item(event: gr.EventData) -> str:
             return handlers.item(_sent(event, "key"))
 
-        def show_more(event: gr.EventData) -> str:
-            return handlers.more(_sent(event, "recipe"), _sent(event, "offset"))
+        def show_more(event: gr.EventData, request: gr.Request) -> str:
+            return handlers.more(_sent(event, "recipe"), _sent(event, "offset"), session_of(request.cookies))
 
         def connect(listen: Callable[..., Any], act: Callable[..., Any], outputs: list[Any], *, ask: bool) -> None:
             done = listen(
@@ -145,6 +147,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             connect(listen, find_like, [results, panel, subject, words, without], ask=True)
         connect(results.open, open_item, [window], ask=False)
         connect(results.more, show_more, [results], ask=False)
+    page.has_launched = True  # without it Gradio takes files from anywhere on the machine
     page.queue(api_open=False, max_size=MAX_WAITING, default_concurrency_limit=SEARCHES_AT_ONCE)
     return page
 
@@ -157,7 +160,7 @@ def _sent(event: gr.EventData, name: str) -> object:
 def _part(name: str, *events: str) -> gr.HTML:
     """Make a part of the page that `page.js` draws and listens to; `events` are those it sends."""
     listed = ", ".join(f"'{event}'" for event in events)
-    script = f"lookalike.mount('{name}', {{ element, props, trigger, watch, upload, events: [{listed}] }});"
+    script = f"lookalike.mount('{name}', {{ element, props, trigger, watch, events: [{listed}] }});"
     return gr.HTML(
         "",
         elem_id=name,

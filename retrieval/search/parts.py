@@ -14,7 +14,7 @@ from PIL import Image
 from data.errors import ItemNotFound, UsageError
 from data.images import decode, read_bytes
 from data.item import is_text
-from models import unit_rows
+from models import Prepared, unit_rows
 from retrieval.query import Part
 from retrieval.records.records import Records
 from retrieval.search.encoders import Encoders
@@ -83,10 +83,13 @@ class QueryParts:
             return
         encoders = {space: self.encoders.of(self.view.file, space) for space, _ in self._shares()}
         side = max(encoder.spec.input_size for encoder in encoders.values())
-        pictures = [image if isinstance(image, Image.Image) else _decode(image, side) for image in images]
-        rgb = [picture.convert("RGB") for picture in pictures]
+        prepared: dict[str, list[Prepared]] = {space: [] for space in encoders}
+        for image in images:  # one after the other, or all would be in memory in their full size
+            rgb = (image if isinstance(image, Image.Image) else _decode(image, side)).convert("RGB")
+            for space, encoder in encoders.items():
+                prepared[space].append(encoder.prepare(rgb))
         for space, share in self._shares():
-            for vector in encoders[space].encode_images(rgb):
+            for vector in encoders[space].encode_prepared(prepared[space]):
                 self.parts.append(Part(space, space, vector, share * weight / len(images)))
 
     def add_keys(self, keys: Sequence[str], weight: float) -> None:
