@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from retrieval.generations.segment import Ids
 from retrieval.query import EXACT, Part
-from retrieval.search.view import Allowed, View
+from retrieval.search.view import Allowed, Nearest, View
+from retrieval.vector_index import Metric
 
-__all__ = ["Ranking", "rank"]
+__all__ = ["Ranking", "rank", "ranking_of"]
 
 _FIRST_DEPTH = 64
 _MAX_DEPTH = 4096
@@ -50,6 +51,12 @@ class Ranking(NamedTuple):
         )
 
 
+def ranking_of(nearest: Nearest, name: str, metric: Metric, exact: bool, plan: str) -> Ranking:
+    """Rank the items nearest to a query that is one part of this name: they score their own similarity."""
+    scores = metric.shown(nearest.scores)
+    return Ranking(nearest.items, scores, {name: scores}, nearest.image_ids, exact, plan)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sum:
     """All parts of one space as one query: score = vector . x - base, an average item having 0."""
@@ -64,7 +71,7 @@ def rank(view: View, parts: Sequence[Part], allowed: Allowed, limit: int, recall
     if len(parts) == 1:
         (part,) = parts
         (nearest,), exact, plan = view.nearest(part.space, part.vector[None], limit, allowed, recall)
-        return Ranking(nearest.items, nearest.scores, {part.name: nearest.scores}, nearest.image_ids, exact, plan)
+        return ranking_of(nearest, part.name, view.file.spaces[part.space].metric, exact, plan)
     sums = {space: _sum(view, [part for part in parts if part.space == space], parts) for space in spaces}
     if len(sums) == 1:
         ((space, total),) = sums.items()
@@ -118,7 +125,11 @@ def _part_scores(view: View, parts: Sequence[Part], items: Ids) -> dict[str, NDA
     """Compute each part's own similarity to the items; parts of one name count as their mean."""
     scores: dict[str, NDArray[np.float32]] = {}
     for name in dict.fromkeys(part.name for part in parts):
-        named = [view.scores(part.space, part.vector, items)[0] for part in parts if part.name == name]
+        named = [
+            view.file.spaces[part.space].metric.shown(view.scores(part.space, part.vector, items)[0])
+            for part in parts
+            if part.name == name
+        ]
         scores[name] = np.mean(named, axis=0, dtype=np.float32)
     return scores
 

@@ -17,7 +17,7 @@ from retrieval.records.records import Records
 from retrieval.records.rows import StoredImage
 from retrieval.search.device import Device
 from retrieval.search.encoders import Encoders
-from retrieval.search.fusion import Ranking, rank
+from retrieval.search.fusion import Ranking, rank, ranking_of
 from retrieval.search.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
 from retrieval.search.recall import RecentQueries
 from retrieval.search.view import Allowed, View
@@ -130,11 +130,8 @@ class Searcher:
             exact, plan, pages = plain.exact, plain.how, _plain_pages(view, plain, request.fields)
         else:
             found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
-            pages = self._pages(
-                view,
-                [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found],
-                request,
-            )
+            rankings = [ranking_of(one, "vector", view.file.spaces["image"].metric, exact, plan) for one in found]
+            pages = self._pages(view, rankings, request)
         took_ms = (time.perf_counter() - started) * 1000 / max(len(pages), 1)
         return [Results(one, allowed.count, exact, plan, took_ms) for one in pages]
 
@@ -223,8 +220,9 @@ def _plain_pages(view: View, found: Found, names: Sequence[str] | None) -> list[
     """Give a page of hits for each query, all as long, of items without pictures."""
     keys, fields = view.rows(view.items_in_one("image", found.rows).ravel(), names)
     length = found.rows.shape[1]
+    shown = view.file.spaces["image"].metric.shown(found.scores)
     pages = []
-    for start, scores in zip(range(0, len(keys), length), found.scores.tolist(), strict=True):
+    for start, scores in zip(range(0, len(keys), length), shown.tolist(), strict=True):
         part = slice(start, start + length)
         own = {name: values[part] for name, values in fields.items()}
         pages.append(Page(keys[part], scores, {"vector": scores}, None, own))

@@ -227,7 +227,7 @@ class View:
         settled = selection is None or selection.uses > 1  # a filter's second search may go another way than its first
         if rows.approximate is not None and recall < EXACT and allowed.count and settled:
             search = rows.approximate.bound_one(limit, recall, selection)
-            allowed.prepared[asked] = Prepared(search, segment.columns, names, allowed.count)
+            allowed.prepared[asked] = Prepared(search, segment.columns, names, allowed.count, rows.vectors.metric)
 
     def _straight(self, space: str) -> bool:
         """Say whether there is one segment, and no item has more than one vector: then a row is an item."""
