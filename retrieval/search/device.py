@@ -87,7 +87,7 @@ class Device:
         """Search on the device, visiting lists where it pays."""
         count = copy.count if selection is None else selection.count
         index = rows.approximate if recall < EXACT else None
-        visited = None if index is None else index.lists_to_visit(recall, selection)
+        visited = None if index is None else index.lists_to_visit(recall, selection, k)
         if index is not None and visited is not None:
             lists = self._lists_of(copy, index)
             if lists.costs.lists_pay(len(queries), copy.scanned(selection), visited * lists.rows_a_list):

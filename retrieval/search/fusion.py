@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from retrieval.generations.segment import Ids
 from retrieval.query import EXACT, Part
 from retrieval.search.view import Allowed, Nearest, View
-from retrieval.vector_index import Metric
+from retrieval.vector_index import Metric, followed, stages
 
 __all__ = ["Ranking", "rank", "ranking_of"]
 
@@ -99,6 +99,28 @@ def _sum(view: View, mine: Sequence[Part], parts: Sequence[Part]) -> _Sum:
 def _threshold(
     view: View, sums: Mapping[str, _Sum], allowed: Allowed, limit: int, recall: float
 ) -> tuple[Ids, NDArray[np.float32], bool, str]:
+    """Find the best items of the sum of all spaces, in stages, so that longer answers begin with shorter ones."""
+    if recall >= EXACT:
+        return _to_depth(view, sums, allowed, limit, recall)
+    first, *others = stages(min(limit, allowed.count), allowed.count)
+    items, totals, exact, plan = _to_depth(view, sums, allowed, first.depth, recall)
+    for stage in others:
+        more, scores, certain, plan = _to_depth(view, sums, allowed, stage.depth, recall)
+        if exact and certain:
+            items, totals = more, scores
+            continue
+        exact = False
+        ids, more_ids = view.item_ids(items), view.item_ids(more)
+        totals, kept = followed(totals, ids, scores, more_ids, missed=True)
+        by_id = dict(zip([*ids.tolist(), *more_ids.tolist()], [*items.tolist(), *more.tolist()], strict=True))
+        items = np.array([by_id[id_] for id_ in kept.tolist()], dtype=np.int64)
+        items, totals = items[: stage.end], totals[: stage.end]
+    return items[:limit], totals[:limit], exact, plan
+
+
+def _to_depth(
+    view: View, sums: Mapping[str, _Sum], allowed: Allowed, limit: int, recall: float
+) -> tuple[Ids, NDArray[np.float32], bool, str]:
     depth = max(_FIRST_DEPTH, 4 * limit)
     while True:
         union, bound, exact, plans, all_seen = np.empty(0, dtype=np.int64), 0.0, True, [], True
@@ -114,8 +136,10 @@ def _threshold(
         for space, total in sums.items():
             scores, _ = view.scores(space, total.vector, union)
             totals += np.nan_to_num(scores - np.float32(total.base), nan=0.0)
-        order = np.lexsort((union, -totals))[:limit]
-        proven = all_seen or (len(order) == limit and float(totals[order[-1]]) >= bound)
+        order = np.lexsort((view.item_ids(union), -totals))
+        least = float(totals[order[limit - 1]]) if len(order) >= limit else -np.inf
+        order = order[:limit]
+        proven = all_seen or least > bound
         if proven or (depth >= _MAX_DEPTH and recall < EXACT):
             return union[order], totals[order], exact and proven, " + ".join(plans)
         depth *= 4

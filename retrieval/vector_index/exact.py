@@ -161,8 +161,11 @@ class Vectors:
 
     def rows(self, rows: Rows) -> NDArray[np.float32]:
         """Return some vectors, float32 [len(rows), dim]."""
-        halves = self._halves[rows] if self._file is None else self._file.read(rows)
-        return np.asarray(halves, dtype=np.float32)
+        return np.asarray(self._stored(rows), dtype=np.float32)
+
+    def _stored(self, rows: Rows) -> NDArray[np.float16]:
+        """Read single vectors as they are stored."""
+        return self._halves[rows] if self._file is None else self._file.read(rows)
 
     def many(self, rows: Rows) -> NDArray[np.float32]:
         """Return many vectors, float32 [len(rows), dim], through the mapping also where single ones are not."""
@@ -190,11 +193,14 @@ class Vectors:
         return ordered(scores, candidates, k)
 
     def scores(self, query: NDArray[np.float32], rows: Rows) -> Scores:
-        """Compare one query, float32 [dim], with some rows."""
-        vectors = self.rows(rows)
-        if self.metric is Metric.L2:
-            return np.asarray(-np.square(vectors - query).sum(axis=1), dtype=np.float32)
-        return np.asarray(vectors @ query, dtype=np.float32)
+        """Compare one query, float32 [dim], with some rows; to the last bit as `search` does, so that ties are ties."""
+        scores = np.empty(len(rows), dtype=np.float32)
+        if len(rows):
+            index = halves_index(self.dim, self.metric)
+            fill_codes(index, self._stored(rows).view(np.uint8))
+            found, places = index.search(np.ascontiguousarray(query, dtype=np.float32)[None], len(rows))
+            scores[places[0]] = -found[0] if self.metric is Metric.L2 else found[0]
+        return scores
 
     def search(self, queries: NDArray[np.float32], k: int, selection: Selection | None = None) -> tuple[Scores, Rows]:
         """Find the k best rows for each query exactly, among those selected.
