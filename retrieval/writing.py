@@ -16,6 +16,7 @@ from models import Matrix, unit_rows
 from retrieval.generations.segment import Space
 from retrieval.records.rows import ItemChange, VectorWrites
 from retrieval.records.schema import Schema
+from retrieval.records.vector_blobs import Stored, needs_float32
 from retrieval.vector_index import Metric
 
 __all__ = [
@@ -34,10 +35,8 @@ Column = Sequence[Value] | NDArray[np.generic]
 
 _WRITE_ROWS = 20_000
 _ROWS_IN_CACHE = 2_048
-_SHORTEST, _LONGEST = 1e-12, 1e18
+_SHORTEST, _LONGEST = 1e-12, 1e15
 """Rows with lengths between these can be compared as they are in float32: no product overflows or vanishes."""
-
-_LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
@@ -46,7 +45,8 @@ def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> 
     Under the cosine finite rows of any length are taken; those that float32 could not compare are scaled to length 1.
 
     Raises:
-        UsageError: the shape is not [count, dim], a value is not finite, a row is all zeros or too large for float16.
+        UsageError: the shape is not [count, dim], a value is not finite, or a row has no direction
+            under the cosine, or is too long or too short for products of float32 under another metric.
     """
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 is looked at below
@@ -66,10 +66,6 @@ def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> 
         if space.metric is Metric.COSINE:  # only the direction counts
             rows = rows.copy()
             rows[odd] = unit_rows(given)
-    if space.metric is not Metric.COSINE and rows.size and max(rows.max(), -rows.min()) > _LARGEST_HALF:
-        raise UsageError(
-            f"A value of the {what} is beyond {_LARGEST_HALF:g}, the most a 16-bit float can be; scale them."
-        )
     return rows
 
 
@@ -81,6 +77,11 @@ def _check_odd_rows(numbers: NDArray[np.int64], rows: NDArray[np.float64], metri
             raise UsageError(f"Row {number} of the {what} has a value that is not a finite number.")
         if metric is Metric.COSINE and not largest:
             raise UsageError(f"Row {number} of the {what} is all zeros and has no direction.")
+        if metric is not Metric.COSINE and largest:
+            raise UsageError(
+                f"The length of row {number} of the {what} is outside {_SHORTEST:g} to {_LONGEST:g}, where products of "
+                "32-bit floats can be told apart; scale all vectors and queries alike."
+            )
 
 
 def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
@@ -98,13 +99,22 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
     return unit_rows(rows) if space.metric is Metric.COSINE else rows
 
 
-def stored_rows(rows: Matrix, space: Space) -> NDArray[np.float16]:
-    """Give checked rows as the records have them: unit ones where the metric is the cosine, in float16."""
+def stored_rows(rows: Matrix, space: Space) -> Stored:
+    """Return checked rows as the records take them: unit ones under the cosine; float32 if float16 loses too much."""
+    if space.metric is not Metric.COSINE:
+        wide = needs_float32(rows)
+        return np.where(wide[:, None], rows, _rounded(rows)) if wide.any() else rows.astype(np.float16)
     halves = np.empty(rows.shape, dtype=np.float16)
     for start in range(0, len(rows), _ROWS_IN_CACHE):
         some = rows[start : start + _ROWS_IN_CACHE]
-        halves[start : start + _ROWS_IN_CACHE] = unit_rows(some) if space.metric is Metric.COSINE else some
+        halves[start : start + _ROWS_IN_CACHE] = unit_rows(some)
     return halves
+
+
+def _rounded(rows: Matrix) -> Matrix:
+    """Round rows to values that float16 holds; those beyond it become infinite."""
+    with np.errstate(over="ignore"):
+        return rows.astype(np.float16).astype(np.float32)
 
 
 def with_fields_of(schema: Schema, fields: Mapping[str, Column]) -> Schema:

@@ -297,6 +297,11 @@ class View:
         """Say whether any item has a vector in that space."""
         return any(space in segment.spaces and segment.spaces[space].vectors.count for segment in self.segments)
 
+    def stored_as(self, space: str) -> str:
+        """Name the type of the vectors of a space: float32 if any segment has some that float16 does not hold."""
+        wide = any(segment.spaces[space].vectors.wide for segment in self.segments if space in segment.spaces)
+        return "float32" if wide else "float16"
+
     def first_items(self, allowed: Allowed, start: int, count: int) -> Ids:
         """Return the places of some of the allowed items, in the order in which their keys were first added."""
         places = [

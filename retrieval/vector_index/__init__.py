@@ -2,7 +2,8 @@
 
     kinds        metrics and kinds of index, by name
     best         the best rows for many queries, of blocks of scores
-    exact        one array of float16 vectors, searched exactly
+    exact        one array of vectors, searched exactly
+    wide         the same where float16 does not hold them
     selection    the rows that a filter leaves, in the forms that searches need
     codes        the same vectors again in some 32 bytes each: to find candidates among few or many rows
     visiting     an index that visits a part of the rows

@@ -19,6 +19,7 @@ from retrieval.vector_index.exact import (
     Rows,
     Scores,
     Vectors,
+    ordered,
     read_index,
     read_near,
     use_threads,
@@ -44,6 +45,11 @@ class Found(NamedTuple):
     rows: Rows
     exact: bool
     how: str
+
+    def in_order(self) -> Found:
+        """Return the same rows, best first; only where nearly all are asked for some are out of place: see `stages`."""
+        scores, rows = ordered(self.scores, self.rows, self.rows.shape[1])
+        return self if rows is self.rows else self._replace(scores=scores, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +93,11 @@ class Approximate(VisitedIndex):
         plan = self._plan(recall, selection, FIRST_STAGE, 0)
 
         def by_arrays(query: Queries) -> FoundOne:
-            found = self.search(query, k, recall, selection)
+            found = self.search(query, k, recall, selection).in_order()
             return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
 
+        if self.vectors.wide:
+            return by_arrays
         if plan.way is Way.EXACT and selection is not None and selection.count <= GATHERED_ROWS:
             return self._bound_few(k, selection, by_arrays)
         exact = plan.way is Way.EXACT or self.vectors.on_disk
@@ -172,7 +180,8 @@ class Approximate(VisitedIndex):
         by_scan = plan.way is Way.EXACT and plan.around is None
         end = k if by_scan else stage.end  # deeper stages would cost more and be scans, too
         more = None if by_scan else self._to_depth(plan, queries, stage.depth, recall, selection)
-        scores, rows = np.empty((len(queries), end), np.float32), np.empty((len(queries), end), np.int64)
+        scores: Scores = np.empty((len(queries), end), self.vectors.score_type)
+        rows = np.empty((len(queries), end), np.int64)
         for place in range(len(queries)):
             so_far = found.scores[place], found.rows[place]
             line = so_far if more is None else followed(*so_far, more.scores[place], more.rows[place])
@@ -233,7 +242,8 @@ class Approximate(VisitedIndex):
         """
         nearest = self.nearest_lists(queries, min(NEAREST_LISTS, self.lists))
         chosen = around.first(nearest)
-        scores, rows = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        scores: Scores = np.empty((len(queries), k), self.vectors.score_type)
+        rows = np.empty((len(queries), k), np.int64)
         exact, ways = True, []
         for number, one in enumerate(around.plans):
             here = np.flatnonzero(chosen == number)

@@ -145,6 +145,8 @@ class Codes:
         use_threads(len(queries), selection.count)
         parameters = self.parameters(k, candidates, selection)
         scores, rows = self.packed(selection).search(np.ascontiguousarray(queries), k, params=parameters)
+        if self._vectors.wide:
+            return self._vectors.best(queries, rows, k)
         return ordered(-scores if self._vectors.metric is Metric.L2 else scores, rows, k)
 
     def parameters(self, k: int, candidates: int, selection: Selection) -> Any:  # noqa: ANN401
@@ -211,8 +213,12 @@ def _projection(vectors: Vectors, rows: Rows) -> Any:  # noqa: ANN401
     """Learn the projection from some rows; without an offset, so that inner products are kept as distances are."""
     dim = vectors.dim
     total, products = np.zeros(dim), np.zeros((dim, dim))
+    # what varies is found around any origin, and far from it float32 would lose it
+    centre = vectors.many(rows[:_QUANTIZER_ROWS]).mean(axis=0) if vectors.wide else np.float32(0)
     for some in pieces(rows):
         piece = vectors.many(some)
+        if vectors.wide:
+            piece -= centre
         total += piece.sum(axis=0, dtype=np.float64)
         products += piece.T @ piece
     mean = total / len(rows)

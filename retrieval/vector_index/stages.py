@@ -3,7 +3,8 @@
 An approximate search that looks for more hits also meets better ones that a shorter search has missed; pages of such
 answers repeat some hits and lose others. So the first 10 hits are always those of a search for 10, the next 90 those
 that a search for 100 finds after the tenth, and so on: a longer answer begins with every shorter one. What a stage has
-missed is not put between the hits of later ones; where all rows are asked for, it comes last.
+missed is not put between the hits of later ones; where all rows are asked for, it comes last, and whoever shows it
+orders it among the hits that it is shown with.
 """
 
 from __future__ import annotations

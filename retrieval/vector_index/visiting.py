@@ -92,9 +92,15 @@ class VisitedIndex:
             with self._lock:
                 self.stored.nsg.search_L = max(effort, k, FIRST_STAGE)
                 scores, rows = self._index.search(np.ascontiguousarray(queries), k)
-            return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
+            return self._compared(queries, scores, rows, k)
         index, parameters = self._with_settings(k, effort, refined, selection, len(queries), wide)
         scores, rows = index.search(np.ascontiguousarray(queries), k, params=parameters)
+        return self._compared(queries, scores, rows, k)
+
+    def _compared(self, queries: Queries, scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
+        """Order what Faiss found; wide vectors are scored anew, as in a scan."""
+        if self.vectors.wide:
+            return self.vectors.best(queries, rows, k)
         return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
 
     def _with_settings(
