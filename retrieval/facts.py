@@ -35,6 +35,7 @@ def info_of(folder: Path, records: Records, live: Live) -> CatalogInfo:
         looks=None if file.looks_model is None else file.looks_model["name"],
         upcoming=None if sets.upcoming is None else sets.upcoming.models,
         previous=None if sets.previous is None else sets.previous.models,
+        stored_as={name: view.stored_as(name) for name in file.spaces},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -141,8 +141,10 @@ class CatalogInfo:
     """What a catalog is and how much it holds; `tail` are items committed since the generation was built.
 
     `learned_from` says, by space, of how many vectors its index has learned what it goes by; spaces that are searched
-    exactly are left out. `model` reads words and titles, and pictures too unless there is another for their `looks`.
-    `upcoming` names the models of a set of vectors that is being made beside, `previous` those of the set before.
+    exactly are left out. `stored_as` is the type, float16 or float32, that the vectors of each space are searched in:
+    float32 where float16 does not hold every value, which under the cosine it need not. `model` reads words and
+    titles, and pictures too unless there is another for their `looks`. `upcoming` names the models of a set of vectors
+    that is being made beside, `previous` those of the set before.
     """
 
     items: int
@@ -160,6 +162,7 @@ class CatalogInfo:
     looks: str | None = None
     upcoming: str | None = None
     previous: str | None = None
+    stored_as: Mapping[str, str] = field(default_factory=dict)
 
 
 def recall_of(wanted: float | str) -> float:

@@ -16,6 +16,7 @@ from models import Matrix, unit_rows
 from retrieval.generations.segment import Space
 from retrieval.records.rows import ItemChange, VectorWrites
 from retrieval.records.schema import Schema
+from retrieval.records.vector_blobs import Stored, needs_float32
 from retrieval.vector_index import Metric
 
 __all__ = [
@@ -34,35 +35,53 @@ Column = Sequence[Value] | NDArray[np.generic]
 
 _WRITE_ROWS = 20_000
 _ROWS_IN_CACHE = 2_048
-_SHORTEST = 1e-15
-_LARGEST_HALF = float(np.finfo(np.float16).max)
+_SHORTEST, _LONGEST = 1e-12, 1e15
+"""Rows with lengths between these can be compared as they are in float32: no product overflows or vanishes."""
 
 
 def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
     """Give float32 rows [count, dim] that can be stored and compared.
 
+    Under the cosine finite rows of any length are taken; those that float32 could not compare are scaled to length 1.
+
     Raises:
-        UsageError: the shape is not [count, dim], a value is not finite, a row is all zeros or too large for float16.
+        UsageError: the shape is not [count, dim], a value is not finite, or a row has no direction
+            under the cosine, or is too long or too short for products of float32 under another metric.
     """
     try:
-        rows = np.ascontiguousarray(vectors, dtype=np.float32)
-    except (ValueError, TypeError) as error:
+        with np.errstate(over="ignore"):  # what is beyond float32 is looked at below
+            rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    except (ValueError, TypeError, OverflowError) as error:
         raise UsageError(f"What was given as {what} is not an array of numbers: {error}.") from error
     if rows.ndim == 1:
         rows = rows[None]
     if rows.ndim != 2 or rows.shape[1] != space.dim:
         raise UsageError(f"The shape of the {what} is {rows.shape}; this catalog takes [count, {space.dim}].")
-    squares = np.einsum("ij,ij->i", rows, rows)
-    for row in np.flatnonzero(~np.isfinite(squares)):
-        if not np.isfinite(rows[row]).all():
-            raise UsageError(f"Row {row} of the {what} has a value that is not a finite number.")
-    if space.metric is Metric.COSINE and (squares == 0).any():
-        raise UsageError(f"Row {int(np.argmin(squares))} of the {what} is all zeros and has no direction.")
-    if space.metric is not Metric.COSINE and rows.size and max(rows.max(), -rows.min()) > _LARGEST_HALF:
-        raise UsageError(
-            f"A value of the {what} is beyond {_LARGEST_HALF:g}, the most a 16-bit float can be; scale them."
-        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+    odd = np.flatnonzero(~((squares >= _SHORTEST**2) & (squares <= _LONGEST**2)))
+    if len(odd):
+        given = np.asarray(vectors, dtype=np.float64).reshape(rows.shape)[odd]
+        _check_odd_rows(odd, given, space.metric, what)
+        if space.metric is Metric.COSINE:  # only the direction counts
+            rows = rows.copy()
+            rows[odd] = unit_rows(given)
     return rows
+
+
+def _check_odd_rows(numbers: NDArray[np.int64], rows: NDArray[np.float64], metric: Metric, what: str) -> None:
+    """Refuse rows, as they were given, that cannot be compared: `numbers` are their places among the others."""
+    for number, row in zip(numbers.tolist(), rows, strict=True):
+        largest = float(np.abs(row).max())
+        if not np.isfinite(largest):
+            raise UsageError(f"Row {number} of the {what} has a value that is not a finite number.")
+        if metric is Metric.COSINE and not largest:
+            raise UsageError(f"Row {number} of the {what} is all zeros and has no direction.")
+        if metric is not Metric.COSINE and largest:
+            raise UsageError(
+                f"The length of row {number} of the {what} is outside {_SHORTEST:g} to {_LONGEST:g}, where products of "
+                "32-bit floats can be told apart; scale all vectors and queries alike."
+            )
 
 
 def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
@@ -72,21 +91,30 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
         UsageError: as of `checked_rows`.
     """
     if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.shape == (space.dim,):
-        length = float(vectors.dot(vectors)) ** 0.5  # of one query it says that all is well
-        if space.metric is Metric.COSINE and _SHORTEST < length < np.inf:
+        length = float(np.vdot(vectors, vectors)) ** 0.5  # says that all is well, without a warning where it is not
+        if space.metric is Metric.COSINE and _SHORTEST < length < _LONGEST:
             unit: Matrix = np.divide(vectors, np.float32(length), dtype=np.float32)
             return unit[None]
     rows = checked_rows(vectors, space, what=what)
     return unit_rows(rows) if space.metric is Metric.COSINE else rows
 
 
-def stored_rows(rows: Matrix, space: Space) -> NDArray[np.float16]:
-    """Give checked rows as the records have them: unit ones where the metric is the cosine, in float16."""
+def stored_rows(rows: Matrix, space: Space) -> Stored:
+    """Return checked rows as the records take them: unit ones under the cosine; float32 if float16 loses too much."""
+    if space.metric is not Metric.COSINE:
+        wide = needs_float32(rows)
+        return np.where(wide[:, None], rows, _rounded(rows)) if wide.any() else rows.astype(np.float16)
     halves = np.empty(rows.shape, dtype=np.float16)
     for start in range(0, len(rows), _ROWS_IN_CACHE):
         some = rows[start : start + _ROWS_IN_CACHE]
-        halves[start : start + _ROWS_IN_CACHE] = unit_rows(some) if space.metric is Metric.COSINE else some
+        halves[start : start + _ROWS_IN_CACHE] = unit_rows(some)
     return halves
+
+
+def _rounded(rows: Matrix) -> Matrix:
+    """Round rows to values that float16 holds; those beyond it become infinite."""
+    with np.errstate(over="ignore"):
+        return rows.astype(np.float16).astype(np.float32)
 
 
 def with_fields_of(schema: Schema, fields: Mapping[str, Column]) -> Schema:

@@ -59,7 +59,7 @@ def lists(index: Approximate) -> GpuLists:
 
 def brute_force(index: Approximate, lists: int, mask: NDArray[np.bool_] | None, k: int) -> tuple[Scores, Rows]:
     """Compare in float64 what is in the lists nearest to each query; with fewer than k, compare everything."""
-    vectors = index.vectors.halves(slice(None)).astype(np.float64)
+    vectors = index.vectors.stored(slice(None)).astype(np.float64)
     of_each = index.list_of(np.arange(COUNT))
     projection, centres = index.centroids()
     projected = QUERIES if projection is None else QUERIES @ projection.T

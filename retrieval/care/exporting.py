@@ -23,6 +23,7 @@ from retrieval.filters.nodes import Parameters
 from retrieval.progress import Progress, silent
 from retrieval.records.file import RecordsState
 from retrieval.records.schema import Schema
+from retrieval.records.vector_blobs import of_blobs
 from retrieval.search.searching import parse_filter
 from retrieval.search.view import View
 from retrieval.space_sets import SpaceSets
@@ -230,4 +231,4 @@ class _Export:
 
 
 def _matrix(blobs: list[bytes], dim: int) -> NDArray[np.float32]:
-    return np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(len(blobs), dim).astype(np.float32)
+    return of_blobs(blobs, dim).astype(np.float32)

@@ -15,13 +15,13 @@ import numpy as np
 import orjson
 import polars as pl
 import polars.selectors as cs
+from numpy.typing import NDArray
 
 from data.errors import FeedError, ModelMismatch, NotAPicture, UsageError
 from data.feed import KEY_NAMES, TITLE_NAMES
 from data.field_type import FieldType
 from data.images import check_thumbnail
 from data.item import Rejected, Value, check_key, check_title
-from models import Matrix
 from retrieval.care.exchange import IMAGES, METADATA, TITLE_VECTOR, VECTOR, ParquetForm
 from retrieval.care.verification import UNIT_TOLERANCE
 from retrieval.catalog_file import CatalogFile
@@ -32,6 +32,7 @@ from retrieval.records.records import Records
 from retrieval.records.rows import ImageWrite, ItemWrite
 from retrieval.records.schema import BUILT_IN, Schema
 from retrieval.records.unchanged import changed_items
+from retrieval.records.vector_blobs import needs_float32, to_blob
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import Metric
 from retrieval.writing import checked_vectors, fields_json, with_fields_of
@@ -215,7 +216,7 @@ class _Rows:
         """Give each row's vector as it is stored, None where there is none, or what is wrong with it."""
         if column is None or space is None or column not in self._table.columns:
             return [None] * len(self._chunk)
-        return _stored(self._chunk[column], space)
+        return _stored(self._chunk[column], space, exact=self._table.form is not None)
 
     def _images(self, thumbnails: Thumbnails) -> list[list[ImageWrite] | None | UsageError]:
         """Give each row's images in order, None where there are none, or what is wrong with one of them."""
@@ -224,8 +225,8 @@ class _Rows:
             return found
         flat = self._chunk.select(IMAGES).with_row_index("row").explode(IMAGES).drop_nulls().unnest(IMAGES)
         spaces = self._file.spaces
-        vectors = _stored(flat["vector"], spaces["image"])
-        looks = _stored(flat["looks"], spaces["looks"]) if "looks" in spaces else [None] * len(flat)
+        vectors = _stored(flat["vector"], spaces["image"], exact=True)
+        looks = _stored(flat["looks"], spaces["looks"], exact=True) if "looks" in spaces else [None] * len(flat)
         parts = flat.select("row", "source", "sha256", "width", "height", "thumbnail").iter_rows()
         for vector, look, (row, source, digest, width, height, thumbnail) in zip(vectors, looks, parts, strict=True):
             so_far = found[row]
@@ -256,8 +257,8 @@ def _sound(part: Any) -> Any:  # noqa: ANN401  # what came, less the errors
     return part
 
 
-def _stored(column: pl.Series, space: Space) -> list[bytes | None | UsageError]:
-    """Give vectors as they are stored; those that are so already keep every bit."""
+def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | None | UsageError]:
+    """Return vectors as they are stored; if `exact` none that is not a unit vector loses anything."""
     found: list[bytes | None | UsageError] = [None] * len(column)
     if column.dtype.is_(pl.Null):
         return found
@@ -267,26 +268,34 @@ def _stored(column: pl.Series, space: Space) -> list[bytes | None | UsageError]:
     fitting = [place for place in wanted if lengths[place] == space.dim]
     for place in set(wanted) - set(fitting):
         found[place] = UsageError(f"The vector has {int(lengths[place])} values; this catalog takes {space.dim}.")
-    rows = lists.gather(fitting).explode().cast(pl.Float32).fill_null(float("nan")).to_numpy()
+    rows = lists.gather(fitting).explode()
+    rows = (rows if rows.dtype == pl.Float64 else rows.cast(pl.Float32)).fill_null(float("nan")).to_numpy()
     rows = rows.reshape(len(fitting), space.dim)
     halves = _halved(rows)
-    for place, row, half, kept in zip(fitting, rows, halves, _is_stored_form(rows, halves, space), strict=True):
+    wide = exact | needs_float32(np.where(np.isfinite(rows), rows, 0).astype(np.float32))
+    for place, row, half, kept, whole in zip(
+        fitting, rows, halves, _is_stored_form(rows, halves, space), wide, strict=True
+    ):
         if kept:
             found[place] = half.tobytes()
             continue
         try:
-            found[place] = _halved(checked_vectors(row, space, what="vector"))[0].tobytes()
+            checked = checked_vectors(row, space, what="vector")
+            keeps = whole and space.metric is not Metric.COSINE
+            found[place] = to_blob(checked[0]) if keeps else _halved(checked)[0].tobytes()
         except UsageError as error:
             found[place] = error
     return found
 
 
-def _halved(rows: Matrix) -> np.ndarray[Any, np.dtype[np.float16]]:
+def _halved(rows: NDArray[np.floating]) -> np.ndarray[Any, np.dtype[np.float16]]:
     with np.errstate(over="ignore", invalid="ignore"):
         return rows.astype(np.float16)
 
 
-def _is_stored_form(rows: Matrix, halves: np.ndarray[Any, np.dtype[np.float16]], space: Space) -> Sequence[bool]:
+def _is_stored_form(
+    rows: NDArray[np.floating], halves: np.ndarray[Any, np.dtype[np.float16]], space: Space
+) -> Sequence[bool]:
     same = (halves.astype(np.float32) == rows).all(axis=1) & np.isfinite(rows).all(axis=1)
     if space.metric is Metric.COSINE:
         same &= np.abs(np.linalg.norm(np.nan_to_num(rows), axis=1) - 1) <= UNIT_TOLERANCE

@@ -20,6 +20,7 @@ from retrieval.generations.segment import Space
 from retrieval.progress import Progress, silent
 from retrieval.records import checksums
 from retrieval.records.file import RecordsState, damage_of
+from retrieval.records.vector_blobs import of_blobs
 from retrieval.space_sets import SpaceSets
 from retrieval.thumbnails import Thumbnails
 from retrieval.vector_index import Metric
@@ -202,8 +203,7 @@ def _bad_vectors(
 def _changed_vectors(rows: Sequence[Any], places: Sequence[int], space: Space) -> Iterator[int]:
     """Yield the places of the vectors whose checksum is not the one that was written."""
     items, images, known = (np.array([row[at] for row in rows], dtype=np.int64) for at in (2, 5, 6))
-    vectors = np.frombuffer(b"".join(row[4] for row in rows), dtype=np.float16).reshape(len(rows), space.dim)
-    for at in np.flatnonzero(checksums.of_vectors(items, images, vectors) != known).tolist():
+    for at in np.flatnonzero(checksums.of_blobs(items, images, [row[4] for row in rows]) != known).tolist():
         yield places[at]
 
 
@@ -245,12 +245,12 @@ def _is_object(fields: object) -> bool:
 
 
 def _faults(blobs: Sequence[Any], space: Space) -> Iterator[tuple[int, str]]:
-    size = space.dim * 2
-    whole = [place for place, blob in enumerate(blobs) if isinstance(blob, bytes) and len(blob) == size]
+    sizes = [space.dim * 2] if space.metric is Metric.COSINE else [space.dim * 2, space.dim * 4]
+    whole = [place for place, blob in enumerate(blobs) if isinstance(blob, bytes) and len(blob) in sizes]
     for place in set(range(len(blobs))) - set(whole):
         held = f"{len(blobs[place]) // 2} values" if isinstance(blobs[place], bytes) else "something else"
         yield place, f"has {held} instead of {space.dim} values"
-    vectors = np.frombuffer(b"".join(blobs[place] for place in whole), dtype=np.float16).reshape(len(whole), space.dim)
+    vectors = of_blobs([blobs[place] for place in whole], space.dim)
     lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
     finite = np.isfinite(vectors).all(axis=1)
     for at in np.flatnonzero(~finite):

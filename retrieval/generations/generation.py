@@ -243,7 +243,7 @@ def _auto_kind(vectors: Vectors) -> IndexKind:
     if vectors.count < AUTO_INDEX_ROWS:
         return IndexKind.FLAT
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return IndexKind.DISK if vectors.count * vectors.dim * 2 > memory / 2 else IndexKind.IVF_PQ
+    return IndexKind.DISK if vectors.count * vectors.dim * vectors.dtype.itemsize > memory / 2 else IndexKind.IVF_PQ
 
 
 def _open_space(path: Path, space: Space, facts: Mapping[str, object], to_search: bool) -> SpaceRows:

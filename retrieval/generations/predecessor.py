@@ -22,8 +22,10 @@ def before_of(old: SpaceRows | None, vector_ids: Ids, new: Vectors) -> Before | 
     rows = _places(old.vector_ids, vector_ids)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         here = start + np.flatnonzero(rows[start : start + _ROWS_AT_ONCE] >= 0)
-        known, read = old.vectors.halves(rows[here]), new.halves(here)
-        rows[here[(known.view(np.uint16) != read.view(np.uint16)).any(axis=1)]] = -1
+        known, read = old.vectors.stored(rows[here]), new.stored(here)
+        if known.dtype == read.dtype:
+            known, read = known.view(np.uint16), read.view(np.uint16)
+        rows[here[(known != read).any(axis=1)]] = -1
     old.vectors.let_go()
     return Before(old.approximate, rows)
 

@@ -7,22 +7,24 @@ are read. An item's is a CRC-32 of its id, key, title and fields, and is compare
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["of_item", "of_items", "of_vector", "of_vectors"]
+from retrieval.records.vector_blobs import Stored
+
+__all__ = ["of_blobs", "of_item", "of_items", "of_vector", "of_vectors"]
 
 _OF_ITEM, _OF_IMAGE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 def of_vectors(
-    item_ids: NDArray[np.int64], image_ids: NDArray[np.int64], vectors: NDArray[np.float16]
+    item_ids: NDArray[np.int64], image_ids: NDArray[np.int64], vectors: Stored | NDArray[np.uint16]
 ) -> NDArray[np.int64]:
-    """Return the checksums of vectors, float16 [n, dim], of items and images (0: none), int64 [n]."""
-    rows = np.ascontiguousarray(vectors)
-    words = rows.view(np.uint64) if rows.shape[1] % 4 == 0 else rows.view(np.uint16)
+    """Return the checksums of vectors as they are stored, [n, dim], of items and images (0: none), int64 [n]."""
+    rows = np.ascontiguousarray(vectors).view(np.uint16)
+    words = rows.view(np.uint64) if rows.shape[1] % 4 == 0 else rows
     sums = words.sum(axis=1, dtype=np.uint64)
     sums += item_ids.astype(np.uint64) * _OF_ITEM + image_ids.astype(np.uint64) * _OF_IMAGE
     found: NDArray[np.int64] = np.maximum(sums, 1).view(np.int64)
@@ -31,8 +33,20 @@ def of_vectors(
 
 def of_vector(item_id: int, image_id: int | None, vector: bytes) -> int:
     """Return the checksum of one vector, as bytes."""
-    row = np.frombuffer(vector, dtype=np.float16)[np.newaxis]
+    row = np.frombuffer(vector, dtype=np.uint16)[np.newaxis]
     return int(of_vectors(np.array([item_id]), np.array([image_id or 0]), row)[0])
+
+
+def of_blobs(item_ids: NDArray[np.int64], image_ids: NDArray[np.int64], blobs: Sequence[bytes]) -> NDArray[np.int64]:
+    """Return the checksums of vectors as bytes, of one length or of several."""
+    lengths = np.fromiter(map(len, blobs), dtype=np.int64, count=len(blobs))
+    sums = np.empty(len(blobs), dtype=np.int64)
+    for length in np.unique(lengths).tolist():
+        here = np.flatnonzero(lengths == length)
+        some = blobs if len(here) == len(blobs) else [blobs[place] for place in here.tolist()]
+        rows = np.frombuffer(b"".join(some), dtype=np.uint16).reshape(len(here), -1)
+        sums[here] = of_vectors(item_ids[here], image_ids[here], rows)
+    return sums
 
 
 def of_items(

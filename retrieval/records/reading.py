@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from data.errors import CatalogDamaged
 from data.field_type import FieldType
@@ -24,6 +24,7 @@ from retrieval.records.ledger import Ledger
 from retrieval.records.rows import Commit, ItemRow, StoredImage, VectorRows
 from retrieval.records.schema import Schema
 from retrieval.records.stored_spaces import StoredSpaces
+from retrieval.records.vector_blobs import Stored, is_whole, of_blobs
 
 __all__ = ["RecordReader", "json_ids"]
 
@@ -204,34 +205,38 @@ class RecordReader:
         item_ids: NDArray[np.int64] | None = None,
         *,
         as_of: int | None = None,
-        room: Callable[[int], NDArray[np.float16]] | None = None,
+        room: Callable[[int, DTypeLike], Stored] | None = None,
     ) -> VectorRows:
         """Return the vectors of a space, of all items or of some, by item and then by the image's place.
 
-        `room` gives the array that they are written into, float16 [count, dim], by default one in memory. Call within
-        one snapshot.
+        They are float32 if one of them is stored so. `room` makes the array that they are written into, [count, dim] of
+        a type, by default one in memory. Call within one snapshot.
 
         Raises:
             CatalogDamaged: a vector has not `dim` values.
         """
-        rows = self._vectors("id, item_id, coalesce(image_id, 0), coalesce(checksum, 0)", space, item_ids, as_of)
+        rows = self._vectors(
+            "id, item_id, coalesce(image_id, 0), coalesce(checksum, 0), length(vector)", space, item_ids, as_of
+        )
         pieces = [np.array(some, dtype=np.int64).T for some in iter(lambda: rows.fetchmany(_FACTS_AT_ONCE), [])]
-        facts = np.concatenate(pieces, axis=1) if pieces else np.empty((4, 0), dtype=np.int64)
+        facts = np.concatenate(pieces, axis=1) if pieces else np.empty((5, 0), dtype=np.int64)
         order = np.lexsort((facts[0], self._image_places(facts[2], as_of), facts[1]))
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
-        vectors = np.empty((len(order), dim), dtype=np.float16) if room is None else room(len(order))
+        dtype = np.float32 if (facts[4] == 4 * dim).any() else np.float16
+        vectors: Stored = np.empty((len(order), dim), dtype=dtype) if room is None else room(len(order), dtype)
         rows = self._vectors("id, vector", space, item_ids, as_of)
         start = 0
         while some := rows.fetchmany(_VECTORS_AT_ONCE):
             ids, blobs = zip(*some, strict=True)
-            if set(map(len, blobs)) != {dim * 2}:
-                id_, blob = next((id_, blob) for id_, blob in some if len(blob) != dim * 2)
+            lengths = set(map(len, blobs))
+            if not lengths <= {dim * 2, dim * 4}:
+                id_, blob = next((id_, blob) for id_, blob in some if not is_whole(blob, dim))
                 raise CatalogDamaged(f"Vector {id_} has {len(blob) // 2} values instead of {dim}.")
             stop = start + len(some)
-            read = np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(-1, dim)
-            known = facts[3, start:stop]
-            wrong = (checksums.of_vectors(facts[1, start:stop], facts[2, start:stop], read) != known) & (known != 0)
+            read, known = of_blobs(blobs, dim), facts[3, start:stop]
+            sums = checksums.of_blobs(facts[1, start:stop], facts[2, start:stop], blobs)
+            wrong = (sums != known) & (known != 0)
             if wrong.any():
                 raise CatalogDamaged(
                     f"Vector {ids[int(wrong.argmax())]} is not as it was written. Restore a backup (lookalike restore "

@@ -27,6 +27,7 @@ from retrieval.records.ledger import FeedRun, Notes
 from retrieval.records.reading import json_ids
 from retrieval.records.rows import ItemChange, ItemWrite, VectorWrites
 from retrieval.records.schema import Schema
+from retrieval.records.vector_blobs import narrowed
 
 __all__ = ["Records"]
 
@@ -120,14 +121,14 @@ class Records(Committing):
             self._to_history(known.values(), commit.seq)
             self._end_all(known.values(), commit.seq)
             ids = self._put_items(writes.keys, writes.titles, writes.fields, known, commit)
-            items = np.array(ids)
-            sums = checksums.of_vectors(items, np.zeros_like(items), writes.vectors)
-            # one statement for all takes a third of the time; the vectors lie side by side in one blob
-            rows = orjson.dumps(np.stack([items, sums], axis=1), option=orjson.OPT_SERIALIZE_NUMPY).decode()
-            width = writes.vectors.shape[1] * writes.vectors.itemsize
-            self._database.connection.execute(
-                statements.INSERT_VECTORS, (stored["image"], commit.seq, writes.vectors.tobytes(), width, rows)
-            )
+            for items, vectors in narrowed(np.array(ids), writes.vectors):
+                sums = checksums.of_vectors(items, np.zeros_like(items), vectors)
+                # one statement for all takes a third of the time; the vectors lie side by side in one blob
+                rows = orjson.dumps(np.stack([items, sums], axis=1), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+                width = vectors.shape[1] * vectors.itemsize
+                self._database.connection.execute(
+                    statements.INSERT_VECTORS, (stored["image"], commit.seq, vectors.tobytes(), width, rows)
+                )
         return commit.seq
 
     def update(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.item import Json
+from retrieval.records.vector_blobs import Stored
 
 __all__ = ["Commit", "ImageWrite", "ItemChange", "ItemRow", "ItemWrite", "StoredImage", "VectorRows", "VectorWrites"]
 
@@ -80,13 +81,14 @@ class ItemWrite:
 class VectorWrites:
     """Items that are a vector and no picture, to be inserted or to take the place of the items of the same keys.
 
-    `fields` are JSON texts, `titles` None where no item has one, `vectors` float16 [n, dim] of the image space.
+    `fields` are JSON texts, `titles` None where no item has one, `vectors` [n, dim] of the image space: float16,
+    or float32, of which each row is stored in float16 if that holds it.
     """
 
     keys: Sequence[str]
     titles: Sequence[str | None] | None
     fields: Sequence[str]
-    vectors: NDArray[np.float16]
+    vectors: Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,12 @@ class ItemRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VectorRows:
-    """Vectors of one space, float16 [n, dim], and what they belong to, int64 [n]; image id 0 is none."""
+    """Vectors of one space, float16 [n, dim], and what they belong to, int64 [n]; image id 0 is none.
+
+    The vectors are float32 if one of them is stored so.
+    """
 
     ids: NDArray[np.int64]
     item_ids: NDArray[np.int64]
     image_ids: NDArray[np.int64]
-    vectors: NDArray[np.float16]
+    vectors: Stored

@@ -10,6 +10,7 @@ import orjson
 from retrieval.generations.segment import Space
 from retrieval.records.records import Records
 from retrieval.records.rows import ItemWrite
+from retrieval.records.vector_blobs import to_blob
 
 __all__ = ["changed_items"]
 
@@ -29,7 +30,7 @@ def changed_items(
         rows = records.vectors(space.stored, space.dim, ids)
         by_item: dict[int, list[bytes]] = held.setdefault(name, {})
         for item_id, vector in zip(rows.item_ids.tolist(), rows.vectors, strict=True):
-            by_item.setdefault(item_id, []).append(vector.tobytes())
+            by_item.setdefault(item_id, []).append(to_blob(vector))
     new: list[ItemWrite] = []
     changed: list[ItemWrite] = []
     unchanged: dict[str, int] = {}

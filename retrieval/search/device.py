@@ -87,7 +87,7 @@ class Device:
         """Search on the device, visiting lists where it pays."""
         count = copy.count if selection is None else selection.count
         index = rows.approximate if recall < EXACT else None
-        visited = None if index is None else index.lists_to_visit(recall, selection)
+        visited = None if index is None else index.lists_to_visit(recall, selection, k)
         if index is not None and visited is not None:
             lists = self._lists_of(copy, index)
             if lists.costs.lists_pay(len(queries), copy.scanned(selection), visited * lists.rows_a_list):
@@ -107,8 +107,11 @@ class Device:
             return self._lists[index.vectors]
 
     def _copy(self, vectors: Vectors) -> GpuVectors | None:
-        """Return the vectors on the GPU, copying them at the first call; None where they are not to be there."""
-        if self.name == "cpu" or not vectors.count or (self.name == "auto" and not _has_driver()):
+        """Return the vectors on the GPU, copying them at the first call; None where they are not to be there.
+
+        Those kept in float32 are not: they are compared in float64, which most GPUs do slowly.
+        """
+        if self.name == "cpu" or not vectors.count or vectors.wide or (self.name == "auto" and not _has_driver()):
             return None
         from retrieval.search.gpu_vectors import GpuVectors, cuda_device, has_room  # torch, which few need
 

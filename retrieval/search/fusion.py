@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from retrieval.generations.segment import Ids
 from retrieval.query import EXACT, Part
-from retrieval.search.view import Allowed, View
+from retrieval.search.view import Allowed, Nearest, View
+from retrieval.vector_index import Metric, followed, stages
 
-__all__ = ["Ranking", "rank"]
+__all__ = ["Ranking", "rank", "ranking_of"]
 
 _FIRST_DEPTH = 64
 _MAX_DEPTH = 4096
@@ -50,6 +51,12 @@ class Ranking(NamedTuple):
         )
 
 
+def ranking_of(nearest: Nearest, name: str, metric: Metric, exact: bool, plan: str) -> Ranking:
+    """Rank the items nearest to a query that is one part of this name: they score their own similarity."""
+    scores = metric.shown(nearest.scores)
+    return Ranking(nearest.items, scores, {name: scores}, nearest.image_ids, exact, plan)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sum:
     """All parts of one space as one query: score = vector . x - base, an average item having 0."""
@@ -64,7 +71,7 @@ def rank(view: View, parts: Sequence[Part], allowed: Allowed, limit: int, recall
     if len(parts) == 1:
         (part,) = parts
         (nearest,), exact, plan = view.nearest(part.space, part.vector[None], limit, allowed, recall)
-        return Ranking(nearest.items, nearest.scores, {part.name: nearest.scores}, nearest.image_ids, exact, plan)
+        return ranking_of(nearest, part.name, view.file.spaces[part.space].metric, exact, plan)
     sums = {space: _sum(view, [part for part in parts if part.space == space], parts) for space in spaces}
     if len(sums) == 1:
         ((space, total),) = sums.items()
@@ -92,6 +99,28 @@ def _sum(view: View, mine: Sequence[Part], parts: Sequence[Part]) -> _Sum:
 def _threshold(
     view: View, sums: Mapping[str, _Sum], allowed: Allowed, limit: int, recall: float
 ) -> tuple[Ids, NDArray[np.float32], bool, str]:
+    """Find the best items of the sum of all spaces, in stages, so that longer answers begin with shorter ones."""
+    if recall >= EXACT:
+        return _to_depth(view, sums, allowed, limit, recall)
+    first, *others = stages(min(limit, allowed.count), allowed.count)
+    items, totals, exact, plan = _to_depth(view, sums, allowed, first.depth, recall)
+    for stage in others:
+        more, scores, certain, plan = _to_depth(view, sums, allowed, stage.depth, recall)
+        if exact and certain:
+            items, totals = more, scores
+            continue
+        exact = False
+        ids, more_ids = view.item_ids(items), view.item_ids(more)
+        totals, kept = followed(totals, ids, scores, more_ids, missed=True)
+        by_id = dict(zip([*ids.tolist(), *more_ids.tolist()], [*items.tolist(), *more.tolist()], strict=True))
+        items = np.array([by_id[id_] for id_ in kept.tolist()], dtype=np.int64)
+        items, totals = items[: stage.end], totals[: stage.end]
+    return items[:limit], totals[:limit], exact, plan
+
+
+def _to_depth(
+    view: View, sums: Mapping[str, _Sum], allowed: Allowed, limit: int, recall: float
+) -> tuple[Ids, NDArray[np.float32], bool, str]:
     depth = max(_FIRST_DEPTH, 4 * limit)
     while True:
         union, bound, exact, plans, all_seen = np.empty(0, dtype=np.int64), 0.0, True, [], True
@@ -107,8 +136,10 @@ def _threshold(
         for space, total in sums.items():
             scores, _ = view.scores(space, total.vector, union)
             totals += np.nan_to_num(scores - np.float32(total.base), nan=0.0)
-        order = np.lexsort((union, -totals))[:limit]
-        proven = all_seen or (len(order) == limit and float(totals[order[-1]]) >= bound)
+        order = np.lexsort((view.item_ids(union), -totals))
+        least = float(totals[order[limit - 1]]) if len(order) >= limit else -np.inf
+        order = order[:limit]
+        proven = all_seen or least > bound
         if proven or (depth >= _MAX_DEPTH and recall < EXACT):
             return union[order], totals[order], exact and proven, " + ".join(plans)
         depth *= 4
@@ -118,7 +149,11 @@ def _part_scores(view: View, parts: Sequence[Part], items: Ids) -> dict[str, NDA
     """Compute each part's own similarity to the items; parts of one name count as their mean."""
     scores: dict[str, NDArray[np.float32]] = {}
     for name in dict.fromkeys(part.name for part in parts):
-        named = [view.scores(part.space, part.vector, items)[0] for part in parts if part.name == name]
+        named = [
+            view.file.spaces[part.space].metric.shown(view.scores(part.space, part.vector, items)[0])
+            for part in parts
+            if part.name == name
+        ]
         scores[name] = np.mean(named, axis=0, dtype=np.float32)
     return scores
 

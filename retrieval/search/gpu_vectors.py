@@ -104,7 +104,7 @@ class GpuVectors:
         piece = max(CELLS // self.dim, 1)
         for start in range(0, self.count, piece):
             some = slice(start, min(start + piece, self.count))
-            self.halves[some] = torch.tensor(vectors.halves(some), device=device)
+            self.halves[some] = torch.tensor(vectors.stored(some), device=device)
             self.squares[some] = self.halves[some].float().square().sum(dim=1)
         self._longest = float(self.squares.max()) ** 0.5 if self.count else 0.0
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from retrieval.generations.columns import Columns
 from retrieval.query import Page, Results
-from retrieval.vector_index import FoundOne
+from retrieval.vector_index import FoundOne, Metric
 
 __all__ = ["Prepared"]
 
@@ -25,7 +25,7 @@ class Prepared:
     `search` takes float32 [1, dim]; `names` are the fields of hits, `total` the items that satisfy the filter.
     """
 
-    __slots__ = ("_columns", "_names", "_search", "_total")
+    __slots__ = ("_columns", "_metric", "_names", "_search", "_total")
 
     def __init__(
         self,
@@ -33,16 +33,18 @@ class Prepared:
         columns: Columns,
         names: Sequence[str] | None,
         total: int,
+        metric: Metric,
     ) -> None:
         self._search = search
         self._columns = columns
         self._names = names
         self._total = total
+        self._metric = metric
 
     def results(self, query: NDArray[np.float32]) -> Results:
         """Answer one query, float32 [1, dim]."""
         started = time.perf_counter()
         found = self._search(query)
-        places, line = found.rows, found.scores
+        places, line = found.rows, self._metric.shown_line(found.scores)
         page = Page(self._columns.keys(places), line, {"vector": line}, None, self._columns.rows(places, self._names))
         return Results(page, self._total, found.exact, found.how, (time.perf_counter() - started) * 1000)

@@ -17,7 +17,7 @@ from retrieval.records.records import Records
 from retrieval.records.rows import StoredImage
 from retrieval.search.device import Device
 from retrieval.search.encoders import Encoders
-from retrieval.search.fusion import Ranking, rank
+from retrieval.search.fusion import Ranking, rank, ranking_of
 from retrieval.search.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
 from retrieval.search.recall import RecentQueries
 from retrieval.search.view import Allowed, View
@@ -127,14 +127,12 @@ class Searcher:
         if not (request.offset or view.has_images) and request.min_score is None:
             plain = view.found_in_one("image", request.vectors, limit, allowed, request.recall, search)
         if plain is not None and (plain.rows >= 0).all():
+            plain = plain.in_order()
             exact, plan, pages = plain.exact, plain.how, _plain_pages(view, plain, request.fields)
         else:
             found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
-            pages = self._pages(
-                view,
-                [Ranking(one.items, one.scores, {"vector": one.scores}, one.image_ids, exact, plan) for one in found],
-                request,
-            )
+            rankings = [ranking_of(one, "vector", view.file.spaces["image"].metric, exact, plan) for one in found]
+            pages = self._pages(view, rankings, request)
         took_ms = (time.perf_counter() - started) * 1000 / max(len(pages), 1)
         return [Results(one, allowed.count, exact, plan, took_ms) for one in pages]
 
@@ -173,7 +171,7 @@ class Searcher:
 
     def _pages(self, view: View, rankings: Sequence[Ranking], request: Request) -> list[Page]:
         """Give a page of hits for each ranking; what they hold is read for all at once."""
-        cut = [_cut(ranking, request) for ranking in rankings]
+        cut = [_in_order(view, _cut(ranking, request)) for ranking in rankings]
         together = cut[0].items if len(cut) == 1 else _joined([ranking.items for ranking in cut])
         keys, fields = view.rows(together, request.fields)
         images = self._images(view, [ranking.image_ids for ranking in cut]) if view.has_images else {}
@@ -219,12 +217,29 @@ def _cut(ranking: Ranking, request: Request) -> Ranking:
     )
 
 
+def _in_order(view: View, ranking: Ranking) -> Ranking:
+    """Put the hits of a page in order.
+
+    They are, except where nearly all items are asked for: what the first stages of an approximate search have missed
+    comes in the last page, which then is put in order by itself.
+    """
+    scores = ranking.scores
+    if (scores[1:] <= scores[:-1]).all():
+        return ranking
+    order = np.lexsort((view.item_ids(ranking.items), -scores))
+    parts = {name: values[order] for name, values in ranking.parts.items()}
+    return ranking._replace(
+        items=ranking.items[order], scores=scores[order], parts=parts, image_ids=ranking.image_ids[order]
+    )
+
+
 def _plain_pages(view: View, found: Found, names: Sequence[str] | None) -> list[Page]:
     """Give a page of hits for each query, all as long, of items without pictures."""
     keys, fields = view.rows(view.items_in_one("image", found.rows).ravel(), names)
     length = found.rows.shape[1]
+    shown = view.file.spaces["image"].metric.shown(found.scores)
     pages = []
-    for start, scores in zip(range(0, len(keys), length), found.scores.tolist(), strict=True):
+    for start, scores in zip(range(0, len(keys), length), shown.tolist(), strict=True):
         part = slice(start, start + length)
         own = {name: values[part] for name, values in fields.items()}
         pages.append(Page(keys[part], scores, {"vector": scores}, None, own))

@@ -190,7 +190,7 @@ class View:
             if in_one is None:
                 return [NOTHING] * len(queries), True, "nothing to search"
             return self._nearest_of(space, in_one)
-        scores, items, images = [], [], []
+        scores, items, ids, images = [], [], [], []
         exact, plans = True, []
         for number, segment in enumerate(self.segments):
             rows = segment.spaces[space]
@@ -207,12 +207,14 @@ class View:
             exact = exact and found.exact
             plans.append(found.how)
             scores.append(np.where(found.rows >= 0, found.scores, -np.inf))
-            items.append(np.where(found.rows >= 0, rows.items[found.rows] + self._offsets[number], -1))
+            places = rows.items[found.rows]
+            items.append(np.where(found.rows >= 0, places + self._offsets[number], -1))
+            ids.append(segment.item_ids[places])
             images.append(rows.image_ids[found.rows])
         if not scores:
             return [NOTHING] * len(queries), True, "nothing to search"
-        merged = [np.concatenate(parts, axis=1) for parts in (scores, items, images)]
-        best = [_best_items(one, two, three, limit) for one, two, three in zip(*merged, strict=True)]
+        merged = [np.concatenate(parts, axis=1) for parts in (scores, items, ids, images)]
+        best = [_best_items(*one, limit) for one in zip(*merged, strict=True)]
         return best, exact, " + ".join(plans)
 
     def prepare(
@@ -227,7 +229,7 @@ class View:
         settled = selection is None or selection.uses > 1  # a filter's second search may go another way than its first
         if rows.approximate is not None and recall < EXACT and allowed.count and settled:
             search = rows.approximate.bound_one(limit, recall, selection)
-            allowed.prepared[asked] = Prepared(search, segment.columns, names, allowed.count)
+            allowed.prepared[asked] = Prepared(search, segment.columns, names, allowed.count, rows.vectors.metric)
 
     def _straight(self, space: str) -> bool:
         """Say whether there is one segment, and no item has more than one vector: then a row is an item."""
@@ -295,18 +297,33 @@ class View:
         """Say whether any item has a vector in that space."""
         return any(space in segment.spaces and segment.spaces[space].vectors.count for segment in self.segments)
 
+    def stored_as(self, space: str) -> str:
+        """Name the type of the vectors of a space: float32 if any segment has some that float16 does not hold."""
+        wide = any(segment.spaces[space].vectors.wide for segment in self.segments if space in segment.spaces)
+        return "float32" if wide else "float16"
+
     def first_items(self, allowed: Allowed, start: int, count: int) -> Ids:
-        """Return the places of some of the allowed items, in the order they were added."""
+        """Return the places of some of the allowed items, in the order in which their keys were first added."""
         places = [
-            np.flatnonzero(np.ones(len(segment.item_ids), dtype=np.bool_) if mask is None else mask) + offset
+            np.flatnonzero(np.ones(len(segment.item_ids), dtype=np.bool_) if mask is None else mask)[: start + count]
+            + offset
             for segment, mask, offset in zip(self.segments, allowed.masks, self._offsets, strict=False)
         ]
+        if len(places) == 1:
+            return places[0][start:]
         joined = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
-        return joined[start : start + count]
+        return joined[np.argsort(self.item_ids(joined), kind="stable")][start : start + count]
 
     def item_ids(self, items: Ids) -> Ids:
         """Return the ids of items by place."""
-        return np.concatenate([segment.item_ids for segment in self.segments])[items] if len(items) else items
+        if len(self.segments) == 1:
+            return self.segments[0].item_ids[items]
+        numbers = np.searchsorted(self._offsets, items, side="right") - 1
+        ids = np.empty(len(items), dtype=np.int64)
+        for number in np.unique(numbers):
+            here = numbers == number
+            ids[here] = self.segments[number].item_ids[items[here] - self._offsets[number]]
+        return ids
 
     def rows(self, items: Ids, names: Sequence[str] | None = None) -> tuple[list[str], Mapping[str, Sequence[Value]]]:
         """Return the keys of items by place, and their values of all fields or of some, the title among them.
@@ -362,11 +379,11 @@ class View:
         )
 
 
-def _best_items(scores: Scores, items: Ids, images: Ids, limit: int) -> Nearest:
-    """Group rows by item, the best row speaking for it; equal scores are ordered by place, so that paging is stable."""
+def _best_items(scores: Scores, items: Ids, ids: Ids, images: Ids, limit: int) -> Nearest:
+    """Group rows by item, the best row speaking for it; equal scores are ordered by the items' ids."""
     found = items >= 0
-    scores, items, images = scores[found], items[found], images[found]
-    order = np.lexsort((items, -scores))
+    scores, items, ids, images = scores[found], items[found], ids[found], images[found]
+    order = np.lexsort((ids, -scores))
     _, first = np.unique(items[order], return_index=True)
     chosen = order[np.sort(first)][:limit]
     return Nearest(items[chosen], scores[chosen].astype(np.float32), images[chosen])

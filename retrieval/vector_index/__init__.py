@@ -2,10 +2,13 @@
 
     kinds        metrics and kinds of index, by name
     best         the best rows for many queries, of blocks of scores
-    exact        one array of float16 vectors, searched exactly
+    exact        one array of vectors, searched exactly
+    wide         the same where float16 does not hold them
     selection    the rows that a filter leaves, in the forms that searches need
     codes        the same vectors again in some 32 bytes each: to find candidates among few or many rows
-    approximate  an index that visits a part of the rows, and the choice between all these by measured cost
+    visiting     an index that visits a part of the rows
+    stages       answers of any length that begin alike
+    approximate  the choice between all these by measured cost
     one_query    one query at a time, by the shortest way through Python
     quantizer    the centroids of its lists
     calibration  what the choice goes by: recall and cost of each setting
@@ -24,6 +27,7 @@ from retrieval.vector_index.exact import Vectors
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.one_query import FoundOne
 from retrieval.vector_index.selection import Selection
+from retrieval.vector_index.stages import followed, stages
 
 __all__ = [
     "Approximate",
@@ -35,4 +39,6 @@ __all__ = [
     "Selection",
     "Vectors",
     "build_approximate",
+    "followed",
+    "stages",
 ]

@@ -6,22 +6,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
 from retrieval.vector_index.calibration import Calibration
-from retrieval.vector_index.coded_lists import CodedLists
 from retrieval.vector_index.codes import Codes
 from retrieval.vector_index.exact import (
     GATHERED_ROWS,
     Rows,
     Scores,
     Vectors,
-    lend,
     ordered,
     read_index,
     read_near,
@@ -29,26 +26,13 @@ from retrieval.vector_index.exact import (
 )
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.one_query import FoundOne, OneQuery
-from retrieval.vector_index.plans import PACKED_ROWS, Around, Plan, Planner, Way
-from retrieval.vector_index.quantizer import centroids
+from retrieval.vector_index.plans import Around, Plan, Planner, Way
 from retrieval.vector_index.selection import Selection
-from retrieval.vector_index.spread import NEAREST_LISTS, Lists
+from retrieval.vector_index.spread import NEAREST_LISTS
+from retrieval.vector_index.stages import FIRST_STAGE, Stage, closed, exactly_followed, followed, last_stage, stages
+from retrieval.vector_index.visiting import Queries, VisitedIndex
 
 __all__ = ["Approximate", "Found"]
-
-Queries = NDArray[np.float32]
-
-FEWEST_CANDIDATES = 10
-"""What is calibrated is recall@10, so at least so many hits are looked for."""
-
-_MANY_QUERIES = 16
-"""So many are compared with the centroids together."""
-
-_PACKED_IN_LISTS = 0.6
-"""Microseconds to pack a row's code in its list,"""
-
-_SAVED = 150.0
-"""and those that each query takes less from then on: it is done when that would have paid for it."""
 
 
 class Found(NamedTuple):
@@ -62,108 +46,101 @@ class Found(NamedTuple):
     exact: bool
     how: str
 
+    def in_order(self) -> Found:
+        """Return the same rows, best first; only where nearly all are asked for some are out of place: see `stages`."""
+        scores, rows = ordered(self.scores, self.rows, self.rows.shape[1])
+        return self if rows is self.rows else self._replace(scores=scores, rows=rows)
+
 
 @dataclass(frozen=True, slots=True)
-class Approximate:
-    """An index of some kind over `vectors`, the codes of all rows, and what was measured of both.
+class Approximate(VisitedIndex):
+    """An index that answers each search the way that costs least by its calibration."""
 
-    `stored` is what its file holds, without the vectors.
-    """
-
-    kind: IndexKind
-    vectors: Vectors
-    codes: Codes
-    stored: Any
-    calibration: Calibration
-    _base: Any = field(init=False)
-    _index: Any = field(init=False)
-    _coded: CodedLists | None = field(init=False)
-    _lists: Lists = field(init=False)
     _planner: Planner = field(init=False)
-    _parameters: dict[tuple[int, float], Any] = field(default_factory=dict, init=False)
-    _plans: dict[tuple[float, int], Plan] = field(default_factory=dict, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _plans: dict[tuple[float, int, int], Plan] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        if self.kind is IndexKind.DISK:
-            self.vectors.leave_on_disk()
-        coded = CodedLists(self.codes, self.stored) if self.kind.has_codes else None
-        if self.kind.is_graph:
-            lend(self.vectors.index, self.stored)
-        base = coded.by_code if coded else self.stored
-        object.__setattr__(self, "_base", base)
-        whole = coded.one if coded else self.codes.refined(base) if self.refines else base
-        object.__setattr__(self, "_index", whole)
-        object.__setattr__(self, "_coded", coded)
-        lists = Lists(self.stored, self.vectors.count)
-        object.__setattr__(self, "_lists", lists)
-        object.__setattr__(self, "_planner", Planner(self.kind, self.vectors.count, self.calibration, lists))
-
-    @property
-    def refines(self) -> bool:
-        """Whether candidates are compared by their true vectors afterwards; the others keep these already."""
-        return self.kind in (IndexKind.IVF_PQ, IndexKind.IVF_SQ8, IndexKind.DISK)
-
-    @property
-    def lists(self) -> int:
-        """How many lists an IVF index has."""
-        return int(self.stored.nlist)
+        VisitedIndex.__post_init__(self)
+        planner = Planner(self.kind, self.vectors.count, self.calibration, self._lists)
+        object.__setattr__(self, "_planner", planner)
 
     def search(self, queries: Queries, k: int, recall: float, selection: Selection | None = None) -> Found:
         """Find about the k best rows for each query, float32 [queries, dim], among those selected.
 
-        Goes the way that costs least by what was measured: a scan of the selected vectors, a scan of their codes, or
-        the index with the selection inside. Whoever has not found k rows in the index is answered by a scan.
+        Each stage (see `stages`) goes the way that costs least by what was measured: a scan of the selected vectors, a
+        scan of their codes, or the index with the selection inside. Queries for which the index does not find enough
+        rows are answered by a scan. Equal scores are in the order of the rows, and the first rows are the same whatever
+        k is.
         """
         count = self.vectors.count if selection is None else selection.count
-        plan = self._plan(recall, selection, len(queries))
-        if plan.around is not None:
-            return self._found_around(plan, plan.around, queries, min(k, count), recall, selection)
-        return self._found(plan, queries, min(k, count), selection)
+        k = min(k, count)
+        packed_for = 0 if selection is None else selection.begin(queries)
+        first, *others = stages(k, count)
+        found = self._first(queries, first, k, recall, selection, packed_for)
+        if found.exact and k > found.rows.shape[1]:
+            return Found(*self.vectors.search(queries, k, selection), True, _of_a_scan(count))
+        for stage in others:
+            plan = self._plan(recall, selection, stage.end, packed_for)
+            found = self._further(found, plan, queries, stage, k, recall, selection)
+            if found.rows.shape[1] >= k:
+                break
+        return Found(found.scores[:, :k], found.rows[:, :k], found.exact, found.how)
 
     def bound_one(self, k: int, recall: float, selection: Selection | None) -> Callable[[Queries], FoundOne]:
-        """Decide all but the query of a search by one, contiguous and float32 [1, dim], and give what searches."""
+        """Decide all but the query of a search by one, contiguous and float32 [1, dim], and return what searches."""
         count = self.vectors.count if selection is None else selection.count
         k = min(k, count)
-        plan = self._plan(recall, selection, 1)
+        plan = self._plan(recall, selection, FIRST_STAGE, 0)
 
         def by_arrays(query: Queries) -> FoundOne:
-            found = self.search(query, k, recall, selection)
+            found = self.search(query, k, recall, selection).in_order()
             return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
 
+        if self.vectors.wide:
+            return by_arrays
         if plan.way is Way.EXACT and selection is not None and selection.count <= GATHERED_ROWS:
             return self._bound_few(k, selection, by_arrays)
-        if plan.way is Way.EXACT or plan.around or self.vectors.on_disk or self.kind is IndexKind.NSG:
+        exact = plan.way is Way.EXACT or self.vectors.on_disk
+        if exact or plan.around or self.kind is IndexKind.NSG or not 0 < k <= FIRST_STAGE:
             return by_arrays
+        depth = min(FIRST_STAGE, count)
         if plan.way is Way.CODES:
             assert selection is not None
-            wide = max(k, FEWEST_CANDIDATES) * plan.refined
-            index, parameters = self.codes.packed(selection), self.codes.parameters(k, wide, selection)
-            one = OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
+            asked = min(depth + 1, count)
+            index, parameters = (
+                self.codes.packed(selection),
+                self.codes.parameters(asked, depth * plan.refined, selection),
+            )
+            one = OneQuery(index, asked, parameters, distances=self.vectors.metric is Metric.L2)
         else:
-            one = self._bound_index(plan, k, selection)
+            one = self._bound_index(plan, depth, selection)
         to_be_packed = selection if plan.way is Way.INDEX and self._coded is not None else None
 
         def found(query: Queries) -> FoundOne:
             nonlocal one, to_be_packed
+            if selection is not None and selection.is_first(query):
+                return by_arrays(query)
             if to_be_packed is not None:
                 to_be_packed.uses += 1
                 if self._worth_packing(to_be_packed, 1):
-                    one, to_be_packed = self._bound_index(plan, k, to_be_packed), None
+                    one, to_be_packed = self._bound_index(plan, depth, to_be_packed), None
             use_threads(1, count)
             scores, rows = one(query)
-            return by_arrays(query) if rows[-1] < 0 else FoundOne(scores, rows, False, plan.words)
+            if rows[depth - 1] < 0 or (len(scores) > depth and scores[depth] == scores[depth - 1]):
+                return by_arrays(query)
+            return FoundOne(scores[:k], rows[:k], False, plan.words)
 
         return found
 
-    def _bound_index(self, plan: Plan, k: int, selection: Selection | None) -> OneQuery:
-        index, parameters = self._with_settings(k, plan.effort, plan.refined, selection, 1)
-        return OneQuery(index, k, parameters, distances=self.vectors.metric is Metric.L2)
+    def _bound_index(self, plan: Plan, depth: int, selection: Selection | None) -> OneQuery:
+        asked = min(depth + 1, self.vectors.count)
+        index, parameters = self._with_settings(asked, plan.effort, plan.refined, selection, 1, depth)
+        return OneQuery(index, asked, parameters, distances=self.vectors.metric is Metric.L2)
 
     def _bound_few(
         self, k: int, selection: Selection, by_arrays: Callable[[Queries], FoundOne]
     ) -> Callable[[Queries], FoundOne]:
-        """Give what compares a query with few vectors; of equal scores at the end it leaves the choice `by_arrays`."""
+        """Return what compares a query with few vectors; where the last ones tie, the choice is left to `by_arrays`."""
         rows = selection.rows
         one = OneQuery(
             self.vectors.few(selection), min(k + 1, len(rows)), None, distances=self.vectors.metric is Metric.L2
@@ -179,22 +156,81 @@ class Approximate:
 
         return found
 
+    def _first(
+        self, queries: Queries, stage: Stage, k: int, recall: float, selection: Selection | None, packed_for: int
+    ) -> Found:
+        """Search the first stage; an exact one gives all k rows at once."""
+        plan = self._plan(recall, selection, stage.end, packed_for)
+        if not k or (plan.way is Way.EXACT and plan.around is None):
+            return self._found(plan._replace(way=Way.EXACT), queries, k, selection)
+        return self._to_depth(plan, queries, stage.depth, recall, selection)
+
+    def _further(
+        self,
+        found: Found,
+        plan: Plan,
+        queries: Queries,
+        stage: Stage,
+        k: int,
+        recall: float,
+        selection: Selection | None,
+    ) -> Found:
+        """Return what was found followed by the rows of another stage; where it has too few, by those of a scan."""
+        count = self.vectors.count if selection is None else selection.count
+        by_scan = plan.way is Way.EXACT and plan.around is None
+        end = k if by_scan else stage.end  # deeper stages would cost more and be scans, too
+        more = None if by_scan else self._to_depth(plan, queries, stage.depth, recall, selection)
+        scores: Scores = np.empty((len(queries), end), self.vectors.score_type)
+        rows = np.empty((len(queries), end), np.int64)
+        for place in range(len(queries)):
+            so_far = found.scores[place], found.rows[place]
+            line = so_far if more is None else followed(*so_far, more.scores[place], more.rows[place])
+            if len(line[1]) < end:
+                line = exactly_followed(
+                    lambda query, depth: self.vectors.search(query, depth, selection),
+                    queries[place : place + 1],
+                    *so_far,
+                    end,
+                    count,
+                )
+            scores[place], rows[place] = line[0][:end], line[1][:end]
+        how = _of_a_scan(count) if more is None else more.how
+        return Found(scores, rows, False, found.how if how == found.how else f"{found.how}, then {how}")
+
+    def _to_depth(self, plan: Plan, queries: Queries, depth: int, recall: float, selection: Selection | None) -> Found:
+        if plan.around is not None:
+            return self._found_around(plan, plan.around, queries, depth, recall, selection)
+        return self._found(plan, queries, depth, selection)
+
     def _found(self, plan: Plan, queries: Queries, k: int, selection: Selection | None) -> Found:
         """Search as planned."""
+        count = self.vectors.count if selection is None else selection.count
         if plan.way is Way.CODES:
             assert selection is not None
-            candidates = max(k, FEWEST_CANDIDATES) * plan.refined
-            return Found(*self.codes.search(queries, k, candidates, selection), False, plan.words)
+
+            def by_code(some: Queries, asked: int) -> tuple[Scores, Rows]:
+                return self.codes.search(
+                    some, asked, (asked - 1 if asked == k + 1 else asked) * plan.refined, selection
+                )
+
+            return Found(*closed(by_code, queries, k, count), False, plan.words)
         if plan.way is Way.INDEX:
-            scores, rows = self.visit(queries, k, plan.effort, plan.refined, selection)
+            scores, rows = self._visited(plan, queries, k, selection)
             short = rows[:, -1] < 0
             if not short.any():
                 return Found(scores, rows, False, plan.words)
             if not short.all():
                 scores[short], rows[short] = self.vectors.search(queries[short], k, selection)
                 return Found(scores, rows, False, plan.words)
-        count = self.vectors.count if selection is None else selection.count
         return Found(*self.vectors.search(queries, k, selection), True, _of_a_scan(count))
+
+    def _visited(self, plan: Plan, queries: Queries, k: int, selection: Selection | None) -> tuple[Scores, Rows]:
+        """Find the k best rows by the index as planned, further ones too where they tie with the last."""
+
+        def visit(some: Queries, asked: int) -> tuple[Scores, Rows]:
+            return self.visit(some, asked, plan.effort, plan.refined, selection, k if asked == k + 1 else None)
+
+        return closed(visit, queries, k, self.vectors.count if selection is None else selection.count)
 
     def _found_around(
         self, plan: Plan, around: Around, queries: Queries, k: int, recall: float, selection: Selection | None
@@ -206,13 +242,14 @@ class Approximate:
         """
         nearest = self.nearest_lists(queries, min(NEAREST_LISTS, self.lists))
         chosen = around.first(nearest)
-        scores, rows = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        scores: Scores = np.empty((len(queries), k), self.vectors.score_type)
+        rows = np.empty((len(queries), k), np.int64)
         exact, ways = True, []
         for number, one in enumerate(around.plans):
             here = np.flatnonzero(chosen == number)
             if not len(here):
                 continue
-            scores[here], rows[here] = self.visit(queries[here], k, one.effort, one.refined, selection)
+            scores[here], rows[here] = self._visited(one, queries[here], k, selection)
             half = one.effort // 2
             first = nearest[here, :half] if half <= nearest.shape[1] else self.nearest_lists(queries[here], half)
             late = (rows[here] < 0) | ~self._lists.among(rows[here], first)
@@ -229,116 +266,25 @@ class Approximate:
             ways.append(found.how)
         return Found(scores, rows, exact, " or ".join(dict.fromkeys(ways)))
 
-    def _plan(self, recall: float, selection: Selection | None, queries: int) -> Plan:
-        """Choose the cheapest way by what was measured; a selection's second search may go another than its first."""
+    def _plan(self, recall: float, selection: Selection | None, end: int, packed_for: int) -> Plan:
+        """Choose the cheapest way to `end` hits by what was measured."""
         plans = self._plans if selection is None else selection.plans
-        packed_for = queries if selection is not None and not selection.uses else 0
-        plan = plans.get((recall, packed_for))
+        plan = plans.get((recall, packed_for, end))
         if plan is None:
-            plan = plans[recall, packed_for] = self._planner.choose(recall, selection, packed_for)
-        if selection is not None:
-            selection.uses += 1
+            plan = plans[recall, packed_for, end] = self._planner.choose(recall, selection, packed_for, end)
         return plan
 
-    def visit(
-        self, queries: Queries, k: int, effort: int, refined: int, selection: Selection | None
-    ) -> tuple[Scores, Rows]:
-        """Search the index with these settings."""
-        use_threads(len(queries), self.vectors.count)
-        if self.kind is IndexKind.NSG:  # Faiss keeps the effort in the index and takes no filter
-            with self._lock:
-                self.stored.nsg.search_L = max(effort, k, FEWEST_CANDIDATES)
-                scores, rows = self._index.search(np.ascontiguousarray(queries), k)
-            return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
-        index, parameters = self._with_settings(k, effort, refined, selection, len(queries))
-        scores, rows = index.search(np.ascontiguousarray(queries), k, params=parameters)
-        return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
-
-    def _with_settings(
-        self, k: int, effort: int, refined: int, selection: Selection | None, queries: int
-    ) -> tuple[Any, Any]:
-        """Give what Faiss searches for so many queries, and its words for the settings.
-
-        The rows of a selection that is searched often enough are packed by themselves.
-        """
-        coded = self._coded
-        if coded is not None and selection is not None and self._worth_packing(selection, queries):
-            coded = CodedLists.of_selected(self.codes, self.stored, self._lists, selection)
-            selection = None
-        parameters = self._parameters_for(k, effort, refined, selection)
-        if coded is None:
-            return self._index, parameters
-        return coded.one if queries < _MANY_QUERIES else coded.many, parameters
-
-    @staticmethod
-    def _worth_packing(selection: Selection, queries: int) -> bool:
-        paid = (selection.uses + queries) * _SAVED
-        return selection.count <= PACKED_ROWS and paid >= selection.count * _PACKED_IN_LISTS
-
-    def candidates(self, queries: Queries, count: int, effort: int, selection: Selection | None) -> Rows:
-        """Find what an index that refines would refine, [queries, count], best by code first, row -1: no more.
-
-        Refining keeps the true best of these, so that the first of them tell what it finds with fewer, too.
-        """
-        use_threads(len(queries), self.vectors.count)
-        parameters = self._lists_of(max(effort, 1), selection)
-        found: Rows = self._base.search(np.ascontiguousarray(queries), count, params=parameters)[1]
-        return found
-
-    def nearest_lists(self, queries: Queries, count: int) -> Rows:
-        """Give the first lists in the order in which queries visit them, int64 [queries, count]."""
-        use_threads(len(queries), self.vectors.count)
-        queries = np.ascontiguousarray(queries)
-        projected = self.codes.transform.apply(queries) if self.kind.has_codes else queries
-        quantizer = self.stored.quantizer
-        if self._coded is not None and len(queries) >= _MANY_QUERIES:
-            quantizer = self._coded.for_many.quantizer
-        found: Rows = quantizer.search(projected, count)[1]
-        return found
-
-    def list_of(self, rows: Rows) -> NDArray[np.uint16]:
-        """Tell which list each row is in, as many as are given."""
-        return self._lists.of(rows)
-
-    def centroids(self) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
-        """Give what projects vectors, float32 [width, dim] or None, and the lists' centres, float32 [lists, width]."""
-        centres = centroids(self.stored)
-        if not self.kind.has_codes:
-            return None, centres
-        return faiss.vector_to_array(self.codes.transform.A).reshape(-1, self.vectors.dim), centres
-
-    def lists_to_visit(self, recall: float, selection: Selection | None) -> int | None:
-        """Give how many lists hold so much of the true answer; None for a graph, or where it was not measured.
+    def lists_to_visit(self, recall: float, selection: Selection | None, k: int = FIRST_STAGE) -> int | None:
+        """Return how many lists hold so much of the true k best; None for a graph, or where it was not measured.
 
         It was not where a filter leaves more rows around one query than around another.
         """
         count = self.vectors.count if selection is None else selection.count
-        setting = None if self.kind.is_graph else self.calibration.setting(count / self.vectors.count, recall)
+        share = count / self.vectors.count
+        setting = None if self.kind.is_graph else self.calibration.setting(share, recall, last_stage(min(k, count)))
         if setting is None or (selection is not None and self._lists.spread(selection).uneven):
             return None
         return min(max(setting.effort, 1), self.lists)
-
-    def _parameters_for(self, k: int, effort: int, refined: int, selection: Selection | None) -> Any:  # noqa: ANN401
-        """Give Faiss's words for a setting, which are kept."""
-        wide = max(k, FEWEST_CANDIDATES)
-        factor = wide * refined / k
-        cache = self._parameters if selection is None else selection.packed.setdefault("parameters", {})
-        if (effort, factor) not in cache:
-            cache[effort, factor] = self._parameters_of(max(effort, 1), wide, factor, selection)
-        return cache[effort, factor]
-
-    def _parameters_of(self, effort: int, wide: int, factor: float, selection: Selection | None) -> Any:  # noqa: ANN401
-        if self.kind is IndexKind.HNSW:
-            selector = None if selection is None else selection.selector
-            return faiss.SearchParametersHNSW(efSearch=max(effort, wide), sel=selector)
-        lists = self._lists_of(effort, selection)
-        return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=lists) if self.refines else lists
-
-    def _lists_of(self, effort: int, selection: Selection | None) -> Any:  # noqa: ANN401
-        """Say how many lists are visited, to the index that has them or to what projects for it."""
-        selector = None if selection is None else selection.selector
-        lists = faiss.SearchParametersIVF(nprobe=min(effort, self.lists), sel=selector)
-        return lists if self._base is self.stored else faiss.SearchParametersPreTransform(index_params=lists)
 
     def write(self, index: Path, codes: Path, calibration: Path) -> None:
         """Write the index without the vectors, the codes, and the calibration, each to its file."""

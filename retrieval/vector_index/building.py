@@ -18,7 +18,7 @@ from retrieval.vector_index.approximate import Approximate
 from retrieval.vector_index.calibration import Calibration, Training
 from retrieval.vector_index.coded_lists import lists_of_codes
 from retrieval.vector_index.codes import Codes
-from retrieval.vector_index.exact import Rows, Vectors, halves_index, lend, pieces, use_threads
+from retrieval.vector_index.exact import Rows, Vectors, empty_index, lend, pieces, use_threads
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.measuring import Sample, held_out, measured, serves
 from retrieval.vector_index.quantizer import centroids, coded, list_of_each, nearest_centroid
@@ -52,7 +52,7 @@ class Before:
         training, mine = self.index.calibration.training, self.index.vectors
         return (
             training is not None
-            and (self.index.kind, mine.dim, mine.metric) == (kind, vectors.dim, vectors.metric)
+            and (self.index.kind, mine.dim, mine.metric, mine.wide) == (kind, vectors.dim, vectors.metric, vectors.wide)
             and training.rows / 2 < vectors.count < training.rows * 2
         )
 
@@ -133,10 +133,15 @@ def _lists(kind: IndexKind, vectors: Vectors, codes: Codes, before: Before | Non
 def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
     """Build a graph over the vectors; the copy of them that Faiss makes on the way is freed at the end."""
     use_threads(vectors.count, vectors.dim)
-    made = faiss.IndexNSGSQ if kind is IndexKind.NSG else faiss.IndexHNSWSQ
-    index = made(vectors.dim, faiss.ScalarQuantizer.QT_fp16, _GRAPH_LINKS, vectors.metric.faiss)
+    nsg, half = kind is IndexKind.NSG, faiss.ScalarQuantizer.QT_fp16
+    if vectors.wide:
+        made = faiss.IndexNSGFlat if nsg else faiss.IndexHNSWFlat
+        index = made(vectors.dim, _GRAPH_LINKS, vectors.metric.faiss)
+    else:
+        made = faiss.IndexNSGSQ if nsg else faiss.IndexHNSWSQ
+        index = made(vectors.dim, half, _GRAPH_LINKS, vectors.metric.faiss)
     index.is_trained = True
-    copied = halves_index(vectors.dim, vectors.metric)
+    copied = empty_index(vectors.dim, vectors.metric, wide=vectors.wide)
     lend(copied, index)
     if kind is IndexKind.NSG:  # its graph is made of all rows at once
         index.add(vectors.many(np.arange(vectors.count)))
@@ -153,13 +158,18 @@ def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) 
     half, eight = faiss.ScalarQuantizer.QT_fp16, faiss.ScalarQuantizer.QT_8bit
     stored_as = half if kind is IndexKind.IVF_FLAT else eight
     quantizer = _quantizer(vectors.dim, vectors.metric, before)
-    index = faiss.IndexIVFScalarQuantizer(quantizer, vectors.dim, lists, stored_as, vectors.metric.faiss, False)
+    if kind is IndexKind.IVF_FLAT and vectors.wide:
+        index = faiss.IndexIVFFlat(quantizer, vectors.dim, lists, vectors.metric.faiss)
+    else:
+        index = faiss.IndexIVFScalarQuantizer(quantizer, vectors.dim, lists, stored_as, vectors.metric.faiss, False)
     if before is None:
         training = vectors.many(_sample(vectors.count, lists))
         _learn_centroids(quantizer, lists, training)
         index.train(training)
     else:
-        index.sq, index.is_trained = before.index.stored.sq, True
+        index.is_trained = True
+        if not (kind is IndexKind.IVF_FLAT and vectors.wide):
+            index.sq = before.index.stored.sq
     nearest = _nearest(vectors, quantizer, np.asarray, before)
     for rows in pieces(np.arange(vectors.count)):
         some, numbers = vectors.many(rows), nearest[rows]

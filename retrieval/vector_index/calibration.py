@@ -14,6 +14,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from retrieval.vector_index.stages import FIRST_STAGE
+
 __all__ = ["RECALLS", "SHARES", "Calibration", "Setting", "Training", "cheapest", "enough", "recall_of_rows"]
 
 RECALLS = (0.9, 0.95, 0.99)
@@ -22,6 +24,9 @@ SHARES = (1.0, 0.5, 0.2, 0.1)
 
 _MARGIN = 0.018
 """A setting counts as reaching a recall only with so much to spare: other queries may do worse."""
+
+_UNMEASURED = 1.25
+"""More hits than were measured are looked for by so much harder, to be on the safe side."""
 
 _LOOKED_AT = 5
 """So many efforts from the least on are timed: more lists may need fewer candidates."""
@@ -69,20 +74,24 @@ class Calibration:
     code_cost: tuple[float, float]
     training: Training | None = None
 
-    def setting(self, share: float, recall: float) -> Setting | None:
+    def setting(self, share: float, recall: float, hits: int = FIRST_STAGE) -> Setting | None:
         """Return the cheapest setting for a filter that leaves this share of the rows; None: nothing reaches it.
+
+        Settings were measured for 10 hits. The best 100 of all rows lie as far around a query as the best 10 of a tenth
+        of the rows, so more `hits` are looked for as if the filter left fewer rows.
 
         It lies between those of the shares that were measured on either side, by the logarithm of the share; below them
         all, effort grows as the share shrinks. With its root only, a graph of 6,000 vectors found 84% at a twentieth,
         where 95% was asked for.
         """
+        share *= min(FIRST_STAGE / hits, 1.0)
         smaller = max((measured for measured in self.index if measured <= share), default=min(self.index))
         larger = min((measured for measured in self.index if measured >= share), default=smaller)
         narrow, broad = (self._reaching(measured, recall) for measured in (smaller, larger))
         if narrow is None or broad is None:
             return narrow
         if smaller > share:
-            wider = smaller / max(share, 1e-9)
+            wider = smaller / max(share, 1e-9) * (_UNMEASURED if hits > FIRST_STAGE else 1.0)
             return replace(narrow, effort=int(np.ceil(narrow.effort * wider)), microseconds=narrow.microseconds * wider)
         if smaller == larger:
             return narrow

@@ -21,7 +21,7 @@ from retrieval.vector_index.exact import Rows, Scores, Vectors, fill_codes, orde
 from retrieval.vector_index.kinds import Metric
 from retrieval.vector_index.selection import Selection
 
-__all__ = ["PACKED_ROW_BYTES", "Codes", "LearnsBeside"]
+__all__ = ["PACKED_ROW_BYTES", "Codes", "LearnsBeside", "factor_for"]
 
 _EXPLAINED = 0.9
 """The components kept hold this share of the variance at least,"""
@@ -145,11 +145,13 @@ class Codes:
         use_threads(len(queries), selection.count)
         parameters = self.parameters(k, candidates, selection)
         scores, rows = self.packed(selection).search(np.ascontiguousarray(queries), k, params=parameters)
+        if self._vectors.wide:
+            return self._vectors.best(queries, rows, k)
         return ordered(-scores if self._vectors.metric is Metric.L2 else scores, rows, k)
 
     def parameters(self, k: int, candidates: int, selection: Selection) -> Any:  # noqa: ANN401
         """Give Faiss's words for so many candidates."""
-        return faiss.IndexRefineSearchParameters(k_factor=max(min(candidates, selection.count) / k, 1.0))
+        return faiss.IndexRefineSearchParameters(k_factor=factor_for(k, min(candidates, selection.count)))
 
     def candidates(self, queries: NDArray[np.float32], count: int, selection: Selection) -> Rows:
         """Find the best rows by code alone among those selected, [queries, count], best first, row -1: no more."""
@@ -197,17 +199,26 @@ class _RefinedFromDisk:
 
     def search(self, queries: NDArray[np.float32], k: int, params: Any) -> tuple[Scores, Rows]:  # noqa: ANN401
         """Find candidates and order them by their vectors; scores as Faiss gives them, of L2 the distances."""
-        _, rows = self._index.search(queries, max(round(k * params.k_factor), k), params=params.base_index_params)
+        _, rows = self._index.search(queries, int(k * params.k_factor), params=params.base_index_params)
         scores, rows = self._vectors.best(queries, rows, k)
         return -scores if self._vectors.metric is Metric.L2 else scores, rows
+
+
+def factor_for(k: int, candidates: int) -> float:
+    """Return the factor of k that gives so many candidates, at least k; Faiss rounds the product down."""
+    return (max(candidates, k) + 0.25) / k
 
 
 def _projection(vectors: Vectors, rows: Rows) -> Any:  # noqa: ANN401
     """Learn the projection from some rows; without an offset, so that inner products are kept as distances are."""
     dim = vectors.dim
     total, products = np.zeros(dim), np.zeros((dim, dim))
+    # what varies is found around any origin, and far from it float32 would lose it
+    centre = vectors.many(rows[:_QUANTIZER_ROWS]).mean(axis=0) if vectors.wide else np.float32(0)
     for some in pieces(rows):
         piece = vectors.many(some)
+        if vectors.wide:
+            piece -= centre
         total += piece.sum(axis=0, dtype=np.float64)
         products += piece.T @ piece
     mean = total / len(rows)

@@ -1,37 +1,40 @@
-"""One array of float16 vectors, searched exactly.
+"""One array of vectors, float16 or where that does not suffice float32, searched exactly.
 
-It is a Faiss scalar-quantizer index of half floats that is memory-mapped from its file; also while it is written, so
-that an array larger than the memory can be made.
+It is a Faiss index, of half floats or flat, that is memory-mapped from its file; also while it is written, so that an
+array larger than the memory can be made.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import mmap
 import operator
 import os
 import threading
-import weakref
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from data.errors import CatalogDamaged
 from retrieval.vector_index.best import BestOfBlocks
 from retrieval.vector_index.kinds import Metric
 from retrieval.vector_index.selection import Selection
+from retrieval.vector_index.vector_file import Stored, VectorFile
+from retrieval.vector_index.wide import float64_scores, search_wide
 
 __all__ = [
     "GATHERED_ROWS",
     "Rows",
     "Scores",
     "Vectors",
+    "empty_index",
     "fill_codes",
-    "halves_index",
     "lend",
     "ordered",
     "pieces",
@@ -66,28 +69,27 @@ _threads = threading.local()
 
 
 class Vectors:
-    """float16 vectors, shape [count, dim], in memory or memory-mapped from a file."""
+    """Vectors of shape [count, dim], float16 or, if `wide`, float32, in memory or memory-mapped from a file."""
 
     def __init__(self, index: Any, metric: Metric, path: Path | None = None) -> None:  # noqa: ANN401  # Faiss's
         self.index = index
         self.metric = metric
         self._path = path
-        self._file: _VectorFile | None = None
+        self._file: VectorFile | None = None
         self.count = int(index.ntotal)
         self.dim = int(index.d)
-        self._halves: NDArray[np.float16] = (
-            faiss.rev_swig_ptr(index.codes.data(), self.count * self.dim * 2)
-            .view(np.float16)
-            .reshape(self.count, self.dim)
-            if self.count
-            else np.empty((0, self.dim), dtype=np.float16)
-        )
+        self.wide = not isinstance(index, faiss.IndexScalarQuantizer)
+        self.dtype = np.dtype(np.float32 if self.wide else np.float16)
+        self._held: Stored = np.empty((0, self.dim), dtype=self.dtype)
+        if self.count:
+            stored = faiss.rev_swig_ptr(index.codes.data(), self.count * self.dim * self.dtype.itemsize)
+            self._held = stored.view(self.dtype).reshape(self.count, self.dim)
 
     @classmethod
-    def of(cls, rows: NDArray[np.float16], metric: Metric) -> Vectors:
-        """Copy rows, float16 [count, dim], into memory."""
-        index = halves_index(rows.shape[1], metric)
-        fill_codes(index, rows.view(np.uint8))
+    def of(cls, rows: Stored, metric: Metric) -> Vectors:
+        """Copy rows, float16 or float32 [count, dim], into memory."""
+        index = empty_index(rows.shape[1], metric, wide=rows.dtype == np.float32)
+        fill_codes(index, np.ascontiguousarray(rows).view(np.uint8))
         return cls(index, metric)
 
     @classmethod
@@ -98,30 +100,31 @@ class Vectors:
             CatalogDamaged: Faiss cannot read it.
         """
         index = read_index(path)
-        if not isinstance(index, faiss.IndexScalarQuantizer):
+        if not isinstance(index, faiss.IndexScalarQuantizer | faiss.IndexFlat):
             raise CatalogDamaged(f"{path.name} holds no vectors.")
         return cls(index, metric, path)
 
     @staticmethod
-    def allocate(path: Path, dim: int, metric: Metric, count: int) -> NDArray[np.float16]:
-        """Make a file of so many vectors and give them to be written, float16 [count, dim], in any order.
+    def allocate(path: Path, dim: int, metric: Metric, count: int, dtype: DTypeLike = np.float16) -> Stored:
+        """Make a file of so many vectors and return them to be written, float16 or float32 [count, dim], in any order.
 
         The file is what Faiss writes of an index of one vector, with the count mended and room for the others.
         """
-        one = halves_index(dim, metric)
+        size = np.dtype(dtype).itemsize
+        one = empty_index(dim, metric, wide=size == 4)
         one.add(np.zeros((1, dim), dtype=np.float32))
-        head = bytearray(faiss.serialize_index(one).tobytes()[: -dim * 2])
+        head = bytearray(faiss.serialize_index(one).tobytes()[: -dim * size])
         head[_COUNT_AT : _COUNT_AT + 8] = count.to_bytes(8, "little")
-        head[-8:] = (count * dim * 2).to_bytes(8, "little")
+        head[-8:] = (count * dim * (2 if size == 2 else 1)).to_bytes(8, "little")  # in bytes, or in floats
         with path.open("wb") as file:
             file.write(head)
-            file.truncate(len(head) + count * dim * 2)
+            file.truncate(len(head) + count * dim * size)
             if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and would be a dead process later
                 file.flush()
-                os.posix_fallocate(file.fileno(), 0, len(head) + count * dim * 2)
+                os.posix_fallocate(file.fileno(), 0, len(head) + count * dim * size)
         if not count:
-            return np.empty((0, dim), dtype=np.float16)
-        return np.memmap(path, dtype=np.float16, mode="r+", offset=len(head), shape=(count, dim))
+            return np.empty((0, dim), dtype=dtype)
+        return np.memmap(path, dtype=dtype, mode="r+", offset=len(head), shape=(count, dim))
 
     def leave_on_disk(self) -> None:
         """Read single vectors from the file from now on, where there is one, and not through the mapping.
@@ -130,7 +133,7 @@ class Vectors:
         that are not cached would be waited for one after the other.
         """
         if self._path is not None and self.count and hasattr(os, "posix_fadvise"):
-            self._file = _VectorFile(self._path, self.count, self.dim)
+            self._file = VectorFile(self._path, self.count, self.dim, self.dtype)
 
     @property
     def on_disk(self) -> bool:
@@ -146,36 +149,54 @@ class Vectors:
         """
         if self._path is None or self.on_disk:
             return
-        rows = _READ_AT_ONCE // (self.dim * 2) + 1
+        rows = _READ_AT_ONCE // (self.dim * self.dtype.itemsize) + 1
         for start in range(0, self.count, rows):
-            _advise(self._halves[start + rows : start + 2 * rows], _MADV_WILLNEED)
-            _advise(self._halves[start : start + rows], _MADV_POPULATE_READ)
+            _advise(self._held[start + rows : start + 2 * rows], _MADV_WILLNEED)
+            _advise(self._held[start : start + rows], _MADV_POPULATE_READ)
 
     def let_go(self) -> None:
         """Ask the system to take back the memory of all pages: they will not be wanted soon."""
-        _advise(self._halves, _MADV_PAGEOUT)
+        _advise(self._held, _MADV_PAGEOUT)
 
-    def halves(self, some: slice | Rows) -> NDArray[np.float16]:
-        """Give vectors as they are stored, float16 [rows, dim]; not to be changed."""
-        return self._halves[some]
+    def stored(self, some: slice | Rows) -> Stored:
+        """Return vectors as they are stored, [rows, dim]; not to be changed."""
+        return self._held[some]
+
+    @cached_property
+    def longest(self) -> float:
+        """The length of the longest vector."""
+        squares = [
+            float(np.einsum("ij,ij->i", some, some).max()) for some in map(self.many, pieces(np.arange(self.count)))
+        ]
+        return math.sqrt(max(squares, default=0.0))
+
+    @property
+    def score_type(self) -> type[np.floating[Any]]:
+        """What scores are computed in: float64 for wide vectors, which may differ by less than float32 can tell."""
+        return np.float64 if self.wide else np.float32
 
     def rows(self, rows: Rows) -> NDArray[np.float32]:
         """Return some vectors, float32 [len(rows), dim]."""
-        halves = self._halves[rows] if self._file is None else self._file.read(rows)
-        return np.asarray(halves, dtype=np.float32)
+        return np.asarray(self._stored(rows), dtype=np.float32)
+
+    def _stored(self, rows: Rows) -> Stored:
+        """Read single vectors as they are stored."""
+        return self._held[rows] if self._file is None else self._file.read(rows)
 
     def many(self, rows: Rows) -> NDArray[np.float32]:
         """Return many vectors, float32 [len(rows), dim], through the mapping also where single ones are not."""
         if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
-            return self._floats(self._halves[rows[0] : rows[-1] + 1])
+            return self._floats(self._held[rows[0] : rows[-1] + 1])
         found = np.empty((len(rows), self.dim), dtype=np.float32)
         for places in pieces(np.arange(len(rows))):  # what is copied on the way stays small
-            found[places] = self._floats(self._halves[rows[places]])
+            found[places] = self._floats(self._held[rows[places]])
         return found
 
-    def _floats(self, halves: NDArray[np.float16]) -> NDArray[np.float32]:
+    def _floats(self, held: Stored) -> NDArray[np.float32]:
         """Widen rows; Faiss does it with the processor's own instruction and several threads, NumPy without."""
-        floats: NDArray[np.float32] = self.index.sa_decode(halves.view(np.uint8))
+        if self.wide:
+            return np.array(held, dtype=np.float32)
+        floats: NDArray[np.float32] = self.index.sa_decode(held.view(np.uint8))
         return floats
 
     def best(self, queries: NDArray[np.float32], candidates: Rows, k: int) -> tuple[Scores, Rows]:
@@ -183,18 +204,23 @@ class Vectors:
 
         Gives scores and rows, both [queries, min(k, candidates)], best first.
         """
-        scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
+        scores: Scores = np.full(candidates.shape, -np.inf, dtype=self.score_type)
         for query, rows, line in zip(queries, candidates, scores, strict=True):
             there = rows >= 0
             line[there] = self.scores(query, rows[there])
         return ordered(scores, candidates, k)
 
     def scores(self, query: NDArray[np.float32], rows: Rows) -> Scores:
-        """Compare one query, float32 [dim], with some rows."""
-        vectors = self.rows(rows)
-        if self.metric is Metric.L2:
-            return np.asarray(-np.square(vectors - query).sum(axis=1), dtype=np.float32)
-        return np.asarray(vectors @ query, dtype=np.float32)
+        """Compare one query, float32 [dim], with some rows; to the last bit as `search` does, so that ties are ties."""
+        if self.wide:
+            return cast(Scores, float64_scores(self, query, rows))
+        scores = np.empty(len(rows), dtype=np.float32)
+        if len(rows):
+            index = empty_index(self.dim, self.metric)
+            fill_codes(index, self._stored(rows).view(np.uint8))
+            found, places = index.search(np.ascontiguousarray(query, dtype=np.float32)[None], len(rows))
+            scores[places[0]] = -found[0] if self.metric is Metric.L2 else found[0]
+        return scores
 
     def search(self, queries: NDArray[np.float32], k: int, selection: Selection | None = None) -> tuple[Scores, Rows]:
         """Find the k best rows for each query exactly, among those selected.
@@ -207,6 +233,9 @@ class Vectors:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         use_threads(len(queries), self.count if selection is None else selection.count)
         queries = np.ascontiguousarray(queries)
+        if self.wide:
+            found = search_wide(self, queries, min(k, self.count if selection is None else selection.count), selection)
+            return padded(cast(Scores, found[0]), found[1], k)
         if selection is None:
             return _with_ties(self.index, queries, k, self.count, None)
         if selection.count > GATHERED_ROWS:
@@ -214,11 +243,7 @@ class Vectors:
         if not selection.count:
             return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
         scores, places = _with_ties(self.few(selection), queries, min(k, selection.count), selection.count, None)
-        rows = selection.rows[places]
-        if k > selection.count:
-            missing = ((0, 0), (0, k - selection.count))
-            return np.pad(scores, missing, constant_values=-np.inf), np.pad(rows, missing, constant_values=-1)
-        return scores, rows
+        return padded(scores, selection.rows[places], k)
 
     def nearest(self, queries: NDArray[np.float32], k: int) -> Rows:
         """Find the k best rows for each of many queries, int64 [queries, k], best first, by products of matrices.
@@ -227,8 +252,14 @@ class Vectors:
         """
         k = min(k, self.count)
         best = BestOfBlocks(len(queries), k)
+        centre = np.float32(0)
+        if self.wide and self.metric is Metric.L2 and self.count:  # distances are the same around any origin
+            centre = self.many(np.arange(min(self.count, _ROWS_AT_ONCE))).mean(axis=0)
+            queries = queries - centre
         for some in pieces(np.arange(self.count)):
             vectors = self.many(some)
+            if self.wide:
+                vectors -= centre
             scores = queries @ vectors.T
             if self.metric is Metric.L2:  # but for the query's own square, which is the same for all
                 scores *= 2
@@ -239,8 +270,8 @@ class Vectors:
     def few(self, selection: Selection) -> Any:  # noqa: ANN401
         """Give up to `GATHERED_ROWS` selected vectors side by side."""
         if "vectors" not in selection.packed:
-            index = halves_index(self.dim, self.metric)
-            stored = self._halves.view(np.uint8)  # of bytes, wherever they begin, NumPy makes no copy first
+            index = empty_index(self.dim, self.metric)
+            stored = self._held.view(np.uint8)  # of bytes, wherever they begin, NumPy makes no copy first
             length = selection.count * stored.shape[1]
             index.codes.resize(length)
             room = faiss.rev_swig_ptr(index.codes.data(), length).reshape(-1, stored.shape[1])
@@ -249,26 +280,6 @@ class Vectors:
             selection.packed_bytes += length
             selection.packed["vectors"] = index
         return selection.packed["vectors"]
-
-
-class _VectorFile:
-    """Single vectors read from the end of a file, all that are not cached at once."""
-
-    def __init__(self, path: Path, count: int, dim: int) -> None:
-        self._file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
-        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
-        self._dim = dim
-        self._start = os.fstat(self._file).st_size - count * dim * 2
-
-    def read(self, rows: Rows) -> NDArray[np.float16]:
-        """Read rows, float16 [len(rows), dim]."""
-        length = self._dim * 2
-        places = (rows * length + self._start).tolist()
-        for place in places:
-            os.posix_fadvise(self._file, place, length, os.POSIX_FADV_WILLNEED)
-        content = b"".join([os.pread(self._file, length, place) for place in places])
-        return np.frombuffer(content, dtype=np.float16).reshape(len(rows), self._dim)
 
 
 def _with_ties(
@@ -306,12 +317,20 @@ def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
+def padded(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
+    """Widen answers, [queries, any], to k columns, row -1 where there are no more."""
+    missing = ((0, 0), (0, k - rows.shape[1]))
+    if not missing[1][1]:
+        return scores, rows
+    return np.pad(scores, missing, constant_values=-np.inf), np.pad(rows, missing, constant_values=-1)
+
+
 def pieces(rows: Rows) -> list[Rows]:
     """Cut rows into pieces that are small beside the vectors of a large catalog."""
     return [rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE)]
 
 
-def _advise(array: NDArray[np.float16], advice: int) -> None:
+def _advise(array: Stored, advice: int) -> None:
     """Tell the system how a mapped array will be used."""
     if array.nbytes:
         start = array.__array_interface__["data"][0]
@@ -362,8 +381,10 @@ def lend(halves: Any, graph: Any) -> None:  # noqa: ANN401
     halves.this.acquire()
 
 
-def halves_index(dim: int, metric: Metric) -> Any:  # noqa: ANN401
-    """Make an index of float16 vectors without any."""
+def empty_index(dim: int, metric: Metric, *, wide: bool = False) -> Any:  # noqa: ANN401
+    """Make an index of float16 vectors, or if `wide` of float32 ones, without any."""
+    if wide:
+        return faiss.IndexFlat(dim, metric.faiss)
     index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, metric.faiss)
     index.is_trained = True  # half floats have nothing to learn
     return index

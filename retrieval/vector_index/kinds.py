@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 import faiss
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["IndexKind", "Metric"]
 
@@ -20,6 +22,19 @@ class Metric(StrEnum):
     def faiss(self) -> int:
         """The number that Faiss calls it by."""
         return int(faiss.METRIC_L2 if self is Metric.L2 else faiss.METRIC_INNER_PRODUCT)
+
+    def shown(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return scores of single queries as they are reported: a cosine lies between -1 and 1.
+
+        Unit vectors are stored in float16, so a computed one may be beyond that by 0.001. The order does not change.
+        """
+        return np.clip(scores, -1, 1) if self is Metric.COSINE else scores
+
+    def shown_line(self, scores: list[float]) -> list[float]:
+        """Do the same for scores, best first, in a list."""
+        if self is Metric.COSINE and scores and (scores[0] > 1 or scores[-1] < -1):
+            return [min(max(score, -1.0), 1.0) for score in scores]
+        return scores
 
 
 class IndexKind(StrEnum):

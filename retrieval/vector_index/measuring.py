@@ -135,18 +135,21 @@ def _settings(
     refined = _REFINED[1:] if built.refines else (1,)
     ranking = Ranking(built, queries) if built.kind.has_codes else None
     settings = {}
-    for share in SHARES[:1] if built.kind is IndexKind.NSG else SHARES:
+    for share in SHARES:
         mask = random.random(built.vectors.count) < share
         # costs are those of a filter that is used again and again
         selection = None if share == 1 else Selection(mask, uses=len(mask))
-        truth = [near[mask[near]][:10] for near in others] if share < 1 else [near[:10] for near in others]
+        truth, hits = [near[mask[near]][:10] for near in others] if share < 1 else [near[:10] for near in others], 10
+        if built.kind is IndexKind.NSG:  # it takes no filter: what is measured is how hard more hits are to find
+            selection, hits = None, round(10 / share)
+            truth = [near[:hits] for near in others]
 
         if ranking is None:
-            measure = _recalls(built, queries, selection, truth, 11 * refined[-1])
+            measure = _recalls(built, queries, selection, truth, 11 * refined[-1], hits)
         else:
             measure = _counted(ranking.among(None if share == 1 else mask, truth))
         known = None if before is None else before.index.get(share)
-        settings[share] = cheapest(efforts, refined, measure, _cost(built, queries, selection), known)
+        settings[share] = cheapest(efforts, refined, measure, _cost(built, queries, selection, hits), known)
     return settings
 
 
@@ -154,20 +157,22 @@ def _counted(ranking: RankingAmong) -> Callable[[int, int], float]:
     return lambda effort, refined: ranking.recall(effort, 11 * refined)
 
 
-def _cost(built: Approximate, queries: Queries, selection: Selection | None) -> Callable[[int, int], float]:
-    """Give what measures the microseconds of a search with an effort and a number of candidates for each hit."""
-    return cache(lambda effort, refined: _timed(queries, lambda one: built.visit(one, 10, effort, refined, selection)))
+def _cost(built: Approximate, queries: Queries, selection: Selection | None, hits: int) -> Callable[[int, int], float]:
+    """Return what measures the microseconds of a search with an effort and a number of candidates for each hit."""
+    return cache(
+        lambda effort, refined: _timed(queries, lambda one: built.visit(one, hits, effort, refined, selection))
+    )
 
 
 def _recalls(
-    built: Approximate, queries: Queries, selection: Selection | None, truth: Sequence[Rows], most: int
+    built: Approximate, queries: Queries, selection: Selection | None, truth: Sequence[Rows], most: int, hits: int
 ) -> Callable[[int, int], float]:
     """Give what measures the recall of an effort and a number of candidates for each hit, `most` of all together.
 
     An index that refines is asked once an effort: the first of its candidates are those that it finds with fewer.
     """
     if not built.refines:
-        return lambda effort, _: recall_of_rows(built.visit(queries, 11, effort, 1, selection)[1], truth)
+        return lambda effort, _: recall_of_rows(built.visit(queries, hits + 1, effort, 1, selection)[1], truth)
     candidates = cache(lambda effort: built.candidates(queries, most, effort, selection))
     return lambda effort, refined: recall_of_rows(candidates(effort)[:, : 11 * refined], truth)
 

@@ -15,6 +15,7 @@ from retrieval.vector_index.exact import GATHERED_ROWS, Rows
 from retrieval.vector_index.kinds import IndexKind
 from retrieval.vector_index.selection import Selection
 from retrieval.vector_index.spread import Lists, Spread
+from retrieval.vector_index.stages import FIRST_STAGE
 
 __all__ = ["PACKED_ROWS", "Around", "Plan", "Planner", "Way"]
 
@@ -26,6 +27,9 @@ _ASKED = 0.0015
 
 _PACKED = 0.08
 """Microseconds to pack a row's code; an index that answers sooner than that takes has a filter's first search."""
+
+_COMPARED = 0.05
+"""Microseconds to compare one candidate by its vector."""
 
 _SHARES = tuple(0.5 ** (step / 4) for step in range(49))
 """The shares of the rows around a query that are told apart, down to 1 in 4,096."""
@@ -89,21 +93,26 @@ class Planner:
     rows: int
     calibration: Calibration
     lists: Lists
-    _steps: dict[float, list[tuple[float, Setting]]] = field(default_factory=dict, init=False)
+    _steps: dict[tuple[float, int], list[tuple[float, Setting]]] = field(default_factory=dict, init=False)
 
-    def choose(self, recall: float, selection: Selection | None, packed_for: int) -> Plan:
-        """Choose by cost; that of packing the codes is shared by so many queries, 0: it is a thing of the past."""
+    def choose(self, recall: float, selection: Selection | None, packed_for: int, hits: int = FIRST_STAGE) -> Plan:
+        """Pick the cheapest plan that reaches this recall for so many hits.
+
+        `packed_for` is the number of queries that share the cost of packing; 0 means the codes are packed already.
+        """
         rows, calibration = self.rows, self.calibration
         count = rows if selection is None else selection.count
         among = f"{count:,} of {rows:,}" if count < rows else f"{rows:,}"
         blind = self.kind is IndexKind.NSG and selection is not None
-        setting = None if blind else calibration.setting(count / rows, recall)
+        setting = None if blind else self._setting(count / rows, recall, hits)
         refined = calibration.refined(recall)
         cost, plan = calibration.vector_cost[0] + calibration.vector_cost[1] * count, Plan(Way.EXACT, 0, 0, "")
         if count > GATHERED_ROWS:  # then every row is asked whether it is selected
             cost += rows * _ASKED
         if selection is not None and refined is not None and (count <= PACKED_ROWS or setting is None):
-            scan = calibration.code_cost[0] + calibration.code_cost[1] * count
+            scan = (
+                calibration.code_cost[0] + calibration.code_cost[1] * count + (hits - FIRST_STAGE) * refined * _COMPARED
+            )
             if setting is not None and setting.microseconds < cost:
                 scan += count * _PACKED / packed_for if packed_for else 0.0
             if scan < cost:
@@ -115,15 +124,15 @@ class Planner:
         if selection is not None and not self.kind.is_graph and setting.microseconds < cost:
             spread = self.lists.spread(selection)
             if spread.uneven:
-                around = self._around(recall, spread, cost, words)
+                around = self._around(recall, hits, spread, cost, words)
                 return plan._replace(refined=ceil(plan.refined * _FURTHER), around=around)
         return Plan(Way.INDEX, setting.effort, setting.refined, words) if setting.microseconds < cost else plan
 
-    def _around(self, recall: float, spread: Spread, cost: float, words: str) -> Around | None:
+    def _around(self, recall: float, hits: int, spread: Spread, cost: float, words: str) -> Around | None:
         """Plan by what a filter leaves around each query, where that takes less than the `cost` of a scan."""
-        if recall not in self._steps:
-            self._steps[recall] = self._steps_for(recall)
-        steps = [(share, setting) for share, setting in self._steps[recall] if setting.microseconds < cost]
+        if (recall, hits) not in self._steps:
+            self._steps[recall, hits] = self._steps_for(recall, hits)
+        steps = [(share, setting) for share, setting in self._steps[recall, hits] if setting.microseconds < cost]
         if not steps:
             return None
         further = [_FURTHER if share < _MANY_AROUND else 1.0 for share, _ in steps]
@@ -133,11 +142,19 @@ class Planner:
         ]
         return Around(spread, np.array([share for share, _ in steps]), plans)
 
-    def _steps_for(self, recall: float) -> list[tuple[float, Setting]]:
+    def _setting(self, share: float, recall: float, hits: int) -> Setting | None:
+        """Return the setting of the index, its cost with that of comparing the candidates for more hits."""
+        setting = self.calibration.setting(share, recall, hits)
+        if setting is None or hits <= FIRST_STAGE:
+            return setting
+        compared = (hits - FIRST_STAGE) * setting.refined * _COMPARED
+        return replace(setting, microseconds=setting.microseconds + compared)
+
+    def _steps_for(self, recall: float, hits: int) -> list[tuple[float, Setting]]:
         """Give a setting for each share of the rows that is told apart, with what it costs to look around a query."""
         steps: list[tuple[float, Setting]] = []
         for share in _SHARES:
-            setting = self.calibration.setting(share, recall)
+            setting = self._setting(share, recall, hits)
             if setting is None:
                 break
             before = steps[-1][1].effort if steps else 0  # with fewer around a query never less than with more

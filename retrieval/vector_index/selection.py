@@ -23,9 +23,27 @@ class Selection:
         self.count = int(np.count_nonzero(mask))
         self.uses = uses
         self.packed: dict[str, Any] = {}
-        self.plans: dict[tuple[float, int], Any] = {}
+        self.plans: dict[tuple[float, int, int], Any] = {}
         self.packed_bytes = 0
         self._mask = mask
+        self._first: bytes | None = None
+
+    def begin(self, queries: NDArray[np.float32]) -> int:
+        """Count a search; return how many queries share the cost of packing, 0 where that was paid by another search.
+
+        A selection's first search may therefore go another way than its second. When its query is searched again it
+        goes the same way, so that a later page continues the first one.
+        """
+        first = not self.uses
+        self.uses += 1
+        if first:
+            self._first = queries.tobytes() if len(queries) == 1 else None
+            return len(queries)
+        return 1 if self.is_first(queries) else 0
+
+    def is_first(self, query: NDArray[np.float32]) -> bool:
+        """Whether the first search was by this one query, float32 [1, dim]."""
+        return self._first is not None and self._first == query.tobytes()
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:

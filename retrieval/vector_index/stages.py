@@ -1,0 +1,104 @@
+"""Answers of any length that begin alike: hits are looked for in stages, each ending at a fixed number of them.
+
+An approximate search that looks for more hits also meets better ones that a shorter search has missed; pages of such
+answers repeat some hits and lose others. So the first 10 hits are always those of a search for 10, the next 90 those
+that a search for 100 finds after the tenth, and so on: a longer answer begins with every shorter one. What a stage has
+missed is not put between the hits of later ones; where all rows are asked for, it comes last, and whoever shows it
+orders it among the hits that it is shown with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FIRST_STAGE", "Stage", "closed", "exactly_followed", "followed", "last_stage", "stages"]
+
+Scores = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Search = Callable[[NDArray[np.float32], int], tuple[Scores, Rows]]
+"""Finds so many rows for each query, float32 [queries, dim]: scores and rows, [queries, any], best first."""
+
+FIRST_STAGE = 10
+"""Recall is calibrated for this many hits."""
+
+_STEP = 10
+_WIDER = 4
+
+
+class Stage(NamedTuple):
+    """A stage ends after `end` hits; `depth` rows are looked for, since some are hits of the stages before."""
+
+    end: int
+    depth: int
+
+
+def stages(k: int, count: int) -> list[Stage]:
+    """Return the stages that the first k hits of `count` rows come from."""
+    found = [Stage(min(FIRST_STAGE, count), min(FIRST_STAGE, count))]
+    while found[-1].end < k:
+        before = FIRST_STAGE * _STEP ** (len(found) - 1)
+        found.append(Stage(min(before * _STEP, count), min(before * (_STEP + 1), count)))
+    return found
+
+
+def last_stage(k: int) -> int:
+    """Return where the stage ends that hit number k belongs to."""
+    end = FIRST_STAGE
+    while end < k:
+        end *= _STEP
+    return end
+
+
+def closed(search: Search, queries: NDArray[np.float32], depth: int, count: int) -> tuple[Scores, Rows]:
+    """Find the `depth` best of `count` rows for each query; equal scores in the order of the rows, also at the end.
+
+    `search` is asked for one row more. Where that scores the same as the last, more rows are looked at until all that
+    tie are found.
+    """
+    scores, rows = search(queries, min(depth + 1, count))
+    if scores.shape[1] <= depth:
+        return scores, rows
+    tied = np.flatnonzero((scores[:, depth] == scores[:, depth - 1]) & (rows[:, depth] >= 0))
+    scores, rows = scores[:, :depth], rows[:, :depth]
+    wide = depth
+    while len(tied) and wide < count:
+        wide = min(wide * _WIDER, count)
+        deeper, places = search(queries[tied], wide)
+        scores[tied], rows[tied] = deeper[:, :depth], places[:, :depth]
+        tied = tied[(deeper[:, -1] == deeper[:, depth - 1]) & (places[:, -1] >= 0)]
+    return scores, rows
+
+
+def followed(
+    scores: Scores, rows: Rows, more_scores: Scores, more_rows: Rows, *, missed: bool = False
+) -> tuple[Scores, Rows]:
+    """Return the hits of one query, best first, and then those of `more` that come after the last of them.
+
+    With `missed`, those of `more` that should have come earlier stand at the end.
+    """
+    if not len(rows):
+        return more_scores[more_rows >= 0], more_rows[more_rows >= 0]
+    other = (more_rows >= 0) & ~np.isin(more_rows, rows)
+    after = other & ((more_scores < scores[-1]) | ((more_scores == scores[-1]) & (more_rows > rows[-1])))
+    parts = [after, other & ~after] if missed else [after]
+    return (
+        np.concatenate([scores, *(more_scores[part] for part in parts)]),
+        np.concatenate([rows, *(more_rows[part] for part in parts)]),
+    )
+
+
+def exactly_followed(
+    search: Search, query: NDArray[np.float32], scores: Scores, rows: Rows, k: int, count: int
+) -> tuple[Scores, Rows]:
+    """Return the hits of one query, float32 [1, dim], followed by what an exact search finds after them: k in all."""
+    depth = min(k + len(rows), count)
+    while True:
+        more_scores, more_rows = search(query, depth)
+        found = followed(scores, rows, more_scores[0], more_rows[0], missed=depth == count)
+        if len(found[1]) >= k or depth == count:
+            return found[0][:k], found[1][:k]
+        depth = min(depth * _WIDER, count)
