@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data.errors import CatalogBusy, UsageError
+from retrieval.arguments import whole
 from retrieval.care.backup import BackupReport, Snapshot, restore, write_backup
 from retrieval.care.exporting import export_parquet
 from retrieval.care.importing import ImportReport, import_parquet, open_vector_table
@@ -68,7 +69,7 @@ class Care:
 
     def sample_keys(self, count: int) -> list[str]:
         """Return the keys of up to so many items, spread over all in the order they were added."""
-        view = self._live.view()
+        count, view = whole(count, "number of keys", 0), self._live.view()
         places = view.first_items(view.everything, 0, view.everything.count)
         chosen = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).astype(np.int64))
         return view.rows(places[chosen], ["title"])[0] if len(places) else []
@@ -115,8 +116,7 @@ class Care:
         Raises:
             UsageError: the vectors do not fit, or the limit is out of range.
         """
-        if not 1 <= limit <= MAX_LIMIT:
-            raise UsageError(f"The limit is {limit}; it can be 1 to {MAX_LIMIT:,}.")
+        limit = whole(limit, "limit", 1, MAX_LIMIT)
         view = self._live.view()
         space = view.file.spaces["image"]
         given = None if vectors is None else {"image": checked_vectors(vectors, space, what="queries")}

@@ -26,6 +26,7 @@ from data.errors import CatalogDamaged, UsageError
 from data.field_type import FieldType
 from data.item import Json, Value
 from retrieval.filters.conditions import Condition
+from retrieval.filters.exact import exact
 from retrieval.filters.nodes import COLUMN_TYPES
 from retrieval.generations.lookups import Lookup, Numbers, lookup_of, open_lookup
 from retrieval.generations.masks import Mask, mask_of
@@ -189,7 +190,7 @@ class Columns:
         Raises:
             FilterError: the condition does not fit the fields.
         """
-        return mask_of(condition.fit(self._fields), self)
+        return mask_of(exact(condition.fit(self._fields)), self)
 
     def count(self, condition: Condition) -> int:
         """Count the items that satisfy a bound condition."""

@@ -11,13 +11,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
+from data.field_type import FieldType
+from retrieval.filters.numbers import exact_constant
 from retrieval.generations.stored_texts import Texts, between, coded, in_runs, mapped
 
 __all__ = ["Ranks"]
@@ -161,15 +163,21 @@ class Ranks:
         return self._codes if rows is None else self._codes[rows]
 
     def _standing(self, value: Any) -> tuple[int, int]:  # noqa: ANN401
-        """Count the steps below a value, and those not above it.
-
-        A whole number and one with a fraction are compared as float64, in which order is kept.
-        """
+        """Count the steps below a value, and those not above it."""
         if isinstance(self._steps, Texts):
             places, text = range(len(self._steps)), str(value).encode()
             return bisect_left(places, text, key=self._bytes), bisect_right(places, text, key=self._bytes)
-        steps = self._steps.astype(np.float64, copy=False) if isinstance(value, float) else self._steps
-        return int(np.searchsorted(steps, value, side="left")), int(np.searchsorted(steps, value, side="right"))
+        return self._count("<", value), self._count("<=", value)
+
+    def _count(self, symbol: str, value: int | float) -> int:
+        """Count the steps that are below a number, or with `<=` not above it."""
+        assert isinstance(self._steps, np.ndarray)
+        kind = FieldType.FLOAT if self._steps.dtype.kind == "f" else FieldType.INT
+        symbol, number = exact_constant(symbol, kind, value)
+        if symbol == ">=":  # than the least that there can be
+            return len(self._steps)
+        side: Literal["left", "right"] = "left" if symbol == "<" else "right"
+        return int(np.searchsorted(self._steps, self._steps.dtype.type(number), side=side))
 
     def _bytes(self, place: int) -> bytes:
         assert isinstance(self._steps, Texts)
