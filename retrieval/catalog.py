@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data.errors import ItemExists, ItemNotFound, UsageError
-from data.field_type import FieldType
 from models import Encoder, load_encoder, local_weights
 from retrieval.arguments import Keys, columns_of, images_of, keys_of, names_of, texts_of, titles_of, whole
 from retrieval.care.care import Care, folder_of
@@ -198,17 +197,6 @@ class Catalog(Care):
             vectors = self.encoders.of(file).encode_titles([title or "" for title in titles])
         changed = changes(keys, columns, titles, vectors, schema)
         return self.records.update(changed, schema=schema, stored=file.stored)
-
-    def add_field(self, name: str, kind: FieldType | str) -> int:
-        """Declare a field before any item has it: string, int, float, bool, timestamp, strings or json.
-
-        Raises:
-            UsageError: the name or the type is none.
-            FieldTypeError: the field is there with another type.
-        """
-        if kind not in list(FieldType):
-            raise UsageError(f"The type is {kind!r}; it can be {', '.join(FieldType)}.")
-        return self.records.add_field(name, FieldType(kind))
 
     def delete(
         self,

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import CatalogDamaged, CatalogFormat, CatalogReadOnly, LookalikeError
-from retrieval.records import statements
+from retrieval.records import tables
 from retrieval.records.connecting import Connection, Stamp, connect, connect_to_read, is_writable, stamp_of
 from retrieval.storage import failing
 
 __all__ = ["FORMAT", "Database", "migrate", "prepare"]
 
-FORMAT = 5
+FORMAT = 6
 """Of the SQLite file (`PRAGMA user_version`); an older one is migrated when it is opened."""
 
-_MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2", 3: "FROM_FORMAT_3", 4: "FROM_FORMAT_4"}
+_MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2", 3: "FROM_FORMAT_3", 4: "FROM_FORMAT_4", 5: "FROM_FORMAT_5"}
 _PAGE_BYTES = 16_384
 
 
@@ -43,7 +43,7 @@ class Database:
         connection = self.connection
         prepare(connection)
         with self.immediate():
-            for statement in filter(str.strip, statements.TABLES.split(";")):
+            for statement in filter(str.strip, tables.TABLES.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {FORMAT}")
 
@@ -177,7 +177,7 @@ def prepare(connection: sqlite3.Connection) -> None:
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Bring records of an older format to this one, within a transaction."""
     for older in range(version, FORMAT):
-        for statement in getattr(statements, _MIGRATIONS[older]):
+        for statement in getattr(tables, _MIGRATIONS[older]):
             connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 
