@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -167,17 +167,17 @@ class Ranks:
         if isinstance(self._steps, Texts):
             places, text = range(len(self._steps)), str(value).encode()
             return bisect_left(places, text, key=self._bytes), bisect_right(places, text, key=self._bytes)
-        return self._count("<", value), self._count("<=", value)
+        kind = FieldType.FLOAT if self._steps.dtype.kind == "f" else FieldType.INT
+        if isinstance(value, float) is (kind is FieldType.FLOAT):
+            return self._count("<", value), self._count("<=", value)
+        return self._count(*exact_constant("<", kind, value)), self._count(*exact_constant("<=", kind, value))
 
     def _count(self, symbol: str, value: int | float) -> int:
-        """Count the steps that are below a number, or with `<=` not above it."""
-        assert isinstance(self._steps, np.ndarray)
-        kind = FieldType.FLOAT if self._steps.dtype.kind == "f" else FieldType.INT
-        symbol, number = exact_constant(symbol, kind, value)
+        """Count the steps that are below a number of their type, or with `<=` not above it; with `>=` all."""
         if symbol == ">=":  # than the least that there can be
             return len(self._steps)
-        side: Literal["left", "right"] = "left" if symbol == "<" else "right"
-        return int(np.searchsorted(self._steps, self._steps.dtype.type(number), side=side))
+        steps = cast(NDArray[Any], self._steps)
+        return int(np.searchsorted(steps, value, side="left" if symbol == "<" else "right"))
 
     def _bytes(self, place: int) -> bytes:
         assert isinstance(self._steps, Texts)
