@@ -2,14 +2,16 @@
 
     type        accepted                                        stored (JSON)
     string      str                                             string
-    int         int; a float that is a whole number             integer, 64 bits with sign
-    float       float, int; NaN is null, infinities are refused number
+    int         int; a float or Decimal that is a whole number  integer, 64 bits with sign
+    float       float, int, Decimal; NaN is null, infinities    number
+                are refused
     bool        bool                                            true, false
-    timestamp   datetime (UTC if it has no zone), ISO 8601 text integer, microseconds since 1970 UTC
+    timestamp   datetime (UTC if it has no zone), date, ISO     integer, microseconds since 1970 UTC
+                8601 text, of the years 1 to 9999 in UTC
     strings     list or tuple of str                            list of strings
     json        anything JSON can say; a datetime as ISO text   as it is
 
-NumPy's scalars are taken as Python's. Null fits every type.
+NumPy's scalars are taken as Python's. Null fits every type. `given.py` reads whole columns of other libraries.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import cast
 
@@ -24,14 +27,29 @@ import numpy as np
 
 from data.item import Json, Value
 
-__all__ = ["INT64_MAX", "INT64_MIN", "FieldType", "datetime_of", "microseconds_of", "name_of_type"]
+__all__ = [
+    "FINE_UNITS",
+    "INT64_MAX",
+    "INT64_MIN",
+    "FieldType",
+    "datetime_of",
+    "in_words",
+    "microseconds_of",
+    "mixture_of",
+    "name_of_type",
+]
 
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
 MAX_JSON_DEPTH = 32
 
+FINE_UNITS = ("ns", "ps", "fs", "as")
+"""NumPy's units in which every 64-bit moment lies between the years 1 and 9999."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST_MICROSECOND = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST_MICROSECOND = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _NULL = type(None)
 
 
@@ -118,7 +136,7 @@ def microseconds_of(moment: date | str) -> int:
     """Count the microseconds since 1970 UTC of a datetime, a date (its midnight) or ISO 8601 text; no zone means UTC.
 
     Raises:
-        ValueError: the text is not a date.
+        ValueError: the text is not a date, or in UTC the moment is not of the years 1 to 9999.
     """
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment.strip())
@@ -126,7 +144,10 @@ def microseconds_of(moment: date | str) -> int:
         moment = datetime(moment.year, moment.month, moment.day)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MICROSECOND
+    count = (moment - _EPOCH) // _MICROSECOND
+    if not _FIRST_MICROSECOND <= count <= _LAST_MICROSECOND:  # a zone can move a date out of what can be read back
+        raise ValueError("not of the years 1 to 9999 in UTC")
+    return count
 
 
 def datetime_of(microseconds: int) -> datetime:
@@ -140,7 +161,7 @@ def _type_of(value: Value) -> FieldType:
             return FieldType.BOOL
         case int() | np.integer():
             return FieldType.INT
-        case float() | np.floating():
+        case float() | np.floating() | Decimal():
             return FieldType.FLOAT
         case str():
             return FieldType.STRING
@@ -150,6 +171,22 @@ def _type_of(value: Value) -> FieldType:
             return FieldType.STRINGS
         case _:
             return FieldType.JSON
+
+
+def mixture_of(values: Sequence[Value]) -> tuple[int, int] | None:
+    """Find two values of types that no field but JSON holds together, by place; None where there are none.
+
+    Objects and lists of more than texts are JSON, and anything may stand beside them.
+    """
+    firsts: dict[FieldType, int] = {}
+    for place, value in enumerate(values):
+        if value is not None:
+            kind = _type_of(value)
+            firsts.setdefault(FieldType.FLOAT if kind is FieldType.INT else kind, place)
+    if FieldType.JSON in firsts or len(firsts) < 2:
+        return None
+    first, second, *_ = sorted(firsts.values())
+    return first, second
 
 
 def _is_int64(values: list[int]) -> bool:
@@ -171,16 +208,18 @@ def _is_text(value: str) -> bool:
 
 def _string(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(_a(value))
+        raise ValueError(in_words(value))
     if not _is_text(value):
         raise ValueError("not valid text")
-    return str(value)
+    return str.__str__(value)  # of a member of an enumeration the text, not its name
 
 
 def _int(value: object) -> int:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ValueError(_a(value))
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating | Decimal):
+        raise ValueError(in_words(value))
     if isinstance(value, float | np.floating) and not float(value).is_integer():
+        raise ValueError("not a whole number")
+    if isinstance(value, Decimal) and not (value.is_finite() and value == int(value)):
         raise ValueError("not a whole number")
     if not INT64_MIN <= int(value) <= INT64_MAX:
         raise ValueError("more than 64 bits")
@@ -188,8 +227,10 @@ def _int(value: object) -> int:
 
 
 def _float(value: object) -> float | None:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ValueError(_a(value))
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating | Decimal):
+        raise ValueError(in_words(value))
+    if isinstance(value, Decimal) and value.is_nan():
+        return None
     try:
         number = float(value)
     except OverflowError:
@@ -201,26 +242,36 @@ def _float(value: object) -> float | None:
 
 def _bool(value: object) -> bool:
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(_a(value))
+        raise ValueError(in_words(value))
     return bool(value)
 
 
 def _timestamp(value: object) -> int | None:
     if isinstance(value, np.datetime64):
-        value = None if np.isnat(value) else cast(datetime, value.astype("datetime64[us]").item())
-        if value is None:
+        if np.isnat(value):
             return None
+        value = _datetime_of_numpy(value)
     if not isinstance(value, date | str):
-        raise ValueError(_a(value))
+        raise ValueError(in_words(value))
     try:
         return microseconds_of(value)
-    except ValueError:
+    except ValueError as error:
+        if "1 to 9999" in str(error):
+            raise
         raise ValueError("not a date such as 2026-05-31 or 2026-05-31T12:00:00+02:00") from None
+
+
+def _datetime_of_numpy(value: np.datetime64) -> datetime:
+    if np.datetime_data(value)[0] not in FINE_UNITS:
+        year = int(value.astype("datetime64[Y]").astype(np.int64)) + 1970
+        if not 1 <= year <= 9999:
+            raise ValueError("not of the years 1 to 9999 in UTC")
+    return cast(datetime, value.astype("datetime64[us]").item())
 
 
 def _strings(value: object) -> list[Json]:
     if not isinstance(value, list | tuple):
-        raise ValueError(_a(value))
+        raise ValueError(in_words(value))
     for part in value:
         if not isinstance(part, str) or not _is_text(part):
             raise ValueError("a list with parts that are not text")
@@ -237,7 +288,7 @@ def _json(value: object, depth: int = 0) -> Json:
             return bool(value)
         case int() | np.integer():
             return _int(value)
-        case float() | np.floating():
+        case float() | np.floating() | Decimal():
             return _float(value)
         case str():
             return _string(value)
@@ -248,7 +299,7 @@ def _json(value: object, depth: int = 0) -> Json:
         case dict():
             return {_string(name): _json(part, depth + 1) for name, part in value.items()}
         case _:
-            raise ValueError(_a(value))
+            raise ValueError(in_words(value))
 
 
 _COERCE: Mapping[FieldType, Callable[[object], Json]] = {
@@ -271,6 +322,9 @@ _NAMES = {
     "list": "a list",
     "tuple": "a list",
     "dict": "an object",
+    "Decimal": "a number",
+    "bytes": "bytes",
+    "NoneType": "None",
 }
 
 
@@ -280,6 +334,7 @@ def name_of_type(value: object) -> str:
     return "str" if isinstance(plain, str) else type(plain).__name__
 
 
-def _a(value: object) -> str:
+def in_words(value: object) -> str:
+    """Name what a value is, with an article."""
     name = name_of_type(value)
-    return _NAMES.get(name, f"a {name}")
+    return _NAMES.get(name, f"a value of the type {name}")

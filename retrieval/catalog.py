@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data.errors import ItemExists, ItemNotFound, UsageError
-from data.field_type import FieldType
 from models import Encoder, load_encoder, local_weights
+from retrieval.arguments import Keys, columns_of, images_of, keys_of, names_of, texts_of, titles_of, whole
 from retrieval.care.care import Care, folder_of
 from retrieval.catalog_file import CatalogFile, Made
 from retrieval.catalog_folder import CatalogFolder
@@ -28,15 +28,13 @@ from retrieval.search.device import Device
 from retrieval.search.encoders import Encoders
 from retrieval.search.facets import Facet, facets_of
 from retrieval.search.live import Live
-from retrieval.search.parts import QueryImage, many
+from retrieval.search.parts import QueryImage
 from retrieval.search.recall import RecentQueries
 from retrieval.search.searching import Request, Searcher, parse_filter
 from retrieval.search.view import View
 from retrieval.writing import Column, changes, checked_rows, checked_vectors, vector_writes, with_fields_of
 
 __all__ = ["Catalog"]
-
-_NOTHING_ELSE = None, None, None, None, None, 0, 0.5, None, None, None
 
 
 class Catalog(Care):
@@ -142,44 +140,45 @@ class Catalog(Care):
 
     def add_vectors(
         self,
-        keys: Sequence[str],
+        keys: Keys,
         vectors: ArrayLike,
         fields: Mapping[str, Column] | None = None,
         *,
-        titles: Sequence[str | None] | None = None,
+        titles: str | Iterable[str | None] | None = None,
         existing: Literal["replace", "refuse"] = "replace",
     ) -> int:
         """Insert items that are ready vectors; return the commit number. Those of keys that exist are replaced.
 
-        `vectors` is float [n, dim], `fields` {name: n values}. Written in transactions of 20,000 items: when this
-        returns, all of them are on disk; if it fails, none of the transaction at hand is.
+        `vectors` is float [n, dim], `fields` {name: n values}: lists, or columns of NumPy, pandas, Polars or Arrow, by
+        position. A new field has the type of its dtype, or of all its values. Written in transactions of 20,000 items:
+        when this returns, all of them are on disk; if it fails, none of the transaction at hand is.
 
         Raises:
             UsageError: lengths differ, a key is bad or occurs twice, a vector cannot be stored.
-            FieldTypeError: a value does not fit its field's type.
+            FieldTypeError: a value does not fit its field's type, or those of a new field are of several types.
             ItemExists: a key exists and `existing` is "refuse"; nothing is written.
         """
         if existing not in ("replace", "refuse"):
             raise UsageError(f"Existing items can be replaced or refused, not {existing!r}.")
-        keys = [str(key) for key in keys]
+        keys, columns, titles = keys_of(keys), columns_of(fields), titles_of(titles)
         file = self.file
         space = file.spaces["image"]
         rows = checked_rows(vectors, space)
-        schema = with_fields_of(self.records.schema(), fields or {})
+        schema = with_fields_of(self.records.schema(), columns, columns.kinds)
         refuse = existing == "refuse"
         if refuse and (there := self.records.items_of_keys(keys)):
             raise ItemExists(next(key for key in keys if key in there))
         seq = self.records.version()[0]
-        for writes in vector_writes(keys, rows, fields or {}, titles, schema, space):
+        for writes in vector_writes(keys, rows, columns, titles, schema, space):
             seq = self.records.put_vectors(writes, schema=schema, refuse=refuse, stored=file.stored)
         return seq
 
     def update(
         self,
-        keys: Sequence[str],
+        keys: Keys,
         fields: Mapping[str, Column] | None = None,
         *,
-        titles: Sequence[str | None] | None = None,
+        titles: str | Iterable[str | None] | None = None,
     ) -> int:
         """Change fields and titles of items that are there, in one transaction; return the commit number.
 
@@ -190,29 +189,18 @@ class Catalog(Care):
             FieldTypeError: a value does not fit its field's type.
             ItemNotFound: a key is not there; nothing is written.
         """
-        keys = [str(key) for key in keys]
-        schema = with_fields_of(self.records.schema(), fields or {})
+        keys, columns, titles = keys_of(keys), columns_of(fields), titles_of(titles)
+        schema = with_fields_of(self.records.schema(), columns, columns.kinds)
         vectors, file = None, self.file
         if titles is not None and "title" in file.spaces and keys:
             vectors = self.encoders.of(file).encode_titles([title or "" for title in titles])
-        changed = changes(keys, fields or {}, titles, vectors, schema)
+        changed = changes(keys, columns, titles, vectors, schema)
         return self.records.update(changed, schema=schema, stored=file.stored)
-
-    def add_field(self, name: str, kind: FieldType | str) -> int:
-        """Declare a field before any item has it: string, int, float, bool, timestamp, strings or json.
-
-        Raises:
-            UsageError: the name or the type is none.
-            FieldTypeError: the field is there with another type.
-        """
-        if kind not in list(FieldType):
-            raise UsageError(f"The type is {kind!r}; it can be {', '.join(FieldType)}.")
-        return self.records.add_field(name, FieldType(kind))
 
     def delete(
         self,
         *,
-        keys: Sequence[str] | None = None,
+        keys: Keys | None = None,
         filter: str | None = None,
         params: Parameters | None = None,
     ) -> int:
@@ -224,9 +212,11 @@ class Catalog(Care):
         """
         if (keys is None) == (filter is None):
             raise UsageError("Say what to delete: either keys, or a filter.")
-        if filter is not None and not filter.strip():
+        if isinstance(filter, str) and not filter.strip():
             raise UsageError("The filter is empty; say which items to delete.")
+        parsed = parse_filter(filter, params)
         if keys is not None:
+            keys = keys_of(keys)
             found = self.records.items_of_keys(keys)
             for key in keys:
                 if key not in found:
@@ -235,7 +225,7 @@ class Catalog(Care):
         deleted = 0
         while True:  # what another process changes meanwhile is looked at again
             view = self._live.view()
-            allowed = view.allowed(parse_filter(filter, params))
+            allowed = view.allowed(parsed)
             if not allowed.count:
                 return deleted
             ids = view.item_ids(view.first_items(allowed, 0, allowed.count))
@@ -246,11 +236,11 @@ class Catalog(Care):
     def search(
         self,
         *,
-        text: str | Sequence[str] | None = None,
-        image: QueryImage | Sequence[QueryImage] | None = None,
-        like: str | Sequence[str] | None = None,
+        text: str | Iterable[str] | None = None,
+        image: QueryImage | Iterable[QueryImage] | None = None,
+        like: Keys | None = None,
         vector: ArrayLike | None = None,
-        without: str | Sequence[str] | None = None,
+        without: str | Iterable[str] | None = None,
         filter: str | None = None,
         params: Parameters | None = None,
         limit: int = 10,
@@ -258,7 +248,7 @@ class Catalog(Care):
         recall: float | str = 0.95,
         balance: float = 0.5,
         min_score: float | None = None,
-        fields: Sequence[str] | None = None,
+        fields: str | Iterable[str] | None = None,
         as_of: Moment | None = None,
         looks: float | None = None,
     ) -> Results:
@@ -278,24 +268,26 @@ class Catalog(Care):
             ItemNotFound: a key of `like` is not there.
             ModalityUnsupported: the catalog's model does not read what is given.
         """
-        others = text, image, like, without, params, offset, balance, min_score, as_of, looks
-        if vector is not None and others == _NOTHING_ELSE:
-            return self._searcher.by_vector(self._live.view(), vector, filter, limit, recall_of(recall), fields)
+        others = text, image, like, without, params, min_score, as_of, looks
+        plain = type(offset) is int and offset == 0 and type(balance) is float and balance == 0.5
+        if vector is not None and plain and all(other is None for other in others):
+            names = names_of(fields)
+            return self._searcher.by_vector(self._live.view(), vector, filter, limit, recall_of(recall), names)
         view = self._view(as_of)
         space = view.file.spaces["image"]
         request = Request(
-            texts=[str(one) for one in many(text)],
-            images=many(image),  # type: ignore[arg-type]
-            keys=[str(one) for one in many(like)],
+            texts=texts_of(text, "text"),
+            images=images_of(image),
+            keys=texts_of(like, "key"),
             vectors=None if vector is None else checked_vectors(vector, space, what="query vector"),
-            without=[str(one) for one in many(without)],
+            without=texts_of(without, "text to keep away from"),
             filter=parse_filter(filter, params),
             limit=limit,
             offset=offset,
             recall=recall_of(recall),
             balance=balance,
             min_score=min_score,
-            fields=fields,
+            fields=names_of(fields),
             looks=looks,
         )
         return self._searcher.search(view, request)
@@ -307,7 +299,7 @@ class Catalog(Care):
         filter: str | None = None,
         limit: int = 10,
         recall: float | str = 0.95,
-        fields: Sequence[str] | None = None,
+        fields: str | Iterable[str] | None = None,
         as_of: Moment | None = None,
     ) -> list[Results]:
         """Find the items most like each of many vectors, float [queries, dim], under one filter.
@@ -317,17 +309,21 @@ class Catalog(Care):
         view = self._view(as_of)
         queries = checked_vectors(vectors, view.file.spaces["image"], what="query vectors")
         request = Request(
-            vectors=queries, filter=parse_filter(filter), limit=limit, recall=recall_of(recall), fields=fields
+            vectors=queries,
+            filter=parse_filter(filter),
+            limit=limit,
+            recall=recall_of(recall),
+            fields=names_of(fields),
         )
         return self._searcher.search_many(view, request)
 
-    def get(self, keys: Sequence[str], *, as_of: Moment | None = None) -> list[StoredItem]:
+    def get(self, keys: Keys, *, as_of: Moment | None = None) -> list[StoredItem]:
         """Return items by key, in the order asked for.
 
         Raises:
             ItemNotFound: a key is not there.
         """
-        return items_of_keys(self.records, keys, self._seq(as_of))
+        return items_of_keys(self.records, keys_of(keys), self._seq(as_of))
 
     def items(
         self, filter: str | None = None, *, as_of: Moment | None = None, batch: int = 1000
@@ -339,8 +335,7 @@ class Catalog(Care):
         Raises:
             UsageError: that state was purged meanwhile, or the batch is empty.
         """
-        if batch < 1:
-            raise UsageError(f"The batch is {batch}; it can be 1 or more.")
+        batch = whole(batch, "batch")
         if filter is None:
             return stream(self.records, self._seq(as_of) or self.records.version()[0], batch)
         view = self._view(as_of)
@@ -348,8 +343,9 @@ class Catalog(Care):
         ids = np.sort(view.item_ids(view.first_items(allowed, 0, allowed.count)))
         return stream(self.records, view.seq, batch, ids)
 
-    def keys(self, among: Sequence[str], *, as_of: Moment | None = None) -> list[str]:
+    def keys(self, among: Keys, *, as_of: Moment | None = None) -> list[str]:
         """Return those of some keys that are in the catalog, in their order, each once."""
+        among = keys_of(among)
         found = self.records.items_of_keys(among, as_of=self._seq(as_of))
         return [key for key in dict.fromkeys(among) if key in found]
 
@@ -359,7 +355,7 @@ class Catalog(Care):
 
     def facets(
         self,
-        fields: Sequence[str] | None = None,
+        fields: str | Iterable[str] | None = None,
         *,
         filter: str | None = None,
         limit: int = 50,
@@ -367,13 +363,11 @@ class Catalog(Care):
     ) -> list[Facet]:
         """Count the values of fields among the items that satisfy a filter."""
         view = self._view(as_of)
-        return facets_of(view, view.allowed(parse_filter(filter)), fields, limit)
+        return facets_of(view, view.allowed(parse_filter(filter)), names_of(fields), whole(limit, "limit"))
 
     def log(self, limit: int | None = None) -> list[Commit]:
         """Return the commits that are kept, newest first: what each was, and how many items it changed."""
-        if limit is not None and limit < 1:
-            raise UsageError(f"The limit is {limit}; it can be 1 or more.")
-        return self.records.commits(limit)
+        return self.records.commits(None if limit is None else whole(limit, "limit"))
 
     def info(self) -> CatalogInfo:
         """Say what the catalog is and how much it holds."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.errors import CatalogExists, UsageError
 from models import ModelSpec
+from retrieval.arguments import whole
 from retrieval.catalog_file import CatalogFile
 from retrieval.catalog_folder import RECORDS
 from retrieval.file_system import check_file_system
@@ -30,8 +31,7 @@ def described(spec: ModelSpec | None, dim: int | None, metric: str, *, weights: 
         raise UsageError("Give either a model, or the dimension of ready vectors.")
     if spec is not None:
         return CatalogFile.for_model(spec, weights)
-    if not isinstance(dim, int) or not 1 <= dim <= 65_536:
-        raise UsageError(f"The dimension is {dim!r}; give a whole number from 1 to 65536.")
+    dim = whole(dim, "dimension", 1, 65_536)
     if metric not in list(Metric):
         raise UsageError(f"The metric is {metric!r}; it can be {', '.join(Metric)}.")
     return CatalogFile.for_vectors(dim, Metric(metric))

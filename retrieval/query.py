@@ -171,11 +171,11 @@ def recall_of(wanted: float | str) -> float:
     Raises:
         UsageError: it is neither.
     """
-    if wanted == "exact":
+    if isinstance(wanted, str) and wanted == "exact":
         return EXACT
     try:
-        share = float(wanted)
-    except ValueError:
+        share = 0.0 if isinstance(wanted, bool) else float(wanted)
+    except (ValueError, TypeError):
         share = 0.0
     if not 0 < share <= 1:
         raise UsageError(f"The recall is {wanted!r}; give a share such as 0.95, or exact.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
-from data.errors import UsageError
-from data.field_type import FieldType
-from data.item import Value, check_keys, check_title
+from data.errors import FieldTypeError, UsageError
+from data.field_type import FieldType, in_words, mixture_of, name_of_type
+from data.item import Json, Value, check_keys, check_title
 from models import Matrix, unit_rows
 from retrieval.generations.segment import Space
 from retrieval.records.rows import ItemChange, VectorWrites
@@ -30,8 +31,8 @@ __all__ = [
     "with_fields_of",
 ]
 
-Column = Sequence[Value] | NDArray[np.generic]
-"""The values of one field, one an item."""
+Column = Iterable[Value] | NDArray[np.generic]
+"""The values of one field, one an item, as callers give them; see `data/given.py`."""
 
 _WRITE_ROWS = 20_000
 _ROWS_IN_CACHE = 2_048
@@ -117,26 +118,26 @@ def _rounded(rows: Matrix) -> Matrix:
         return rows.astype(np.float16).astype(np.float32)
 
 
-def with_fields_of(schema: Schema, fields: Mapping[str, Column]) -> Schema:
-    """Give the schema that has these fields too, inferring the types of new ones; whole numbers widen to numbers.
+def with_fields_of(
+    schema: Schema, columns: Mapping[str, Sequence[Value]], kinds: Mapping[str, FieldType] = MappingProxyType({})
+) -> Schema:
+    """Return the schema with these fields too; whole numbers widen to numbers where a value has a fraction.
+
+    A new field has the type in `kinds`, which its column's dtype named, or the narrowest that holds all its values.
 
     Raises:
-        FieldTypeError: a field holds another type.
-        UsageError: a field is given one value instead of a column.
+        FieldTypeError: the values of a new field are of types that have none in common.
     """
-    for name, values in fields.items():
-        if isinstance(values, str) or not hasattr(values, "__len__"):
-            raise UsageError(f"The field {name!r} is given {values!r}; give a list of values, one for each key.")
-        if name in schema and schema[name] is not FieldType.INT:  # nothing else widens
+    for name, values in columns.items():
+        if name in schema:
+            if schema[name] is FieldType.INT and Schema.infer(values) is FieldType.FLOAT and not _are_whole(values):
+                schema = schema.widened(name, FieldType.FLOAT)
             continue
-        plain = values.tolist() if isinstance(values, np.ndarray) else values
-        found = Schema.infer(plain)
-        if found is None:
-            continue
-        if name not in schema:
+        found = kinds.get(name) or Schema.infer(values)
+        if found is FieldType.JSON and (mixture := mixture_of(values)):
+            raise _mixed(name, values, *mixture)
+        if found is not None:
             schema = schema.extended({name: found})
-        elif found is FieldType.FLOAT:
-            schema = schema.widened(name, found)
     return schema
 
 
@@ -153,7 +154,7 @@ def fields_json(schema: Schema, fields: Mapping[str, Value]) -> str:
 def vector_writes(
     keys: Sequence[str],
     rows: Matrix,
-    fields: Mapping[str, Column],
+    fields: Mapping[str, Sequence[Value]],
     titles: Sequence[str | None] | None,
     schema: Schema,
     space: Space,
@@ -174,7 +175,7 @@ def vector_writes(
         check_keys(keys)
         _check_columns(keys, fields, titles)
         names = [name for name in fields if name in schema]
-        columns = [schema.coerce_column(name, fields[name], keys) for name in names]
+        columns = [_coerced(schema, name, fields[name], keys) for name in names]
         for part in parts:
             values = zip(*(column[part] for column in columns), strict=True)
             texts = [orjson.dumps(dict(zip(names, one, strict=True))).decode() for one in values]
@@ -190,7 +191,7 @@ def vector_writes(
 
 def changes(
     keys: Sequence[str],
-    fields: Mapping[str, Column],
+    fields: Mapping[str, Sequence[Value]],
     titles: Sequence[str | None] | None,
     title_vectors: Matrix | None,
     schema: Schema,
@@ -203,7 +204,7 @@ def changes(
     """
     check_keys(keys)
     _check_columns(keys, fields, titles)
-    columns = {name: schema.coerce_column(name, values, keys) for name, values in fields.items() if name in schema}
+    columns = {name: _coerced(schema, name, values, keys) for name, values in fields.items() if name in schema}
     halves = None if title_vectors is None else title_vectors.astype(np.float16)
     found = {}
     for place, key in enumerate(keys):
@@ -216,7 +217,32 @@ def changes(
     return found
 
 
-def _check_columns(keys: Sequence[str], fields: Mapping[str, Column], titles: Sequence[str | None] | None) -> None:
+def _coerced(schema: Schema, name: str, values: Sequence[Value], keys: Sequence[str]) -> list[Json]:
+    """Return a column in its stored form; NaN is a missing value whatever the field holds."""
+    if schema[name] is not FieldType.FLOAT and float in set(map(type, values)):
+        values = [None if value != value else value for value in values]
+    return schema.coerce_column(name, values, keys)
+
+
+def _are_whole(values: Sequence[Value]) -> bool:
+    """Say whether the numbers of a column are whole, those that are known."""
+    return all(not isinstance(value, float) or value.is_integer() or value != value for value in values)
+
+
+def _mixed(name: str, values: Sequence[Value], first: int, second: int) -> FieldTypeError:
+    places = ", ".join(f"row {place} has {in_words(values[place])}" for place in (first, second))
+    return FieldTypeError(
+        f"The new field {name!r} is given values of several types: {places}. Give values of one type, or declare the "
+        f"field first with add_field({name!r}, ...); one of the type json holds any, but no filter can compare it.",
+        field=name,
+        expected=FieldType.infer(values[first : first + 1]) or FieldType.JSON,
+        found=name_of_type(values[second]),
+    )
+
+
+def _check_columns(
+    keys: Sequence[str], fields: Mapping[str, Sequence[Value]], titles: Sequence[str | None] | None
+) -> None:
     for name, values in {**fields, **({} if titles is None else {"title": titles})}.items():
         if len(values) != len(keys):
             raise UsageError(f"The field {name!r} has {len(values):,} values for {len(keys):,} keys.")

@@ -57,6 +57,8 @@ STRINGS = [
     "5",
 ]
 INTS = [0, 1, 2, 3, -1, -7, 7, 2**31, 2**53, 2**53 + 1, 2**62, 2**63 - 1, -(2**63)]
+BORDERS = [sign * 2**power for power in (53, 54, 62, 63) for sign in (1, -1)]
+"""Beyond the first of these not every whole number has a float64 of its own; the last are where 64 bits end."""
 LEAST = Constant(FieldType.INT, -(2**63))
 FLOATS = [0.0, -0.0, 0.5, 1.0, 2.0, 2.5, -1.0, -7.5, 1e-300, 1e308, -1e308, 2.0**53, 2.0**63, -(2.0**63)]
 TIMES = [0, 1, -1, 1_780_228_800_000_000, 1_780_228_800_000_001, -62_135_596_800_000_000, 253_402_300_799_999_999]
@@ -80,10 +82,19 @@ PATTERNS = [
     "a.b",
 ]
 
+WHOLE_AT_BORDERS = st.builds(operator.add, st.sampled_from(BORDERS), st.integers(-3, 3)).filter(
+    lambda number: -(2**63) <= number < 2**63
+)
+FLOATS_AT_BORDERS = st.builds(
+    lambda border, toward: math.nextafter(border, toward * math.inf) if toward else float(border),
+    st.sampled_from(BORDERS),
+    st.sampled_from([-1, 0, 1]),
+)
+
 VALUES: dict[FieldType, st.SearchStrategy[Any]] = {
     FieldType.STRING: st.sampled_from(STRINGS),
-    FieldType.INT: st.sampled_from(INTS),
-    FieldType.FLOAT: st.sampled_from(FLOATS),
+    FieldType.INT: st.sampled_from(INTS) | WHOLE_AT_BORDERS,
+    FieldType.FLOAT: st.sampled_from(FLOATS) | FLOATS_AT_BORDERS,
     FieldType.BOOL: st.booleans(),
     FieldType.TIMESTAMP: st.sampled_from(TIMES),
     FieldType.STRINGS: st.lists(st.sampled_from(STRINGS), max_size=4),
@@ -247,8 +258,6 @@ SIGNS: dict[str, Callable[[Any, Any], bool]] = {
 def _compared(symbol: str, left: Any, right: Any) -> bool | None:  # noqa: ANN401  # values of any type
     if left is None or right is None:
         return None
-    if float in (type(left), type(right)):
-        left, right = float(left), float(right)
     return SIGNS[symbol](left, right)
 
 

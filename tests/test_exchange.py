@@ -17,6 +17,7 @@ import pytest
 import retrieval.care.exporting
 import retrieval.care.importing
 from data.errors import FeedError, FilterError, ModelMismatch, UsageError
+from data.field_type import FieldType
 from data.item import Value
 from models import load_encoder
 from retrieval import Catalog
@@ -328,3 +329,56 @@ def test_the_commands_export_and_import(catalog: Catalog, tmp_path: Path) -> Non
         assert again.count() == 4
     call("import", tmp_path / "plain.parquet", tmp_path / "x", code=1)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("model", [None, "compact"])
+@pytest.mark.parametrize("vectors", [True, False])
+def test_an_export_without_rows_is_imported_with_every_field_and_its_type(
+    tmp_path: Path, model: str | None, vectors: bool
+) -> None:
+    dim = None if model else DIM
+    path = tmp_path / "nothing.parquet"
+    with Catalog.create(tmp_path / "empty", model=model, dim=dim) as empty:
+        for kind in FieldType:
+            empty.add_field(kind.value, kind)
+        assert empty.export(path, vectors=vectors) == 0
+    with Catalog.create(tmp_path / "again", model=model, dim=dim) as again:
+        report = again.import_parquet(path)
+        assert (report.added, report.updated, report.unchanged, report.rejects) == (0, 0, 0, [])
+        assert again.info().fields == {kind.value: kind for kind in FieldType}
+        commits = len(again.log())
+        again.import_parquet(path)
+        assert len(again.log()) == commits
+
+
+def test_a_filter_that_nothing_satisfies_exports_what_is_imported_again(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.parquet"
+    with Catalog.create(tmp_path / "shop", dim=DIM) as shop:
+        shop.add_vectors(["a"], np.ones((1, DIM)), {"price": [1], "brand": ["x"]})
+        assert shop.export(path, filter="price > 1") == 0
+    assert call_json("import", path, tmp_path / "new")["added"] == 0
+    with Catalog.open(tmp_path / "new") as new:
+        assert new.info().fields == {"price": "int", "brand": "string"}
+        new.add_field("empty", "bool")
+        new.add_vectors(["b"], np.ones((1, DIM)), {"price": [None], "brand": ["y"]})
+        new.export(tmp_path / "one.parquet")
+    with Catalog.create(tmp_path / "again", dim=DIM) as again:
+        again.import_parquet(tmp_path / "one.parquet")
+        assert again.info().fields == {"price": "int", "brand": "string", "empty": "bool"}
+
+
+def test_the_types_of_anothers_columns_come_from_the_file(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "id": [1, 2],
+            "vector": [[1.0] * DIM] * 2,
+            "seen": pl.Series([None, None], dtype=pl.Datetime("ms")),
+            "stock": pl.Series([None, None], dtype=pl.UInt8),
+            "colour": pl.Series(["red", None], dtype=pl.Categorical),
+            "nothing": pl.Series([None, None]),
+        }
+    )
+    frame.write_parquet(tmp_path / "theirs.parquet")
+    with Catalog.create(tmp_path / "shop", dim=DIM) as shop:
+        shop.import_parquet(tmp_path / "theirs.parquet")
+        assert shop.info().fields == {"seen": "timestamp", "stock": "int", "colour": "string"}

@@ -8,12 +8,18 @@ import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data.errors import FilterError
+from data.field_type import FieldType
 from retrieval.filters import Condition, Filter
+from retrieval.filters.arithmetic import Arithmetic
+from retrieval.filters.conditions import Not
 from retrieval.filters.grammar import parse
+from retrieval.filters.operands import Constant, Field
+from retrieval.filters.predicates import Membership, compare
 from retrieval.generations.columns import Columns
-from tests.filter_oracle import SCHEMA, conditions, rows, truth
+from tests.filter_oracle import FLOATS_AT_BORDERS, SCHEMA, SIGNS, WHOLE_AT_BORDERS, conditions, rows, truth
 
 Shop = tuple[Columns, list[dict[str, Any]]]
 
@@ -42,6 +48,94 @@ def test_masks_of_columns_in_a_file_are_what_plain_python_finds(
         opened = Columns.open(Path(folder))
         found = opened.mask(condition).tolist()
     assert found == [truth(fitted, row) is True for row in table]
+
+
+NUMBERS = [Field("stock"), Field("sold"), Field("price"), Field("weight")]
+numbers_at_borders = st.builds(Constant, st.just(FieldType.INT), WHOLE_AT_BORDERS) | st.builds(
+    Constant, st.just(FieldType.FLOAT), FLOATS_AT_BORDERS
+)
+sides = st.sampled_from(NUMBERS) | st.builds(
+    Arithmetic,
+    st.sampled_from(["+", "-", "*"]),
+    st.sampled_from(NUMBERS),
+    st.sampled_from(NUMBERS) | numbers_at_borders,
+)
+comparisons_at_borders = st.builds(
+    compare, st.sampled_from(sorted(SIGNS)), sides, sides | numbers_at_borders
+) | st.builds(Membership, sides, st.lists(numbers_at_borders, max_size=6).map(tuple))
+rows_at_borders = st.lists(
+    st.fixed_dictionaries(
+        {
+            **dict.fromkeys(SCHEMA, st.none()),
+            **dict.fromkeys(("stock", "sold"), st.none() | WHOLE_AT_BORDERS),
+            **dict.fromkeys(("price", "weight"), st.none() | FLOATS_AT_BORDERS),
+        }
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(comparisons_at_borders, rows_at_borders, st.booleans(), st.booleans())
+def test_numbers_compare_exactly_where_float64_and_int64_end(
+    condition: Condition, table: list[dict[str, Any]], negated: bool, in_file: bool
+) -> None:
+    condition = Not(condition) if negated else condition
+    fitted = condition.fit(SCHEMA.filterable)
+    columns = columns_of(table)
+    with TemporaryDirectory() as folder:
+        if in_file:
+            columns.write(Path(folder))
+            columns = Columns.open(Path(folder))
+        found = columns.mask(condition).tolist()
+    assert found == [truth(fitted, row) is True for row in table]
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "passing"),
+    [
+        ("stock == 9007199254740992.0", {}, [0]),
+        ("stock == 9007199254740993", {}, [1]),
+        ("stock > 9007199254740992.0", {}, [1, 2]),
+        ("stock >= 9223372036854775808.0", {}, []),
+        ("stock < 9223372036854775808.0", {}, [0, 1, 2, 3]),
+        ("stock > -1e300 and stock <= 1e300", {}, [0, 1, 2, 3]),
+        ("stock > 0.5 and stock < 9007199254740994.0", {}, [0, 1]),
+        ("stock == 0.5", {}, []),
+        ("stock != 0.5", {}, [0, 1, 2, 3]),
+        ("not (stock == 0.5)", {}, [0, 1, 2, 3]),
+        ("stock in [9007199254740992.0, 0.5, 1e300]", {}, [0]),
+        ("stock not in [9007199254740992.0, 0.5]", {}, [1, 2, 3]),
+        ("price == 9007199254740993", {}, []),
+        ("price < 9007199254740993", {}, [0, 1, 3]),
+        ("price <= {at}", {"at": 2**53 + 1}, [0, 1, 3]),
+        ("price > {at}", {"at": 2**63 - 1}, [2]),
+        ("price in {some}", {"some": [2**53, 2**53 + 1]}, [0]),
+        ("stock == price", {}, [0]),
+        ("stock < price", {}, [2]),
+        ("price < stock", {}, [1, 3]),
+        ("stock + 1 > 0", {}, [0, 1]),
+        ("stock * 2 > 0", {}, [0, 1]),
+        ("stock + 0.0 == 9007199254740992.0", {}, [0, 1]),  # arithmetic with fractions rounds to float64
+        ("-stock > 0", {}, []),
+        ("stock - 1 < 0", {}, []),
+    ],
+)
+def test_whole_numbers_and_fractions_compare_as_in_mathematics(
+    text: str, params: dict[str, Any], passing: list[int]
+) -> None:
+    table: list[dict[str, Any]] = [
+        {"stock": 2**53, "price": 2.0**53},
+        {"stock": 2**53 + 1, "price": 0.5},
+        {"stock": 2**63 - 1, "price": 2.0**63},
+        {"stock": -(2**63), "price": -(2.0**63) * 1.5},
+        {"stock": None, "price": None},
+    ]
+    table = [{**dict.fromkeys(SCHEMA), **row} for row in table]
+    filter = Filter.parse(text, params)
+    assert np.flatnonzero(filter.mask(columns_of(table))).tolist() == passing
+    fitted = filter.condition.fit(SCHEMA.filterable)
+    assert [place for place, row in enumerate(table) if truth(fitted, row)] == passing
 
 
 @pytest.fixture(scope="module")

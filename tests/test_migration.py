@@ -18,6 +18,7 @@ import pytest
 from data.errors import CatalogFormat
 from retrieval import Catalog
 from retrieval.care.verification import verify
+from retrieval.records import tables
 from retrieval.records.database import FORMAT, Database
 from tests.fakes import ColourEncoder
 
@@ -40,7 +41,7 @@ def pragma(folder: Path, name: str) -> int:
 
 def as_format_3(connection: sqlite3.Connection) -> None:
     """Take from new records what format 3 had not, and give them the table that it had instead."""
-    for table in ("ledger", "runs", "spaces", "sources"):
+    for table in ("ledger", "runs", "spaces", "sources", "field_changes"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute(
         "CREATE TABLE rejects (feed TEXT NOT NULL, row INTEGER NOT NULL, key TEXT, source TEXT, reason TEXT NOT NULL, "
@@ -191,11 +192,9 @@ def test_a_catalog_that_another_process_migrates_meanwhile_is_opened(
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from retrieval.records import statements
-
-    steps = (*statements.FROM_FORMAT_1, "SELECT * FROM nowhere")
+    steps = (*tables.FROM_FORMAT_1, "SELECT * FROM nowhere")
     with monkeypatch.context() as patch, pytest.raises(Exception, match="nowhere"):
-        patch.setattr(statements, "FROM_FORMAT_1", steps)
+        patch.setattr(tables, "FROM_FORMAT_1", steps)
         Catalog.open(folder)
     assert pragma(folder, "user_version") == 1
     with Catalog.open(folder) as catalog:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
 from retrieval.generations.ranks import Ranks
-from tests.filter_oracle import FLOATS, INTS, SIGNS, STRINGS
+from tests.filter_oracle import FLOATS, FLOATS_AT_BORDERS, INTS, SIGNS, STRINGS, WHOLE_AT_BORDERS
 
 Truth = Callable[[Any, Any], bool]
 Table = tuple[list[Any], Any, int, list[int] | None]
@@ -55,10 +55,6 @@ def expected(values: Sequence[Any], rows: list[int] | None, passes: Callable[[An
     return [values[row] is not None and passes(values[row]) for row in chosen]
 
 
-def float_truth(sign: str) -> Truth:
-    return lambda left, right: SIGNS[sign](float(left), float(right))
-
-
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(INTS) | st.integers(-5, 5), st.sampled_from(INTS) | st.integers(-6, 6)), signs)
 def test_whole_numbers_compare_exactly(table: Table, sign: str) -> None:
@@ -91,10 +87,13 @@ def test_several_comparisons_are_one_run(table: Table, band: list[tuple[str, int
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(tables(st.sampled_from(INTS) | st.integers(-5, 5), st.sampled_from(FLOATS) | st.floats(-6, 6)), signs)
-def test_whole_numbers_compare_with_fractions_as_float64(table: Table, sign: str) -> None:
+@given(
+    tables(st.sampled_from(INTS) | WHOLE_AT_BORDERS, st.sampled_from(FLOATS) | FLOATS_AT_BORDERS | st.floats(-6, 6)),
+    signs,
+)
+def test_whole_numbers_compare_with_fractions_exactly(table: Table, sign: str) -> None:
     values, value, most, rows = table
-    truth = float_truth(sign)
+    truth = SIGNS[sign]  # of Python's numbers, which compare exactly
 
     def passes(one: int) -> bool:
         return truth(one, value)
@@ -109,9 +108,9 @@ def test_whole_numbers_compare_with_fractions_as_float64(table: Table, sign: str
     tables(st.sampled_from(FLOATS) | st.floats(-5, 5), st.sampled_from([*FLOATS, *INTS]) | st.floats(-6, 6)),
     signs,
 )
-def test_numbers_with_fractions_compare_as_float64(table: Table, sign: str) -> None:
+def test_numbers_with_fractions_compare_exactly(table: Table, sign: str) -> None:
     values, value, most, rows = table
-    truth = float_truth(sign)
+    truth = SIGNS[sign]  # of Python's numbers, which compare exactly
 
     def passes(one: float) -> bool:
         return truth(one, value)

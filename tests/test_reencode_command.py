@@ -208,7 +208,7 @@ def test_a_catalog_of_format_4_changes_its_model_when_its_source_is_named(
         run(shop, feed)
         before = shop.search(text="red").keys
     connection = sqlite3.connect(tmp_path / "shop" / "records.sqlite")
-    for table in ("spaces", "sources"):
+    for table in ("spaces", "sources", "field_changes"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute("PRAGMA user_version = 4")
     connection.commit()

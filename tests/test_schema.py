@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,10 @@ from retrieval.records.schema import FieldType, Schema
 EVERY = Schema({kind.value + "_field": kind for kind in FieldType})
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)
 NOON_MICROSECONDS = 1_780_228_800_000_000
+
+
+class Size(str, Enum):  # noqa: UP042  # whose str() is not its text
+    LARGE = "large"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,13 @@ def test_infers_the_narrowest_type(values: list[Value], kind: FieldType | None) 
         ("timestamp", date(2026, 5, 31), NOON_MICROSECONDS - 43_200_000_000),
         ("timestamp", np.datetime64("2026-05-31T12:00:00"), NOON_MICROSECONDS),
         ("timestamp", np.datetime64("NaT"), None),
-        ("timestamp", "0001-01-01T00:00:00+14:00", -62_135_647_200_000_000),
+        ("timestamp", "0001-01-01T00:00:00-12:00", -62_135_553_600_000_000),
+        ("timestamp", np.datetime64("9999-12-31T23:59:59.999999"), 253_402_300_799_999_999),
+        ("float", Decimal("9.99"), 9.99),
+        ("float", Decimal("NaN"), None),
+        ("int", Decimal("7.00"), 7),
+        ("json", {"price": Decimal("9.5")}, {"price": 9.5}),
+        ("string", Size.LARGE, "large"),
         ("strings", ("a", "b"), ["a", "b"]),
         ("strings", [], []),
         ("json", {"a": [1, None, NOON, np.int64(2)]}, {"a": [1, None, "2026-05-31T12:00:00+00:00", 2]}),
@@ -96,6 +108,11 @@ def test_a_value_is_coerced_to_its_stored_form(field: str, value: Any, stored: o
         ("bool", 1, "int"),
         ("timestamp", "yesterday", "str"),
         ("timestamp", 5, "int"),
+        ("timestamp", "0001-01-01T00:00:00+14:00", "str"),
+        ("timestamp", np.datetime64("12000-01-01"), "int"),
+        ("timestamp", np.datetime64("0000-12-31T23:59:59.999999"), "int"),
+        ("int", Decimal("7.5"), "Decimal"),
+        ("float", Decimal("Infinity"), "Decimal"),
         ("strings", "a", "str"),
         ("strings", ["a", 1], "list"),
         ("json", {"a": {1, 2}}, "dict"),

@@ -187,7 +187,8 @@ class Handlers:
     def _shown(self) -> tuple[str, ...]:
         if self._offered is None:
             self._look_at_fields(self._catalog.count())
-        return self._offered or ()
+        kinds = self._kinds()  # a field may have been renamed or dropped since
+        return tuple(name for name in self._offered or () if name in kinds)
 
     def _look_at_fields(self, items: int) -> None:
         """Decide which fields the panel and the cards show."""

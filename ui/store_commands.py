@@ -1,7 +1,8 @@
-"""Commands on what a catalog stores: change fields of an item, read the log, purge the history."""
+"""Commands on what a catalog stores: change an item's values or all fields, read the log, purge the history."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,21 +21,39 @@ __all__ = ["register"]
 
 def update(
     catalog: CatalogArgument,
-    key: Annotated[str, typer.Argument(help="The item to change.")],
+    key: Annotated[str | None, typer.Argument(help="The item to change; none to change the fields themselves.")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Give a field, or title, a value.")
     ] = None,
     unset: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Take a field's value away.")] = None,
+    retype: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=TYPE", help=f"Change a field's type: {', '.join(FieldType)}.")
+    ] = None,
+    rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Change a field's name.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Remove a field from all items.")] = None,
+    null_misfits: Annotated[
+        bool, typer.Option("--null-misfits", help="With --retype, take values away that do not fit the new type.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Change fields of an item without touching its pictures; fields that are not named stay."""
+    """Change fields of an item without touching its pictures, or change the fields themselves: type, name, all gone.
+
+    What is not named stays. Changes of fields are made together or not at all, and earlier states keep what they had.
+    """
+    if retype or rename or drop:
+        if key is not None or assignments or unset:
+            raise UsageError("Change the fields of all items, or the values of one item, not both at once.")
+        _change_fields(catalog, retype or [], rename or [], drop or [], null_misfits, json)
+        return
+    if key is None:
+        raise UsageError("Say which item to change, or change a field with --retype, --rename or --drop.")
+    if null_misfits:
+        raise UsageError("--null-misfits goes with --retype.")
     with Catalog.open(catalog) as opened:
         kinds = {"title": FieldType.STRING, **opened.records.schema()}
         values: dict[str, Value] = dict.fromkeys(unset or ())
         for assignment in assignments or ():
-            name, equals, text = assignment.partition("=")
-            if not equals:
-                raise UsageError(f"{assignment!r} is no assignment; write FIELD=VALUE.")
+            name, text = _split(assignment, "FIELD=VALUE")
             values[name] = _value(name, text, kinds)
         if not values:
             raise UsageError("Say what to change, with --set FIELD=VALUE or --unset FIELD.")
@@ -115,6 +134,34 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     for command in (update, log, purge):
         app.command()(command)
+
+
+def _change_fields(
+    catalog: Path, retype: list[str], rename: list[str], drop: list[str], null_misfits: bool, json: bool
+) -> None:
+    with Catalog.open(catalog) as opened:
+        changed = opened.change_fields(
+            retype=dict(_split(one, "FIELD=TYPE") for one in retype),
+            rename=dict(_split(one, "OLD=NEW") for one in rename),
+            drop=drop,
+            misfits="null" if null_misfits else "refuse",
+        )
+    if json:
+        print_json({"commit": changed.commit, "items": changed.items, "nulled": changed.nulled})
+        return
+    nulled = f" {changed.nulled:,} values that do not fit were taken away." if changed.nulled else ""
+    out.print(
+        f"Changed the fields of {changed.items:,} items (commit {changed.commit}).{nulled} "
+        "In a large catalog run lookalike optimize next.",
+        highlight=False,
+    )
+
+
+def _split(assignment: str, form: str) -> tuple[str, str]:
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise UsageError(f"{assignment!r} is no assignment; write {form}.")
+    return name, text
 
 
 def _kind_of(name: str, kinds: dict[str, FieldType]) -> FieldType:

@@ -24,6 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from data.errors import BackupDamaged, BackupNotFound, CatalogBusy, CatalogExists, UsageError
+from retrieval.arguments import whole
 from retrieval.care.backup_store import (
     CHUNK_BYTES,
     ChunkedFile,
@@ -77,8 +78,8 @@ def write_backup(catalog: Path, target: Path, *, keep: int | None = None, progre
         if keep is not None:
             raise UsageError("A tar file has one snapshot; --keep is for a folder of backups.")
         return _write_tar(catalog, target, progress)
-    if keep is not None and keep < 1:
-        raise UsageError(f"Of the snapshots at least 1 is kept, not {keep}.")
+    if keep is not None:
+        keep = whole(keep, "number of snapshots to keep")
     return _write_folder(catalog, target, keep, progress)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from data.errors import CatalogBusy, UsageError
+from data.field_type import FieldType
 from retrieval import forks
+from retrieval.arguments import names_of, whole
 from retrieval.care.backup import BackupReport, Snapshot, restore, write_backup
 from retrieval.care.exporting import export_parquet
 from retrieval.care.importing import ImportReport, import_parquet, open_vector_table
@@ -23,6 +26,7 @@ from retrieval.filters.nodes import Parameters
 from retrieval.judged_queries import JudgedQuery, keep_queries, kept_queries
 from retrieval.progress import Progress, silent
 from retrieval.query import MAX_LIMIT, Results
+from retrieval.records.fields import FieldChange, FieldsChanged
 from retrieval.records.ledger import LedgerEntry, State
 from retrieval.records.moments import Moment, oldest_to_keep
 from retrieval.records.purging import PurgeReport, purge
@@ -87,7 +91,7 @@ class Care:
 
     def sample_keys(self, count: int) -> list[str]:
         """Return the keys of up to so many items, spread over all in the order they were added."""
-        view = self._live.view()
+        count, view = whole(count, "number of keys", 0), self._live.view()
         places = view.first_items(view.everything, 0, view.everything.count)
         chosen = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).astype(np.int64))
         return view.rows(places[chosen], ["title"])[0] if len(places) else []
@@ -136,8 +140,7 @@ class Care:
         Raises:
             UsageError: the vectors do not fit, or the limit is out of range.
         """
-        if not 1 <= limit <= MAX_LIMIT:
-            raise UsageError(f"The limit is {limit}; it can be 1 to {MAX_LIMIT:,}.")
+        limit = whole(limit, "limit", 1, MAX_LIMIT)
         view = self._live.view()
         space = view.file.spaces["image"]
         given = None if vectors is None else {"image": checked_vectors(vectors, space, what="queries")}
@@ -175,6 +178,62 @@ class Care:
             except CatalogBusy:
                 thumbnails = None  # a thumbnail that looks unused may be of an item not yet written
             return purge(self.records, thumbnails, before)
+
+    def add_field(self, name: str, kind: FieldType | str) -> int:
+        """Declare a field before any item has it: string, int, float, bool, timestamp, strings or json.
+
+        Raises:
+            UsageError: the name or the type is none.
+            FieldTypeError: the field is there with another type.
+        """
+        return self.records.add_field(name, _kind_of(kind))
+
+    def change_field(
+        self, name: str, kind: FieldType | str, *, misfits: Literal["refuse", "null"] = "refuse"
+    ) -> FieldsChanged:
+        """Give a field another type, and its values with it, in one transaction: `change_field("price", "float")`.
+
+        Text is read as in a CSV file; numbers, truths and dates become text; see `data/conversion.py`. Earlier states
+        (`as_of`) keep the type and the values that they had. See `change_fields`.
+        """
+        return self.change_fields(retype={name: kind}, misfits=misfits)
+
+    def rename_field(self, name: str, new_name: str) -> FieldsChanged:
+        """Give a field another name, in one transaction; earlier states keep the old one. See `change_fields`."""
+        return self.change_fields(rename={name: new_name})
+
+    def drop_field(self, name: str) -> FieldsChanged:
+        """Remove a field and its values, in one transaction; earlier states keep them. See `change_fields`."""
+        return self.change_fields(drop=name)
+
+    def change_fields(
+        self,
+        *,
+        retype: Mapping[str, FieldType | str] | None = None,
+        rename: Mapping[str, str] | None = None,
+        drop: str | Iterable[str] | None = None,
+        misfits: Literal["refuse", "null"] = "refuse",
+    ) -> FieldsChanged:
+        """Change types, then names, then drop fields, in one transaction; items with such a value are written anew.
+
+        A value that does not fit refuses the whole change, or with `misfits` "null" is taken away. In a large catalog
+        `optimize` afterwards: what was written anew is searched in memory until then.
+
+        Raises:
+            UsageError: there is no such field or type, a field of the new name is there, or there is nothing to change.
+            FieldTypeError: values do not fit the new type; it names some, and nothing is changed.
+            CatalogBusy: another process is indexing into the catalog.
+        """
+        if misfits not in ("refuse", "null"):
+            raise UsageError(f"Values that do not fit can be refused or null, not {misfits!r}.")
+        names_of([*(retype or ()), *(rename or ()), *(rename or {}).values()])
+        changes = [FieldChange(name, name, _kind_of(kind)) for name, kind in (retype or {}).items()]
+        changes += [FieldChange(name, new_name) for name, new_name in (rename or {}).items()]
+        changes += [FieldChange(name, None) for name in names_of(drop) or ()]
+        if not changes:
+            raise UsageError("Say which field to change.")
+        with self.writer():
+            return self.records.change_fields(changes, null_misfits=misfits == "null")
 
     def backup(self, path: str | Path, *, keep: int | None = None, progress: Progress = silent) -> BackupReport:
         """Back the catalog up while it is in use, into a folder of backups, or one file if the path ends in `.tar`.
@@ -263,6 +322,12 @@ class Care:
             return import_parquet(
                 open_vector_table(Path(path)), self.file, self.records, self.thumbnails, progress=progress
             )
+
+
+def _kind_of(kind: FieldType | str) -> FieldType:
+    if kind not in list(FieldType):
+        raise UsageError(f"The type is {kind!r}; it can be {', '.join(FieldType)}.")
+    return FieldType(kind)
 
 
 def folder_of(path: str | Path) -> Path:

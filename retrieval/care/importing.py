@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from data.errors import FeedError, ModelMismatch, NotAPicture, UsageError
 from data.feed import KEY_NAMES, TITLE_NAMES
 from data.field_type import FieldType
+from data.given import kind_of_polars
 from data.images import check_thumbnail
 from data.item import Rejected, Value, check_key, check_title
 from retrieval.care.exchange import IMAGES, METADATA, TITLE_VECTOR, VECTOR, ParquetForm
@@ -93,7 +94,9 @@ def open_vector_table(path: Path) -> VectorTable:
         raise FeedError(f"{path.name} cannot be read as a Parquet file: {error}") from error
     if METADATA in metadata:
         form = ParquetForm.from_json(metadata[METADATA])
-        if not {VECTOR, IMAGES} & schema.keys() or (IMAGES in schema and "vector" not in _part_names(schema[IMAGES])):
+        if (count and not {VECTOR, IMAGES} & schema.keys()) or (
+            IMAGES in schema and "vector" not in _part_names(schema[IMAGES])
+        ):
             raise FeedError(f"{path.name} was exported without vectors; index its items from their pictures instead.")
         fields = {name: column for name, column in form.columns.items() if column in schema}
         vector = VECTOR if VECTOR in schema else None
@@ -165,6 +168,8 @@ def import_parquet(
         report.updated += len(changed)
         report.unchanged += len(unchanged)
         progress("Importing items", min(start + batch, table.count), table.count)
+    if not schema.keys() <= records.schema().keys():  # of fields without a value there was nothing to write
+        records.add_fields(schema, summary=f"import {table.path.name}")
     records.finish_run(run)
     return report
 
@@ -188,7 +193,10 @@ class _Rows:
 
     def schema(self, schema: Schema) -> Schema:
         """Give the schema with the fields of these rows."""
-        return schema if self._table.form is not None else with_fields_of(schema, self._values)
+        if self._table.form is not None:
+            return schema
+        kinds = {name: kind_of_polars(self._chunk[column].dtype) for name, column in self._table.fields.items()}
+        return with_fields_of(schema, self._values, {name: kind for name, kind in kinds.items() if kind is not None})
 
     def writes(self, schema: Schema, thumbnails: Thumbnails) -> Iterator[ItemWrite | Rejected]:
         """Yield a write a row, or why there is none."""

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime, time
 from difflib import get_close_matches
 from typing import Final, TypeAlias
 
-import numpy as np
 import polars as pl
 
 from data.errors import FilterError
 from data.field_type import INT64_MAX, INT64_MIN, FieldType, datetime_of, microseconds_of
+from data.given import plain_value, plain_values
 from retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
 from retrieval.filters.strings import quoted
 
@@ -130,22 +131,19 @@ class Constant(Operand):
         Raises:
             FilterError: no constant can have such a value.
         """
-        if isinstance(value, np.generic):
-            value = value.item()
-        if isinstance(value, date):
-            return cls(FieldType.TIMESTAMP, microseconds_of(value))
-        kinds = {bool: FieldType.BOOL, int: FieldType.INT, float: FieldType.FLOAT, str: FieldType.STRING}
-        kind = kinds.get(type(value))
-        if kind is None or not isinstance(value, bool | int | float | str):
+        value = plain_value(value)
+        kind = FieldType.infer([value]) if not isinstance(value, list | tuple) else None  # type: ignore[list-item]
+        if kind is None or kind is FieldType.JSON:
             hint = "; ask with `is null` instead" if value is None else ""
             raise FilterError(f"A filter cannot compare with a value of type {type(value).__name__}{hint}.")
         try:
-            stored = kind.coerce(value)
+            stored = kind.coerce(value)  # type: ignore[arg-type]  # its kind was inferred
         except ValueError as error:
             raise FilterError(f"A filter cannot compare with {value!r}: it is {error}.") from None
         if stored is None:
             raise FilterError("A filter cannot compare with NaN; ask with `is null` instead.")
-        return cls(kind, value)
+        assert isinstance(stored, bool | int | float | str)
+        return cls(kind, stored)
 
     @classmethod
     def moment(cls, text: str) -> Constant:
@@ -213,7 +211,7 @@ class Parameter(Operand):
         if self.name not in parameters:
             raise self._missing()
         value = parameters[self.name]
-        if isinstance(value, list | tuple | np.ndarray):
+        if _is_listed(value):
             raise FilterError(f"The parameter {{{self.name}}} is a list; here one value is needed.")
         return Constant.of(value)
 
@@ -250,9 +248,14 @@ def constants_of(values: tuple[Operand, ...] | Parameter, parameters: Parameters
     """
     if not isinstance(values, Parameter):
         return tuple(value.bind(parameters) for value in values)
-    given = parameters.get(values.name)
-    if isinstance(given, np.ndarray):
-        given = given.tolist()
-    if not isinstance(given, list | tuple):
-        raise FilterError(f"The parameter {{{values.name}}} must be a list of values here.")
+    try:
+        given, _ = plain_values(parameters.get(values.name))
+    except (TypeError, ValueError):
+        raise FilterError(f"The parameter {{{values.name}}} must be a list of values here.") from None
     return tuple(Constant.of(value) for value in given)
+
+
+def _is_listed(value: object) -> bool:
+    """Say whether a parameter is many values; an array or tensor without dimensions is one."""
+    single = isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0
+    return isinstance(value, Iterable) and not single

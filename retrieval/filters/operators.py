@@ -1,8 +1,9 @@
 """The one table of operators: each has its Milvus text, its words for people, and what it computes.
 
-Three values: true, false, and null for unknown. A comparison with null is unknown. Arithmetic whose result is not a
-finite number, or is a whole number of more than 64 bits, gives null. Whole numbers compare, add and multiply exactly;
-as soon as a number with a fraction takes part, both are float64.
+Three values: true, false, and null for unknown. A comparison with null is unknown. Numbers compare exactly, whole ones
+with those that have fractions too. Whole numbers add, subtract and multiply exactly; in a division, a power, or as soon
+as a number with a fraction takes part, both are float64. Arithmetic whose result is not a finite number, or is a whole
+number of more than 64 bits, gives null: it never wraps around, as that of Milvus does.
 """
 
 from __future__ import annotations

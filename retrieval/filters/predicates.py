@@ -11,6 +11,7 @@ from data.field_type import FieldType
 from retrieval.filters.arithmetic import NUMBERS
 from retrieval.filters.conditions import Predicate
 from retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
+from retrieval.filters.numbers import compare_columns
 from retrieval.filters.operands import Constant, Field, Operand, Parameter, constants_of
 from retrieval.filters.operators import COMPARISONS, LISTS, is_one_of
 from retrieval.filters.patterns import LikePattern
@@ -43,18 +44,23 @@ class Comparison(Predicate):
 
     def fit(self, fields: Fields) -> Comparison:
         """Check that the sides can be compared in this way."""
-        left, right = self.left.fit(fields), self.right.fit(fields)
+        left, right = self.left, self.right
+        if not COMPARISONS[self.symbol].orders:
+            left, right = _as_key(left, right), _as_key(right, left)
+        left, right = left.fit(fields), right.fit(fields)
         left, right = _comparable(left, right), _comparable(right, left)
         if left.kind is FieldType.BOOL and COMPARISONS[self.symbol].orders:
             raise FilterError(f"{_subject(left)}, which can be compared with == and != but not with {self.symbol}.")
         return Comparison(self.symbol, left, right)
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Compare; whole numbers exactly, a whole one and one with a fraction as float64."""
+        """Compare; whole numbers and numbers with fractions exactly."""
         left, right = self.left.to_polars(table), self.right.to_polars(table)
-        if self.left.kind is not self.right.kind:
-            left, right = left.cast(pl.Float64), right.cast(pl.Float64)
-        return COMPARISONS[self.symbol].build(left, right)
+        if self.left.kind is self.right.kind:
+            return COMPARISONS[self.symbol].build(left, right)
+        if self.left.kind is FieldType.INT:
+            return compare_columns(self.symbol, left, right, whole_first=True)
+        return compare_columns(self.symbol, right, left, whole_first=False)
 
     def to_milvus(self) -> str:
         """Write it."""
@@ -92,7 +98,7 @@ class Membership(Predicate):
         """Check that the operand can be compared with each value."""
         operand = self.operand.fit(fields)
         _refuse_lists(operand)
-        values = tuple(value.fit(fields) for value in _listed(self.values))
+        values = tuple(_as_key(value, operand).fit(fields) for value in _listed(self.values))
         for value in {value.kind: value for value in values}.values():
             _comparable(operand, value)
         if operand.kind is FieldType.TIMESTAMP:
@@ -100,16 +106,9 @@ class Membership(Predicate):
         return Membership(operand, values)
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Compare with all values at once, each as `==` would."""
-        kind = self.operand.kind
-        values = [value for value in _listed(self.values) if isinstance(value, Constant)]
-        operand = self.operand.to_polars(table)
-        if kind is not FieldType.INT:
-            return is_one_of(operand, _column([value.value for value in values], kind))
-        whole = _column([value.value for value in values if value.type is FieldType.INT], FieldType.INT)
-        fractions = _column([value.value for value in values if value.type is FieldType.FLOAT], FieldType.FLOAT)
-        found = is_one_of(operand, whole)
-        return found | is_one_of(operand.cast(pl.Float64), fractions) if len(fractions) else found
+        """Compare with all values at once, which are of the operand's type; see `exact`."""
+        values = [value.value for value in _listed(self.values) if isinstance(value, Constant)]
+        return is_one_of(self.operand.to_polars(table), pl.Series(values, dtype=COLUMN_TYPES[self.operand.kind]))
 
     def to_milvus(self) -> str:
         """Write it."""
@@ -322,6 +321,14 @@ def _comparable(operand: Operand, other: Operand) -> Operand:
     return operand
 
 
+def _as_key(operand: Operand, other: Operand) -> Operand:
+    """Give the operand as it is compared with the other: a whole number beside the key is its decimal text."""
+    is_key = isinstance(other, Field) and other.name == "key"
+    if is_key and isinstance(operand, Constant) and operand.type is FieldType.INT:
+        return Constant(FieldType.STRING, str(operand.value))
+    return operand
+
+
 def _listed(values: tuple[Operand, ...] | Parameter) -> tuple[Operand, ...]:
     return (values,) if isinstance(values, Parameter) else values
 
@@ -338,9 +345,3 @@ def _in_words(values: tuple[Operand, ...] | Parameter) -> str:
     if len(listed) > MAX_VALUES_SAID:
         texts.append(f"{len(listed) - MAX_VALUES_SAID} others")
     return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts) or "nothing"
-
-
-def _column(values: list[bool | int | float | str], kind: FieldType) -> pl.Series:
-    if kind is FieldType.FLOAT:
-        values = [float(value) for value in values]
-    return pl.Series(values, dtype=COLUMN_TYPES[kind])

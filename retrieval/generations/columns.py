@@ -26,6 +26,7 @@ from data.errors import CatalogDamaged, UsageError
 from data.field_type import FieldType
 from data.item import Json, Value
 from retrieval.filters.conditions import Condition
+from retrieval.filters.exact import exact
 from retrieval.filters.nodes import COLUMN_TYPES
 from retrieval.generations.lookups import Lookup, Numbers, lookup_of, open_lookup
 from retrieval.generations.masks import Mask, mask_of
@@ -163,20 +164,25 @@ class Columns:
                 lookup.write(folder, f"column{place}")
 
     def aligned(self, schema: Schema) -> Columns:
-        """Give the same rows under a later schema: fields that came since are null, widened ones are cast."""
+        """Give the same rows under another schema: widened fields are cast, others of another type are null.
+
+        A change of a field's type or name writes all items anew that have a value of it. So the rows of a view that are
+        of before the change have none, and no value is read as what it is not.
+        """
         if schema == self.schema:
             return self
 
         def load(name: str) -> pl.Series:
-            dtype = COLUMN_TYPES[schema.filterable[name]]
-            if name not in self._fields:
-                return pl.repeat(None, len(self), dtype=dtype, eager=True).alias(name)
-            return self.values(name).alias("value").cast(dtype).alias(name)
+            kind = schema.filterable[name]
+            held = self._fields.get(name)
+            if held is kind or (held, kind) == (FieldType.INT, FieldType.FLOAT):
+                return self.values(name).alias("value").cast(COLUMN_TYPES[kind]).alias(name)
+            return pl.repeat(None, len(self), dtype=COLUMN_TYPES[kind], eager=True).alias(name)
 
         columns = Columns(load, len(self), schema)
         columns._keys = self._keys
         columns._lookups = {
-            name: one for name, one in self._lookups.items() if schema.filterable.get(name) is self._fields[name]
+            name: one for name, one in self._lookups.items() if schema.filterable.get(name) is self._fields.get(name)
         }
         return columns
 
@@ -189,7 +195,7 @@ class Columns:
         Raises:
             FilterError: the condition does not fit the fields.
         """
-        return mask_of(condition.fit(self._fields), self)
+        return mask_of(exact(condition.fit(self._fields)), self)
 
     def count(self, condition: Condition) -> int:
         """Count the items that satisfy a bound condition."""

@@ -11,13 +11,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from data.errors import CatalogDamaged
+from data.field_type import FieldType
+from retrieval.filters.numbers import exact_constant
 from retrieval.generations.stored_texts import Texts, between, coded, in_runs, mapped
 
 __all__ = ["Ranks"]
@@ -161,15 +163,21 @@ class Ranks:
         return self._codes if rows is None else self._codes[rows]
 
     def _standing(self, value: Any) -> tuple[int, int]:  # noqa: ANN401
-        """Count the steps below a value, and those not above it.
-
-        A whole number and one with a fraction are compared as float64, in which order is kept.
-        """
+        """Count the steps below a value, and those not above it."""
         if isinstance(self._steps, Texts):
             places, text = range(len(self._steps)), str(value).encode()
             return bisect_left(places, text, key=self._bytes), bisect_right(places, text, key=self._bytes)
-        steps = self._steps.astype(np.float64, copy=False) if isinstance(value, float) else self._steps
-        return int(np.searchsorted(steps, value, side="left")), int(np.searchsorted(steps, value, side="right"))
+        kind = FieldType.FLOAT if self._steps.dtype.kind == "f" else FieldType.INT
+        if isinstance(value, float) is (kind is FieldType.FLOAT):
+            return self._count("<", value), self._count("<=", value)
+        return self._count(*exact_constant("<", kind, value)), self._count(*exact_constant("<=", kind, value))
+
+    def _count(self, symbol: str, value: int | float) -> int:
+        """Count the steps that are below a number of their type, or with `<=` not above it; with `>=` all."""
+        if symbol == ">=":  # than the least that there can be
+            return len(self._steps)
+        steps = cast(NDArray[Any], self._steps)
+        return int(np.searchsorted(steps, value, side="left" if symbol == "<" else "right"))
 
     def _bytes(self, place: int) -> bytes:
         assert isinstance(self._steps, Texts)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
 
 from retrieval.records import statements
-from retrieval.records.reading import RecordReader
+from retrieval.records.reading import RecordReader, json_ids
 from retrieval.records.schema import Schema
 
 __all__ = ["Change", "Committing"]
@@ -54,6 +54,10 @@ class Committing(RecordReader):
             self._database.connection.executemany(
                 "INSERT INTO fields VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET type = excluded.type", rows
             )
+
+    def _to_history(self, ids: Iterable[int], seq: int) -> None:
+        """Keep the states that end with a commit."""
+        self._database.connection.execute(statements.TO_HISTORY, (seq, json_ids(ids)))
 
     def _known(self, keys: Sequence[str]) -> dict[str, int]:
         """Return the ids of those of `keys` that are there, by key."""

@@ -18,16 +18,16 @@ from data.errors import CatalogDamaged, CatalogFormat, CatalogGone, CatalogReadO
 from retrieval import forks
 from retrieval.catalog_folder import CLOSED, CatalogFolder, id_of
 from retrieval.file_system import check_file_system
-from retrieval.records import statements
+from retrieval.records import tables
 from retrieval.records.connecting import Connection, Stamp, connect, connect_to_read, is_writable, make, stamp_of
 from retrieval.storage import failing
 
 __all__ = ["FORMAT", "Database", "migrate", "prepare"]
 
-FORMAT = 5
+FORMAT = 6
 """Of the SQLite file (`PRAGMA user_version`); an older one is migrated when it is opened."""
 
-_MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2", 3: "FROM_FORMAT_3", 4: "FROM_FORMAT_4"}
+_MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2", 3: "FROM_FORMAT_3", 4: "FROM_FORMAT_4", 5: "FROM_FORMAT_5"}
 _PAGE_BYTES = 16_384
 
 
@@ -62,7 +62,7 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             prepare(connection)
             connection.execute("BEGIN IMMEDIATE")
-            for statement in filter(str.strip, statements.TABLES.split(";")):
+            for statement in filter(str.strip, tables.TABLES.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("COMMIT")
@@ -236,7 +236,7 @@ def prepare(connection: sqlite3.Connection) -> None:
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Bring records of an older format to this one, within a transaction."""
     for older in range(version, FORMAT):
-        for statement in getattr(statements, _MIGRATIONS[older]):
+        for statement in getattr(tables, _MIGRATIONS[older]):
             connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 

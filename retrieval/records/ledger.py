@@ -19,6 +19,7 @@ import orjson
 from data.errors import UsageError
 from data.feed import FeedSource
 from data.item import Rejected
+from retrieval.arguments import whole
 from retrieval.records import statements
 from retrieval.records.database import Database
 
@@ -149,8 +150,8 @@ class Ledger:
             raise UsageError(f"The ledger has no feed {feed!r}; it has {', '.join(map(repr, feeds)) or 'none yet'}.")
         if state is not None and state not in list(State):
             raise UsageError(f"The state is {state!r}; it can be {', '.join(State)}.")
-        if limit is not None and limit < 1:
-            raise UsageError(f"The limit is {limit}; it can be 1 or more.")
+        if limit is not None:
+            limit = whole(limit, "limit")
         wanted = {"l.state": state, "l.feed": feed}
         terms = [f"{column} = ?" for column, value in wanted.items() if value is not None]
         if state in (State.REJECTED, State.MISSING):

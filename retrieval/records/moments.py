@@ -63,6 +63,8 @@ def _commit_of(records: Records, moment: Moment, newest: int) -> int:
         if number > newest:
             raise UsageError(f"There is no commit {number} yet: the newest is {newest}.")
         return max(number, 0)
+    if isinstance(moment, np.datetime64):
+        moment = moment.astype("datetime64[us]").item()
     if not isinstance(moment, date | str):
         raise UsageError(f"A moment is a commit's number or a time, not {moment!r}.")
     try:

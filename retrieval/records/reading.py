@@ -76,10 +76,22 @@ class RecordReader:
         """The size of the file and of its log."""
         return self._database.bytes_on_disk
 
-    def schema(self) -> Schema:
-        """Return the fields and their types."""
+    def schema(self, *, as_of: int | None = None) -> Schema:
+        """Return the fields and their types, now or as they were before changes of them that came after a commit.
+
+        Fields that were declared since are there all the same.
+        """
         rows = self._database.connection.execute("SELECT name, type FROM fields ORDER BY rowid")
-        return Schema({name: FieldType(type_) for name, type_ in rows})
+        fields = {name: FieldType(type_) for name, type_ in rows}
+        if as_of is not None:
+            sql = "SELECT was_name, was_type, name FROM field_changes WHERE seq > ? ORDER BY rowid DESC"
+            for was_name, was_type, name in self._database.connection.execute(sql, (as_of,)):
+                before = FieldType(was_type)
+                if was_name != name:
+                    fields.pop(was_name, None)  # another field, which came later
+                fields = {was_name if one == name else one: before if one == name else fields[one] for one in fields}
+                fields.setdefault(was_name, before)
+        return Schema(fields)
 
     def index_kind(self) -> str | None:
         """Return the kind of index asked for when the generation was built; None before the first."""

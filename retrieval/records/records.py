@@ -18,11 +18,11 @@ import orjson
 
 from data.errors import CatalogBusy, ItemExists, ItemNotFound
 from data.feed import FeedSource
-from data.field_type import FieldType
 from retrieval.catalog_folder import CatalogFolder
 from retrieval.records import checksums, statements
-from retrieval.records.committing import Change, Committing
+from retrieval.records.committing import Change
 from retrieval.records.database import Database
+from retrieval.records.fields import FieldWriter
 from retrieval.records.ledger import FeedRun, Notes
 from retrieval.records.reading import json_ids
 from retrieval.records.rows import ItemChange, ItemWrite, VectorWrites
@@ -38,7 +38,7 @@ _PURGED_AT_ONCE = 5_000
 _PAGES_AT_ONCE = 2_000
 
 
-class Records(Committing):
+class Records(FieldWriter):
     """The records of one catalog, to read and to write; any thread may call."""
 
     @classmethod
@@ -190,16 +190,6 @@ class Records(Committing):
             self._delete([id_ for id_, since in born if as_of is None or since <= as_of], commit)
         return commit.deleted
 
-    def add_field(self, name: str, kind: FieldType) -> int:
-        """Declare a field in one transaction; return its commit number.
-
-        Raises:
-            FieldTypeError: the field is there with another type.
-        """
-        with self._commit(f"add field {name}") as commit:
-            self._put_schema(self.schema().extended({name: kind}))
-        return commit.seq
-
     def end_loose(self, table: Literal["images", "vectors"], ids: Iterable[int], *, summary: str) -> None:
         """End the life of images or vectors that belong to nothing any more, in one transaction."""
         with self._commit(summary) as commit:
@@ -261,10 +251,6 @@ class Records(Committing):
         self._database.give_back_space(_PAGES_AT_ONCE)
 
     # --- parts of a commit -----------------------------------------------------------------------------------------
-
-    def _to_history(self, ids: Iterable[int], seq: int) -> None:
-        """Keep the states that end with a commit."""
-        self._database.connection.execute(statements.TO_HISTORY, (seq, json_ids(ids)))
 
     def _delete(self, ids: Sequence[int], commit: Change) -> None:
         """Delete items."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from data.errors import FieldTypeError, UsageError
 from data.field_type import FieldType, datetime_of, name_of_type
+from data.given import plain_values
 from data.item import Json, Value
 
 __all__ = ["BUILT_IN", "FieldType", "Schema"]
@@ -82,9 +83,7 @@ class Schema(Mapping[str, FieldType]):
             UsageError: there is no such field.
         """
         kind = self._type_of(name)
-        plain: Sequence[Value] = values.tolist() if isinstance(values, np.ndarray) else values
-        if isinstance(values, np.ndarray) and values.dtype.kind == "M":  # tolist() gives integers for nanoseconds
-            plain = values.astype("datetime64[us]").tolist()
+        plain: Sequence[Value] = plain_values(values)[0] if isinstance(values, np.ndarray) else values
         at_once = kind.coerce_all(plain)
         return self._coerced_one_by_one(name, plain, keys) if at_once is None else at_once
 
@@ -169,5 +168,7 @@ def _check_name(name: str) -> None:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, np.datetime64):
+        return str(value)
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -54,7 +54,7 @@ def stream(records: Records, as_of: int, batch: int, ids: Ids | None = None) -> 
 
 
 def _stored(records: Records, rows: Sequence[ItemRow], as_of: int | None) -> list[StoredItem]:
-    schema = records.schema()
+    schema = records.schema(as_of=as_of)
     images = records.images(np.array([row.id for row in rows], dtype=np.int64), as_of=as_of)
     items = []
     for row in rows:

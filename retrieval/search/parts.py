@@ -21,7 +21,7 @@ from retrieval.search.encoders import Encoders
 from retrieval.search.view import View
 from retrieval.vector_index import Metric
 
-__all__ = ["WITHOUT_WEIGHT", "QueryImage", "QueryParts", "many"]
+__all__ = ["WITHOUT_WEIGHT", "QueryImage", "QueryParts"]
 
 QueryImage = Path | str | bytes | Image.Image
 """A picture to search with: a file, its bytes, or a decoded RGB picture."""
@@ -124,13 +124,6 @@ class QueryParts:
         """Say which spaces pictures are compared in, and by what share of their weight."""
         shares = [("image", 1 - self.looks), ("looks", self.looks)]
         return [(space, share) for space, share in shares if share]
-
-
-def many(value: object) -> list[object]:
-    """Give a list of what is one value, many, or None."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _decode(image: Path | str | bytes, side: int) -> Image.Image:

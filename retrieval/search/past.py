@@ -34,11 +34,13 @@ class PastViews:
             oldest = self._records.purged_before()
             if as_of < oldest:
                 raise UsageError(f"The state as of commit {as_of} has been purged.")
-            schema = self._records.schema()
+            schema = self._records.schema(as_of=as_of)
             self._views = {
                 seq: view
                 for seq, view in self._views.items()
-                if view.schema == schema and view.segments[0].item_ids is base.item_ids and view.file is file
+                if view.schema == self._records.schema(as_of=seq)
+                and view.segments[0].item_ids is base.item_ids
+                and view.file is file
             }
             view = self._views.pop(as_of, None)
             if view is None and base.seq < oldest:  # what was deleted since has been purged a moment ago

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from data.errors import UsageError
+from data.errors import FilterError, UsageError
+from retrieval.arguments import filter_text, fraction, parameters_of, whole
 from retrieval.filters import Filter
 from retrieval.filters.nodes import Parameters
 from retrieval.query import MAX_LIMIT, Page, Results
@@ -50,14 +51,13 @@ class Request:
     looks: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.limit, int) or not 1 <= self.limit <= MAX_LIMIT:
-            raise UsageError(f"The limit is {self.limit}; it can be 1 to {MAX_LIMIT:,}.")
-        if not isinstance(self.offset, int) or not 0 <= self.offset <= MAX_LIMIT:
-            raise UsageError(f"The offset is {self.offset}; it can be 0 to {MAX_LIMIT:,}.")
-        if not 0 <= self.balance <= 1:
+        object.__setattr__(self, "limit", whole(self.limit, "limit", 1, MAX_LIMIT))
+        object.__setattr__(self, "offset", whole(self.offset, "offset", 0, MAX_LIMIT))
+        if not 0 <= fraction(self.balance, "balance") <= 1:
             raise UsageError(f"The balance is {self.balance}; it can be 0 (pictures only) to 1 (words only).")
-
-        if self.looks is not None and not 0 <= self.looks <= 1:
+        if self.min_score is not None:
+            object.__setattr__(self, "min_score", fraction(self.min_score, "least score"))
+        if self.looks is not None and not 0 <= fraction(self.looks, "share of the looks") <= 1:
             raise UsageError(
                 f"The share of the looks is {self.looks}; it can be 0 (only the main model's) to 1 (only the looks)."
             )
@@ -97,10 +97,18 @@ class Searcher:
         return Results(page, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(query.notices))
 
     def by_vector(
-        self, view: View, vector: ArrayLike, filter: str | None, limit: int, recall: float, fields: Sequence[str] | None
+        self,
+        view: View,
+        vector: ArrayLike,
+        filter: str | None,
+        limit: int,
+        recall: float,
+        fields: tuple[str, ...] | None,
     ) -> Results:
         """Answer a search by one vector and nothing else; the second of its kind and those after it go a short way."""
-        asked = limit, recall, None if fields is None else tuple(fields)
+        if type(limit) is not int:
+            limit = whole(limit, "limit", 1, MAX_LIMIT)
+        asked = limit, recall, fields
         parsed = parse_filter(filter)
         allowed = view.allowed(parsed)
         space = view.file.spaces["image"]
@@ -112,7 +120,7 @@ class Searcher:
         request = Request(vectors=query, filter=parsed, limit=limit, recall=recall, fields=fields)
         results = self.search(view, request)
         if request.is_one_vector and len(results) == min(limit, allowed.count):
-            view.prepare(asked, limit, recall, allowed, asked[2])
+            view.prepare(asked, limit, recall, allowed, fields)
         return results
 
     def search_many(self, view: View, request: Request) -> list[Results]:
@@ -254,6 +262,10 @@ def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter
     """Read a filter, if there is one.
 
     Raises:
-        FilterError: it cannot be read.
+        FilterError: it cannot be read, or there are parameters and no filter.
     """
-    return None if filter is None else Filter.parse(filter, params)
+    if params:
+        if filter is None:
+            raise FilterError("There are parameters, but no filter that they are for.")
+        params = parameters_of(params)
+    return None if filter is None else Filter.parse(filter_text(filter), params)
