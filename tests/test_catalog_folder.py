@@ -14,7 +14,7 @@ import pytest
 from data.errors import CatalogGone, CatalogNotFound, LookalikeError, UsageError
 from retrieval import Catalog
 from retrieval.catalog_folder import CatalogFolder
-from tests.public_calls import READS, ROWS, WRITES, Call, make_catalog
+from tests.public_calls import ELSEWHERE, READS, ROWS, WRITES, Call, make_catalog
 
 CALLS = READS | WRITES
 
@@ -68,6 +68,11 @@ def in_a_thread(call: Callable[..., object], *arguments: object) -> object:
 def both_ways(call: Call, catalog: Catalog, out: Path) -> None:
     call(catalog, out)
     in_a_thread(call, catalog, out)
+
+
+def test_the_table_has_every_public_method() -> None:
+    public = {name for kind in Catalog.__mro__ for name in vars(kind) if not name.startswith("_")}
+    assert set(CALLS) | ELSEWHERE == public
 
 
 @pytest.mark.parametrize("name", CALLS)
