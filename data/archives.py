@@ -14,6 +14,7 @@ from pathlib import Path
 from data.errors import FeedError
 from data.folder import is_hidden
 from data.places import Member, Nowhere
+from data.record_files import is_record_file
 from data.tar_archive import TarReader
 from data.zip_archive import ZipReader
 
@@ -79,6 +80,8 @@ def open_archive(path: Path) -> Archive:
     Raises:
         FeedError: there is none, or it is damaged, encrypted, or of a kind that is not read.
     """
+    if is_record_file(path):
+        raise FeedError(f"{path.name} belongs to a catalog's records; it is no archive.")
     try:
         with path.open("rb") as file:
             is_zip = file.read(2) == b"PK"

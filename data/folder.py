@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from data.errors import UsageError
 from data.item import Item, ItemImage, Rejected
 from data.places import Place
+from data.record_files import RECORDS
 
 __all__ = ["is_catalog", "is_hidden", "items_of_folder", "picture_item", "readable", "walk"]
 
-_CATALOG_FILES = ("catalog.json", "records.sqlite")
+_CATALOG_FILES = ("catalog.json", RECORDS)
 
 
 def items_of_folder(folder: Path, files: Sequence[bytes]) -> Iterator[Item | Rejected]:

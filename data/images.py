@@ -22,6 +22,7 @@ from data.errors import NotAPicture
 from data.heif import is_heif, register_heif
 from data.picture_bounds import MAX_PIXELS, STRIP_PIXELS, check_directory, check_size, needed_bytes, scans_of
 from data.raw import develop, is_raw
+from data.record_files import is_record_file
 from data.svg import draw, is_drawing
 from data.video import video_kind
 
@@ -73,6 +74,8 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     try:
         if not path.is_file():
             raise NotAPicture(_why_no_file(path))
+        if is_record_file(path):
+            raise NotAPicture("The file belongs to a catalog's records; it is no picture.")
         size = path.stat().st_size
         if size > max_bytes:
             raise NotAPicture(f"The file has {size / 1e6:,.0f} MB; at most {max_bytes / 1e6:,.0f} MB are read.")

@@ -17,6 +17,7 @@ from data.csv_table import open_csv
 from data.errors import FeedError
 from data.field_type import FieldType
 from data.item import Rejected
+from data.record_files import is_record_file
 from data.table import Row, Table
 
 __all__ = ["TABLE_SUFFIXES", "holds_bytes", "open_table", "parquet_frames", "rows_of"]
@@ -43,6 +44,8 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], plain: frozenset[s
     """
     if not path.is_file():
         raise FeedError(f"There is no feed at {path.name!r}.")
+    if is_record_file(path):
+        raise FeedError(f"{path.name} belongs to a catalog's records; to take its items, use export and import.")
     suffix = path.suffix.lower()
     try:
         if suffix in _CSV_SUFFIXES:

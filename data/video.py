@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from data.errors import NotAPicture
+from data.record_files import is_record_file
 from data.scene_choice import LOOK_SIDE, Look, SceneChoice, Seen
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def video_kind(head: bytes) -> str | None:
 
 def is_video(path: Path) -> bool:
     """Say whether a file is a video; what cannot be read is none."""
-    return video_kind(_head(path)) is not None
+    return not is_record_file(path) and video_kind(_head(path)) is not None
 
 
 def frame_source(source: str, seconds: float) -> str:

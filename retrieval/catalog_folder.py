@@ -9,15 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from data.errors import CatalogGone, CatalogNotFound, UsageError
+from data.record_files import RECORDS
 from retrieval.storage import failing
 
-__all__ = ["CLOSED", "RECORDS", "CatalogFolder", "FileId", "id_of"]
+__all__ = ["CLOSED", "CatalogFolder", "FileId", "id_of"]
 
 CLOSED = "The catalog was closed. Open it again with Catalog.open to go on."
 """What is said of a catalog that is used after it was closed."""
-
-RECORDS = "records.sqlite"
-"""The name of the records in a catalog's folder."""
 
 FileId = tuple[int, int]
 """The device and inode of a file or folder."""

@@ -7,10 +7,10 @@ import uuid
 from pathlib import Path
 
 from data.errors import CatalogExists, UsageError
+from data.record_files import RECORDS
 from models import ModelSpec
 from retrieval.arguments import whole
 from retrieval.catalog_file import CatalogFile
-from retrieval.catalog_folder import RECORDS
 from retrieval.file_system import check_file_system
 from retrieval.records.records import Records
 from retrieval.storage import failing, sync

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -14,10 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.errors import FeedError, NotAPicture
 from retrieval import Catalog
 from tests.conftest import ROOT
+from tests.fakes import ColourEncoder
 from tests.public_calls import KEYS, READS, ROWS, WRITES, make_catalog
-from tests.running import call
+from tests.running import call, run
 
 SHARED = "1073741826 1073742335"
 """The bytes that a process locks for as long as it has a connection that has begun to read."""
@@ -167,4 +171,54 @@ def test_a_damaged_generation_is_made_anew_beside_open_catalogs_without_losing_a
     (generation / "manifest.json").write_text("{}")
     with Catalog.open(shop) as other:
         assert other.count() == 39
+    assert locks(shop) == BOTH
+
+
+def test_no_path_that_comes_in_leads_to_the_records(tmp_path: Path, encoder: ColourEncoder) -> None:
+    shop = tmp_path / "shop"
+    with Catalog.create(shop, model="compact") as catalog:
+        catalog.count()
+        assert locks(shop) == BOTH
+        files = [shop / f"records.sqlite{suffix}" for suffix in ("", "-wal", "-shm")]
+        assert all(file.exists() for file in files)
+        for suffix in (".jpg", ".mp4", ".heic", ".dng", ".csv", ".parquet", ".zip", ".tar"):
+            (tmp_path / f"link{suffix}").symlink_to(files[0])
+        links = [tmp_path / f"link{suffix}" for suffix in (".jpg", ".mp4", ".heic", ".dng")]
+        feed = tmp_path / "feed.csv"
+        feed.write_text("key,image\n" + "".join(f"k{at},{path}\n" for at, path in enumerate([*files, *links])))
+        report = run(catalog, feed)
+        assert report.added == 0 and len(report.rejects) == 7
+        assert all("belongs to a catalog's records" in reject.reason for reject in report.rejects)
+        assert locks(shop) == BOTH
+        for picture in [*files, *links]:
+            with pytest.raises(NotAPicture, match="belongs to a catalog's records"):
+                catalog.search(image=picture)
+        for source in [*files, *(tmp_path / f"link{suffix}" for suffix in (".csv", ".parquet", ".zip", ".tar"))]:
+            with pytest.raises(FeedError):
+                run(catalog, source)
+            with pytest.raises(FeedError):
+                catalog.import_parquet(source)
+            with pytest.raises(FeedError):
+                catalog.keep_queries(source)
+            assert locks(shop) == BOTH, source
+        with pytest.raises(FeedError, match="no Parquet file"):
+            catalog.import_parquet(shop)
+        assert locks(shop) == BOTH
+
+
+def test_a_generation_that_names_the_records_among_its_files_is_not_looked_at(catalog: Catalog, shop: Path) -> None:
+    (generation,) = (shop / "generations").iterdir()
+    manifest = json.loads((generation / "manifest.json").read_text())
+    manifest["files"]["../../records.sqlite"] = "0" * 64
+    text = json.dumps(manifest).encode()
+    (generation / "manifest.json").write_bytes(text)
+    forged = f"{generation.name.rpartition('-')[0]}-{hashlib.sha256(text).hexdigest()[:8]}"
+    generation.rename(generation.with_name(forged))
+    catalog.records.put_generation(forged, "flat")
+    found = catalog.verify().problems
+    assert [problem.what for problem in found] == [
+        "The manifest of the generation cannot be read: it names a file outside of the generation."
+    ]
+    with Catalog.open(shop) as other:
+        assert other.count() == 39  # by the records
     assert locks(shop) == BOTH

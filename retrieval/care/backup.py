@@ -24,6 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from data.errors import BackupDamaged, BackupNotFound, CatalogBusy, CatalogExists, UsageError
+from data.record_files import RECORDS
 from retrieval.arguments import whole
 from retrieval.care.backup_store import (
     CHUNK_BYTES,
@@ -36,7 +37,6 @@ from retrieval.care.backup_store import (
     Writer,
 )
 from retrieval.catalog_file import CatalogFile
-from retrieval.catalog_folder import RECORDS
 from retrieval.progress import Progress, silent
 from retrieval.records.file import copy_records, damage_of
 from retrieval.storage import failing, sync

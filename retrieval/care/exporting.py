@@ -16,9 +16,9 @@ from polars.io.plugins import register_io_source
 
 from data.errors import CatalogBusy, StorageFailed, UsageError
 from data.field_type import FieldType
+from data.record_files import RECORDS
 from retrieval.care.exchange import IMAGES, METADATA, TITLE_VECTOR, VECTOR, ParquetForm, images_type
 from retrieval.catalog_file import CatalogFile
-from retrieval.catalog_folder import RECORDS
 from retrieval.filters.nodes import Parameters
 from retrieval.progress import Progress, silent
 from retrieval.records.file import RecordsState

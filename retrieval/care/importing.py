@@ -23,6 +23,7 @@ from data.field_type import FieldType
 from data.given import kind_of_polars
 from data.images import check_thumbnail
 from data.item import Rejected, Value, check_key, check_title
+from data.record_files import is_record_file
 from retrieval.care.exchange import IMAGES, METADATA, TITLE_VECTOR, VECTOR, ParquetForm
 from retrieval.care.verification import UNIT_TOLERANCE
 from retrieval.catalog_file import CatalogFile
@@ -86,6 +87,10 @@ def open_vector_table(path: Path) -> VectorTable:
     Raises:
         FeedError: it cannot be read, or has no column of keys or none of vectors.
     """
+    if not path.is_file():  # of a folder Polars would open whatever lies in it
+        raise FeedError(f"There is no Parquet file at {path.name!r}.")
+    if is_record_file(path):
+        raise FeedError(f"{path.name} belongs to a catalog's records; to take its items, export them first.")
     try:
         schema = pl.read_parquet_schema(path)
         metadata = pl.read_parquet_metadata(path)

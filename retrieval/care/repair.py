@@ -21,11 +21,11 @@ from PIL import Image
 
 from data.errors import CatalogDamaged, NotAPicture
 from data.images import decode, read_bytes
+from data.record_files import RECORDS
 from data.video import frame_sha256, is_video, scenes, seconds_of, video_sha256
 from retrieval.care.salvage import salvage_records
 from retrieval.care.verification import Problem, ProblemKind, Verification, verify
 from retrieval.catalog_file import CatalogFile
-from retrieval.catalog_folder import RECORDS
 from retrieval.progress import Progress, silent
 from retrieval.records.file import RecordsState
 from retrieval.records.records import Records

@@ -14,8 +14,8 @@ import orjson
 
 from data.errors import CatalogDamaged, NotAPicture
 from data.images import check_thumbnail
+from data.record_files import RECORDS
 from retrieval.catalog_file import CatalogFile
-from retrieval.catalog_folder import RECORDS
 from retrieval.generations.segment import Space
 from retrieval.progress import Progress, silent
 from retrieval.records import checksums
@@ -275,6 +275,8 @@ def _generation_problems(
             raise ValueError("it has changed since it was written")
         manifest = orjson.loads(text)
         files: Mapping[str, str] = dict(manifest["files"])
+        if any(Path(file).name != file for file in files):
+            raise ValueError("it names a file outside of the generation")
         seq = int(manifest["seq"])
         counts = {name: int(facts["count"]) for name, facts in dict(manifest["spaces"]).items() if name in whole}
         counts["items"] = int(manifest["items"])

@@ -285,6 +285,8 @@ def _check_files(path: Path, digests: Mapping[str, str], *, compare_all: bool) -
     if not compare_all and all(checked.get(name) == _state(path / name) for name in digests):
         return
     for name, digest in digests.items():
+        if Path(name).name != name:
+            raise CatalogDamaged(f"The manifest names {name!r}, which is not a file of the generation.")
         if _sha256(path / name) != digest:
             raise CatalogDamaged(f"{name} has changed since it was written.")
     _remember_checked(path, digests)
