@@ -63,14 +63,16 @@ def plain_values(values: object) -> tuple[list[Value], FieldType | None]:
     found: list[Any]
     if type(values) is list:
         found = values
-    elif isinstance(values, str | bytes | bytearray | Mapping) or hasattr(values, "columns"):
-        raise TypeError("one value, a mapping or a table")
+    elif isinstance(values, str | bytes | bytearray | Mapping):
+        raise TypeError("one value or a mapping")
     elif isinstance(values, pl.Series):
         found, kind = _of_polars(values)
     elif isinstance(values, np.ndarray):
         found, kind = _of_numpy(values)
     elif _is_pandas(values):
         found, kind = _of_pandas(values)
+    elif hasattr(values, "columns"):
+        raise TypeError("a table")
     elif hasattr(values, "__arrow_c_array__") or hasattr(values, "__arrow_c_stream__"):
         try:
             found, kind = _of_polars(pl.Series(values))  # type: ignore[arg-type]  # it has what Polars asks for

@@ -236,6 +236,8 @@ def test_one_field_name_is_one_field(catalog: Catalog) -> None:
     for wrong in (5, ["price", 5], [None], b"price"):
         with pytest.raises(UsageError, match="field name"):
             catalog.facets(wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="field name 5"):
+        catalog.add_field(5, "int")  # type: ignore[arg-type]
 
 
 def log_of(catalog: Catalog, value: Any) -> int:  # noqa: ANN401

@@ -16,6 +16,8 @@ from data.errors import CatalogBusy, FieldTypeError, UsageError
 from data.field_type import FieldType
 from retrieval import Catalog
 from retrieval.care.verification import verify
+from retrieval.records.rows import ItemChange
+from retrieval.records.schema import Schema
 from tests.running import call, call_json
 
 DIM = 4
@@ -191,6 +193,18 @@ def test_a_wrong_change_says_why(catalog: Catalog, options: dict[str, Any], said
 def test_fields_are_not_changed_while_a_feed_is_indexed(catalog: Catalog) -> None:
     with catalog.writer(), Catalog.open(catalog._folder) as other, pytest.raises(CatalogBusy):
         other.drop_field("price")
+
+
+def test_a_writer_that_still_knows_the_old_type_is_refused_and_one_that_knows_the_old_name_adds_it(
+    catalog: Catalog,
+) -> None:
+    known = catalog.records.schema()
+    catalog.change_fields(retype={"price": "float"}, rename={"brand": "maker"})
+    with pytest.raises(FieldTypeError, match="'price' holds numbers and cannot hold text"):
+        catalog.records.update({"a": ItemChange({"price": "dear"})}, schema=known)
+    assert values(catalog, "price") == {"a": 9.5, "b": None, "c": 12.0}
+    catalog.records.update({"a": ItemChange({"brand": "q"})}, schema=Schema({"brand": known["brand"]}))
+    assert catalog.get("a")[0].fields == {"price": 9.5, "maker": "x", "brand": "q"}
 
 
 @pytest.mark.parametrize("optimized", ["before", "after", "both", "never"])

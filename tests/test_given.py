@@ -73,6 +73,7 @@ COLUMNS: dict[str, tuple[Any, str, list[Value]]] = {
     "index": (pd.Index([3, 4]), "int", [3, 4]),
     "no value of a type": (pd.Series([None, None], dtype="Int64"), "int", [None, None]),
     "no text": (pd.Series([None], dtype="string"), "string", [None]),
+    "labelled columns": (pd.Series({"columns": "a", "dtype": "b"}), "string", ["a", "b"]),
     "one of another index": (pd.Series(["a", "b"], index=[7, 3]), "string", ["a", "b"]),
     # NumPy
     "int8": (np.array([1, -1], dtype=np.int8), "int", [1, -1]),

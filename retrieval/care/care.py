@@ -186,6 +186,7 @@ class Care:
             UsageError: the name or the type is none.
             FieldTypeError: the field is there with another type.
         """
+        names_of([name])
         return self.records.add_field(name, _kind_of(kind))
 
     def change_field(
