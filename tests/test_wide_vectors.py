@@ -91,7 +91,7 @@ def test_a_catalog_of_float16_widens_with_the_first_row_that_needs_it(tmp_path: 
         catalog.optimize(index=kind)
         assert catalog.info().stored_as == {"image": "float16"}
         moved = rows.copy()
-        moved[[3, 700]] = [[70_000] * DIM, [1e9] * DIM]
+        moved[3], moved[700] = 70_000, 1e9
         catalog.add_vectors(["3", "700"], moved[[3, 700]])
         for folded in (False, True):
             assert catalog.info().stored_as == {"image": "float32"}

@@ -179,6 +179,10 @@ def import_parquet(
     return report
 
 
+_BEYOND = 1e15
+"""Longer vectors are refused under the metrics that do not scale them."""
+
+
 class _Rows:
     """A batch of rows as writes."""
 
@@ -275,17 +279,18 @@ def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | Non
     found: list[bytes | None | UsageError] = [None] * len(column)
     if column.dtype.is_(pl.Null):
         return found
-    lists = column.cast(pl.List(pl.Float32)) if isinstance(column.dtype, pl.Array) else column
+    lists = column.cast(pl.List(column.dtype.inner)) if isinstance(column.dtype, pl.Array) else column
     lengths = lists.list.len().to_numpy()
     wanted = [place for place, missing in enumerate(column.is_null()) if not missing]
     fitting = [place for place in wanted if lengths[place] == space.dim]
     for place in set(wanted) - set(fitting):
         found[place] = UsageError(f"The vector has {int(lengths[place])} values; this catalog takes {space.dim}.")
-    rows = lists.gather(fitting).explode()
-    rows = (rows if rows.dtype == pl.Float64 else rows.cast(pl.Float32)).fill_null(float("nan")).to_numpy()
+    values = lists.gather(fitting).explode()
+    values = values if values.dtype == pl.Float64 else values.cast(pl.Float32)
+    rows = values.fill_null(float("nan")).to_numpy()
     rows = rows.reshape(len(fitting), space.dim)
     halves = _halved(rows)
-    wide = exact | needs_float32(np.where(np.isfinite(rows), rows, 0).astype(np.float32))
+    wide = exact | needs_float32(np.clip(np.nan_to_num(rows), -_BEYOND, _BEYOND).astype(np.float32))
     for place, row, half, kept, whole in zip(
         fitting, rows, halves, _is_stored_form(rows, halves, space), wide, strict=True
     ):

@@ -23,9 +23,9 @@ def before_of(old: SpaceRows | None, vector_ids: Ids, new: Vectors) -> Before | 
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         here = start + np.flatnonzero(rows[start : start + _ROWS_AT_ONCE] >= 0)
         known, read = old.vectors.stored(rows[here]), new.stored(here)
-        if known.dtype == read.dtype:
-            known, read = known.view(np.uint16), read.view(np.uint16)
-        rows[here[(known != read).any(axis=1)]] = -1
+        same_type = known.dtype == read.dtype
+        differs = known.view(np.uint16) != read.view(np.uint16) if same_type else known != read
+        rows[here[differs.any(axis=1)]] = -1
     old.vectors.let_go()
     return Before(old.approximate, rows)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -236,7 +237,7 @@ class RecordReader:
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
         dtype = np.float32 if (facts[4] == 4 * dim).any() else np.float16
-        vectors: Stored = np.empty((len(order), dim), dtype=dtype) if room is None else room(len(order), dtype)
+        vectors = (room or partial(_in_memory, dim))(len(order), dtype)
         rows = self._vectors("id, vector", space, item_ids, as_of)
         start = 0
         while some := rows.fetchmany(_VECTORS_AT_ONCE):
@@ -285,6 +286,11 @@ class RecordReader:
         has_image = image_ids > 0
         places[has_image] = positions[np.searchsorted(wanted, image_ids[has_image])]
         return places
+
+
+def _in_memory(dim: int, count: int, dtype: DTypeLike) -> Stored:
+    rows: Stored = np.empty((count, dim), dtype=dtype)
+    return rows
 
 
 def json_ids(ids: Iterable[int] | NDArray[np.int64]) -> str:

@@ -214,7 +214,7 @@ class View:
         if not scores:
             return [NOTHING] * len(queries), True, "nothing to search"
         merged = [np.concatenate(parts, axis=1) for parts in (scores, items, ids, images)]
-        best = [_best_items(*one, limit) for one in zip(*merged, strict=True)]
+        best = [_best_items(*one, limit=limit) for one in zip(*merged, strict=True)]
         return best, exact, " + ".join(plans)
 
     def prepare(
@@ -310,14 +310,16 @@ class View:
             for segment, mask, offset in zip(self.segments, allowed.masks, self._offsets, strict=False)
         ]
         if len(places) == 1:
-            return places[0][start:]
+            only: Ids = places[0][start:]
+            return only
         joined = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
         return joined[np.argsort(self.item_ids(joined), kind="stable")][start : start + count]
 
     def item_ids(self, items: Ids) -> Ids:
         """Return the ids of items by place."""
         if len(self.segments) == 1:
-            return self.segments[0].item_ids[items]
+            only: Ids = self.segments[0].item_ids[items]
+            return only
         numbers = np.searchsorted(self._offsets, items, side="right") - 1
         ids = np.empty(len(items), dtype=np.int64)
         for number in np.unique(numbers):
@@ -379,7 +381,7 @@ class View:
         )
 
 
-def _best_items(scores: Scores, items: Ids, ids: Ids, images: Ids, limit: int) -> Nearest:
+def _best_items(scores: Scores, items: Ids, ids: Ids, images: Ids, *, limit: int) -> Nearest:
     """Group rows by item, the best row speaking for it; equal scores are ordered by the items' ids."""
     found = items >= 0
     scores, items, ids, images = scores[found], items[found], ids[found], images[found]

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -29,10 +29,22 @@ from retrieval.vector_index.one_query import FoundOne, OneQuery
 from retrieval.vector_index.plans import Around, Plan, Planner, Way
 from retrieval.vector_index.selection import Selection
 from retrieval.vector_index.spread import NEAREST_LISTS
-from retrieval.vector_index.stages import FIRST_STAGE, Stage, closed, exactly_followed, followed, last_stage, stages
+from retrieval.vector_index.stages import (
+    FIRST_STAGE,
+    Stage,
+    closed,
+    exactly_followed,
+    followed,
+    last_stage,
+    lengthened,
+    stages,
+)
 from retrieval.vector_index.visiting import Queries, VisitedIndex
 
 __all__ = ["Approximate", "Found"]
+
+_BOUND_STAGES = 2
+"""Answers of more stages take long enough that the way to them does not count."""
 
 
 class Found(NamedTuple):
@@ -90,51 +102,62 @@ class Approximate(VisitedIndex):
         """Decide all but the query of a search by one, contiguous and float32 [1, dim], and return what searches."""
         count = self.vectors.count if selection is None else selection.count
         k = min(k, count)
-        plan = self._plan(recall, selection, FIRST_STAGE, 0)
+        wanted = stages(k, count)
+        plans = [self._plan(recall, selection, stage.end, 0) for stage in wanted]
 
         def by_arrays(query: Queries) -> FoundOne:
             found = self.search(query, k, recall, selection).in_order()
             return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
 
-        if self.vectors.wide:
+        if self.vectors.wide or not k:
             return by_arrays
-        if plan.way is Way.EXACT and selection is not None and selection.count <= GATHERED_ROWS:
+        if plans[0].way is Way.EXACT and selection is not None and selection.count <= GATHERED_ROWS:
             return self._bound_few(k, selection, by_arrays)
-        exact = plan.way is Way.EXACT or self.vectors.on_disk
-        if exact or plan.around or self.kind is IndexKind.NSG or not 0 < k <= FIRST_STAGE:
+        if self.vectors.on_disk or self.kind is IndexKind.NSG or len(wanted) > _BOUND_STAGES:
             return by_arrays
-        depth = min(FIRST_STAGE, count)
-        if plan.way is Way.CODES:
-            assert selection is not None
-            asked = min(depth + 1, count)
-            index, parameters = (
-                self.codes.packed(selection),
-                self.codes.parameters(asked, depth * plan.refined, selection),
-            )
-            one = OneQuery(index, asked, parameters, distances=self.vectors.metric is Metric.L2)
-        else:
-            one = self._bound_index(plan, depth, selection)
-        to_be_packed = selection if plan.way is Way.INDEX and self._coded is not None else None
+        if any(plan.way is Way.EXACT or plan.around is not None for plan in plans):
+            return by_arrays
+        searches = [self._bound(plan, stage.depth, selection) for plan, stage in zip(plans, wanted, strict=True)]
+        words = ", then ".join(dict.fromkeys(plan.words for plan in plans))
+        by_index = any(plan.way is Way.INDEX for plan in plans)
+        to_be_packed = selection if by_index and self._coded is not None else None
 
         def found(query: Queries) -> FoundOne:
-            nonlocal one, to_be_packed
+            nonlocal searches, to_be_packed
             if selection is not None and selection.is_first(query):
                 return by_arrays(query)
             if to_be_packed is not None:
                 to_be_packed.uses += 1
                 if self._worth_packing(to_be_packed, 1):
-                    one, to_be_packed = self._bound_index(plan, depth, to_be_packed), None
+                    searches = [
+                        self._bound(plan, stage.depth, selection) for plan, stage in zip(plans, wanted, strict=True)
+                    ]
+                    to_be_packed = None
             use_threads(1, count)
-            scores, rows = one(query)
+            scores, rows = searches[0](query)
+            depth = wanted[0].depth
             if rows[depth - 1] < 0 or (len(scores) > depth and scores[depth] == scores[depth - 1]):
                 return by_arrays(query)
-            return FoundOne(scores[:k], rows[:k], False, plan.words)
+            if len(searches) == 1:
+                return FoundOne(scores[:k], rows[:k], False, words)
+            more, places = searches[1](query)
+            depth = wanted[1].depth
+            if places[depth - 1] < 0 or (len(more) > depth and more[depth] == more[depth - 1]):
+                return by_arrays(query)
+            line, numbers = lengthened(scores[:FIRST_STAGE], rows[:FIRST_STAGE].tolist(), more, places.tolist(), k)
+            return by_arrays(query) if len(line) < k else FoundOne(line, np.array(numbers), False, words)
 
         return found
 
-    def _bound_index(self, plan: Plan, depth: int, selection: Selection | None) -> OneQuery:
-        asked = min(depth + 1, self.vectors.count)
-        index, parameters = self._with_settings(asked, plan.effort, plan.refined, selection, 1, depth)
+    def _bound(self, plan: Plan, depth: int, selection: Selection | None) -> OneQuery:
+        """Return what finds as many rows for one query, and one more, as planned."""
+        asked = min(depth + 1, self.vectors.count if selection is None else selection.count)
+        if plan.way is Way.CODES:
+            assert selection is not None
+            index: Any = self.codes.packed(selection)
+            parameters = self.codes.parameters(asked, depth * plan.refined, selection)
+        else:
+            index, parameters = self._with_settings(asked, plan.effort, plan.refined, selection, 1, depth)
         return OneQuery(index, asked, parameters, distances=self.vectors.metric is Metric.L2)
 
     def _bound_few(

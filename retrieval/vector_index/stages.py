@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FIRST_STAGE", "Stage", "closed", "exactly_followed", "followed", "last_stage", "stages"]
+__all__ = ["FIRST_STAGE", "Stage", "closed", "exactly_followed", "followed", "last_stage", "lengthened", "stages"]
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -89,6 +89,20 @@ def followed(
         np.concatenate([scores, *(more_scores[part] for part in parts)]),
         np.concatenate([rows, *(more_rows[part] for part in parts)]),
     )
+
+
+def lengthened(
+    scores: list[float], rows: list[int], more_scores: list[float], more_rows: list[int], k: int
+) -> tuple[list[float], list[int]]:
+    """Return what `followed` does, k hits of it at most, for lists: of a hundred numbers it is quicker than NumPy."""
+    known, last = set(rows), (-scores[-1], rows[-1])
+    for score, row in zip(more_scores, more_rows, strict=True):
+        if len(rows) >= k:
+            break
+        if row not in known and (-score, row) > last:
+            scores.append(score)
+            rows.append(row)
+    return scores, rows
 
 
 def exactly_followed(
