@@ -157,7 +157,7 @@ def whole(value: object, what: str, least: int = 1, most: int | None = None) -> 
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]  # that is what is asked
     except TypeError:
-        raise UsageError(f"The {what} is {_shown(value)}; it can be a whole number, {allowed}.") from None
+        raise UsageError(f"The {what} is {_shown(value)}; it must be a whole number, {allowed}.") from None
     if number < least or (most is not None and number > most):
         raise UsageError(f"The {what} is {number}; it can be {allowed}.")
     return number

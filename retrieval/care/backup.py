@@ -78,8 +78,8 @@ def write_backup(catalog: Path, target: Path, *, keep: int | None = None, progre
         if keep is not None:
             raise UsageError("A tar file has one snapshot; --keep is for a folder of backups.")
         return _write_tar(catalog, target, progress)
-    if keep is not None:
-        keep = whole(keep, "number of snapshots to keep")
+    if keep is not None and (keep := whole(keep, "number of snapshots to keep", 0)) == 0:
+        raise UsageError("Of the snapshots at least 1 is kept, not 0.")
     return _write_folder(catalog, target, keep, progress)
 
 
