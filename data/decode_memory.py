@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,11 @@ class DecodeMemory:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._free = size
+        self.renew()
+
+    def renew(self) -> None:
+        """Let all bytes be free. The child of a fork does so: the threads that had taken some are not there."""
+        self._free = self.size
         self._changed = threading.Condition()
         self._turn = threading.Lock()
 
@@ -36,3 +41,4 @@ class DecodeMemory:
 
 
 decode_memory = DecodeMemory(MAX_DECODE_BYTES)
+os.register_at_fork(after_in_child=decode_memory.renew)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.decode_memory import decode_memory
 from data.errors import StorageFailed, UsageError
 from retrieval import Catalog, forks
 from tests.conftest import ROOT
@@ -337,6 +338,26 @@ def test_locks_that_a_thread_held_are_free_in_the_child() -> None:
     held.wait()
     assert in_a_child(lambda: lock.acquire(timeout=1)) == "True"
     assert not lock.acquire(timeout=0)
+    go_on.set()
+    thread.join()
+
+
+def test_memory_for_decoding_that_a_thread_had_taken_is_free_in_the_child() -> None:
+    taken, go_on = threading.Event(), threading.Event()
+
+    def take() -> None:
+        with decode_memory.taken(decode_memory.size):
+            taken.set()
+            go_on.wait()
+
+    def decode_in_child() -> str:
+        with decode_memory.taken(decode_memory.size):
+            return "free"
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    taken.wait()
+    assert in_a_child(decode_in_child) == "free"
     go_on.set()
     thread.join()
 
