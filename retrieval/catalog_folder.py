@@ -70,7 +70,7 @@ class CatalogFolder:
             where = "was deleted" if now is None else f"lies at {now} now"
             raise CatalogGone(
                 f"Another folder lies at {self._path}; the catalog that was opened there {where}. "
-                "Open the catalog that is meant again."
+                "Open the catalog you mean by the path where it lies now."
             )
         if now is None:
             raise CatalogGone(f"{self._path} was deleted while the catalog was open; nothing was written.")

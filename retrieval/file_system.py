@@ -27,6 +27,9 @@ _NETWORK = re.compile(
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})
 _MOUNTS = Path("/proc/self/mountinfo")
 
+_checked: set[int] = set()
+"""Devices that this process has found to have locks, and has warned of if they may be shared."""
+
 log = logging.getLogger("lookalike")
 
 
@@ -38,6 +41,9 @@ def check_file_system(folder: Path) -> None:
     Raises:
         StorageFailed: the locks of the file system do not work.
     """
+    device = os.stat(folder).st_dev  # noqa: PTH116
+    if device in _checked:
+        return
     kind = file_system_of(folder)
     if kind is not None and _LOCAL.fullmatch(kind):
         return
@@ -53,6 +59,7 @@ def check_file_system(folder: Path) -> None:
             folder,
             kind,
         )
+    _checked.add(device)
 
 
 def file_system_of(folder: Path, mounts: Path = _MOUNTS) -> str | None:

@@ -31,7 +31,17 @@ from typing import Protocol
 
 from data.errors import UsageError
 
-__all__ = ["ForkSafeLock", "Inherited", "depth", "in_child", "is_safe", "needs_threads", "opening", "register"]
+__all__ = [
+    "ForkSafeLock",
+    "Inherited",
+    "depth",
+    "in_child",
+    "is_safe",
+    "needs_threads",
+    "opening",
+    "register",
+    "registered",
+]
 
 _WAIT_S = 10.0
 
@@ -77,6 +87,9 @@ class Inherited(Protocol):
     def abandon(self, *, close: bool) -> None:
         """Give the connection up in the child of a fork: close it, or leave it as it is for good."""
 
+    def close_now(self) -> None:
+        """Close the connection, which no other thread uses."""
+
 
 class _Fork(threading.local):
     """The fork that the current thread is making."""
@@ -102,6 +115,11 @@ opening = ForkSafeLock()
 def register(connection: Inherited) -> None:
     """Have a connection given up in the child of a fork. Call it with `opening` held."""
     _connections.add(connection)
+
+
+def registered() -> list[Inherited]:
+    """Return the connections that are open. Call it with `opening` held."""
+    return list(_connections)
 
 
 def in_child(call: Callable[[], None]) -> None:
@@ -139,7 +157,7 @@ def _before() -> None:
     if not _fork.quiet:
         return
     _fork.acquired.append(opening)
-    for connection in list(_connections):
+    for connection in registered():
         if connection.calls.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
             _fork.acquired.append(connection.calls)
             _fork.quiet &= not connection.writing  # the thread that forks may be writing itself
@@ -160,7 +178,7 @@ def _after_in_child() -> None:
     for lock in list(_locks):
         lock.renew()
     _safe = _safe and _fork.quiet
-    for connection in list(_connections):
+    for connection in registered():
         connection.abandon(close=_fork.quiet)
     _connections.clear()
     for call in _in_child:

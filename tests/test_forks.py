@@ -309,6 +309,18 @@ def test_a_thread_that_forks_within_its_own_transaction_keeps_it(shop: Path) -> 
         assert in_a_child(lambda: catalog.log(1)[0].summary) == "own"
 
 
+def test_what_was_begun_before_a_fork_is_refused_in_the_child_and_goes_on_in_the_parent(shop: Path) -> None:
+    with Catalog.open(shop) as catalog:
+        items = catalog.items(batch=5)
+        cursor = catalog.records._database.connection.execute("SELECT id FROM items")
+        first = [cursor.fetchone()[0], next(items).key]
+        said = in_a_child(cursor.fetchone)
+        assert said.startswith("UsageError: This was begun before the process was forked")
+        assert in_a_child(lambda: len(list(items))) == "19"  # pages read anew
+        assert first == [1, "k0"] and cursor.fetchone()[0] == 2
+        assert len(list(items)) == 19
+
+
 def test_a_child_of_a_child_opens_its_own_connections(shop: Path) -> None:
     with Catalog.open(shop) as catalog:
         catalog.get(["k1"])

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import FeedError, NotAPicture
+from data.errors import FeedError, NotAPicture, UsageError
 from retrieval import Catalog
 from tests.conftest import ROOT
 from tests.fakes import ColourEncoder
@@ -130,7 +131,53 @@ def test_the_locks_last_until_the_last_of_several_is_closed_in_any_order(
 def test_a_catalog_that_is_never_closed_gives_its_locks_back(shop: Path) -> None:
     Catalog.open(shop).count()
     gc.collect()
+    Catalog.create(shop.with_name("other"), dim=4).close()  # where one is opened or closed, dropped ones are closed
     assert locks(shop) == set()
+    assert not (shop / "records.sqlite-wal").exists()
+
+
+def test_at_the_end_of_a_process_logs_are_folded_in_though_nothing_was_closed(shop: Path) -> None:
+    code = """
+import sys
+from retrieval import Catalog
+catalog, dropped = Catalog.open(sys.argv[1]), Catalog.open(sys.argv[1])
+catalog.add_vectors(["last"], [[1, 2, 3, 4]])
+dropped.get(["last"])
+del dropped
+"""
+    subprocess.run([sys.executable, "-c", code, str(shop)], cwd=ROOT, check=True)
+    assert [path.name for path in shop.glob("records.sqlite*")] == ["records.sqlite"]
+    with Catalog.open(shop) as catalog:
+        assert catalog.keys(["last"]) == ["last"]
+
+
+def test_a_catalog_that_is_collected_within_a_transaction_of_another_stops_nothing(shop: Path, made: Path) -> None:
+    written, closed = threading.Event(), threading.Event()
+    in_transaction, go_on = threading.Event(), threading.Event()
+    catalog = Catalog.open(shop)
+
+    def write() -> None:
+        with pytest.raises(UsageError, match="was closed"), catalog.records._database.immediate():
+            Catalog.open(shop).log(1)
+            gc.collect()
+            in_transaction.set()
+            go_on.wait(30)
+            gc.collect()
+        written.set()  # what it wrote is taken back: the catalog was closed before it was committed
+
+    def close() -> None:
+        catalog.close()
+        closed.set()
+
+    writing, closing = threading.Thread(target=write, daemon=True), threading.Thread(target=close, daemon=True)
+    writing.start()
+    assert in_transaction.wait(30)
+    closing.start()  # waits for the transaction
+    with Catalog.open(made) as other:  # which nothing else need wait for
+        assert other.get(["k1"])
+    assert not closed.is_set()
+    go_on.set()
+    assert written.wait(30) and closed.wait(30)
 
 
 def commit_and_look(catalog: Catalog, shop: Path) -> list[str]:

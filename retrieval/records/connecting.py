@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 _BUSY_TIMEOUT_S = 30.0
+_LAST_WAIT_S = 1.0
+_FORKED = "This was begun before the process was forked, and cannot be gone on with in the child; begin it again there."
 _ROWS_AT_ONCE = 1_000
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
 _NOT_READ = ("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_AUTH", "SQLITE_IOERR_CORRUPTFS")
@@ -70,13 +72,17 @@ class Connection(sqlite3.Connection):
     """A connection whose errors are ours; `path` is that of its file when it was opened.
 
     Of a connection that takes no locks `file` is None, of any other the device and inode of its file.
+
+    A thread that holds `calls` may wait for `forks.opening`, never the other way round. A connection that is dropped
+    without being closed takes no lock at all, because it may be collected within any line of any thread; it is closed
+    when the next one is opened or closed.
     """
 
     path: Path
     file: FileId | None = None
     writing = False
-    _abandoned = False
-    _closed = False
+    _refusal: str | None = None
+    _is_open = True
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # as the base class
         self.calls = forks.ForkSafeLock()
@@ -86,10 +92,10 @@ class Connection(sqlite3.Connection):
         """Call a method that runs SQLite, in such a way that a fork waits for it."""
         try:
             with self.calls:
+                if self._refusal is not None:
+                    raise UsageError(self._refusal)
                 return method(*arguments)
-        except sqlite3.ProgrammingError as error:
-            if self._closed:
-                raise UsageError(CLOSED) from error  # another thread did so meanwhile
+        except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
             raise said(error, self.path) from error
@@ -99,7 +105,9 @@ class Connection(sqlite3.Connection):
         try:
             return super().cursor(factory)
         except sqlite3.ProgrammingError as error:
-            raise UsageError(CLOSED) from error
+            if self._refusal is None:
+                raise
+            raise UsageError(self._refusal) from error
 
     def execute(self, sql: str, parameters: Any = (), /) -> _Cursor:  # noqa: ANN401  # as the base class
         """Execute a statement; the base class would do so past our cursor."""
@@ -117,21 +125,29 @@ class Connection(sqlite3.Connection):
             super().backup(target, **options)
 
     def close(self) -> None:
-        """Close the connection. It may be closed already."""
-        if self._abandoned:
+        """Close the connection when what another thread does with it is done. It may be closed already."""
+        with self.calls:
+            if self._refusal is None:
+                self._refusal = CLOSED
+        with forks.opening:
+            _close_dropped()
+            self.close_now()
+
+    def close_now(self) -> None:
+        """Close the connection, which no other thread uses. Call it with `forks.opening` held."""
+        if not self._is_open:
             return
-        with forks.opening, self.calls:
-            self._closed = True
-            file, self.file = self.file, None
-            if file is not None:
-                file_holds.unlock(file)
-            super().close()
-            if file is not None:
-                file_holds.let_go(file)
+        self._is_open = False
+        file, self.file = self.file, None
+        if file is not None:
+            file_holds.unlock(file)
+        super().close()
+        if file is not None:
+            file_holds.let_go(file)
 
     def abandon(self, *, close: bool) -> None:
         """Give the connection up in the child of a fork; see `forks`."""
-        self.file, self._abandoned = None, True
+        self.file, self._is_open, self._refusal = None, False, _FORKED
         if close:
             super().close()
         else:
@@ -139,11 +155,36 @@ class Connection(sqlite3.Connection):
 
     def __del__(self) -> None:
         if self.file is not None:
-            with suppress(Exception):  # the interpreter may be ending
-                self.close()
+            _dropped.append(self)
 
 
-forks.in_child(file_holds.let_go_in_child)
+_dropped: list[Connection] = []
+"""Connections that nobody refers to any more and that are still to be closed."""
+
+
+def _close_dropped() -> None:
+    """Close what was dropped. Call it with `forks.opening` held."""
+    while _dropped:
+        _dropped.pop().close_now()
+
+
+def _close_all() -> None:
+    """When the interpreter ends, fold logs in as if every catalog had been closed."""
+    if forks.opening.acquire(timeout=_LAST_WAIT_S):
+        _close_dropped()
+        for connection in forks.registered():
+            if connection.calls.acquire(timeout=0):
+                connection.close_now()
+
+
+def _start_anew_in_child() -> None:
+    while _dropped:
+        _dropped.pop().abandon(close=forks.is_safe())
+    file_holds.let_go_in_child()
+
+
+forks.in_child(_start_anew_in_child)
+atexit.register(_close_all)
 
 
 def make(path: Path) -> Connection:
@@ -234,6 +275,7 @@ def said(error: sqlite3.DatabaseError, path: Path) -> LookalikeError | sqlite3.P
 def _connected(path: Path, address: str, *, locks: bool = True) -> Connection:
     """Open a connection; one that takes `locks` has begun to read, so that its log is open as well."""
     with forks.opening:
+        _close_dropped()
         if not forks.is_safe():
             raise StorageFailed(
                 f"{path.parent} cannot be opened here: this process was forked while its parent was writing to a "
@@ -260,7 +302,7 @@ def _connected(path: Path, address: str, *, locks: bool = True) -> Connection:
                     file_holds.hold(file, path)
                     connection.file = file
             except BaseException:
-                connection.close()
+                connection.close_now()
                 raise
         forks.register(connection)
         return connection

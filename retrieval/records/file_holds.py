@@ -37,7 +37,7 @@ _held: dict[FileId, tuple[int, int]] = {}
 def hold(file: FileId, path: Path) -> None:
     """Count one more connection of a file; lock the file when it is the first. The file is in WAL mode."""
     descriptor, count = _held.get(file, (-1, 0))
-    if count == 0:
+    if count == 0 and _SET_LOCK is not None:
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             _lock(descriptor, fcntl.F_RDLCK)
@@ -70,6 +70,6 @@ def let_go_in_child() -> None:
 
 
 def _lock(descriptor: int, kind: int) -> None:
-    if _SET_LOCK is not None:
-        request = struct.pack("hhqqi4x", kind, os.SEEK_SET, _SHARED_FIRST, _SHARED_SIZE, 0)
-        fcntl.fcntl(descriptor, _SET_LOCK, request)
+    assert _SET_LOCK is not None  # without it no descriptor is opened
+    request = struct.pack("hhqqi4x", kind, os.SEEK_SET, _SHARED_FIRST, _SHARED_SIZE, 0)
+    fcntl.fcntl(descriptor, _SET_LOCK, request)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from data.errors import LookalikeError
 from models import Encoder
 from retrieval.catalog_file import CatalogFile, Made
-from retrieval.forks import ForkSafeLock
+from retrieval.forks import ForkSafeLock, needs_threads
 from retrieval.space_sets import SpaceSets
 
 __all__ = ["Encoders"]
@@ -38,6 +38,7 @@ class Encoders:
 
     def by(self, made: Made) -> Encoder:
         """Return the model that made some vectors."""
+        needs_threads()
         encoder = self._kept.get(_name(made))
         if encoder is not None:
             return encoder

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 from data.errors import UsageError
+from retrieval.forks import ForkSafeLock
 from retrieval.generations.segment import load_segment
 from retrieval.records.records import Records
 from retrieval.search.view import View
@@ -20,7 +19,7 @@ class PastViews:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._views: dict[int, View] = {}
 
     def view(self, newest: View, as_of: int) -> View:
@@ -38,11 +37,11 @@ class PastViews:
             self._views = {
                 seq: view
                 for seq, view in self._views.items()
-                if view.schema == self._records.schema(as_of=seq)
-                and view.segments[0].item_ids is base.item_ids
-                and view.file is file
+                if view.segments[0].item_ids is base.item_ids and view.file is file
             }
             view = self._views.pop(as_of, None)
+            if view is not None and view.schema != schema:
+                view = None
             if view is None and base.seq < oldest:  # what was deleted since has been purged a moment ago
                 segment = load_segment(self._records, schema, file.spaces, as_of, as_of=as_of)
                 view = View([segment], [None], schema, as_of, file)
