@@ -6,10 +6,12 @@ seconds with 8 processes and prints what it found.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,6 +28,7 @@ import pytest
 from data.errors import CatalogBusy
 from retrieval import Catalog
 from retrieval.care.verification import verify
+from tests.conftest import ROOT
 
 DIM = 8
 MOST_S = 3.0
@@ -203,13 +206,16 @@ def stress(folder: Path, seconds: float, processes: int, seed: int) -> Counter[s
 
 
 @pytest.mark.parametrize("processes", [2, 4, 8])
-def test_nothing_acknowledged_is_lost_whatever_other_processes_do(tmp_path: Path, processes: int) -> None:
-    found = stress(tmp_path, MOST_S, processes, seed=processes)
-    assert found["acknowledged"] > 20
-    assert (found["lost"], found["errors"], found["problems"]) == (0, 0, 0)
-    assert found["there"] > found["lost"]
+def test_nothing_acknowledged_is_lost_whatever_other_processes_do(processes: int) -> None:
+    # In a process of its own: the children of one that has searched, as that of the tests may have, cannot search.
+    command = [sys.executable, "-m", "tests.test_lock_stress", str(MOST_S), str(processes)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["acknowledged"] > 20 and found["kills"] > 2
+    assert (found["lost"], found["errors"], found["problems"]) == (0, 0, 0), done.stderr
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
-        print(dict(stress(Path(made), float(sys.argv[1]), int(sys.argv[2]), seed=1)))  # noqa: T201
+        counts = stress(Path(made), float(sys.argv[1]), int(sys.argv[2]), seed=int(sys.argv[2]))
+        sys.stdout.write(f"{json.dumps(counts)}\n")
