@@ -326,3 +326,13 @@ def test_an_unexpected_error_is_said_without_its_text(
     monkeypatch.setattr(catalog, "search", broken)
     for text in (handlers.searched({"text": "red"})[0], handlers.more({}, 24), handlers.opened([])["results"]):
         assert "someone" not in text and "server" in read(text)["problem"]
+
+
+def test_a_page_that_was_opened_with_an_item_searches_with_what_it_was_given(
+    handlers: Handlers, catalog: Catalog
+) -> None:
+    (key,) = catalog.sample_keys(1)
+    opened = handlers.opened([("like", key)])
+    subject = json.loads(opened["subject"])
+    assert subject["key"] == key and subject["thumbnail"]
+    assert Recipe.of({"subject": opened["subject"]}).subject.key == key

@@ -30,12 +30,17 @@ FewTexts = Annotated[list[ShortText], Field(max_length=MAX_CHOSEN)]
 
 
 class Subject(BaseModel):
-    """What the hits should look like: an uploaded picture by its id, or an item by its key."""
+    """What the hits should look like: an uploaded picture by its id, or an item by its key.
+
+    The page shows an item by `title` and `thumbnail`, as it was given them, and sends them back; nothing goes by them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     picture: ShortText | None = None
     key: ShortText | None = None
+    title: Text | None = None
+    thumbnail: Text | None = None
 
 
 class Chosen(BaseModel):
