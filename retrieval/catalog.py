@@ -32,7 +32,15 @@ from retrieval.search.parts import QueryImage
 from retrieval.search.recall import RecentQueries
 from retrieval.search.searching import Request, Searcher, parse_filter
 from retrieval.search.view import View
-from retrieval.writing import Column, changes, checked_rows, checked_vectors, vector_writes, with_fields_of
+from retrieval.writing import (
+    Column,
+    changes,
+    checked_rows,
+    checked_vector,
+    checked_vectors,
+    vector_writes,
+    with_fields_of,
+)
 
 __all__ = ["Catalog"]
 
@@ -281,7 +289,7 @@ class Catalog(Care):
             texts=texts_of(text, "text"),
             images=images_of(image),
             keys=texts_of(like, "key"),
-            vectors=None if vector is None else checked_vectors(vector, space, what="query vector"),
+            vectors=None if vector is None else checked_vector(vector, space),
             without=texts_of(without, "text to keep away from"),
             filter=parse_filter(filter, params),
             limit=limit,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import orjson
@@ -24,6 +25,7 @@ __all__ = [
     "Column",
     "changes",
     "checked_rows",
+    "checked_vector",
     "checked_vectors",
     "fields_json",
     "stored_rows",
@@ -49,25 +51,53 @@ def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> 
         UsageError: the shape is not [count, dim], a value is not finite, or a row has no direction
             under the cosine, or is too long or too short for products of float32 under another metric.
     """
-    try:
-        with np.errstate(over="ignore"):  # what is beyond float32 is looked at below
-            rows = np.ascontiguousarray(vectors, dtype=np.float32)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise UsageError(f"What was given as {what} is not an array of numbers: {error}.") from error
+    given = _array_of(vectors, what)
+    with np.errstate(over="ignore"):  # what is beyond float32 is looked at below
+        rows = np.ascontiguousarray(given, dtype=np.float32)
     if rows.ndim == 1:
-        rows = rows[None]
+        rows = rows[None] if len(rows) else rows.reshape(0, space.dim)
     if rows.ndim != 2 or rows.shape[1] != space.dim:
         raise UsageError(f"The shape of the {what} is {rows.shape}; this catalog takes [count, {space.dim}].")
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", rows, rows)
     odd = np.flatnonzero(~((squares >= _SHORTEST**2) & (squares <= _LONGEST**2)))
     if len(odd):
-        given = np.asarray(vectors, dtype=np.float64).reshape(rows.shape)[odd]
-        _check_odd_rows(odd, given, space.metric, what)
+        odd_rows = given.astype(np.float64).reshape(rows.shape)[odd]
+        _check_odd_rows(odd, odd_rows, space.metric, what)
         if space.metric is Metric.COSINE:  # only the direction counts
             rows = rows.copy()
-            rows[odd] = unit_rows(given)
+            rows[odd] = unit_rows(odd_rows)
     return rows
+
+
+def _array_of(vectors: Any, what: str) -> NDArray[np.generic]:  # noqa: ANN401  # arrays of any library
+    """Return vectors as an array of numbers: NumPy's, torch's, a list, or a column or table of pandas or Polars.
+
+    Raises:
+        UsageError: they are not numbers, or one of them is masked.
+    """
+    if isinstance(vectors, np.ma.MaskedArray):
+        masked = np.argwhere(np.ma.getmaskarray(vectors))
+        if len(masked):
+            raise UsageError(f"Row {masked[0][0] if vectors.ndim > 1 else 0} of the {what} has a masked value.")
+        vectors = vectors.data
+    elif hasattr(vectors, "detach"):  # a tensor, which may have a gradient or lie on a GPU
+        vectors = vectors.detach().cpu()
+    elif hasattr(vectors, "to_numpy"):
+        vectors = vectors.to_numpy()
+    try:
+        if isinstance(vectors, np.ndarray) and vectors.dtype.kind == "O" and vectors.ndim == 1 and len(vectors):
+            vectors = np.stack([np.asarray(row) for row in vectors])  # a column of arrays
+        found = np.asarray(vectors)
+        if vectors is None:
+            raise TypeError("nothing was given")
+        if found.dtype.kind == "O":
+            found = found.astype(np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UsageError(f"What was given as {what} is not an array of numbers: {error}.") from error
+    if found.dtype.kind not in "fiub":
+        raise UsageError(f"What was given as {what} is not an array of real numbers but of {found.dtype}.")
+    return found
 
 
 def _check_odd_rows(numbers: NDArray[np.int64], rows: NDArray[np.float64], metric: Metric, what: str) -> None:
@@ -91,13 +121,25 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
     Raises:
         UsageError: as of `checked_rows`.
     """
-    if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.shape == (space.dim,):
+    if type(vectors) is np.ndarray and vectors.dtype == np.float32 and vectors.shape == (space.dim,):
         length = float(np.vdot(vectors, vectors)) ** 0.5  # says that all is well, without a warning where it is not
         if space.metric is Metric.COSINE and _SHORTEST < length < _LONGEST:
             unit: Matrix = np.divide(vectors, np.float32(length), dtype=np.float32)
             return unit[None]
     rows = checked_rows(vectors, space, what=what)
     return unit_rows(rows) if space.metric is Metric.COSINE else rows
+
+
+def checked_vector(vector: ArrayLike, space: Space) -> Matrix:
+    """Return the vector of a query as float32 [1, dim], as `checked_vectors` does.
+
+    Raises:
+        UsageError: there is not exactly one, or `checked_vectors` refuses it.
+    """
+    rows = checked_vectors(vector, space, what="query vector")
+    if len(rows) != 1:
+        raise UsageError(f"The query is {len(rows):,} vectors; a search takes one. For several, use search_many.")
+    return rows
 
 
 def stored_rows(rows: Matrix, space: Space) -> Stored:

@@ -23,7 +23,7 @@ from retrieval.search.parts import WITHOUT_WEIGHT, QueryImage, QueryParts
 from retrieval.search.recall import RecentQueries
 from retrieval.search.view import Allowed, View
 from retrieval.vector_index import Found, Metric
-from retrieval.writing import checked_vectors
+from retrieval.writing import checked_vector
 
 __all__ = ["Request", "Searcher", "parse_filter"]
 
@@ -112,7 +112,7 @@ class Searcher:
         parsed = parse_filter(filter)
         allowed = view.allowed(parsed)
         space = view.file.spaces["image"]
-        query = checked_vectors(vector, space, what="query vector")
+        query = checked_vector(vector, space)
         prepared = allowed.prepared.get(asked)
         if prepared is not None and len(query) == 1:
             self.recent.keep(space.stored, query if space.metric is Metric.COSINE else query.copy())  # ours if scaled
