@@ -12,6 +12,7 @@ from retrieval.records.records import Records
 from retrieval.records.rows import ImageWrite, ItemWrite
 from retrieval.search.live import Live
 from retrieval.search.sampling import sampled
+from retrieval.search.searching import Request
 from retrieval.vector_index import Metric
 
 SPACES = {"image": Space("image", 4, Metric.IP), "title": Space("title", 2, Metric.IP)}
@@ -82,4 +83,4 @@ def test_where_nothing_is_left_a_mixed_query_finds_nothing(tmp_path: Path) -> No
         catalog.add_vectors(["a", "b"], np.eye(8, dtype=np.float32)[:2])
         catalog.optimize()
         catalog.delete(keys=["a", "b"])
-        assert catalog.search(vector=np.stack([np.ones(8), np.arange(8)]).astype(np.float32)).keys == []
+        assert catalog.answer(Request(vectors=np.stack([np.ones(8), np.arange(8)]).astype(np.float32))).keys == []
