@@ -29,6 +29,7 @@ __all__ = [
     "fraction",
     "images_of",
     "keys_of",
+    "mapping_of",
     "names_of",
     "parameters_of",
     "texts_of",
@@ -87,6 +88,20 @@ def names_of(names: object) -> tuple[str, ...] | None:
         if not isinstance(name, str):
             raise UsageError(f"The field name {_shown(name)} is {in_words(name)}; a name is a text.")
     return found  # type: ignore[return-value]  # the loop has looked
+
+
+def mapping_of(given: object, what: str, example: str) -> Mapping[str, Any]:
+    """Return what is given by field name; an empty mapping where nothing is given.
+
+    Raises:
+        UsageError: it is not a mapping, or a name is not text. The message shows `example`.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{what} is given as {in_words(given)}; give a mapping, such as {example}.")
+    names_of(list(given))
+    return given
 
 
 def titles_of(titles: object) -> list[str | None] | None:
