@@ -185,7 +185,8 @@ def fraction(value: object, what: str) -> float:
         UsageError: it is none.
     """
     number = float("nan")
-    if isinstance(value, int | float | np.integer | np.floating | Decimal) and not isinstance(value, bool):
+    kinds = int | float | np.integer | np.floating | Decimal
+    if isinstance(value, kinds) and not isinstance(value, bool | np.timedelta64):
         number = float(value)
     if number != number:
         raise UsageError(f"The {what} is {_shown(value)}; it must be a number.")
@@ -229,7 +230,7 @@ def _one_text(value: object) -> str | None:
     """Return the text of one string or whole number; None for anything else."""
     if isinstance(value, str):
         return str.__str__(value)  # of a member of an enumeration the text, not its name
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+    if isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64):
         return str(int(value))
     return None
 

@@ -184,7 +184,7 @@ _BEYOND = 1e15
 
 
 class _Rows:
-    """A batch of rows as writes."""
+    """A batch of rows as writes; decimals become floats, times and durations text, as in a feed."""
 
     def __init__(self, table: VectorTable, file: CatalogFile, chunk: pl.DataFrame, first: int) -> None:
         self._table = table
