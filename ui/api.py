@@ -26,6 +26,7 @@ from ui.bounds import (
     MAX_MOMENT_LENGTH,
     MAX_PICTURE_SEARCHES,
     MAX_TEXT_LENGTH,
+    MAX_WAITING_FORMS,
 )
 from ui.metrics import Metrics
 from ui.schemas import (
@@ -39,7 +40,7 @@ from ui.schemas import (
     SearchAnswer,
     SearchRequest,
 )
-from ui.uploads import room_for_pictures
+from ui.uploads import Forms, room_for_pictures
 
 __all__ = ["create_api"]
 
@@ -51,6 +52,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "There is no such item."},
     413: {"model": ErrorAnswer, "description": "The request is too large."},
     422: {"model": ErrorAnswer, "description": "Something about the request is not right; the message says what."},
+    503: {"model": ErrorAnswer, "description": "Too many such requests are under way; try again in a few seconds."},
 }
 _SEARCH_BODIES = {
     "requestBody": {
@@ -73,6 +75,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     """Make the routes under /api/v1."""
     api = APIRouter(prefix="/api/v1", responses=_ERRORS)
     with_pictures = asyncio.Semaphore(MAX_PICTURE_SEARCHES)
+    forms = Forms(MAX_PICTURE_SEARCHES + MAX_WAITING_FORMS)
 
     def address(request: Request, image_id: str | None) -> str | None:
         if image_id is None or catalog.thumbnails.path(image_id) is None:
@@ -89,9 +92,10 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         if not _is_form(request):
             results = await run_in_threadpool(find, _checked(await request.body()), [])
         else:
-            async with _form(request) as form, with_pictures:
-                query, images = await _read(form)
-                results = await run_in_threadpool(find, query, images)
+            with forms.admitted():
+                async with _form(request) as form, with_pictures:
+                    query, images = await _read(form)
+                    results = await run_in_threadpool(find, query, images)
         return SearchAnswer.of(results, [address(request, hit.image_id) for hit in results])
 
     @api.get("/items/{key:path}", summary="Get one item")
