@@ -86,7 +86,7 @@ class FieldType(StrEnum):
         return kinds.pop() if kinds else None
 
     def coerce(self, value: Value) -> Json:
-        """Give one value in its stored form.
+        """Return one value in its stored form.
 
         Raises:
             ValueError: the value does not fit; the message completes "the value is ...".
@@ -94,7 +94,7 @@ class FieldType(StrEnum):
         return None if value is None else _COERCE[self](value)
 
     def coerce_all(self, values: Sequence[Value]) -> list[Json] | None:
-        """Give many values in their stored form, all at once, or None where they must be looked at one by one."""
+        """Return many values in their stored form, checked all at once; None if they must be checked one by one."""
         types = set(map(type, values)) - {_NULL}
         if types and types != {_PLAIN.get(self)}:
             return None
@@ -154,7 +154,7 @@ def microseconds_of(moment: date | str) -> int:
 
 
 def datetime_of(microseconds: int) -> datetime:
-    """Give the UTC datetime of a stored timestamp."""
+    """Return the UTC datetime of a stored timestamp."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 

@@ -2,7 +2,7 @@
 
 One string is one key, text or field name. Anything else that can be iterated over is several, and is consumed once: a
 list, a set, a generator, a column of NumPy, pandas, Polars or Arrow. Whole numbers are taken as texts where texts are
-expected, so that ids of a database serve as keys; None, NaN, numbers with fractions, truths and bytes are refused.
+expected, so that ids of a database serve as keys; None, NaN, numbers with fractions, booleans and bytes are refused.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def whole(value: object, what: str, least: int = 1, most: int | None = None) -> 
     """Return a whole number of any library as an int.
 
     Raises:
-        UsageError: it is none, or out of range.
+        UsageError: the value is not a whole number, or is out of range.
     """
     allowed = f"{least} or more" if most is None else f"{least} to {most:,}"
     try:
@@ -182,7 +182,7 @@ def fraction(value: object, what: str) -> float:
     """Return a finite or infinite number of any library as a float.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the value is not a number, or is NaN.
     """
     number = float("nan")
     kinds = int | float | np.integer | np.floating | Decimal

@@ -106,7 +106,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
             str | None, Query(max_length=MAX_MOMENT_LENGTH, description="A commit's number or an ISO 8601 time.")
         ] = None,
     ) -> ItemAnswer:
-        """Give an item's fields and pictures, now or as they were."""
+        """Return an item's fields and pictures, now or as they were."""
         (found,) = catalog.get([key], as_of=as_of)
         return ItemAnswer.of(found, [address(request, image.sha256.hex()) for image in found.images])
 
@@ -125,12 +125,12 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         ] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_FACET_VALUES, description="How many values of each field.")] = 50,
     ) -> FacetsAnswer:
-        """Give the values of fields with their counts, or their ranges: what filters are made of."""
+        """Return the values of fields with their counts, or their ranges, to build filters from."""
         return FacetsAnswer(facets=[FacetBody.of(one) for one in catalog.facets(field, filter=filter, limit=limit)])
 
-    @api.get("/info", summary="Say what the catalog is and how much it holds")
+    @api.get("/info", summary="Get what the catalog is and how much it holds")
     def info() -> dict[str, Any]:
-        """Give the same facts as `lookalike info --json`."""
+        """Return the same facts as `lookalike info --json`."""
         return asdict(catalog.info())
 
     return api
@@ -160,7 +160,7 @@ async def _read(form: FormData) -> tuple[SearchRequest, list[bytes]]:
 
 
 def _plain(form: FormData) -> dict[str, Any]:
-    """Give a form's fields as the JSON body that says the same."""
+    """Return a form's fields as an equal JSON body."""
     plain: dict[str, Any] = {}
     for name in form:
         if name == "image":

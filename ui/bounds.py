@@ -1,4 +1,4 @@
-"""Every bound on what a request may carry. Bounds on one picture are in `data.images`; SECURITY.md lists them all."""
+"""Every bound on what a request may carry. `data.picture_bounds` has those of one picture; SECURITY.md lists all."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Care:
         return self._searcher.search(self._live.view(), request)
 
     def answering(self, file: CatalogFile) -> Callable[[Request], Results]:
-        """Give what answers requests over the present state by the models of another of the catalog's sets."""
+        """Return a function that answers requests on the present state with the models of another of the sets."""
         return partial(self._searcher.search, self._live.view_of(file))
 
     def sample_keys(self, count: int) -> list[str]:
@@ -183,7 +183,7 @@ class Care:
         """Declare a field before any item has it: string, int, float, bool, timestamp, strings or json.
 
         Raises:
-            UsageError: the name or the type is none.
+            UsageError: the name or the type is not valid.
             FieldTypeError: the field is there with another type.
         """
         names_of([name])
@@ -192,15 +192,15 @@ class Care:
     def change_field(
         self, name: str, kind: FieldType | str, *, misfits: Literal["refuse", "null"] = "refuse"
     ) -> FieldsChanged:
-        """Give a field another type, and its values with it, in one transaction: `change_field("price", "float")`.
+        """Change the type of a field and of its values in one transaction: `change_field("price", "float")`.
 
-        Text is read as in a CSV file; numbers, truths and dates become text; see `data/conversion.py`. Earlier states
+        Text is read as in a CSV file; numbers, booleans and dates become text; see `data/conversion.py`. Earlier states
         (`as_of`) keep the type and the values that they had. See `change_fields`.
         """
         return self.change_fields(retype={name: kind}, misfits=misfits)
 
     def rename_field(self, name: str, new_name: str) -> FieldsChanged:
-        """Give a field another name, in one transaction; earlier states keep the old one. See `change_fields`."""
+        """Rename a field in one transaction; earlier states keep the old name. See `change_fields`."""
         return self.change_fields(rename={name: new_name})
 
     def drop_field(self, name: str) -> FieldsChanged:
