@@ -3,7 +3,7 @@
 to string    numbers as they are written, true or false, ISO 8601, texts of a list joined by "|", JSON as JSON
 from string  read as a cell of a CSV file is; one that says there is no value ("", n/a) becomes null
 to json      everything, as it is; dates as ISO 8601 text
-else         whole numbers, numbers and truths (0 and 1) where nothing is lost; JSON by what each value is
+else         whole numbers, numbers and booleans (0 and 1) where nothing is lost; JSON by what each value is
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
     ├── UsageError                  the call is wrong: an option, a limit, a combination
     │   ├── FilterError             a filter expression that cannot be read or does not fit the fields
     │   └── FieldTypeError          a value that does not fit its field's type
+    │       └── MisfitsRefused      stored values that do not fit the new type of their field
     ├── NotAPicture                 bytes that cannot be shown as a picture, or are too large to try
     │   └── FetchFailed             its address is refused, or does not answer with one
     ├── FeedError                   a feed that cannot be read at all (a bad row is `Rejected`, not an error)
@@ -51,6 +52,7 @@ __all__ = [
     "ItemExists",
     "ItemNotFound",
     "LookalikeError",
+    "MisfitsRefused",
     "MissingDependency",
     "ModalityUnsupported",
     "ModelError",
@@ -91,6 +93,15 @@ class FieldTypeError(UsageError):
         self.field = field
         self.expected = expected
         self.found = found
+
+
+class MisfitsRefused(FieldTypeError):
+    """Stored values that do not fit the new type of their field; `misfits` is the message without the next step."""
+
+    def __init__(self, misfits: str, *, field: str, expected: str, found: str) -> None:
+        advice = 'Change them first, or pass misfits="null" to make them null.'
+        super().__init__(f"{misfits} {advice}", field=field, expected=expected, found=found)
+        self.misfits = misfits
 
 
 class NotAPicture(LookalikeError):

@@ -11,7 +11,9 @@
     strings     list or tuple of str                            list of strings
     json        anything JSON can say; a datetime as ISO text   as it is
 
-NumPy's scalars are taken as Python's. Null fits every type. `given.py` reads whole columns of other libraries.
+NumPy's scalars are taken as Python's. Null fits every type. No type accepts a duration; give its seconds as a number.
+(The durations in a Parquet file become text when a feed or an import reads it.) `given.py` reads whole columns of other
+libraries.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import cast
+from typing import TypeAlias, TypeGuard, cast
 
 import numpy as np
 
@@ -51,6 +53,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _FIRST_MICROSECOND = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LAST_MICROSECOND = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _NULL = type(None)
+_Number: TypeAlias = int | float | np.integer | np.floating | Decimal
 
 
 class FieldType(StrEnum):
@@ -83,7 +86,7 @@ class FieldType(StrEnum):
         return kinds.pop() if kinds else None
 
     def coerce(self, value: Value) -> Json:
-        """Give one value in its stored form.
+        """Return one value in its stored form.
 
         Raises:
             ValueError: the value does not fit; the message completes "the value is ...".
@@ -91,7 +94,7 @@ class FieldType(StrEnum):
         return None if value is None else _COERCE[self](value)
 
     def coerce_all(self, values: Sequence[Value]) -> list[Json] | None:
-        """Give many values in their stored form, all at once, or None where they must be looked at one by one."""
+        """Return many values in their stored form, checked all at once; None if they must be checked one by one."""
         types = set(map(type, values)) - {_NULL}
         if types and types != {_PLAIN.get(self)}:
             return None
@@ -151,7 +154,7 @@ def microseconds_of(moment: date | str) -> int:
 
 
 def datetime_of(microseconds: int) -> datetime:
-    """Give the UTC datetime of a stored timestamp."""
+    """Return the UTC datetime of a stored timestamp."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
@@ -159,6 +162,8 @@ def _type_of(value: Value) -> FieldType:
     match value:
         case bool() | np.bool_():
             return FieldType.BOOL
+        case np.timedelta64():  # NumPy makes it an integer
+            return FieldType.JSON
         case int() | np.integer():
             return FieldType.INT
         case float() | np.floating() | Decimal():
@@ -214,8 +219,12 @@ def _string(value: object) -> str:
     return str.__str__(value)  # of a member of an enumeration the text, not its name
 
 
+def _is_number(value: object) -> TypeGuard[_Number]:
+    return isinstance(value, _Number) and not isinstance(value, bool | np.bool_ | np.timedelta64)
+
+
 def _int(value: object) -> int:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating | Decimal):
+    if not _is_number(value):
         raise ValueError(in_words(value))
     if isinstance(value, float | np.floating) and not float(value).is_integer():
         raise ValueError("not a whole number")
@@ -227,7 +236,7 @@ def _int(value: object) -> int:
 
 
 def _float(value: object) -> float | None:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating | Decimal):
+    if not _is_number(value):
         raise ValueError(in_words(value))
     if isinstance(value, Decimal) and value.is_nan():
         return None
@@ -286,6 +295,8 @@ def _json(value: object, depth: int = 0) -> Json:
             return None
         case bool() | np.bool_():
             return bool(value)
+        case np.timedelta64():
+            raise ValueError(in_words(value))
         case int() | np.integer():
             return _int(value)
         case float() | np.floating() | Decimal():
@@ -314,11 +325,12 @@ _COERCE: Mapping[FieldType, Callable[[object], Json]] = {
 
 _NAMES = {
     "str": "text",
-    "bool": "true or false",
+    "bool": "a boolean",
     "int": "a whole number",
     "float": "a number",
     "datetime": "a date",
     "date": "a date",
+    "timedelta": "a duration",
     "list": "a list",
     "tuple": "a list",
     "dict": "an object",
@@ -329,12 +341,14 @@ _NAMES = {
 
 
 def name_of_type(value: object) -> str:
-    """Name a value's Python type; NumPy's scalars count as Python's."""
+    """Return the name of a value's Python type; NumPy's scalars count as Python's."""
+    if isinstance(value, timedelta | np.timedelta64):
+        return "timedelta"
     plain = value.item() if isinstance(value, np.generic) else value
     return "str" if isinstance(plain, str) else type(plain).__name__
 
 
 def in_words(value: object) -> str:
-    """Name what a value is, with an article."""
+    """Return what a value is, with an article: "a whole number"."""
     name = name_of_type(value)
     return _NAMES.get(name, f"a value of the type {name}")

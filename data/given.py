@@ -3,6 +3,8 @@
 A column's dtype decides the type of its field where it names one; else its values do. Missing values become None:
 pandas' NA and NaT, masked values, nulls, and NaN beside values that are not numbers. pandas and pyarrow are never
 imported: a pandas column is known by its methods, an Arrow array by its C interface.
+
+Durations stay durations, whatever their unit and library, so that fields, keys and filters refuse them.
 """
 
 from __future__ import annotations
@@ -114,12 +116,23 @@ def _of_numpy(values: NDArray[Any]) -> tuple[list[Any], FieldType | None]:
     if not values.ndim:
         raise TypeError("one value")
     if values.ndim > 1:
-        return values.tolist(), None
+        return _listed(values), None
     kind = _KINDS.get(values.dtype.kind)
     if isinstance(values, np.ma.MaskedArray):
         found, kind = _of_numpy(values.data)
         return _masked(found, np.ma.getmaskarray(values)), kind
-    return _moments(values) if kind is FieldType.TIMESTAMP else values.tolist(), kind
+    return _listed(values), kind
+
+
+def _listed(values: NDArray[Any]) -> Any:  # noqa: ANN401  # nested lists, or one value
+    """Return an array as nested lists; `tolist` would make whole numbers of moments and durations in nanoseconds."""
+    if values.dtype.kind not in "mM":
+        return values.tolist()
+    if not values.ndim:
+        return plain_value(values[()])
+    if values.ndim > 1:
+        return [_listed(row) for row in values]
+    return _moments(values) if values.dtype.kind == "M" else _masked(list(values), np.isnat(values))
 
 
 def _moments(values: NDArray[np.datetime64]) -> list[Any]:
@@ -179,12 +192,12 @@ def plain_value(value: Any) -> Any:  # noqa: ANN401  # of any type
         return value
     if type(value).__name__ in _MISSING:
         return None
-    if isinstance(value, np.datetime64):
+    if isinstance(value, np.datetime64 | np.timedelta64):
         return None if np.isnat(value) else value
     if isinstance(value, Decimal):
         return None if value.is_nan() else value
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return _listed(value)
     if isinstance(value, pl.Series):
         return value.to_list()
     if hasattr(value, "as_py"):  # an Arrow scalar

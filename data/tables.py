@@ -114,7 +114,7 @@ def parquet_frames(path: Path, *, pictures: bool) -> Iterator[pl.DataFrame]:
 
 
 def rows_of(frame: pl.DataFrame, before: int) -> Iterator[Row]:
-    """Yield the rows of a frame, numbered from `before` + 1."""
+    """Yield the rows of a frame, numbered from `before` + 1; decimals become floats, times and durations text."""
     frame = frame.with_columns(
         cs.decimal().cast(pl.Float64), cs.time().cast(pl.String), cs.duration().dt.to_string("polars")
     )

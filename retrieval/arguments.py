@@ -2,7 +2,7 @@
 
 One string is one key, text or field name. Anything else that can be iterated over is several, and is consumed once: a
 list, a set, a generator, a column of NumPy, pandas, Polars or Arrow. Whole numbers are taken as texts where texts are
-expected, so that ids of a database serve as keys; None, NaN, numbers with fractions, truths and bytes are refused.
+expected, so that ids of a database serve as keys; None, NaN, numbers with fractions, booleans and bytes are refused.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "fraction",
     "images_of",
     "keys_of",
+    "mapping_of",
     "names_of",
     "parameters_of",
     "texts_of",
@@ -87,6 +88,20 @@ def names_of(names: object) -> tuple[str, ...] | None:
         if not isinstance(name, str):
             raise UsageError(f"The field name {_shown(name)} is {in_words(name)}; a name is a text.")
     return found  # type: ignore[return-value]  # the loop has looked
+
+
+def mapping_of(given: object, what: str, example: str) -> Mapping[str, Any]:
+    """Return what is given by field name; an empty mapping where nothing is given.
+
+    Raises:
+        UsageError: it is not a mapping, or a name is not text. The message shows `example`.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{what} is given as {in_words(given)}; give a mapping, such as {example}.")
+    names_of(list(given))
+    return given
 
 
 def titles_of(titles: object) -> list[str | None] | None:
@@ -149,7 +164,7 @@ def whole(value: object, what: str, least: int = 1, most: int | None = None) -> 
     """Return a whole number of any library as an int.
 
     Raises:
-        UsageError: it is none, or out of range.
+        UsageError: the value is not a whole number, or is out of range.
     """
     allowed = f"{least} or more" if most is None else f"{least} to {most:,}"
     try:
@@ -167,10 +182,11 @@ def fraction(value: object, what: str) -> float:
     """Return a finite or infinite number of any library as a float.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the value is not a number, or is NaN.
     """
     number = float("nan")
-    if isinstance(value, int | float | np.integer | np.floating | Decimal) and not isinstance(value, bool):
+    kinds = int | float | np.integer | np.floating | Decimal
+    if isinstance(value, kinds) and not isinstance(value, bool | np.timedelta64):
         number = float(value)
     if number != number:
         raise UsageError(f"The {what} is {_shown(value)}; it must be a number.")
@@ -214,7 +230,7 @@ def _one_text(value: object) -> str | None:
     """Return the text of one string or whole number; None for anything else."""
     if isinstance(value, str):
         return str.__str__(value)  # of a member of an enumeration the text, not its name
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+    if isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64):
         return str(int(value))
     return None
 

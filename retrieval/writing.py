@@ -43,13 +43,14 @@ _SHORTEST, _LONGEST = 1e-12, 1e15
 
 
 def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
-    """Give float32 rows [count, dim] that can be stored and compared.
+    """Return float32 rows [count, dim] that can be stored and compared; one vector [dim] becomes one row.
 
-    Under the cosine finite rows of any length are taken; those that float32 could not compare are scaled to length 1.
+    Under the cosine metric finite rows of any length are accepted. Rows whose squares float32 cannot hold are scaled
+    to length 1.
 
     Raises:
-        UsageError: the shape is not [count, dim], a value is not finite, or a row has no direction
-            under the cosine, or is too long or too short for products of float32 under another metric.
+        UsageError: the shape is not [count, dim] or a value is not finite. Under the cosine metric: a row is all
+            zeros. Under other metrics: a row is too long or too short for products of float32.
     """
     given = _array_of(vectors, what)
     with np.errstate(over="ignore"):  # what is beyond float32 is looked at below
@@ -116,10 +117,10 @@ def _check_odd_rows(numbers: NDArray[np.int64], rows: NDArray[np.float64], metri
 
 
 def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
-    """Give float32 rows [count, dim] that can be compared with a space: unit ones where the metric is the cosine.
+    """Return float32 rows [count, dim] to compare with a space's vectors, of length 1 under the cosine metric.
 
     Raises:
-        UsageError: as of `checked_rows`.
+        UsageError: for the same reasons as in `checked_rows`.
     """
     if type(vectors) is np.ndarray and vectors.dtype == np.float32 and vectors.shape == (space.dim,):
         length = float(np.vdot(vectors, vectors)) ** 0.5  # says that all is well, without a warning where it is not
@@ -184,7 +185,7 @@ def with_fields_of(
 
 
 def fields_json(schema: Schema, fields: Mapping[str, Value]) -> str:
-    """Give an item's fields as JSON text, coerced; nulls are left out.
+    """Return an item's fields as JSON text, coerced, without nulls.
 
     Raises:
         FieldTypeError: a value does not fit its field's type.
@@ -238,7 +239,7 @@ def changes(
     title_vectors: Matrix | None,
     schema: Schema,
 ) -> dict[str, ItemChange]:
-    """Give what changes of each stored item; `title_vectors` are the rows of the titles in the title space.
+    """Return the change of each item by its key; `title_vectors` are the titles' rows in the title space.
 
     Raises:
         UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
@@ -267,7 +268,7 @@ def _coerced(schema: Schema, name: str, values: Sequence[Value], keys: Sequence[
 
 
 def _are_whole(values: Sequence[Value]) -> bool:
-    """Say whether the numbers of a column are whole, those that are known."""
+    """Return whether all numbers of a column are whole; NaN counts as missing."""
     return all(not isinstance(value, float) or value.is_integer() or value != value for value in values)
 
 

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval import Catalog
+from retrieval import Catalog, Results
 from tests.fakes import ColourEncoder
+from tests.serving import CONTROLS, search_of, serving
 from tests.web_shop import COLOURS, make_shop, picture
 from ui.bounds import (
     MAX_FACET_FIELDS,
@@ -17,8 +22,12 @@ from ui.bounds import (
     MAX_PARAM_VALUES,
     MAX_PARAMS,
     MAX_PARTS,
+    MAX_PICTURE_SEARCHES,
     MAX_QUERY_BYTES,
     MAX_TEXT_LENGTH,
+    MAX_WAITING_CALLS,
+    MAX_WAITING_FORMS,
+    PAGE_SEARCHES_AT_ONCE,
 )
 from ui.server import create_app
 
@@ -153,3 +162,123 @@ def test_forms_are_bounded(client: TestClient) -> None:
         answer = client.post("/api/v1/search", files=files)
         assert answer.status_code in (400, 422) and answer.json()["error"]["message"], answer.text
     assert client.post("/api/v1/search", files=many[:8]).status_code == 200
+
+
+class Held:
+    """A catalog's search that does not return before it is let go; counts how many run at once."""
+
+    def __init__(self, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._search = catalog.search
+        self._lock = threading.Lock()
+        self.go_on = threading.Event()
+        self.running = self.most = self.done = 0
+        self.begun = threading.Semaphore(0)
+        monkeypatch.setattr(catalog, "search", self._held)
+
+    def _held(self, **options: Any) -> Results:  # noqa: ANN401
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.begun.release()
+        assert self.go_on.wait(60)
+        with self._lock:
+            self.running -= 1
+            self.done += 1
+        return self._search(**options)
+
+
+def test_searches_with_pictures_that_wait_are_bounded(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(catalog, monkeypatch)
+    files = {"image": ("a.png", picture(COLOURS["red"]))}
+    admitted, beyond = MAX_PICTURE_SEARCHES + MAX_WAITING_FORMS, 5
+
+    async def crowd(client: httpx.AsyncClient) -> None:
+        tasks = {asyncio.create_task(client.post("/api/v1/search", files=files)) for _ in range(admitted + beyond)}
+        refused: set[asyncio.Task[httpx.Response]] = set()
+        while len(refused) < beyond:
+            refused |= (await asyncio.wait(tasks - refused, return_when=asyncio.FIRST_COMPLETED, timeout=60))[0]
+        for task in refused:
+            assert task.result().status_code == 503
+            error = task.result().json()["error"]
+            assert error["type"] == "TooMany" and "try again" in error["message"]
+        for _ in range(MAX_PICTURE_SEARCHES):
+            assert await asyncio.to_thread(held.begun.acquire, timeout=60)
+        held.go_on.set()
+        answers = await asyncio.gather(*(tasks - refused))
+        assert [answer.status_code for answer in answers] == [200] * admitted
+        assert held.most == MAX_PICTURE_SEARCHES
+        assert (await client.post("/api/v1/search", files=files)).status_code == 200, "places are free again"
+
+    _within(catalog, crowd)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "admitted"),
+    [
+        ("/api/v1/search", "image", MAX_PICTURE_SEARCHES + MAX_WAITING_FORMS),
+        ("/gradio_api/upload", "files", MAX_WAITING_FORMS),
+    ],
+)
+def test_forms_with_pictures_that_are_being_received_are_bounded(
+    catalog: Catalog, path: str, name: str, admitted: int
+) -> None:
+    form = httpx.Request("POST", "http://x", files={name: ("a.png", picture(COLOURS["red"]))})
+    body, headers = form.read(), {"Content-Type": form.headers["Content-Type"]}
+
+    async def crowd(client: httpx.AsyncClient) -> None:
+        go_on, begun, cut = asyncio.Event(), 0, asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            nonlocal begun
+            yield body[:20]
+            begun += 1
+            if begun == admitted:
+                cut.set()
+            await go_on.wait()
+            yield body[20:]
+
+        tasks = [asyncio.create_task(client.post(path, content=slowly(), headers=headers)) for _ in range(admitted)]
+        await asyncio.wait_for(cut.wait(), 60)
+        answer = await client.post(path, content=body, headers=headers)
+        assert answer.status_code == 503 and answer.json()["error"]["type"] == "TooMany"
+        tasks.pop().cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        assert {answer.status_code for answer in await asyncio.gather(*tasks)} == {200}
+        assert (await client.post(path, content=body, headers=headers)).status_code == 200
+
+    _within(catalog, crowd)
+
+
+def test_calls_of_the_page_that_run_and_wait_are_bounded(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(create_app(catalog)) as address, httpx.Client(base_url=address) as client:
+        held, function = Held(catalog, monkeypatch), search_of(client)
+
+        def join(number: int) -> int:
+            body = {"data": list(CONTROLS.values()), "fn_index": function, "session_hash": f"s{number}"}
+            return client.post("/gradio_api/queue/join", json=body).status_code
+
+        try:
+            assert [join(number) for number in range(PAGE_SEARCHES_AT_ONCE)] == [200] * PAGE_SEARCHES_AT_ONCE
+            for _ in range(PAGE_SEARCHES_AT_ONCE):
+                assert held.begun.acquire(timeout=60)
+            waiting = Counter(join(number) for number in range(100, 100 + MAX_WAITING_CALLS + 5))
+            assert waiting == {200: MAX_WAITING_CALLS, 503: 5}
+            assert held.most == PAGE_SEARCHES_AT_ONCE
+        finally:
+            held.go_on.set()
+        for _ in range(MAX_WAITING_CALLS):
+            assert held.begun.acquire(timeout=60)
+        assert held.most == PAGE_SEARCHES_AT_ONCE
+        assert join(999) == 200
+
+
+def _within(catalog: Catalog, crowd: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:
+    """Run many requests at once against an application of the catalog, in one event loop."""
+
+    async def run() -> None:
+        transport = httpx.ASGITransport(create_app(catalog))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=60) as client:
+            await crowd(client)
+
+    asyncio.run(run())

@@ -131,8 +131,9 @@ def test_values_that_do_not_fit_are_named_and_nothing_is_changed(catalog: Catalo
     before = catalog.log(), list(catalog.items())
     with pytest.raises(
         FieldTypeError, match="3 values of the field 'price' do not fit.*d has \"cheap\", which is text"
-    ):
+    ) as refused:
         catalog.change_field("price", "float")
+    assert str(refused.value).endswith('. Change them first, or pass misfits="null" to make them null.')
     assert (catalog.log(), list(catalog.items())) == before
     report = catalog.change_field("price", "float", misfits="null")
     assert (report.items, report.nulled) == (6, 3)
@@ -170,6 +171,40 @@ def test_several_changes_are_one_commit_or_none(catalog: Catalog) -> None:
     assert catalog.get("a", as_of=1)[0].fields == {"price": "9.5", "brand": "x"}
 
 
+@pytest.mark.parametrize("as_command", [False, True])
+@pytest.mark.parametrize(
+    ("rename", "drop", "expected"),
+    [
+        ({"a": "b"}, ["b"], {"b": 1, "c": 3}),
+        ({"a": "b", "b": "a"}, [], {"b": 1, "a": 2, "c": 3}),
+        ({"a": "b", "b": "c", "c": "a"}, [], {"b": 1, "c": 2, "a": 3}),
+        ({"a": "b", "b": "c"}, ["c"], {"b": 1, "c": 2}),
+        ({"b": "d", "a": "b"}, [], {"b": 1, "d": 2, "c": 3}),
+        ({"a": "b", "b": "a", "c": "a_"}, [], {"b": 1, "a": 2, "a_": 3}),
+        ({"a": "a", "b": "c"}, ["c"], {"a": 1, "c": 2}),
+    ],
+)
+def test_renames_take_effect_together_after_drops(
+    tmp_path: Path, rename: dict[str, str], drop: list[str], expected: dict[str, int], as_command: bool
+) -> None:
+    with Catalog.create(tmp_path / "shop", dim=DIM) as catalog:
+        catalog.add_vectors(["k", "l"], ROWS[:2], {"a": [1, None], "b": [2, None], "c": [3, None]})
+        if as_command:
+            options = [f"--drop={name}" for name in drop] + [f"--rename={old}={new}" for old, new in rename.items()]
+            call("update", tmp_path / "shop", *options)
+        else:
+            catalog.change_fields(rename=rename, drop=drop)
+        assert [dict(item.fields) for item in catalog.items()] == [expected, dict.fromkeys(expected)]
+        assert catalog.info().fields == dict.fromkeys(expected, "int")
+        for name, value in expected.items():
+            assert catalog.search(filter=f"{name} == {value}").keys == ["k"]
+        for name, value in (("a", 1), ("b", 2), ("c", 3)):
+            assert catalog.search(filter=f"{name} == {value}", as_of=1).keys == ["k"]
+        assert catalog.get("k", as_of=1)[0].fields == {"a": 1, "b": 2, "c": 3}
+        said = [f"rename field {old} to {new}" for old, new in rename.items()] + [f"drop field {one}" for one in drop]
+        assert catalog.log(1)[0].summary == "; ".join(said)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -182,6 +217,25 @@ def test_several_changes_are_one_commit_or_none(catalog: Catalog) -> None:
         ({"drop": "key"}, "no field 'key'"),
         ({"drop": ["price", "price"]}, "no field 'price'"),
         ({"drop": "price", "misfits": "skip"}, "not 'skip'"),
+        ({"rename": {"price": "brand"}}, "drop or rename it in the same call"),
+        ({"rename": {"price": "cost", "brand": "cost"}}, "Two fields cannot both be renamed to 'cost'"),
+        ({"rename": {"price": "cost"}, "drop": "price"}, "'price' is to be dropped and changed as well"),
+        ({"retype": {"price": "float"}, "drop": "price"}, "'price' is to be dropped and changed as well"),
+        ({"rename": {"price": "cost"}, "drop": "cost"}, "no field 'cost'; the fields are price, brand"),
+        ({"rename": {"price": "cost", "cost": "price"}}, "no field 'cost'; the fields are price, brand"),
+        *(
+            ({name: given}, f"{name} is given as {said}; give a mapping, such as")
+            for name in ("retype", "rename")
+            for given, said in [
+                (["price"], "a list"),
+                ("price", "text"),
+                (5, "a whole number"),
+                ({"price"}, "a value of the type set"),
+            ]
+        ),
+        ({"retype": {5: "int"}}, "field name 5"),
+        ({"retype": {"price": ["int"]}}, r"The type is \['int'\]"),
+        ({"retype": {"price": np.array(["int", "float"])}}, "The type is array"),
     ],
 )
 def test_a_wrong_change_says_why(catalog: Catalog, options: dict[str, Any], said: str) -> None:
@@ -283,10 +337,19 @@ def test_the_command_changes_fields(catalog: Catalog) -> None:
         (("--retype", "brand=int"), 'a has "x", which is text'),
         (("a", "--set", "price=1", "--null-misfits"), "goes with --retype"),
         (("--drop", "colour"), "no field 'colour'"),
+        (("--retype", "brand=int"), "Change them first, or make them null with --null-misfits."),
+        (("--drop", "price", "--null-misfits"), "--null-misfits goes with --retype"),
+        (("--rename", "price=cost", "--null-misfits"), "--null-misfits goes with --retype"),
+        (("--null-misfits",), "--null-misfits goes with --retype"),
+        (("--rename", "price=a", "--rename", "price=b"), "'price' is given twice, as price=a and price=b"),
+        (("--retype", "price=int", "--retype", "price=float"), "'price' is given twice"),
     ],
 )
 def test_a_wrong_command_says_why(catalog: Catalog, arguments: tuple[str, ...], said: str) -> None:
-    assert said in " ".join(call("update", catalog._folder, *arguments, code=2).split())
+    shown = " ".join(call("update", catalog._folder, *arguments, code=2).split())
+    assert said in shown
+    assert "misfits=" not in shown
+    assert len(catalog.log()) == 1
 
 
 class Shop:
@@ -315,7 +378,7 @@ def change(catalog: Catalog, shop: Shop, chance: random.Random) -> None:
     """Do one thing to both."""
     names = sorted(shop.kinds)
     match chance.choice(
-        ["add", "add", "update", "delete", "retype", "retype", "rename", "drop", "declare", "optimize"]
+        ["add", "add", "update", "delete", "retype", "retype", "rename", "drop", "together", "declare", "optimize"]
     ):
         case "add":
             keys = chance.sample([f"k{number}" for number in range(12)], 4)
@@ -353,6 +416,16 @@ def change(catalog: Catalog, shop: Shop, chance: random.Random) -> None:
             del shop.kinds[name]
             for fields in shop.items.values():
                 fields.pop(name, None)
+        case "together" if names:
+            dropped = chance.sample(names, chance.randrange(min(len(names), 2)))
+            old = chance.sample(left := [name for name in names if name not in dropped], chance.randint(1, len(left)))
+            free = [name for name in "fgh" if name not in left or name in old]
+            renames = dict(zip(old, chance.sample(free, len(old)), strict=True))
+            catalog.change_fields(rename=renames, drop=dropped)
+            for fields in (shop.kinds, *shop.items.values()):
+                kept = {name: fields[name] for name in left if name in fields}
+                fields.clear()
+                fields.update({renames.get(name, name): one for name, one in kept.items()})
         case "declare":
             name, kind = chance.choice("fgh"), chance.choice(list(DRAWN))
             if name not in shop.kinds:

@@ -142,7 +142,7 @@ def test_a_column_of_any_library_comes_back_as_it_was(tmp_path: Path, name: str)
     [
         (["a", 5], "row 0 has text, row 1 has a whole number"),
         ([None, 5, "a"], "row 1 has a whole number, row 2 has text"),
-        ([True, 1], "row 0 has true or false, row 1 has a whole number"),
+        ([True, 1], "row 0 has a boolean, row 1 has a whole number"),
         (["a", ["b"]], "row 0 has text, row 1 has a list"),
         ([NOON, "2026-05-31"], "row 0 has a date, row 1 has text"),
         (pd.Series(["a", 1.5, None], dtype=object), "row 0 has text, row 1 has a number"),
@@ -183,6 +183,89 @@ def test_a_zone_cannot_move_a_date_out_of_what_can_be_read_back(tmp_path: Path) 
 def test_values_that_no_field_holds_are_refused_in_words(tmp_path: Path, column: Any) -> None:  # noqa: ANN401
     with pytest.raises(UsageError, match="Row 0"):
         stored(tmp_path / "shop", column)
+
+
+LASTING = [timedelta(hours=2), None]
+DURATIONS: dict[str, Any] = {
+    **{
+        f"NumPy's {unit}": np.array([2, "NaT"], dtype=f"timedelta64[{unit}]")
+        for unit in ("D", "h", "s", "ms", "us", "ns", "ps")
+    },
+    "NumPy's of no unit": np.array([2, "NaT"], dtype="timedelta64"),
+    "NumPy's too long for Python's": np.array([2**62, "NaT"], dtype="timedelta64[D]"),
+    "NumPy's masked": np.ma.array(np.array([2, 3], dtype="timedelta64[ns]"), mask=[False, True]),
+    "NumPy's objects": np.array(LASTING, dtype=object),
+    "NumPy's scalars": [np.timedelta64(2, "ns"), None],
+    "NumPy's scalars of seconds": [np.timedelta64(2, "s"), np.timedelta64("NaT")],
+    "arrays of no dimension": [np.array(2, dtype="timedelta64[ns]"), None],
+    "Python's": LASTING,
+    "pandas'": pd.Series(LASTING),
+    "pandas' ns": pd.Series(LASTING, dtype="timedelta64[ns]"),
+    "pandas' index": pd.TimedeltaIndex(LASTING),
+    "pandas' objects": pd.Series(LASTING, dtype=object),
+    "pandas' scalars": [pd.Timedelta(hours=2), pd.NaT],
+    **{f"Polars' {unit}": pl.Series(LASTING, dtype=pl.Duration(unit)) for unit in ("ms", "us", "ns")},
+    "Arrow's": Exported(pl.Series(LASTING, dtype=pl.Duration("ns"))),
+}
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_durations_of_any_library_are_refused_in_words(tmp_path: Path, name: str) -> None:
+    said = r"Row 0 \(key 'a'\): The field 'lasts' is given the duration .*; give its seconds as a number\."
+    with Catalog.create(tmp_path / "shop", dim=DIM) as catalog:
+        catalog.add_vectors(["a", "b"], np.ones((2, DIM)), {"size": [1, 2]})
+        for kind in (None, *FieldType):
+            if kind is not None:
+                catalog.add_field("lasts", kind)
+            with pytest.raises(FieldTypeError, match=said):
+                catalog.add_vectors(["a", "b"], np.ones((2, DIM)), {"lasts": DURATIONS[name]})
+            with pytest.raises(FieldTypeError, match=said):
+                catalog.update(["a", "b"], {"lasts": DURATIONS[name]})
+            if kind is not None:
+                catalog.drop_field("lasts")
+        assert [dict(item.fields) for item in catalog.items()] == [{"size": 1}, {"size": 2}]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array(["NaT"], dtype="timedelta64[ns]"),
+        pd.Series([pd.NaT], dtype="timedelta64[s]"),
+        pl.Series([None], dtype=pl.Duration),
+    ],
+)
+def test_durations_that_are_all_missing_are_missing_values(tmp_path: Path, column: Any) -> None:  # noqa: ANN401
+    assert stored(tmp_path / "shop", column, 1) == (None, [None])
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "ns"])
+def test_durations_within_values_and_as_keys_counts_and_parameters_are_refused(tmp_path: Path, unit: str) -> None:
+    lasting: Any = np.array([2, 3], dtype=f"timedelta64[{unit}]")
+    with Catalog.create(tmp_path / "shop", dim=DIM) as catalog:
+        catalog.add_vectors(["2", "3"], np.ones((2, DIM)), {"size": [2, 3]})
+        for value in (lasting, [lasting[0]], {"a": lasting[0]}):
+            with pytest.raises(FieldTypeError, match="a duration"):
+                catalog.update("2", {"extra": [value]})
+        with pytest.raises(FieldTypeError, match="a duration"):
+            catalog.update(["2", "3"], {"extra": lasting.reshape(2, 1)})
+        for keys in (lasting, [lasting[0]], lasting[0]):
+            with pytest.raises(UsageError, match="a duration"):
+                catalog.get(keys)
+        with pytest.raises(UsageError, match="must be a whole number"):
+            catalog.search(limit=lasting[0])
+        with pytest.raises(UsageError, match="must be a number"):
+            catalog.search(vector=[1, 0], min_score=lasting[0])
+        for text in ("size == {a}", "size in {a}"):
+            with pytest.raises(UsageError):
+                catalog.search(filter=text, params={"a": lasting if " in " in text else lasting[0]})
+
+
+def test_moments_within_values_are_texts_of_dates_whatever_their_unit(tmp_path: Path) -> None:
+    for unit in ("D", "s", "ns"):
+        moments = np.array(["2026-05-31", "NaT"], dtype=f"datetime64[{unit}]")
+        for place, column in enumerate(([moments], moments.reshape(1, 2), [{"a": moments}["a"]])):
+            kind, (value,) = stored(tmp_path / f"{unit}{place}", column, 1)
+            assert (kind, value) == ("json", ["2026-05-31T00:00:00+00:00", None])
 
 
 def test_a_column_of_missing_values_fits_every_field_and_changes_no_type(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from ui.bounds import (
     MAX_MOMENT_LENGTH,
     MAX_PICTURE_SEARCHES,
     MAX_TEXT_LENGTH,
+    MAX_WAITING_FORMS,
 )
 from ui.metrics import Metrics
 from ui.schemas import (
@@ -39,7 +40,7 @@ from ui.schemas import (
     SearchAnswer,
     SearchRequest,
 )
-from ui.uploads import room_for_pictures
+from ui.uploads import Forms, room_for_pictures
 
 __all__ = ["create_api"]
 
@@ -51,6 +52,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "There is no such item."},
     413: {"model": ErrorAnswer, "description": "The request is too large."},
     422: {"model": ErrorAnswer, "description": "Something about the request is not right; the message says what."},
+    503: {"model": ErrorAnswer, "description": "Too many such requests are under way; try again in a few seconds."},
 }
 _SEARCH_BODIES = {
     "requestBody": {
@@ -73,6 +75,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     """Make the routes under /api/v1."""
     api = APIRouter(prefix="/api/v1", responses=_ERRORS)
     with_pictures = asyncio.Semaphore(MAX_PICTURE_SEARCHES)
+    forms = Forms(MAX_PICTURE_SEARCHES + MAX_WAITING_FORMS)
 
     def address(request: Request, image_id: str | None) -> str | None:
         if image_id is None or catalog.thumbnails.path(image_id) is None:
@@ -89,9 +92,10 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         if not _is_form(request):
             results = await run_in_threadpool(find, _checked(await request.body()), [])
         else:
-            async with _form(request) as form, with_pictures:
-                query, images = await _read(form)
-                results = await run_in_threadpool(find, query, images)
+            with forms.admitted():
+                async with _form(request) as form, with_pictures:
+                    query, images = await _read(form)
+                    results = await run_in_threadpool(find, query, images)
         return SearchAnswer.of(results, [address(request, hit.image_id) for hit in results])
 
     @api.get("/items/{key:path}", summary="Get one item")
@@ -102,7 +106,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
             str | None, Query(max_length=MAX_MOMENT_LENGTH, description="A commit's number or an ISO 8601 time.")
         ] = None,
     ) -> ItemAnswer:
-        """Give an item's fields and pictures, now or as they were."""
+        """Return an item's fields and pictures, now or as they were."""
         (found,) = catalog.get([key], as_of=as_of)
         return ItemAnswer.of(found, [address(request, image.sha256.hex()) for image in found.images])
 
@@ -121,12 +125,12 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         ] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_FACET_VALUES, description="How many values of each field.")] = 50,
     ) -> FacetsAnswer:
-        """Give the values of fields with their counts, or their ranges: what filters are made of."""
+        """Return the values of fields with their counts, or their ranges, to build filters from."""
         return FacetsAnswer(facets=[FacetBody.of(one) for one in catalog.facets(field, filter=filter, limit=limit)])
 
-    @api.get("/info", summary="Say what the catalog is and how much it holds")
+    @api.get("/info", summary="Get what the catalog is and how much it holds")
     def info() -> dict[str, Any]:
-        """Give the same facts as `lookalike info --json`."""
+        """Return the same facts as `lookalike info --json`."""
         return asdict(catalog.info())
 
     return api
@@ -156,7 +160,7 @@ async def _read(form: FormData) -> tuple[SearchRequest, list[bytes]]:
 
 
 def _plain(form: FormData) -> dict[str, Any]:
-    """Give a form's fields as the JSON body that says the same."""
+    """Return a form's fields as an equal JSON body."""
     plain: dict[str, Any] = {}
     for name in form:
         if name == "image":

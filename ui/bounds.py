@@ -1,4 +1,4 @@
-"""Every bound on what a request may carry. Bounds on one picture are in `data.images`; SECURITY.md lists them all."""
+"""Every bound on what a request may carry. `data.picture_bounds` has those of one picture; SECURITY.md lists all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ __all__ = [
     "MAX_UPLOADED_BYTES",
     "MAX_UPLOADS",
     "MAX_UPLOADS_OF_ONE",
+    "MAX_WAITING_CALLS",
+    "MAX_WAITING_FORMS",
     "MAX_WORDS_LENGTH",
+    "PAGE_SEARCHES_AT_ONCE",
     "UPLOAD_SECONDS",
 ]
 
@@ -68,7 +71,19 @@ MAX_FACET_VALUES = 10_000
 MAX_PICTURE_SEARCHES = 4
 """Searches with pictures that run at once, each with up to `MAX_BODY_BYTES` in memory; the others wait."""
 
+MAX_WAITING_FORMS = 64
+"""Forms that are being received or that wait for their search, each with up to `MAX_BODY_BYTES` on the disk.
+
+The API has this bound, and so have uploads for the page while they are received.
+"""
+
 # --- the page --------------------------------------------------------------------------------------------------------
+
+PAGE_SEARCHES_AT_ONCE = 4
+"""Calls of the page's functions that run at once."""
+
+MAX_WAITING_CALLS = 64
+"""Calls of the page's functions that wait."""
 
 MAX_CALL_BYTES = 1024 * 1024
 """The largest call of one of the page's functions."""

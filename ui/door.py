@@ -56,7 +56,7 @@ class Door:
         self._answers = answers
 
     async def checked(self, path: str, receive: Receive) -> bytes:
-        """Read the call that is sent to `path`, and return it as what Gradio may have of it.
+        """Read the call that is sent to `path`; return JSON with only the parts that Gradio may have.
 
         Raises:
             HTTPException: it is too large, is nothing that the page sends, or too many answers were not read.

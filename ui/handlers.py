@@ -87,7 +87,7 @@ class Handlers:
         return self._answer(recipe, session)
 
     def more(self, recipe: object, offset: object, session: str = "") -> str:
-        """Give the next page of a search, as it was asked; `recipe` is JSON text, or what it says."""
+        """Return the next page of a search; `recipe` is JSON text, or its decoded value."""
         try:
             if not isinstance(offset, int) or isinstance(offset, bool):
                 raise UsageError(NOT_OF_THE_PAGE)

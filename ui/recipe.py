@@ -15,7 +15,7 @@ from ui.bounds import MAX_CHOSEN, MAX_TEXT_LENGTH, MAX_WORDS_LENGTH
 __all__ = ["NOT_OF_THE_PAGE", "Chosen", "Recipe", "Subject"]
 
 NOT_OF_THE_PAGE = "The page sent something that cannot be read; reload the page and try again."
-"""What is said of what the page itself would not send."""
+"""The message for input that the page itself never sends."""
 
 
 def _is_text(value: str) -> str:
@@ -67,7 +67,7 @@ class Chosen(BaseModel):
 
 
 class Recipe(BaseModel):
-    """One search as the page asks for it; `turn` is the page's own count, given back to tell late answers."""
+    """One search of the page; `turn` counts searches and comes back with the answer, to recognise late ones."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -83,10 +83,10 @@ class Recipe(BaseModel):
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Recipe:
-        """Read what the page sent; texts of JSON stand for their values.
+        """Read the values of the page's controls; JSON text is decoded.
 
         Raises:
-            UsageError: it is not what the page sends, or a text is too long.
+            UsageError: a value is not one that the page sends, or a text is too long.
         """
         plain = {name: value for name, value in values.items() if value is not None and value != ""}
         try:
@@ -99,10 +99,10 @@ class Recipe(BaseModel):
 
     @classmethod
     def read(cls, text: str) -> Recipe:
-        """Read the JSON text of a recipe, as answers carry it.
+        """Read a recipe from the JSON text that an answer carried.
 
         Raises:
-            UsageError: it is no such text.
+            UsageError: the text is not a recipe.
         """
         try:
             return cls.model_validate_json(text)
@@ -134,7 +134,7 @@ class Recipe(BaseModel):
             return cls()
 
     def address(self) -> str:
-        """Give the same search as the part of an address after the question mark; an uploaded picture has none."""
+        """Return the search as the query string of an address, without an uploaded picture."""
         pairs = [("q", self.text), ("like", self.subject.key or ""), ("without", self.without)]
         pairs += [(f"in.{name}", value) for name, values in self.chosen.values.items() for value in values]
         pairs += [(f"min.{name}", value) for name, value in self.chosen.low.items()]

@@ -199,7 +199,7 @@ class ErrorAnswer(BaseModel):
 
 
 def json_value(value: Value) -> JsonValue:
-    """Give a field's value as JSON: times as ISO 8601."""
+    """Return a field's value as JSON, times as ISO 8601 text."""
     return value.isoformat() if isinstance(value, datetime) else cast(JsonValue, value)
 
 

@@ -132,6 +132,7 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
             414: "TooLarge",
             422: "UsageError",
             429: "TooMany",
+            503: "TooMany",
             507: "NoRoom",
         }
         body = error_body(kinds.get(error.status_code, "BadRequest"), str(error.detail))

@@ -9,7 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from data.csv_table import parse_cell
-from data.errors import FieldTypeError, UsageError
+from data.errors import FieldTypeError, MisfitsRefused, UsageError
 from data.field_type import FieldType
 from data.item import Value
 from retrieval import Catalog
@@ -32,7 +32,7 @@ def update(
     rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Change a field's name.")] = None,
     drop: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Remove a field from all items.")] = None,
     null_misfits: Annotated[
-        bool, typer.Option("--null-misfits", help="With --retype, take values away that do not fit the new type.")
+        bool, typer.Option("--null-misfits", help="With --retype, make values null that do not fit the new type.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -40,6 +40,8 @@ def update(
 
     What is not named stays. Changes of fields are made together or not at all, and earlier states keep what they had.
     """
+    if null_misfits and not retype:
+        raise UsageError("--null-misfits goes with --retype.")
     if retype or rename or drop:
         if key is not None or assignments or unset:
             raise UsageError("Change the fields of all items, or the values of one item, not both at once.")
@@ -47,8 +49,6 @@ def update(
         return
     if key is None:
         raise UsageError("Say which item to change, or change a field with --retype, --rename or --drop.")
-    if null_misfits:
-        raise UsageError("--null-misfits goes with --retype.")
     with Catalog.open(catalog) as opened:
         kinds = {"title": FieldType.STRING, **opened.records.schema()}
         values: dict[str, Value] = dict.fromkeys(unset or ())
@@ -140,21 +140,38 @@ def _change_fields(
     catalog: Path, retype: list[str], rename: list[str], drop: list[str], null_misfits: bool, json: bool
 ) -> None:
     with Catalog.open(catalog) as opened:
-        changed = opened.change_fields(
-            retype=dict(_split(one, "FIELD=TYPE") for one in retype),
-            rename=dict(_split(one, "OLD=NEW") for one in rename),
-            drop=drop,
-            misfits="null" if null_misfits else "refuse",
-        )
+        try:
+            changed = opened.change_fields(
+                retype=_by_field(retype, "FIELD=TYPE"),
+                rename=_by_field(rename, "OLD=NEW"),
+                drop=drop,
+                misfits="null" if null_misfits else "refuse",
+            )
+        except MisfitsRefused as error:
+            raise UsageError(f"{error.misfits} Change them first, or make them null with --null-misfits.") from None
     if json:
         print_json({"commit": changed.commit, "items": changed.items, "nulled": changed.nulled})
         return
-    nulled = f" {changed.nulled:,} values that do not fit were taken away." if changed.nulled else ""
+    nulled = f" {changed.nulled:,} values that do not fit were made null." if changed.nulled else ""
     out.print(
         f"Changed the fields of {changed.items:,} items (commit {changed.commit}).{nulled} "
         "In a large catalog run lookalike optimize next.",
         highlight=False,
     )
+
+
+def _by_field(assignments: list[str], form: str) -> dict[str, str]:
+    """Read what each field is assigned.
+
+    Raises:
+        UsageError: an assignment has not that form, or a field is assigned twice.
+    """
+    found: dict[str, str] = {}
+    for name, text in (_split(one, form) for one in assignments):
+        if name in found:
+            raise UsageError(f"The field {name!r} is given twice, as {name}={found[name]} and {name}={text}.")
+        found[name] = text
+    return found
 
 
 def _split(assignment: str, form: str) -> tuple[str, str]:

@@ -28,9 +28,15 @@ from starlette.datastructures import UploadFile
 
 from data.errors import NotAPicture
 from data.images import MAX_BYTES
-from ui.bounds import MAX_UPLOADED_BYTES, MAX_UPLOADS, MAX_UPLOADS_OF_ONE, UPLOAD_SECONDS
+from ui.bounds import (
+    MAX_UPLOADED_BYTES,
+    MAX_UPLOADS,
+    MAX_UPLOADS_OF_ONE,
+    MAX_WAITING_FORMS,
+    UPLOAD_SECONDS,
+)
 
-__all__ = ["Uploads", "create_upload", "remove_left_folders", "room_for_pictures", "session_of"]
+__all__ = ["Forms", "Uploads", "create_upload", "remove_left_folders", "room_for_pictures", "session_of"]
 
 _FOLDER_PREFIX = "lookalike-uploads-"
 _LEFT_SECONDS = 3600
@@ -98,13 +104,37 @@ class Uploads:
         self._kept.pop(name).file.close()
 
 
+class Forms:
+    """Counts the forms with pictures that are under way, each of which may lie on the disk. For one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Count one form while it is under way.
+
+        Raises:
+            HTTPException: as many as may be are under way already (503).
+        """
+        if self._count >= self._most:
+            raise HTTPException(503, "Too many pictures are being sent at the moment; try again in a few seconds.")
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+
 def create_upload(uploads: Uploads) -> APIRouter:
     """Build the one route that pictures for the page come by. It stands where Gradio's own would be, in its place."""
     router = APIRouter()
+    forms = Forms(MAX_WAITING_FORMS)
 
     @router.post("/gradio_api/upload", include_in_schema=False)
     async def upload(request: Request) -> JSONResponse:
-        with room_for_pictures():
+        with forms.admitted(), room_for_pictures():
             form = await request.form(max_files=1, max_fields=0)
         file = form.get("files")
         if not isinstance(file, UploadFile) or file.size is None or file.size > MAX_BYTES:

@@ -8,14 +8,11 @@ from typing import Any
 import gradio as gr
 
 from retrieval import Catalog
-from ui.bounds import MAX_WORDS_LENGTH
+from ui.bounds import MAX_WAITING_CALLS, MAX_WORDS_LENGTH, PAGE_SEARCHES_AT_ONCE
 from ui.handlers import Handlers
 from ui.uploads import session_of
 
 __all__ = ["create_web", "page_theme"]
-
-MAX_WAITING = 64
-SEARCHES_AT_ONCE = 4
 
 _BUSY = "(...values) => lookalike.busy(...values)"
 _ASK = "(...values) => lookalike.ask(...values)"
@@ -124,7 +121,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                 show_progress="hidden",
                 api_visibility="private",
                 trigger_mode="multiple",
-                concurrency_limit=SEARCHES_AT_ONCE,
+                concurrency_limit=PAGE_SEARCHES_AT_ONCE,
                 concurrency_id="search",
             )
             done.then(None, js=_IDLE, api_visibility="private")
@@ -148,7 +145,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
         connect(results.open, open_item, [window], ask=False)
         connect(results.more, show_more, [results], ask=False)
     page.has_launched = True  # without it Gradio takes files from anywhere on the machine
-    page.queue(api_open=False, max_size=MAX_WAITING, default_concurrency_limit=SEARCHES_AT_ONCE)
+    page.queue(api_open=False, max_size=MAX_WAITING_CALLS, default_concurrency_limit=PAGE_SEARCHES_AT_ONCE)
     return page
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from data.errors import CatalogBusy, UsageError
 from data.field_type import FieldType
 from retrieval import forks
-from retrieval.arguments import names_of, whole
+from retrieval.arguments import mapping_of, names_of, whole
 from retrieval.care.backup import BackupReport, Snapshot, restore, write_backup
 from retrieval.care.exporting import export_parquet
 from retrieval.care.importing import ImportReport, import_parquet, open_vector_table
@@ -86,7 +86,7 @@ class Care:
         return self._searcher.search(self._live.view(), request)
 
     def answering(self, file: CatalogFile) -> Callable[[Request], Results]:
-        """Give what answers requests over the present state by the models of another of the catalog's sets."""
+        """Return a function that answers requests on the present state with the models of another of the sets."""
         return partial(self._searcher.search, self._live.view_of(file))
 
     def sample_keys(self, count: int) -> list[str]:
@@ -183,7 +183,7 @@ class Care:
         """Declare a field before any item has it: string, int, float, bool, timestamp, strings or json.
 
         Raises:
-            UsageError: the name or the type is none.
+            UsageError: the name or the type is not valid.
             FieldTypeError: the field is there with another type.
         """
         names_of([name])
@@ -192,15 +192,15 @@ class Care:
     def change_field(
         self, name: str, kind: FieldType | str, *, misfits: Literal["refuse", "null"] = "refuse"
     ) -> FieldsChanged:
-        """Give a field another type, and its values with it, in one transaction: `change_field("price", "float")`.
+        """Change the type of a field and of its values in one transaction: `change_field("price", "float")`.
 
-        Text is read as in a CSV file; numbers, truths and dates become text; see `data/conversion.py`. Earlier states
+        Text is read as in a CSV file; numbers, booleans and dates become text; see `data/conversion.py`. Earlier states
         (`as_of`) keep the type and the values that they had. See `change_fields`.
         """
         return self.change_fields(retype={name: kind}, misfits=misfits)
 
     def rename_field(self, name: str, new_name: str) -> FieldsChanged:
-        """Give a field another name, in one transaction; earlier states keep the old one. See `change_fields`."""
+        """Rename a field in one transaction; earlier states keep the old name. See `change_fields`."""
         return self.change_fields(rename={name: new_name})
 
     def drop_field(self, name: str) -> FieldsChanged:
@@ -215,21 +215,26 @@ class Care:
         drop: str | Iterable[str] | None = None,
         misfits: Literal["refuse", "null"] = "refuse",
     ) -> FieldsChanged:
-        """Change types, then names, then drop fields, in one transaction; items with such a value are written anew.
+        """Change types, drop fields and rename fields in one transaction; items with a value of them are written anew.
 
-        A value that does not fit refuses the whole change, or with `misfits` "null" is taken away. In a large catalog
-        `optimize` afterwards: what was written anew is searched in memory until then.
+        All three name fields as they are before the call. Renames take effect together, after drops: two fields can
+        swap names, and a field can take the name of one that is dropped. A value that does not fit its new type
+        refuses the whole change, or becomes null with `misfits` "null". Run `optimize` afterwards in a large catalog:
+        items that were written anew are searched in memory until then.
 
         Raises:
-            UsageError: there is no such field or type, a field of the new name is there, or there is nothing to change.
+            UsageError: a field or type does not exist, a field is dropped and changed as well, another field has or
+                gets the new name, or there is nothing to change.
             FieldTypeError: values do not fit the new type; it names some, and nothing is changed.
             CatalogBusy: another process is indexing into the catalog.
         """
         if misfits not in ("refuse", "null"):
             raise UsageError(f"Values that do not fit can be refused or null, not {misfits!r}.")
-        names_of([*(retype or ()), *(rename or ()), *(rename or {}).values()])
-        changes = [FieldChange(name, name, _kind_of(kind)) for name, kind in (retype or {}).items()]
-        changes += [FieldChange(name, new_name) for name, new_name in (rename or {}).items()]
+        types = mapping_of(retype, "retype", '{"price": "float"}')
+        new_names = mapping_of(rename, "rename", '{"colour": "color"}')
+        names_of(list(new_names.values()))
+        changes = [FieldChange(name, name, _kind_of(kind)) for name, kind in types.items()]
+        changes += [FieldChange(name, new_name) for name, new_name in new_names.items()]
         changes += [FieldChange(name, None) for name in names_of(drop) or ()]
         if not changes:
             raise UsageError("Say which field to change.")
@@ -326,7 +331,7 @@ class Care:
 
 
 def _kind_of(kind: FieldType | str) -> FieldType:
-    if kind not in list(FieldType):
+    if not isinstance(kind, str) or kind not in list(FieldType):
         raise UsageError(f"The type is {kind!r}; it can be {', '.join(FieldType)}.")
     return FieldType(kind)
 

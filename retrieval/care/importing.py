@@ -184,7 +184,7 @@ _BEYOND = 1e15
 
 
 class _Rows:
-    """A batch of rows as writes."""
+    """A batch of rows as writes; decimals become floats, times and durations text, as in a feed."""
 
     def __init__(self, table: VectorTable, file: CatalogFile, chunk: pl.DataFrame, first: int) -> None:
         self._table = table
@@ -201,14 +201,14 @@ class _Rows:
             self._values[name] = values
 
     def schema(self, schema: Schema) -> Schema:
-        """Give the schema with the fields of these rows."""
+        """Return the schema with the fields of these rows."""
         if self._table.form is not None:
             return schema
         kinds = {name: kind_of_polars(self._chunk[column].dtype) for name, column in self._table.fields.items()}
         return with_fields_of(schema, self._values, {name: kind for name, kind in kinds.items() if kind is not None})
 
     def writes(self, schema: Schema, thumbnails: Thumbnails) -> Iterator[ItemWrite | Rejected]:
-        """Yield a write a row, or why there is none."""
+        """Yield one write for each row, or the reason why the row is rejected."""
         space = self._file.spaces["image"]
         keys = self._chunk[self._table.key].cast(pl.String).to_list()
         titles = self._chunk[self._table.title].cast(pl.String).to_list() if self._table.title else [None] * len(keys)
@@ -230,13 +230,13 @@ class _Rows:
                 yield Rejected(self._first + place, str(error), key)
 
     def _vectors(self, column: str | None, space: Space | None) -> list[bytes | None | UsageError]:
-        """Give each row's vector as it is stored, None where there is none, or what is wrong with it."""
+        """Return each row's vector as stored bytes, None for a null, or the error that refuses it."""
         if column is None or space is None or column not in self._table.columns:
             return [None] * len(self._chunk)
         return _stored(self._chunk[column], space, exact=self._table.form is not None)
 
     def _images(self, thumbnails: Thumbnails) -> list[list[ImageWrite] | None | UsageError]:
-        """Give each row's images in order, None where there are none, or what is wrong with one of them."""
+        """Return each row's images in order, None for a row without images, or the error that refuses one of them."""
         found: list[list[ImageWrite] | None | UsageError] = [None] * len(self._chunk)
         if self._table.form is None or IMAGES not in self._table.columns:
             return found
@@ -275,7 +275,10 @@ def _sound(part: Any) -> Any:  # noqa: ANN401  # what came, less the errors
 
 
 def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | None | UsageError]:
-    """Return vectors as they are stored; if `exact` none that is not a unit vector loses anything."""
+    """Return each vector as the bytes that are stored, None for a null, or the error that refuses it.
+
+    With `exact` a vector that is not of length 1 keeps all digits of its float32 values.
+    """
     found: list[bytes | None | UsageError] = [None] * len(column)
     if column.dtype.is_(pl.Null):
         return found

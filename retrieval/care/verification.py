@@ -237,7 +237,7 @@ def _is_as_written(item: Sequence[Any], checksum: int) -> bool:
 
 
 def _is_object(fields: object) -> bool:
-    """Say whether fields are a JSON object; those that are not are a problem already."""
+    """Return whether fields are a JSON object; others were reported as a problem before."""
     try:
         return isinstance(orjson.loads(fields), dict)  # type: ignore[arg-type]
     except orjson.JSONDecodeError:

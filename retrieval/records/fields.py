@@ -6,13 +6,13 @@ states are read with the names, types and values that they had.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
 from data.conversion import converted
-from data.errors import FieldTypeError, UsageError
+from data.errors import MisfitsRefused, UsageError
 from data.field_type import FieldType
 from data.item import Json
 from retrieval.records import checksums, statements
@@ -36,14 +36,14 @@ class FieldChange:
     def __str__(self) -> str:
         if self.new_name is None:
             return f"drop field {self.name}"
-        if self.new_name == self.name:
+        if self.kind is not None:
             return f"change field {self.name} to {self.kind}"
         return f"rename field {self.name} to {self.new_name}"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldsChanged:
-    """The commit that changed fields, how many items were written anew, and how many values were taken away by it."""
+    """The commit that changed fields, how many items it wrote anew, and how many values it made null."""
 
     commit: int
     items: int
@@ -91,12 +91,12 @@ class FieldWriter(Committing):
         return commit.seq
 
     def change_fields(self, changes: Sequence[FieldChange], *, null_misfits: bool = False) -> FieldsChanged:
-        """Change fields one after the other, in one transaction.
+        """Change fields in one transaction: types, then drops, then all renames together.
 
-        A value that does not fit its field's new type is taken away with `null_misfits`.
+        With `null_misfits` a value that does not fit its field's new type becomes null.
 
         Raises:
-            UsageError: there is no such field, or one of the new name.
+            UsageError: there is no such field, it is dropped and changed as well, or its new name is another field's.
             FieldTypeError: values do not fit the new type; nothing is changed.
             CatalogBusy: another process kept writing for too long.
         """
@@ -126,19 +126,18 @@ class FieldWriter(Committing):
         return FieldsChanged(commit.seq, commit.updated, nulled)
 
     def _steps(self, changes: Sequence[FieldChange]) -> list[_Step]:
-        """Check the changes against the fields, each against those that the one before it leaves."""
+        """Check the changes against the fields; return them as steps of one change each, in an order that works."""
         fields = dict(self.schema())
+        _check_together(changes, fields)
         steps = []
-        for change in changes:
-            if change.name not in fields:
-                raise UsageError(
-                    f"There is no field {change.name!r}; the fields are {', '.join(fields) or 'none yet'}."
-                )
+        for change in _in_order(changes, fields):
             before = fields.pop(change.name)
             after = change.kind or before
             if change.new_name is not None:
                 if change.new_name in fields:
-                    raise UsageError(f"There is a field {change.new_name!r} already; drop or rename it first.")
+                    raise UsageError(
+                        f"There is a field {change.new_name!r} already; drop or rename it in the same call."
+                    )
                 fields = dict(Schema({**fields, change.new_name: after}))
             if change.new_name != change.name or after is not before:
                 steps.append(_Step(change, before, after))
@@ -155,6 +154,46 @@ class FieldWriter(Committing):
         if not step.widens:
             past = (seq, change.name, step.before, change.new_name)
             connection.execute("INSERT INTO field_changes VALUES (?, ?, ?, ?)", past)
+
+
+def _check_together(changes: Sequence[FieldChange], fields: Collection[str]) -> None:
+    """Refuse changes of fields that do not exist, and changes that contradict each other."""
+    gone: set[str] = set()
+    taken: set[str] = set()
+    for change in sorted(changes, key=lambda one: one.new_name is not None):  # drops first
+        if change.name not in fields or (change.new_name is None and change.name in gone):
+            left = ", ".join(name for name in fields if name not in gone)
+            raise UsageError(f"There is no field {change.name!r}; the fields are {left or 'none yet'}.")
+        if change.new_name is None:
+            gone.add(change.name)
+        elif change.name in gone:
+            raise UsageError(f"The field {change.name!r} is to be dropped and changed as well; leave one of them out.")
+        elif change.new_name != change.name:
+            if change.new_name in taken:
+                raise UsageError(f"Two fields cannot both be renamed to {change.new_name!r}.")
+            taken.add(change.new_name)
+
+
+def _in_order(changes: Sequence[FieldChange], fields: Collection[str]) -> list[FieldChange]:
+    """Return changes that do the same one after the other: types, drops, then renames.
+
+    A rename comes after the one that frees its new name. In a cycle of renames one field takes a spare name first.
+    """
+    ordered = [change for change in changes if change.new_name == change.name]
+    ordered += [change for change in changes if change.new_name is None]
+    renames = {one.name: one.new_name for one in changes if one.new_name not in (None, one.name)}
+    used = {*fields, *renames.values()}
+    while renames:
+        name = next((name for name, new_name in renames.items() if new_name not in renames), None)
+        if name is not None:
+            ordered.append(FieldChange(name, renames.pop(name)))
+            continue
+        name = spare = next(iter(renames))
+        while spare in used:
+            spare += "_"
+        ordered.append(FieldChange(name, spare))
+        renames[spare] = renames.pop(name)
+    return ordered
 
 
 def _apply(step: _Step, fields: dict[str, Json], key: str) -> bool:
@@ -180,16 +219,15 @@ def _apply(step: _Step, fields: dict[str, Json], key: str) -> bool:
     return True
 
 
-def _refusal(step: _Step) -> FieldTypeError:
+def _refusal(step: _Step) -> MisfitsRefused:
     more = f"; and {step.misfits - len(step.shown):,} more" if step.misfits > len(step.shown) else ""
     count = (
         f"{step.misfits:,} values of the field {step.change.name!r} do"
         if step.misfits > 1
         else (f"One value of the field {step.change.name!r} does")
     )
-    return FieldTypeError(
-        f"{count} not fit the new type {step.after}, so nothing was changed: {'; '.join(step.shown)}{more}. "
-        "Change these first, or have them taken away.",
+    return MisfitsRefused(
+        f"{count} not fit the new type {step.after}, so nothing was changed: {'; '.join(step.shown)}{more}.",
         field=step.change.name,
         expected=step.after.value,
         found=step.before.value,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
 from typing import cast
 
@@ -66,12 +67,11 @@ class Schema(Mapping[str, FieldType]):
         try:
             return kind.coerce(value)
         except ValueError as error:
-            raise FieldTypeError(
-                f"The field {name!r} holds {kind.words}; {_shown(value)} is {error}.",
-                field=name,
-                expected=kind.value,
-                found=name_of_type(value),
-            ) from None
+            found = name_of_type(value)
+            message = f"The field {name!r} holds {kind.words}; {_shown(value)} is {error}."
+            if found == "timedelta":
+                message = f"The field {name!r} is given the duration {_shown(value)}; give its seconds as a number."
+            raise FieldTypeError(message, field=name, expected=kind.value, found=found) from None
 
     def coerce_column(
         self, name: str, values: Sequence[Value] | NDArray[np.generic], keys: Sequence[str] | None = None
@@ -168,7 +168,7 @@ def _check_name(name: str) -> None:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, np.datetime64):
+    if isinstance(value, timedelta | np.datetime64 | np.timedelta64):
         return str(value)
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else text[:57] + "..."
