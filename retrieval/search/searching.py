@@ -135,7 +135,6 @@ class Searcher:
         if not (request.offset or view.has_images) and request.min_score is None:
             plain = view.found_in_one("image", request.vectors, limit, allowed, request.recall, search)
         if plain is not None and (plain.rows >= 0).all():
-            plain = plain.in_order()
             exact, plan, pages = plain.exact, plain.how, _plain_pages(view, plain, request.fields)
         else:
             found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
@@ -179,7 +178,7 @@ class Searcher:
 
     def _pages(self, view: View, rankings: Sequence[Ranking], request: Request) -> list[Page]:
         """Give a page of hits for each ranking; what they hold is read for all at once."""
-        cut = [_in_order(view, _cut(ranking, request)) for ranking in rankings]
+        cut = [_cut(ranking, request) for ranking in rankings]
         together = cut[0].items if len(cut) == 1 else _joined([ranking.items for ranking in cut])
         keys, fields = view.rows(together, request.fields)
         images = self._images(view, [ranking.image_ids for ranking in cut]) if view.has_images else {}
@@ -222,22 +221,6 @@ def _cut(ranking: Ranking, request: Request) -> Ranking:
     parts = {name: values[kept] for name, values in ranking.parts.items()}
     return Ranking(
         ranking.items[kept], ranking.scores[kept], parts, ranking.image_ids[kept], ranking.exact, ranking.plan
-    )
-
-
-def _in_order(view: View, ranking: Ranking) -> Ranking:
-    """Put the hits of a page in order.
-
-    They are, except where nearly all items are asked for: what the first stages of an approximate search have missed
-    comes in the last page, which then is put in order by itself.
-    """
-    scores = ranking.scores
-    if (scores[1:] <= scores[:-1]).all():
-        return ranking
-    order = np.lexsort((view.item_ids(ranking.items), -scores))
-    parts = {name: values[order] for name, values in ranking.parts.items()}
-    return ranking._replace(
-        items=ranking.items[order], scores=scores[order], parts=parts, image_ids=ranking.image_ids[order]
     )
 
 
