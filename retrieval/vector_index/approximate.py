@@ -31,13 +31,13 @@ from retrieval.vector_index.spread import NEAREST_LISTS
 from retrieval.vector_index.stages import (
     FIRST_STAGE,
     Stage,
-    closed,
     exactly_followed,
     followed,
     last_stage,
     lengthened,
     stages,
 )
+from retrieval.vector_index.ties import closed
 from retrieval.vector_index.visiting import Queries, VisitedIndex
 
 __all__ = ["Approximate", "Found"]
@@ -237,7 +237,7 @@ class Approximate(VisitedIndex):
                     some, asked, (asked - 1 if asked == k + 1 else asked) * plan.refined, selection
                 )
 
-            return Found(*closed(by_code, queries, k, count), False, plan.words)
+            return Found(*closed(by_code, self.vectors, queries, k, selection), False, plan.words)
         if plan.way is Way.INDEX:
             scores, rows = self._visited(plan, queries, k, selection)
             short = rows[:, -1] < 0
@@ -254,7 +254,7 @@ class Approximate(VisitedIndex):
         def visit(some: Queries, asked: int) -> tuple[Scores, Rows]:
             return self.visit(some, asked, plan.effort, plan.refined, selection, k if asked == k + 1 else None)
 
-        return closed(visit, queries, k, self.vectors.count if selection is None else selection.count)
+        return closed(visit, self.vectors, queries, k, selection)
 
     def _found_around(
         self, plan: Plan, around: Around, queries: Queries, k: int, recall: float, selection: Selection | None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FIRST_STAGE", "Stage", "closed", "exactly_followed", "followed", "last_stage", "lengthened", "stages"]
+__all__ = ["FIRST_STAGE", "Stage", "exactly_followed", "followed", "last_stage", "lengthened", "stages"]
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -50,26 +50,6 @@ def last_stage(k: int) -> int:
     while end < k:
         end *= _STEP
     return end
-
-
-def closed(search: Search, queries: NDArray[np.float32], depth: int, count: int) -> tuple[Scores, Rows]:
-    """Find the `depth` best of `count` rows for each query; equal scores in the order of the rows, also at the end.
-
-    `search` is asked for one row more. Where that scores the same as the last, more rows are looked at until all that
-    tie are found.
-    """
-    scores, rows = search(queries, min(depth + 1, count))
-    if scores.shape[1] <= depth:
-        return scores, rows
-    tied = np.flatnonzero((scores[:, depth] == scores[:, depth - 1]) & (rows[:, depth] >= 0))
-    scores, rows = scores[:, :depth], rows[:, :depth]
-    wide = depth
-    while len(tied) and wide < count:
-        wide = min(wide * _WIDER, count)
-        deeper, places = search(queries[tied], wide)
-        scores[tied], rows[tied] = deeper[:, :depth], places[:, :depth]
-        tied = tied[(deeper[:, -1] == deeper[:, depth - 1]) & (places[:, -1] >= 0)]
-    return scores, rows
 
 
 def followed(
