@@ -41,7 +41,7 @@ _SHORTEST, _LONGEST = 1e-12, 1e15
 
 
 def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
-    """Give float32 rows [count, dim] that can be stored and compared.
+    """Return float32 rows [count, dim] that can be stored and compared.
 
     Under the cosine finite rows of any length are taken; those that float32 could not compare are scaled to length 1.
 
@@ -86,7 +86,7 @@ def _check_odd_rows(numbers: NDArray[np.int64], rows: NDArray[np.float64], metri
 
 
 def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> Matrix:
-    """Give float32 rows [count, dim] that can be compared with a space: unit ones where the metric is the cosine.
+    """Return float32 rows [count, dim] that can be compared with a space: unit ones if the metric is the cosine.
 
     Raises:
         UsageError: as of `checked_rows`.
@@ -142,7 +142,7 @@ def with_fields_of(
 
 
 def fields_json(schema: Schema, fields: Mapping[str, Value]) -> str:
-    """Give an item's fields as JSON text, coerced; nulls are left out.
+    """Return an item's fields as JSON text, coerced; nulls are left out.
 
     Raises:
         FieldTypeError: a value does not fit its field's type.
@@ -196,7 +196,7 @@ def changes(
     title_vectors: Matrix | None,
     schema: Schema,
 ) -> dict[str, ItemChange]:
-    """Give what changes of each stored item; `title_vectors` are the rows of the titles in the title space.
+    """Return the changes of each stored item; `title_vectors` are the rows of the titles in the title space.
 
     Raises:
         UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
@@ -225,7 +225,7 @@ def _coerced(schema: Schema, name: str, values: Sequence[Value], keys: Sequence[
 
 
 def _are_whole(values: Sequence[Value]) -> bool:
-    """Say whether the numbers of a column are whole, those that are known."""
+    """Return whether all known numbers of a column are whole."""
     return all(not isinstance(value, float) or value.is_integer() or value != value for value in values)
 
 

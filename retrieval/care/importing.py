@@ -201,7 +201,7 @@ class _Rows:
             self._values[name] = values
 
     def schema(self, schema: Schema) -> Schema:
-        """Give the schema with the fields of these rows."""
+        """Return the schema with the fields of these rows."""
         if self._table.form is not None:
             return schema
         kinds = {name: kind_of_polars(self._chunk[column].dtype) for name, column in self._table.fields.items()}
@@ -230,13 +230,13 @@ class _Rows:
                 yield Rejected(self._first + place, str(error), key)
 
     def _vectors(self, column: str | None, space: Space | None) -> list[bytes | None | UsageError]:
-        """Give each row's vector as it is stored, None where there is none, or what is wrong with it."""
+        """Return each row's vector as it is stored, None where there is none, or what is wrong with it."""
         if column is None or space is None or column not in self._table.columns:
             return [None] * len(self._chunk)
         return _stored(self._chunk[column], space, exact=self._table.form is not None)
 
     def _images(self, thumbnails: Thumbnails) -> list[list[ImageWrite] | None | UsageError]:
-        """Give each row's images in order, None where there are none, or what is wrong with one of them."""
+        """Return each row's images in order, None where there are none, or what is wrong with one of them."""
         found: list[list[ImageWrite] | None | UsageError] = [None] * len(self._chunk)
         if self._table.form is None or IMAGES not in self._table.columns:
             return found

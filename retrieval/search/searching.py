@@ -177,7 +177,7 @@ class Searcher:
         return ranking
 
     def _pages(self, view: View, rankings: Sequence[Ranking], request: Request) -> list[Page]:
-        """Give a page of hits for each ranking; what they hold is read for all at once."""
+        """Return a page of hits for each ranking; what they hold is read for all at once."""
         cut = [_cut(ranking, request) for ranking in rankings]
         together = cut[0].items if len(cut) == 1 else _joined([ranking.items for ranking in cut])
         keys, fields = view.rows(together, request.fields)
@@ -200,7 +200,7 @@ class Searcher:
 
 
 def _looks_share(view: View, request: Request) -> float:
-    """Say how much of a picture's weight goes to the space for looks: all, unless asked otherwise."""
+    """Return the share of a picture's weight that goes to the space for looks: all, unless asked otherwise."""
     if "looks" in view.file.spaces:
         return 1.0 if request.looks is None else request.looks
     if request.looks is not None:
@@ -225,7 +225,7 @@ def _cut(ranking: Ranking, request: Request) -> Ranking:
 
 
 def _plain_pages(view: View, found: Found, names: Sequence[str] | None) -> list[Page]:
-    """Give a page of hits for each query, all as long, of items without pictures."""
+    """Return a page of hits for each query, all as long, of items without pictures."""
     keys, fields = view.rows(view.items_in_one("image", found.rows).ravel(), names)
     length = found.rows.shape[1]
     shown = view.file.spaces["image"].metric.shown(found.scores)

@@ -233,7 +233,7 @@ class View:
             allowed.prepared[asked] = Prepared(search, segment.columns, names, allowed.count, rows.vectors.metric)
 
     def _straight(self, space: str) -> bool:
-        """Say whether there is one segment, and no item has more than one vector: then a row is an item."""
+        """Return whether there is one segment and no item has several vectors: then a row is an item."""
         if len(self.segments) != 1:
             return False
         rows = self.segments[0].spaces[space]
@@ -295,7 +295,7 @@ class View:
         return self._samples[space]
 
     def has_vectors(self, space: str) -> bool:
-        """Say whether any item has a vector in that space."""
+        """Return whether any item has a vector in that space."""
         return any(space in segment.spaces and segment.spaces[space].vectors.count for segment in self.segments)
 
     def stored_as(self, space: str) -> str:

@@ -275,7 +275,7 @@ class Vectors:
         return best.rows()
 
     def few(self, selection: Selection) -> Any:  # noqa: ANN401
-        """Give up to `GATHERED_ROWS` selected vectors side by side."""
+        """Return an index of up to `GATHERED_ROWS` selected vectors side by side."""
         if "vectors" not in selection.packed:
             index = empty_index(self.dim, self.metric)
             stored = self._held.view(np.uint8)  # of bytes, wherever they begin, NumPy makes no copy first
@@ -316,7 +316,7 @@ def pieces(rows: Rows) -> list[Rows]:
 
 
 def _advise(array: Stored, advice: int) -> None:
-    """Tell the system how a mapped array will be used."""
+    """Advise the system how a mapped array will be used."""
     if array.nbytes:
         start = array.__array_interface__["data"][0]
         page = start - start % mmap.PAGESIZE
@@ -324,7 +324,7 @@ def _advise(array: Stored, advice: int) -> None:
 
 
 def use_threads(queries: int, rows: int) -> None:
-    """Give a batch over many rows all threads, anything less one: waiting for the others would cost more than it gains.
+    """Use all threads for a batch over many rows, one for anything less, where waiting would cost more than it gains.
 
     OpenMP keeps this setting for each calling thread.
     """
@@ -355,7 +355,7 @@ def read_index(path: Path) -> Any:  # noqa: ANN401
 
 
 def fill_codes(index: Any, codes: NDArray[np.uint8]) -> None:  # noqa: ANN401
-    """Give a flat index of codes its rows, uint8 [count, bytes], as they are."""
+    """Fill a flat index of codes with its rows, uint8 [count, bytes], as they are."""
     faiss.copy_array_to_vector(np.ascontiguousarray(codes).reshape(-1), index.codes)
     index.ntotal = len(codes)
 
