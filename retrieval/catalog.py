@@ -265,7 +265,7 @@ class Catalog(Care):
         `without` are words to keep away from, `balance` is the share of the words (0 to 1) beside pictures, `filter` an
         expression that every hit satisfies, `params` the values of its `{names}`. With nothing to be like, items come
         in the order they were added, as those of equal scores do. Pages of `limit` hits from `offset` on, joined, are
-        one big answer; what an approximate search has missed comes with the last of all items. `recall` is "exact" or
+        one big answer; what an approximate search has missed comes last of all items. `recall` is "exact" or
         the share of the true best that should be found; `fields` are those that hits carry, by default all. `as_of`, a
         commit's number or a time, here and below, asks for the answer that would have been given then. In a catalog
         with a space for looks `looks` is the share of a picture's weight, and of an item's by key, that goes there (1

@@ -140,11 +140,11 @@ class StoredItem:
 class CatalogInfo:
     """What a catalog is and how much it holds; `tail` are items committed since the generation was built.
 
-    `learned_from` says, by space, of how many vectors its index has learned what it goes by; spaces that are searched
-    exactly are left out. `stored_as` is the type, float16 or float32, that the vectors of each space are searched in:
-    float32 where float16 does not hold every value, which under the cosine it need not. `model` reads words and
-    titles, and pictures too unless there is another for their `looks`. `upcoming` names the models of a set of vectors
-    that is being made beside, `previous` those of the set before.
+    `learned_from`: number of vectors each space's index was trained on; spaces that are searched exactly are left out.
+    `stored_as`: the type, float16 or float32, that each space's vectors are searched in. It is float32 if any row needs
+    it: under l2 any that float16 does not hold exactly, under ip one that it holds badly, under the cosine none.
+    `model` reads words and titles, and pictures too unless there is another for their `looks`. `upcoming` names the
+    models of a set of vectors that is being made beside, `previous` those of the set before.
     """
 
     items: int

@@ -144,9 +144,9 @@ def checked_vector(vector: ArrayLike, space: Space) -> Matrix:
 
 
 def stored_rows(rows: Matrix, space: Space) -> Stored:
-    """Return checked rows as the records take them: unit ones under the cosine; float32 if float16 loses too much."""
+    """Return checked rows as the records take them: unit ones under the cosine; float32 where `needs_float32`."""
     if space.metric is not Metric.COSINE:
-        wide = needs_float32(rows)
+        wide = needs_float32(rows, space.metric)
         return np.where(wide[:, None], rows, _rounded(rows)) if wide.any() else rows.astype(np.float16)
     halves = np.empty(rows.shape, dtype=np.float16)
     for start in range(0, len(rows), _ROWS_IN_CACHE):

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from retrieval import Catalog
-from retrieval.vector_index import IndexKind
+from retrieval.catalog_file import CatalogFile
+from retrieval.generations.segment import Space
+from retrieval.query import Part
+from retrieval.records.records import Records
+from retrieval.records.rows import ImageWrite, ItemWrite
+from retrieval.search.fusion import rank
+from retrieval.search.live import Live
+from retrieval.search.view import View
+from retrieval.vector_index import Approximate, IndexKind, Metric, build_approximate
+from tests.weak_plans import weak_plans
 
 COUNT, DIM = 6_000, 12
 RANDOM = np.random.default_rng(5)
@@ -100,15 +109,93 @@ def test_all_items_can_be_paged_through_without_repeats_or_losses(catalog: Catal
     vector = RANDOM.standard_normal(DIM).astype(np.float32)
     total = 3_000 if filter else COUNT
     keys: list[str] = []
+    scores: list[float] = []
     for offset in range(0, total, 500):
         page = catalog.search(vector=vector, filter=filter, limit=500, offset=offset)
         assert page.total == total
-        assert page.scores == sorted(page.scores, reverse=True)
         keys += page.keys
+        scores += page.scores
     assert sorted(map(int, keys)) == [n for n in range(COUNT) if filter is None or EVEN[n]]
+    ranked_before_the_missed(scores)
     whole = catalog.search(vector=vector, filter=filter, limit=10_000)
-    assert sorted(whole.keys) == sorted(keys)
-    assert whole.scores == sorted(whole.scores, reverse=True)
+    assert whole.keys == keys
+    assert whole.scores == scores
+    again = catalog.search(vector=vector, filter=filter, limit=10_000)
+    assert again.keys == keys
+    (many,) = catalog.search_many(vector[None], filter=filter, limit=10_000)
+    assert sorted(many.keys) == sorted(keys)
+
+
+def ranked_before_the_missed(scores: list[float]) -> int:
+    """Check that hits are best first but for those missed at first, few and themselves best first; return how many."""
+    falls = np.diff(scores) <= 0
+    assert np.count_nonzero(~falls) <= 1
+    missed = 0 if falls.all() else len(scores) - int(np.argmin(falls)) - 1
+    assert missed < 0.1 * len(scores)
+    return missed
+
+
+@pytest.fixture
+def weak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Approximate, "_plan", weak_plans(1, 12))
+
+
+@pytest.mark.usefixtures("weak")
+@pytest.mark.parametrize("changed", [False, True])
+def test_pages_of_an_index_that_misses_much_are_one_big_answer_to_the_last_item(tmp_path: Path, changed: bool) -> None:
+    random = np.random.default_rng(4)
+    rows = random.standard_normal((3_000, DIM))
+    with Catalog.create(tmp_path / "made", dim=DIM) as catalog:
+        catalog.add_vectors([str(n) for n in range(3_000)], rows)
+        catalog.optimize(index="ivf_flat")
+        if changed:
+            catalog.add_vectors([str(n) for n in range(2_950, 3_050)], random.standard_normal((100, DIM)))
+        total, missed = 3_050 if changed else 3_000, 0
+        for vector in random.standard_normal((5, DIM)):
+            whole = catalog.search(vector=vector, limit=5_000)
+            assert sorted(map(int, whole.keys)) == list(range(total))
+            missed += ranked_before_the_missed(whole.scores)
+            for size in (90, 700):
+                pages = [catalog.search(vector=vector, limit=size, offset=at) for at in range(0, total, size)]
+                assert sum([page.keys for page in pages], []) == whole.keys
+                assert sum([page.scores for page in pages], []) == whole.scores
+        assert missed
+
+
+def view_of_two_spaces(folder: Path, count: int) -> View:
+    """Return a view of items with a picture and a title each, with an index in both spaces."""
+    random = np.random.default_rng(6)
+    spaces = {name: Space(name, DIM, Metric.COSINE) for name in ("image", "title")}
+    records = Records.create(folder / "records.sqlite")
+    vectors = random.standard_normal((count, 2, DIM))
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    writes = [
+        ItemWrite(f"k{n}", f"t{n}", "{}", [ImageWrite("0", b"%d" % n, 1, 1, image.tobytes())], title.tobytes())
+        for n, (image, title) in enumerate(vectors.astype(np.float16))
+    ]
+    records.upsert(writes)
+    view = Live(records, CatalogFile(spaces, None)).view()
+    for rows in view.segments[0].spaces.values():
+        object.__setattr__(rows, "approximate", build_approximate(rows.vectors, IndexKind.IVF_FLAT))
+    return view
+
+
+@pytest.mark.usefixtures("weak")
+def test_two_spaces_whose_indexes_miss_much_give_longer_answers_that_begin_with_shorter_ones(tmp_path: Path) -> None:
+    view = view_of_two_spaces(tmp_path, 1_500)
+    random = np.random.default_rng(7)
+    for _ in range(6):
+        queries = random.standard_normal((2, DIM)).astype(np.float32)
+        parts = [Part("image", "image", queries[0], 0.6), Part("title", "title", queries[1], 0.4)]
+        whole = rank(view, parts, view.everything, 1_500, 0.9)
+        assert sorted(whole.items.tolist()) == list(range(1_500))
+        ranked_before_the_missed(whole.scores.tolist())
+        for limit in (1, 9, 10, 11, 60, 100, 101, 400, 999, 1_000, 1_001, 1_499):
+            some = rank(view, parts, view.everything, limit, 0.9)
+            assert some.items.tolist() == whole.items[:limit].tolist()
+            assert np.array_equal(some.scores, whole.scores[:limit])
+            if limit <= 1_000:
+                assert (np.diff(some.scores) <= 0).all()
 
 
 def test_one_by_one_prepared_and_in_a_batch_equal_scores_are_in_the_order_of_adding(catalog: Catalog) -> None:

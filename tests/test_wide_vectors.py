@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.errors import UsageError
 from retrieval import Catalog
-from retrieval.records.vector_blobs import needs_float32
+from retrieval.records.vector_blobs import fits_half, needs_float32, of_blobs, to_blob
 from retrieval.vector_index import IndexKind, Metric, Vectors
 from tests.running import call_json
 
@@ -60,24 +60,72 @@ def test_what_float16_cannot_hold_is_kept_and_searched_in_float32(tmp_path: Path
     assert call_json("info", tmp_path / "made")["stored_as"] == {"image": "float32"}
 
 
+def is_kept(metric: str, rows: NDArray[np.floating]) -> bool:
+    return metric == "l2" and not (rows.astype(np.float16) == rows.astype(np.float32)).all()
+
+
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 @pytest.mark.parametrize("name", FLOAT16)
-def test_ordinary_vectors_stay_in_float16_and_exact_is_exact_for_them(tmp_path: Path, metric: str, name: str) -> None:
+def test_ordinary_vectors_are_rounded_under_ip_and_kept_under_l2_and_exact_is_exact_for_them(
+    tmp_path: Path, metric: str, name: str
+) -> None:
     rows = FLOAT16[name].astype(np.float32)
+    size = 4 if is_kept(metric, rows) else 2
     with Catalog.create(tmp_path / "made", dim=DIM, metric=metric) as catalog:
         catalog.add_vectors(KEYS, rows)
         catalog.add_vectors(KEYS[:1], rows[:1])
         catalog.add_vectors(KEYS[1:3], rows[[1, 1]])
-        assert catalog.info().stored_as == {"image": "float16"}
+        assert catalog.info().stored_as == {"image": f"float{8 * size}"}
         lengths = {len(blob) for (blob,) in sqlite3.connect(tmp_path / "made" / "records.sqlite").execute(BLOBS)}
-        assert lengths == {2 * DIM}
-        held = rows[[0, 1, 1, *range(3, COUNT)]].astype(np.float16).astype(np.float32)
+        assert lengths == {size * DIM}
+        held = rows[[0, 1, 1, *range(3, COUNT)]].astype(f"float{8 * size}").astype(np.float32)
         for query in queries(rows):
             scores = catalog.search(vector=query, recall="exact", limit=COUNT)
             wide = held.astype(np.float64)
             true = -np.square(wide - query).sum(axis=1) if metric == "l2" else wide @ query.astype(np.float64)
             assert np.allclose(scores.scores, np.sort(true)[::-1], rtol=1e-5, atol=1e-4 * np.abs(true).max())
             assert len(set(scores.keys)) == COUNT
+
+
+def near_a_far_point(layout: str) -> NDArray[np.float32]:
+    random = np.random.default_rng(11)
+    base = random.standard_normal(16)
+    base *= 100 / np.linalg.norm(base)
+    noise = 1e-3 * random.standard_normal((200, 16))
+    sign = np.where(np.arange(200) % 2, -1, 1)[:, None] if layout == "two clusters" else 1
+    return (base * sign + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("batch", [200, 37, 1])
+@pytest.mark.parametrize("layout", ["one cluster", "two clusters"])
+def test_under_l2_each_row_far_from_the_origin_is_its_own_nearest_however_it_was_added(
+    tmp_path: Path, layout: str, batch: int
+) -> None:
+    rows = near_a_far_point(layout)
+    with Catalog.create(tmp_path / "made", dim=16, metric="l2") as catalog:
+        for start in range(0, 200, batch):
+            catalog.add_vectors(list(map(str, range(200)))[start : start + batch], rows[start : start + batch])
+        for number, row in enumerate(rows):
+            assert catalog.search(vector=row, recall="exact", limit=20).keys == order("l2", row, rows, 20)
+            assert catalog.search(vector=row, limit=1).keys == [str(number)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(list(Metric)),
+    st.lists(st.tuples(st.sampled_from([1e-7, 1e-3, 1.0, 1e5]), st.sampled_from([0.0, 1.0, 1e4])), min_size=1),
+    st.integers(0, 2**32 - 1),
+)
+def test_what_becomes_of_a_row_does_not_depend_on_the_others(
+    metric: Metric, kinds: list[tuple[float, float]], seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    rows = np.array([scale * (random.standard_normal(6) + far) for scale, far in kinds], np.float32)
+    together = needs_float32(rows, metric)
+    assert together.tolist() == [bool(needs_float32(row[None], metric)[0]) for row in rows]
+    assert needs_float32(rows[::-1], metric).tolist() == together[::-1].tolist()
+    if metric is Metric.L2:
+        assert fits_half(rows[~together]).all()
 
 
 BLOBS = "SELECT vector FROM vectors WHERE died IS NULL"
@@ -184,14 +232,29 @@ def test_at_any_scale_and_distance_from_the_origin_float32_rows_are_searched_exa
 
 
 def test_float32_is_chosen_by_what_float16_would_lose() -> None:
-    for rows in FLOAT32.values():
-        assert needs_float32(rows.astype(np.float32)).all()
-        assert needs_float32(rows[:1].astype(np.float32)).all()
-    for rows in FLOAT16.values():
-        assert not needs_float32(rows.astype(np.float32)).any()
-        assert not needs_float32(rows[:1].astype(np.float32)).any()
+    for metric in (Metric.IP, Metric.L2):
+        for values in FLOAT32.values():
+            rows = values.astype(np.float32)
+            assert needs_float32(rows, metric).all()
+            assert needs_float32(rows[:1], metric).all()
+            assert not needs_float32(rows, Metric.COSINE).any()
+        for values in FLOAT16.values():
+            rows = values.astype(np.float32)
+            assert needs_float32(rows, metric).all() == needs_float32(rows[:1], metric)[0] == is_kept(metric, rows)
+            assert not needs_float32(rows.astype(np.float16).astype(np.float32), metric).any()
+        assert not needs_float32(np.zeros((3, 4), np.float32), metric).any()
+        assert not needs_float32(np.empty((0, 4), np.float32), metric).any()
     mixed = NORMAL.astype(np.float32)
     mixed[7, 2] = 70_000
-    assert np.flatnonzero(needs_float32(mixed)).tolist() == [7]
-    assert not needs_float32(np.zeros((3, 4), np.float32)).any()
-    assert not needs_float32(np.empty((0, 4), np.float32)).any()
+    assert np.flatnonzero(needs_float32(mixed, Metric.IP)).tolist() == [7]
+
+
+def test_blobs_of_both_lengths_are_read_in_their_order() -> None:
+    rows = np.concatenate([NORMAL[:5].astype(np.float16), NORMAL[5:9].astype(np.float32)])
+    rows = rows[np.random.default_rng(0).permutation(9)]
+    assert np.array_equal(of_blobs([to_blob(row) for row in rows], DIM), rows)
+    halves = rows.astype(np.float16)
+    read = of_blobs([row.tobytes() for row in halves], DIM)
+    assert read.dtype == np.float16
+    assert np.array_equal(read, halves)
+    assert of_blobs([], DIM).shape == (0, DIM)

@@ -293,7 +293,7 @@ def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | Non
     rows = values.fill_null(float("nan")).to_numpy()
     rows = rows.reshape(len(fitting), space.dim)
     halves = _halved(rows)
-    wide = exact | needs_float32(np.clip(np.nan_to_num(rows), -_BEYOND, _BEYOND).astype(np.float32))
+    wide = exact | needs_float32(np.clip(np.nan_to_num(rows), -_BEYOND, _BEYOND).astype(np.float32), space.metric)
     for place, row, half, kept, whole in zip(
         fitting, rows, halves, _is_stored_form(rows, halves, space), wide, strict=True
     ):

@@ -1,4 +1,4 @@
-"""Vectors as the records hold them: rounded to float16, or in float32 where float16 would lose what tells rows apart.
+"""Vectors as the records hold them: in float16, or in float32 where float16 would lose what tells rows apart.
 
 The length of a blob says which it is. Unit vectors, of the cosine, are always rounded to float16.
 """
@@ -6,10 +6,13 @@ The length of a blob says which it is. Unit vectors, of the cosine, are always r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from retrieval.vector_index import Metric
 
 __all__ = ["Stored", "fits_half", "is_whole", "narrowed", "needs_float32", "of_blobs", "to_blob", "widest"]
 
@@ -20,34 +23,40 @@ Stored = NDArray[np.float16] | NDArray[np.float32]
 _LARGEST = float(np.finfo(np.float16).max)
 _SMALLEST = float(np.finfo(np.float16).smallest_normal)
 _MOST_MOVED = 1 / 256
-_FEW_ROWS = 32
 
 
 def fits_half(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Say of which rows, float32 [count, dim], float16 holds every value exactly; bool [count]."""
+    """Return whether float16 holds every value of a row exactly; rows are float32 [count, dim], the answer [count]."""
     with np.errstate(over="ignore"):
         held: NDArray[np.bool_] = (rows.astype(np.float16).astype(np.float32) == rows).all(axis=1)
     return held
 
 
-def needs_float32(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Say which rows, float32 [count, dim], float16 cannot hold well enough; bool [count].
+def needs_float32(rows: NDArray[np.float32], metric: Metric) -> NDArray[np.bool_]:
+    """Return which rows, float32 [count, dim], are kept in float32 under a metric; bool [count].
 
-    Those are rows with a value beyond 65,504; rows of which every value is so small that float16 has fewer than its 11
-    bits for it; and rows so far from the origin that rounding moves them by more than 1/256 of their distance from
-    each other. Of few rows that distance is not known: then it is taken from how much the values of a row differ.
+    Each row is judged by itself, so the answer does not depend on what it is added with. Under the cosine no row is.
+    Under L2 every row is that float16 does not hold exactly: how close its neighbours are cannot be seen in a row.
+
+    Under the inner product rounding changes a score by at most 1/2048 of the product of the lengths, which is little
+    for embeddings. So float32 is kept only for a row with a value beyond 65,504, for a row whose values are all below
+    6.1e-5, where float16 has fewer than its 11 bits, and for a row that rounding moves by more than 1/256 of how much
+    its values differ from each other. Rows that lie closer together than 1/2048 of their length, with values that
+    differ widely, are rounded all the same: exact answers are then those of the rounded rows.
     """
+    if metric is Metric.COSINE:
+        return np.zeros(len(rows), np.bool_)
     lossy: NDArray[np.bool_] = ~fits_half(rows)
+    if metric is Metric.L2 or not lossy.any():
+        return lossy
     largest = np.maximum(rows.max(axis=1, initial=0.0), -rows.min(axis=1, initial=0.0))
     needed: NDArray[np.bool_] = lossy & ((largest > _LARGEST) | (largest < _SMALLEST))
-    within = rows[lossy & ~needed]
-    if len(within):
-        rounded = within - within.astype(np.float16).astype(np.float32)
-        apart = within - within.mean(axis=0)
-        if len(within) < _FEW_ROWS or not apart.any():
-            apart = within - within.mean(axis=1, keepdims=True)
-        if float(np.vdot(rounded, rounded)) > _MOST_MOVED**2 * float(np.vdot(apart, apart)):
-            return lossy
+    doubtful = np.flatnonzero(lossy & ~needed)
+    within = rows[doubtful]
+    moved = within - within.astype(np.float16).astype(np.float32)
+    within -= within.mean(axis=1, keepdims=True)
+    lengths = (np.einsum("ij,ij->i", some, some) for some in (moved, within))
+    needed[doubtful] = next(lengths) > _MOST_MOVED**2 * next(lengths)
     return needed
 
 
@@ -69,7 +78,7 @@ def to_blob(row: NDArray[np.float32]) -> bytes:
 
 
 def is_whole(blob: bytes, dim: int) -> bool:
-    """Say whether a blob has the length of a vector."""
+    """Return whether a blob has the length of a vector."""
     return len(blob) in (2 * dim, 4 * dim)
 
 
@@ -82,6 +91,9 @@ def of_blobs(blobs: Sequence[bytes], dim: int) -> Stored:
     """Read whole blobs: float16 [count, dim] if all are, else float32."""
     if widest(blobs, dim) is np.float16:
         return np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(-1, dim)
-    return np.stack(
-        [np.frombuffer(blob, np.float16 if len(blob) == 2 * dim else np.float32).astype(np.float32) for blob in blobs]
-    )
+    wide = np.array([len(blob) == 4 * dim for blob in blobs])
+    rows = np.empty((len(blobs), dim), dtype=np.float32)
+    for some, dtype in ((wide, np.float32), (~wide, np.float16)):
+        joined = b"".join(compress(blobs, some.tolist()))
+        rows[some] = np.frombuffer(joined, dtype=dtype).reshape(-1, dim)
+    return rows

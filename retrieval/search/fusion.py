@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from retrieval.generations.segment import Ids
 from retrieval.query import EXACT, Part
 from retrieval.search.view import Allowed, Nearest, View
-from retrieval.vector_index import Metric, followed, stages
+from retrieval.vector_index import Metric, exactly_followed, followed, stages
 
 __all__ = ["Ranking", "rank", "ranking_of"]
 
@@ -102,20 +102,34 @@ def _threshold(
     """Find the best items of the sum of all spaces, in stages, so that longer answers begin with shorter ones."""
     if recall >= EXACT:
         return _to_depth(view, sums, allowed, limit, recall)
+    places: dict[int, int] = {}  # of the items, by id
+
+    def to_depth(depth: int, wanted: float) -> tuple[Ids, NDArray[np.float32], bool, str]:
+        found, scores, certain, how = _to_depth(view, sums, allowed, depth, wanted)
+        ids = view.item_ids(found)
+        places.update(zip(ids.tolist(), found.tolist(), strict=True))
+        return ids, scores, certain, how
+
+    def all_exactly(_: NDArray[np.float32], depth: int) -> tuple[NDArray[np.float32], Ids]:
+        ids, scores, _certain, _how = to_depth(depth, EXACT)
+        return scores[None], ids[None]
+
     first, *others = stages(min(limit, allowed.count), allowed.count)
-    items, totals, exact, plan = _to_depth(view, sums, allowed, first.depth, recall)
+    ids, totals, exact, plan = to_depth(first.depth, recall)
     for stage in others:
-        more, scores, certain, plan = _to_depth(view, sums, allowed, stage.depth, recall)
+        more, scores, certain, plan = to_depth(stage.depth, recall)
         if exact and certain:
-            items, totals = more, scores
+            ids, totals = more, scores
             continue
-        exact = False
-        ids, more_ids = view.item_ids(items), view.item_ids(more)
-        totals, kept = followed(totals, ids, scores, more_ids, missed=True)
-        by_id = dict(zip([*ids.tolist(), *more_ids.tolist()], [*items.tolist(), *more.tolist()], strict=True))
-        items = np.array([by_id[id_] for id_ in kept.tolist()], dtype=np.int64)
-        items, totals = items[: stage.end], totals[: stage.end]
-    return items[:limit], totals[:limit], exact, plan
+        exact, so_far = False, (totals, ids)
+        totals, ids = followed(*so_far, scores, more)
+        if len(ids) < stage.end:
+            plan = f"{plan}, then all exactly"
+            query = np.empty((1, 0), np.float32)  # it is in `sums`
+            totals, ids = exactly_followed(all_exactly, query, *so_far, stage.end, allowed.count)
+        totals, ids = totals[: stage.end], ids[: stage.end]
+    items = np.array([places[id_] for id_ in ids[:limit].tolist()], dtype=np.int64)
+    return items, totals[:limit], exact, plan
 
 
 def _to_depth(

@@ -135,7 +135,6 @@ class Searcher:
         if not (request.offset or view.has_images) and request.min_score is None:
             plain = view.found_in_one("image", request.vectors, limit, allowed, request.recall, search)
         if plain is not None and (plain.rows >= 0).all():
-            plain = plain.in_order()
             exact, plan, pages = plain.exact, plain.how, _plain_pages(view, plain, request.fields)
         else:
             found, exact, plan = view.nearest("image", request.vectors, limit, allowed, request.recall, search)
@@ -178,8 +177,8 @@ class Searcher:
         return ranking
 
     def _pages(self, view: View, rankings: Sequence[Ranking], request: Request) -> list[Page]:
-        """Give a page of hits for each ranking; what they hold is read for all at once."""
-        cut = [_in_order(view, _cut(ranking, request)) for ranking in rankings]
+        """Return a page of hits for each ranking; what they hold is read for all at once."""
+        cut = [_cut(ranking, request) for ranking in rankings]
         together = cut[0].items if len(cut) == 1 else _joined([ranking.items for ranking in cut])
         keys, fields = view.rows(together, request.fields)
         images = self._images(view, [ranking.image_ids for ranking in cut]) if view.has_images else {}
@@ -201,7 +200,7 @@ class Searcher:
 
 
 def _looks_share(view: View, request: Request) -> float:
-    """Say how much of a picture's weight goes to the space for looks: all, unless asked otherwise."""
+    """Return the share of a picture's weight that goes to the space for looks: all, unless asked otherwise."""
     if "looks" in view.file.spaces:
         return 1.0 if request.looks is None else request.looks
     if request.looks is not None:
@@ -225,24 +224,8 @@ def _cut(ranking: Ranking, request: Request) -> Ranking:
     )
 
 
-def _in_order(view: View, ranking: Ranking) -> Ranking:
-    """Put the hits of a page in order.
-
-    They are, except where nearly all items are asked for: what the first stages of an approximate search have missed
-    comes in the last page, which then is put in order by itself.
-    """
-    scores = ranking.scores
-    if (scores[1:] <= scores[:-1]).all():
-        return ranking
-    order = np.lexsort((view.item_ids(ranking.items), -scores))
-    parts = {name: values[order] for name, values in ranking.parts.items()}
-    return ranking._replace(
-        items=ranking.items[order], scores=scores[order], parts=parts, image_ids=ranking.image_ids[order]
-    )
-
-
 def _plain_pages(view: View, found: Found, names: Sequence[str] | None) -> list[Page]:
-    """Give a page of hits for each query, all as long, of items without pictures."""
+    """Return a page of hits for each query, all as long, of items without pictures."""
     keys, fields = view.rows(view.items_in_one("image", found.rows).ravel(), names)
     length = found.rows.shape[1]
     shown = view.file.spaces["image"].metric.shown(found.scores)

@@ -190,7 +190,7 @@ class View:
             if in_one is None:
                 return [NOTHING] * len(queries), True, "nothing to search"
             return self._nearest_of(space, in_one)
-        scores, items, ids, images = [], [], [], []
+        scores, least, items, ids, images = [], [], [], [], []
         exact, plans = True, []
         for number, segment in enumerate(self.segments):
             rows = segment.spaces[space]
@@ -207,13 +207,14 @@ class View:
             exact = exact and found.exact
             plans.append(found.how)
             scores.append(np.where(found.rows >= 0, found.scores, -np.inf))
+            least.append(np.minimum.accumulate(scores[-1], axis=1))
             places = rows.items[found.rows]
             items.append(np.where(found.rows >= 0, places + self._offsets[number], -1))
             ids.append(segment.item_ids[places])
             images.append(rows.image_ids[found.rows])
         if not scores:
             return [NOTHING] * len(queries), True, "nothing to search"
-        merged = [np.concatenate(parts, axis=1) for parts in (scores, items, ids, images)]
+        merged = [np.concatenate(parts, axis=1) for parts in (scores, least, items, ids, images)]
         best = [_best_items(*one, limit=limit) for one in zip(*merged, strict=True)]
         return best, exact, " + ".join(plans)
 
@@ -232,7 +233,7 @@ class View:
             allowed.prepared[asked] = Prepared(search, segment.columns, names, allowed.count, rows.vectors.metric)
 
     def _straight(self, space: str) -> bool:
-        """Say whether there is one segment, and no item has more than one vector: then a row is an item."""
+        """Return whether there is one segment and no item has several vectors: then a row is an item."""
         if len(self.segments) != 1:
             return False
         rows = self.segments[0].spaces[space]
@@ -294,7 +295,7 @@ class View:
         return self._samples[space]
 
     def has_vectors(self, space: str) -> bool:
-        """Say whether any item has a vector in that space."""
+        """Return whether any item has a vector in that space."""
         return any(space in segment.spaces and segment.spaces[space].vectors.count for segment in self.segments)
 
     def stored_as(self, space: str) -> str:
@@ -381,11 +382,16 @@ class View:
         )
 
 
-def _best_items(scores: Scores, items: Ids, ids: Ids, images: Ids, *, limit: int) -> Nearest:
-    """Group rows by item, the best row speaking for it; equal scores are ordered by the items' ids."""
+def _best_items(scores: Scores, least: Scores, items: Ids, ids: Ids, images: Ids, *, limit: int) -> Nearest:
+    """Group rows by item, the first row speaking for it; equal scores are ordered by the items' ids.
+
+    `least` is the least score of each row and those its segment found before. A row that scores more than that was
+    missed at first and stays behind them, in the order given.
+    """
     found = items >= 0
-    scores, items, ids, images = scores[found], items[found], ids[found], images[found]
-    order = np.lexsort((ids, -scores))
+    scores, least, items, ids, images = scores[found], least[found], items[found], ids[found], images[found]
+    missed = scores > least
+    order = np.lexsort((np.where(missed, np.arange(len(ids)), ids), missed, -least))
     _, first = np.unique(items[order], return_index=True)
     chosen = order[np.sort(first)][:limit]
     return Nearest(items[chosen], scores[chosen].astype(np.float32), images[chosen])

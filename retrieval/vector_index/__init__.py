@@ -27,7 +27,7 @@ from retrieval.vector_index.exact import Vectors
 from retrieval.vector_index.kinds import IndexKind, Metric
 from retrieval.vector_index.one_query import FoundOne
 from retrieval.vector_index.selection import Selection
-from retrieval.vector_index.stages import followed, stages
+from retrieval.vector_index.stages import exactly_followed, followed, stages
 
 __all__ = [
     "Approximate",
@@ -39,6 +39,7 @@ __all__ = [
     "Selection",
     "Vectors",
     "build_approximate",
+    "exactly_followed",
     "followed",
     "stages",
 ]

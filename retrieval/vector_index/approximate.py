@@ -19,7 +19,6 @@ from retrieval.vector_index.exact import (
     Rows,
     Scores,
     Vectors,
-    ordered,
     read_index,
     read_near,
     use_threads,
@@ -32,13 +31,13 @@ from retrieval.vector_index.spread import NEAREST_LISTS
 from retrieval.vector_index.stages import (
     FIRST_STAGE,
     Stage,
-    closed,
     exactly_followed,
     followed,
     last_stage,
     lengthened,
     stages,
 )
+from retrieval.vector_index.ties import closed
 from retrieval.vector_index.visiting import Queries, VisitedIndex
 
 __all__ = ["Approximate", "Found"]
@@ -50,18 +49,14 @@ _BOUND_STAGES = 2
 class Found(NamedTuple):
     """Scores and rows, [queries, k], best first, row -1 where there are no more.
 
-    `exact` says that no better row can have been passed over, `how` in words how they were found.
+    Only if all rows are asked for, some may be out of place at the end: see `stages`. `exact` is whether no better row
+    can have been passed over; `how` describes the search in words.
     """
 
     scores: Scores
     rows: Rows
     exact: bool
     how: str
-
-    def in_order(self) -> Found:
-        """Return the same rows, best first; only where nearly all are asked for some are out of place: see `stages`."""
-        scores, rows = ordered(self.scores, self.rows, self.rows.shape[1])
-        return self if rows is self.rows else self._replace(scores=scores, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +101,7 @@ class Approximate(VisitedIndex):
         plans = [self._plan(recall, selection, stage.end, 0) for stage in wanted]
 
         def by_arrays(query: Queries) -> FoundOne:
-            found = self.search(query, k, recall, selection).in_order()
+            found = self.search(query, k, recall, selection)
             return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
 
         if self.vectors.wide or not k:
@@ -141,11 +136,15 @@ class Approximate(VisitedIndex):
             if len(searches) == 1:
                 return FoundOne(scores[:k], rows[:k], False, words)
             more, places = searches[1](query)
-            depth = wanted[1].depth
+            end, depth = wanted[1]
             if places[depth - 1] < 0 or (len(more) > depth and more[depth] == more[depth - 1]):
                 return by_arrays(query)
-            line, numbers = lengthened(scores[:FIRST_STAGE], rows[:FIRST_STAGE].tolist(), more, places.tolist(), k)
-            return by_arrays(query) if len(line) < k else FoundOne(line, np.array(numbers), False, words)
+            line, numbers = lengthened(
+                scores[:FIRST_STAGE], rows[:FIRST_STAGE].tolist(), more[:depth], places[:depth].tolist()
+            )
+            if len(line) < end:  # a scan follows, and whatever k is it has to be the same
+                return by_arrays(query)
+            return FoundOne(line[:k], np.array(numbers[:k]), False, words)
 
         return found
 
@@ -198,17 +197,19 @@ class Approximate(VisitedIndex):
         recall: float,
         selection: Selection | None,
     ) -> Found:
-        """Return what was found followed by the rows of another stage; where it has too few, by those of a scan."""
+        """Return what was found followed by the rows of another stage; if these are too few, by those of a scan."""
         count = self.vectors.count if selection is None else selection.count
         by_scan = plan.way is Way.EXACT and plan.around is None
         end = k if by_scan else stage.end  # deeper stages would cost more and be scans, too
         more = None if by_scan else self._to_depth(plan, queries, stage.depth, recall, selection)
         scores: Scores = np.empty((len(queries), end), self.vectors.score_type)
         rows = np.empty((len(queries), end), np.int64)
+        ways = [] if more is None else [more.how]
         for place in range(len(queries)):
             so_far = found.scores[place], found.rows[place]
             line = so_far if more is None else followed(*so_far, more.scores[place], more.rows[place])
             if len(line[1]) < end:
+                ways.append(_of_a_scan(count))
                 line = exactly_followed(
                     lambda query, depth: self.vectors.search(query, depth, selection),
                     queries[place : place + 1],
@@ -217,7 +218,7 @@ class Approximate(VisitedIndex):
                     count,
                 )
             scores[place], rows[place] = line[0][:end], line[1][:end]
-        how = _of_a_scan(count) if more is None else more.how
+        how = " or ".join(dict.fromkeys(ways))
         return Found(scores, rows, False, found.how if how == found.how else f"{found.how}, then {how}")
 
     def _to_depth(self, plan: Plan, queries: Queries, depth: int, recall: float, selection: Selection | None) -> Found:
@@ -236,7 +237,7 @@ class Approximate(VisitedIndex):
                     some, asked, (asked - 1 if asked == k + 1 else asked) * plan.refined, selection
                 )
 
-            return Found(*closed(by_code, queries, k, count), False, plan.words)
+            return Found(*closed(by_code, self.vectors, queries, k, selection), False, plan.words)
         if plan.way is Way.INDEX:
             scores, rows = self._visited(plan, queries, k, selection)
             short = rows[:, -1] < 0
@@ -253,7 +254,7 @@ class Approximate(VisitedIndex):
         def visit(some: Queries, asked: int) -> tuple[Scores, Rows]:
             return self.visit(some, asked, plan.effort, plan.refined, selection, k if asked == k + 1 else None)
 
-        return closed(visit, queries, k, self.vectors.count if selection is None else selection.count)
+        return closed(visit, self.vectors, queries, k, selection)
 
     def _found_around(
         self, plan: Plan, around: Around, queries: Queries, k: int, recall: float, selection: Selection | None

@@ -25,6 +25,7 @@ from data.errors import CatalogDamaged
 from retrieval.vector_index.best import BestOfBlocks
 from retrieval.vector_index.kinds import Metric
 from retrieval.vector_index.selection import Selection
+from retrieval.vector_index.ties import closed
 from retrieval.vector_index.vector_file import Stored, VectorFile
 from retrieval.vector_index.wide import float64_scores, search_wide
 
@@ -236,14 +237,20 @@ class Vectors:
         if self.wide:
             found = search_wide(self, queries, min(k, self.count if selection is None else selection.count), selection)
             return padded(cast(Scores, found[0]), found[1], k)
-        if selection is None:
-            return _with_ties(self.index, queries, k, self.count, None)
-        if selection.count > GATHERED_ROWS:
-            return _with_ties(self.index, queries, k, selection.count, faiss.SearchParameters(sel=selection.selector))
-        if not selection.count:
+        if selection is not None and not selection.count:
             return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
-        scores, places = _with_ties(self.few(selection), queries, min(k, selection.count), selection.count, None)
-        return padded(scores, selection.rows[places], k)
+        few = selection if selection is not None and selection.count <= GATHERED_ROWS else None
+        index = self.index if few is None else self.few(few)
+        parameters = None if few or selection is None else faiss.SearchParameters(sel=selection.selector)
+
+        def search(some: NDArray[np.float32], asked: int) -> tuple[Scores, Rows]:
+            scores, rows = index.search(some, asked, params=parameters)
+            if few is not None:
+                rows = few.rows[rows]
+            return ordered(-scores if self.metric is Metric.L2 else scores, rows, asked)
+
+        asked = k if selection is None else min(k, selection.count)
+        return padded(*closed(search, self, queries, asked, selection), k)
 
     def nearest(self, queries: NDArray[np.float32], k: int) -> Rows:
         """Find the k best rows for each of many queries, int64 [queries, k], best first, by products of matrices.
@@ -268,7 +275,7 @@ class Vectors:
         return best.rows()
 
     def few(self, selection: Selection) -> Any:  # noqa: ANN401
-        """Give up to `GATHERED_ROWS` selected vectors side by side."""
+        """Return an index of up to `GATHERED_ROWS` selected vectors side by side."""
         if "vectors" not in selection.packed:
             index = empty_index(self.dim, self.metric)
             stored = self._held.view(np.uint8)  # of bytes, wherever they begin, NumPy makes no copy first
@@ -280,28 +287,6 @@ class Vectors:
             selection.packed_bytes += length
             selection.packed["vectors"] = index
         return selection.packed["vectors"]
-
-
-def _with_ties(
-    index: Any,  # noqa: ANN401
-    queries: NDArray[np.float32],
-    k: int,
-    count: int,
-    parameters: Any,  # noqa: ANN401
-) -> tuple[Scores, Rows]:
-    """Search all of an index; equal scores in the order of the rows.
-
-    Faiss keeps any of the rows that tie for the last place: so look past them, then order.
-    """
-    depth = min(k + 1, max(count, k))
-    while True:
-        scores, rows = index.search(queries, depth, params=parameters)
-        if depth >= count or depth == k or not (scores[:, -1] == scores[:, k - 1]).any():
-            break
-        depth = min(depth * 4, count)
-    if index.metric_type == faiss.METRIC_L2:
-        scores = -scores
-    return ordered(scores, rows, k)
 
 
 def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
@@ -331,7 +316,7 @@ def pieces(rows: Rows) -> list[Rows]:
 
 
 def _advise(array: Stored, advice: int) -> None:
-    """Tell the system how a mapped array will be used."""
+    """Advise the system how a mapped array will be used."""
     if array.nbytes:
         start = array.__array_interface__["data"][0]
         page = start - start % mmap.PAGESIZE
@@ -339,7 +324,7 @@ def _advise(array: Stored, advice: int) -> None:
 
 
 def use_threads(queries: int, rows: int) -> None:
-    """Give a batch over many rows all threads, anything less one: waiting for the others would cost more than it gains.
+    """Use all threads for a batch over many rows, one for anything less, where waiting would cost more than it gains.
 
     OpenMP keeps this setting for each calling thread.
     """
@@ -370,7 +355,7 @@ def read_index(path: Path) -> Any:  # noqa: ANN401
 
 
 def fill_codes(index: Any, codes: NDArray[np.uint8]) -> None:  # noqa: ANN401
-    """Give a flat index of codes its rows, uint8 [count, bytes], as they are."""
+    """Fill a flat index of codes with its rows, uint8 [count, bytes], as they are."""
     faiss.copy_array_to_vector(np.ascontiguousarray(codes).reshape(-1), index.codes)
     index.ntotal = len(codes)
 

@@ -39,7 +39,7 @@ class OneQuery:
         self._distances = distances
 
     def __call__(self, query: NDArray[np.float32]) -> tuple[list[float], Rows]:
-        """Give scores and rows, best first, row -1: no more; the query is contiguous, float32 [1, dim]."""
+        """Return scores and rows, best first, row -1: no more; the query is contiguous, float32 [1, dim]."""
         k = self._k
         scores, rows = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
         pointer = faiss.swig_ptr

@@ -56,12 +56,12 @@ class Selection:
         return self._mask
 
     def has(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Say which of some rows are selected, bool [len(rows)]."""
+        """Return whether each of some rows is selected, bool [len(rows)]."""
         return self._mask[rows]
 
     @cached_property
     def selector(self) -> Any:  # noqa: ANN401  # Faiss has no types
-        """Tells Faiss during a search whether a row is selected."""
+        """The Faiss selector of the rows."""
         return faiss.IDSelectorBitmap(np.packbits(self._mask, bitorder="little"))
 
     @property

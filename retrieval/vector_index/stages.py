@@ -3,8 +3,7 @@
 An approximate search that looks for more hits also meets better ones that a shorter search has missed; pages of such
 answers repeat some hits and lose others. So the first 10 hits are always those of a search for 10, the next 90 those
 that a search for 100 finds after the tenth, and so on: a longer answer begins with every shorter one. What a stage has
-missed is not put between the hits of later ones; where all rows are asked for, it comes last, and whoever shows it
-orders it among the hits that it is shown with.
+missed is not put between the hits of later ones. If all rows are asked for, it comes last, after hits that score less.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FIRST_STAGE", "Stage", "closed", "exactly_followed", "followed", "last_stage", "lengthened", "stages"]
+__all__ = ["FIRST_STAGE", "Stage", "exactly_followed", "followed", "last_stage", "lengthened", "stages"]
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -53,37 +52,19 @@ def last_stage(k: int) -> int:
     return end
 
 
-def closed(search: Search, queries: NDArray[np.float32], depth: int, count: int) -> tuple[Scores, Rows]:
-    """Find the `depth` best of `count` rows for each query; equal scores in the order of the rows, also at the end.
-
-    `search` is asked for one row more. Where that scores the same as the last, more rows are looked at until all that
-    tie are found.
-    """
-    scores, rows = search(queries, min(depth + 1, count))
-    if scores.shape[1] <= depth:
-        return scores, rows
-    tied = np.flatnonzero((scores[:, depth] == scores[:, depth - 1]) & (rows[:, depth] >= 0))
-    scores, rows = scores[:, :depth], rows[:, :depth]
-    wide = depth
-    while len(tied) and wide < count:
-        wide = min(wide * _WIDER, count)
-        deeper, places = search(queries[tied], wide)
-        scores[tied], rows[tied] = deeper[:, :depth], places[:, :depth]
-        tied = tied[(deeper[:, -1] == deeper[:, depth - 1]) & (places[:, -1] >= 0)]
-    return scores, rows
-
-
 def followed(
     scores: Scores, rows: Rows, more_scores: Scores, more_rows: Rows, *, missed: bool = False
 ) -> tuple[Scores, Rows]:
-    """Return the hits of one query, best first, and then those of `more` that come after the last of them.
+    """Return the hits of one query, and then those of `more`, best first, that rank below all of them.
 
-    With `missed`, those of `more` that should have come earlier stand at the end.
+    With `missed`, the others of `more` stand at the end.
     """
     if not len(rows):
         return more_scores[more_rows >= 0], more_rows[more_rows >= 0]
+    least = scores.min()
+    last = rows[scores == least].max()
     other = (more_rows >= 0) & ~np.isin(more_rows, rows)
-    after = other & ((more_scores < scores[-1]) | ((more_scores == scores[-1]) & (more_rows > rows[-1])))
+    after = other & ((more_scores < least) | ((more_scores == least) & (more_rows > last)))
     parts = [after, other & ~after] if missed else [after]
     return (
         np.concatenate([scores, *(more_scores[part] for part in parts)]),
@@ -92,17 +73,16 @@ def followed(
 
 
 def lengthened(
-    scores: list[float], rows: list[int], more_scores: list[float], more_rows: list[int], k: int
+    scores: list[float], rows: list[int], more_scores: list[float], more_rows: list[int]
 ) -> tuple[list[float], list[int]]:
-    """Return what `followed` does, k hits of it at most, for lists: of a hundred numbers it is quicker than NumPy."""
+    """Return what `followed` does of lists, all best first; of a hundred numbers it is quicker than NumPy."""
     known, last = set(rows), (-scores[-1], rows[-1])
-    for score, row in zip(more_scores, more_rows, strict=True):
-        if len(rows) >= k:
-            break
-        if row not in known and (-score, row) > last:
-            scores.append(score)
-            rows.append(row)
-    return scores, rows
+    others = [place for place, row in enumerate(more_rows) if row not in known]
+    before = 0
+    while before < len(others) and (-more_scores[others[before]], more_rows[others[before]]) <= last:
+        before += 1
+    after = others[before:]
+    return [*scores, *(more_scores[place] for place in after)], [*rows, *(more_rows[place] for place in after)]
 
 
 def exactly_followed(

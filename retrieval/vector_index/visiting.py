@@ -26,13 +26,13 @@ __all__ = ["Queries", "VisitedIndex"]
 Queries = NDArray[np.float32]
 
 _MANY_QUERIES = 16
-"""So many are compared with the centroids together."""
+"""Number of queries from which on they are compared with the centroids together."""
 
-_PACKED_IN_LISTS = 0.6
-"""Microseconds to pack a row's code in its list,"""
+_PACK_US = 0.6
+"""Cost of packing one row's code, in microseconds."""
 
-_SAVED = 150.0
-"""and those that each query takes less from then on: it is done when that would have paid for it."""
+_PACKED_GAIN_US = 150.0
+"""Time that each later query saves, in microseconds. Packing starts once it would have paid off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class VisitedIndex:
         queries: int,
         wide: int | None = None,
     ) -> tuple[Any, Any]:
-        """Give what Faiss searches for so many queries, and its words for the settings.
+        """Return the Faiss index to search for a number of `queries`, and its parameters for these settings.
 
         The rows of a selection that is searched often enough are packed by themselves.
         """
@@ -127,8 +127,8 @@ class VisitedIndex:
 
     @staticmethod
     def _worth_packing(selection: Selection, queries: int) -> bool:
-        paid = (selection.uses + queries) * _SAVED
-        return selection.count <= PACKED_ROWS and paid >= selection.count * _PACKED_IN_LISTS
+        paid = (selection.uses + queries) * _PACKED_GAIN_US
+        return selection.count <= PACKED_ROWS and paid >= selection.count * _PACK_US
 
     def candidates(self, queries: Queries, count: int, effort: int, selection: Selection | None) -> Rows:
         """Find what an index that refines would refine, [queries, count], best by code first, row -1: no more.
@@ -141,7 +141,7 @@ class VisitedIndex:
         return found
 
     def nearest_lists(self, queries: Queries, count: int) -> Rows:
-        """Give the first lists in the order in which queries visit them, int64 [queries, count]."""
+        """Return the first lists in the order in which queries visit them, int64 [queries, count]."""
         use_threads(len(queries), self.vectors.count)
         queries = np.ascontiguousarray(queries)
         projected = self.codes.transform.apply(queries) if self.kind.has_codes else queries
@@ -152,11 +152,11 @@ class VisitedIndex:
         return found
 
     def list_of(self, rows: Rows) -> NDArray[np.uint16]:
-        """Tell which list each row is in, as many as are given."""
+        """Return the list that each row is in, uint16 [len(rows)]."""
         return self._lists.of(rows)
 
     def centroids(self) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
-        """Give what projects vectors, float32 [width, dim] or None, and the lists' centres, float32 [lists, width]."""
+        """Return the projection, float32 [width, dim] or None, and the lists' centres, float32 [lists, width]."""
         centres = centroids(self.stored)
         if not self.kind.has_codes:
             return None, centres
@@ -178,7 +178,7 @@ class VisitedIndex:
         return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=lists) if self.refines else lists
 
     def _lists_of(self, effort: int, selection: Selection | None) -> Any:  # noqa: ANN401
-        """Say how many lists are visited, to the index that has them or to what projects for it."""
+        """Return parameters with the number of lists to visit, for the index that has them or for its projection."""
         selector = None if selection is None else selection.selector
         lists = faiss.SearchParametersIVF(nprobe=min(effort, self.lists), sel=selector)
         return lists if self._base is self.stored else faiss.SearchParametersPreTransform(index_params=lists)

@@ -1,0 +1,117 @@
+"""Rows that tie for the last place of an answer: the first of them by number are its hits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.vector_index.kinds import Metric
+from retrieval.vector_index.selection import Selection
+from retrieval.vector_index.wide import float64_scores
+
+if TYPE_CHECKING:
+    from retrieval.vector_index.exact import Vectors
+
+__all__ = ["closed", "lowest_tied"]
+
+Scores = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Search = Callable[[NDArray[np.float32], int], tuple[Scores, Rows]]
+"""Finds so many rows for each query, float32 [queries, dim]: scores and rows, [queries, any], best first."""
+
+_WIDER = 4
+_FIRST_SHARE = 8
+_ROWS_AT_ONCE = 8_192
+
+
+def closed(
+    search: Search, vectors: Vectors, queries: NDArray[np.float32], depth: int, selection: Selection | None
+) -> tuple[Scores, Rows]:
+    """Find the `depth` best rows for each query; equal scores in the order of the rows, also at the end.
+
+    `search` is asked for one row more. If that scores the same as the last, it is asked for four times as many. If all
+    of these tie, too, the rows that score the same are looked for among the vectors, in their order.
+    """
+    count = vectors.count if selection is None else selection.count
+    scores, rows = search(queries, min(depth + 1, count))
+    if scores.shape[1] <= depth:
+        return scores, rows
+    tied = np.flatnonzero((scores[:, depth] == scores[:, depth - 1]) & (rows[:, depth] >= 0))
+    scores, rows = scores[:, :depth], rows[:, :depth]
+    if not len(tied):
+        return scores, rows
+    deeper, places = search(queries[tied], min(depth * _WIDER, count))
+    scores[tied], rows[tied] = deeper[:, :depth], places[:, :depth]
+    if deeper.shape[1] == count:
+        return scores, rows
+    for place in tied[(deeper[:, -1] == deeper[:, depth - 1]) & (places[:, -1] >= 0)]:
+        line = scores[place]
+        first = int(np.count_nonzero(line > line[-1]))
+        found = lowest_tied(vectors, queries[place], line[-1], rows[place, :first], depth - first, selection)
+        rows[place, first:] = np.union1d(found, rows[place, first:])[: depth - first]
+    return scores, rows
+
+
+def lowest_tied(
+    vectors: Vectors,
+    query: NDArray[np.float32],
+    score: np.floating,
+    better: Rows,
+    wanted: int,
+    selection: Selection | None,
+) -> Rows:
+    """Return the first `wanted` rows, in ascending order, that have exactly this score by one query, float32 [dim].
+
+    `better` are rows that are known to score more. An eighth of the vectors is searched first, which is enough where
+    many rows tie.
+    """
+    if vectors.wide:
+        return _lowest_tied_wide(vectors, query, score, wanted, selection)
+    mask = np.ones(vectors.count, np.bool_) if selection is None else selection.mask.copy()
+    mask[better] = False
+    found = np.empty(0, np.int64)
+    for stop in (vectors.count // _FIRST_SHARE, vectors.count):
+        some = mask.copy()
+        some[stop:] = False
+        found = _first_of_best(vectors, query, score, wanted, some)
+        if len(found) >= wanted:
+            break
+    return found
+
+
+def _first_of_best(
+    vectors: Vectors, query: NDArray[np.float32], score: np.floating, wanted: int, mask: NDArray[np.bool_]
+) -> Rows:
+    """Return up to `wanted` rows of a mask with this score, the first ones.
+
+    Faiss goes through the rows in order and lets one in only for one that scores less, so of rows that tie it keeps the
+    first, unless a better one comes later. Better rows are therefore left out, and the search repeated.
+    """
+    asked = wanted
+    while True:
+        selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+        scores, rows = vectors.index.search(query[None], asked, params=faiss.SearchParameters(sel=selector))
+        if vectors.metric is Metric.L2:
+            scores = -scores
+        above = rows[(scores > score) & (rows >= 0)]
+        if not len(above):
+            return np.sort(rows[(scores == score) & (rows >= 0)])[:wanted]
+        mask[above] = False
+        asked = min(asked * _WIDER, vectors.count)
+
+
+def _lowest_tied_wide(
+    vectors: Vectors, query: NDArray[np.float32], score: np.floating, wanted: int, selection: Selection | None
+) -> Rows:
+    rows = np.arange(vectors.count) if selection is None else selection.rows
+    found: list[Rows] = []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]
+        found.append(some[float64_scores(vectors, query, some) == score])
+        if sum(map(len, found)) >= wanted:
+            break
+    return np.concatenate([np.empty(0, np.int64), *found])[:wanted]
