@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from retrieval.catalog_file import CatalogFile
+from retrieval.filters import Filter
 from retrieval.generations.segment import Space
 from retrieval.query import EXACT, Part
 from retrieval.records.records import Records
@@ -131,3 +132,13 @@ def test_the_image_that_matched_is_the_best_one(view: View) -> None:
     firsts = np.cumsum([0] + [len(rows) for rows in IMAGES])
     for item, image_id in zip(ranking.items, ranking.image_ids, strict=True):
         assert image_id == firsts[item] + 1 + int(np.argmax(IMAGES[item] @ query))
+
+
+@pytest.mark.parametrize("recall", [0.95, EXACT])
+@pytest.mark.parametrize("limit", [0, 10])
+def test_where_a_filter_leaves_nothing_nothing_is_found_in_two_spaces(view: View, recall: float, limit: int) -> None:
+    nothing = view.allowed(Filter.parse("title == 'none'"))
+    parts = [Part("image", "image", unit(12)), Part("title", "text", unit(6))]
+    ranking = rank(view, parts, nothing, limit, recall)
+    assert nothing.count == 0
+    assert (len(ranking.items), len(ranking.scores), ranking.exact) == (0, 0, True)

@@ -87,7 +87,8 @@ def test_what_is_no_vector_is_refused_in_words_and_nothing_is_written(catalog: C
 
 def test_no_vectors_are_nothing_to_add_and_nothing_to_answer(catalog: Catalog) -> None:
     before = catalog.log(1)[0].seq
-    for nothing in ([], np.empty((0, DIM)), torch.empty(0, DIM)):
+    kinds: list[Any] = [[], np.empty((0, DIM)), torch.empty(0, DIM)]
+    for nothing in kinds:
         assert catalog.add_vectors([], nothing) == before
         assert catalog.search_many(nothing) == []
     with pytest.raises(UsageError, match="The query is 0 vectors"):

@@ -77,6 +77,8 @@ def rank(view: View, parts: Sequence[Part], allowed: Allowed, limit: int, recall
         ((space, total),) = sums.items()
         (nearest,), exact, plan = view.nearest(space, total.vector[None], limit, allowed, recall)
         items, scores = nearest.items, nearest.scores - np.float32(total.base)
+    elif not allowed.count:
+        items, scores, exact, plan = np.empty(0, np.int64), np.empty(0, np.float32), True, "nothing to search"
     else:
         items, scores, exact, plan = _threshold(view, sums, allowed, limit, recall)
     return Ranking(items, scores, _part_scores(view, parts, items), _images(view, sums, items), exact, plan)
