@@ -138,7 +138,7 @@ def test_the_image_that_matched_is_the_best_one(view: View) -> None:
 @pytest.mark.parametrize("limit", [0, 10])
 def test_where_a_filter_leaves_nothing_nothing_is_found_in_two_spaces(view: View, recall: float, limit: int) -> None:
     nothing = view.allowed(Filter.parse("title == 'none'"))
-    parts = [Part("image", "image", unit(12)), Part("title", "text", unit(6))]
+    parts = [Part("image", "image", unit(12)), Part("text", "title", unit(6))]
     ranking = rank(view, parts, nothing, limit, recall)
     assert nothing.count == 0
     assert (len(ranking.items), len(ranking.scores), ranking.exact) == (0, 0, True)
