@@ -17,10 +17,18 @@ ROWS = (NORMAL / np.linalg.norm(NORMAL, axis=1, keepdims=True)).astype(np.float1
 QUERIES = (ROWS[:200] + 0.3 * RANDOM.standard_normal((200, DIM)) / 4).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=[(IndexKind.IVF_FLAT, Metric.COSINE), (IndexKind.IVF_SQ8, Metric.L2)], ids=str)
+BUILT = {
+    "ivf_flat": (IndexKind.IVF_FLAT, Metric.COSINE, ROWS),
+    "ivf_sq8": (IndexKind.IVF_SQ8, Metric.L2, ROWS),
+    "ivf_pq of float32": (IndexKind.IVF_PQ, Metric.L2, NORMAL.astype(np.float32)),
+    "ivf_flat of float32": (IndexKind.IVF_FLAT, Metric.IP, NORMAL.astype(np.float32)),
+}
+
+
+@pytest.fixture(scope="module", params=BUILT)
 def index(request: pytest.FixtureRequest) -> Approximate:
-    kind, metric = request.param
-    return build_approximate(Vectors.of(ROWS, metric), kind)
+    kind, metric, rows = BUILT[request.param]
+    return build_approximate(Vectors.of(rows, metric), kind)
 
 
 @pytest.fixture(params=[(1, 2), (4, 12), (2, 40)], ids=str)

@@ -104,7 +104,7 @@ class Approximate(VisitedIndex):
             found = self.search(query, k, recall, selection)
             return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
 
-        if self.vectors.wide or not k:
+        if not k or (self.vectors.wide and any(plan.way is not Way.INDEX for plan in plans)):
             return by_arrays
         if plans[0].way is Way.EXACT and selection is not None and selection.count <= GATHERED_ROWS:
             return self._bound_few(k, selection, by_arrays)
@@ -148,7 +148,9 @@ class Approximate(VisitedIndex):
 
         return found
 
-    def _bound(self, plan: Plan, depth: int, selection: Selection | None) -> OneQuery:
+    def _bound(
+        self, plan: Plan, depth: int, selection: Selection | None
+    ) -> Callable[[Queries], tuple[list[float], Rows]]:
         """Return what finds as many rows for one query, and one more, as planned."""
         asked = min(depth + 1, self.vectors.count if selection is None else selection.count)
         if plan.way is Way.CODES:
@@ -157,7 +159,15 @@ class Approximate(VisitedIndex):
             parameters = self.codes.parameters(asked, depth * plan.refined, selection)
         else:
             index, parameters = self._with_settings(asked, plan.effort, plan.refined, selection, 1, depth)
-        return OneQuery(index, asked, parameters, distances=self.vectors.metric is Metric.L2)
+        one = OneQuery(index, asked, parameters, distances=self.vectors.metric is Metric.L2)
+        if not self.vectors.wide:
+            return one
+
+        def rescored(query: Queries) -> tuple[list[float], Rows]:
+            scores, rows = self.vectors.best(query, one(query)[1][None], asked)
+            return scores[0].tolist(), rows[0]
+
+        return rescored
 
     def _bound_few(
         self, k: int, selection: Selection, by_arrays: Callable[[Queries], FoundOne]
