@@ -97,7 +97,7 @@ def _array_of(vectors: Any, what: str) -> NDArray[np.generic]:  # noqa: ANN401  
     except (ValueError, TypeError, OverflowError) as error:
         raise UsageError(f"What was given as {what} is not an array of numbers: {error}.") from error
     if found.dtype.kind not in "fiub":
-        raise UsageError(f"What was given as {what} is not an array of real numbers but of {found.dtype}.")
+        raise UsageError(f"What was given as {what} is not an array of numbers: its type is {found.dtype}.")
     return found
 
 

@@ -39,9 +39,9 @@ KINDS: dict[str, Callable[[np.ndarray[Any, np.dtype[np.float32]]], Any]] = {
 }
 REFUSED: dict[str, tuple[Any, str]] = {
     "masked row": (np.ma.array(ROWS[:1], mask=True), "Row 0 of the .* has a masked value"),
-    "texts": ([["1", "2", "3", "4"]], "not an array of real numbers"),
-    "complex": (ROWS[:1] + 1j, "not an array of real numbers"),
-    "dates": (np.zeros((1, DIM), "datetime64[s]"), "not an array of real numbers"),
+    "texts": ([["1", "2", "3", "4"]], "not an array of numbers: its type is"),
+    "complex": (ROWS[:1] + 1j, "not an array of numbers: its type is"),
+    "dates": (np.zeros((1, DIM), "datetime64[s]"), "not an array of numbers: its type is"),
     "a mapping": ({"a": 1}, "not an array of numbers"),
     "nothing": (None, "not an array of numbers"),
     "ragged": ([[1, 2, 3, 4], [1]], "not an array of numbers"),
