@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
@@ -214,7 +214,8 @@ def vector_writes(
         raise UsageError(f"There are {len(keys):,} keys for {len(rows):,} vectors.")
     parts = [slice(start, start + _WRITE_ROWS) for start in range(0, len(keys), _WRITE_ROWS)]
     with ThreadPoolExecutor(1) as beside:  # vectors are made ready while texts are, and while others are written
-        ready = beside.submit(stored_rows, rows[:_WRITE_ROWS], space)
+        submit = beside.submit if len(rows) > _ROWS_IN_CACHE else _at_once  # a thread takes longer than a few rows
+        ready = submit(stored_rows, rows[:_WRITE_ROWS], space)
         check_keys(keys)
         _check_columns(keys, fields, titles)
         names = [name for name in fields if name in schema]
@@ -223,13 +224,20 @@ def vector_writes(
             values = zip(*(column[part] for column in columns), strict=True)
             texts = [orjson.dumps(dict(zip(names, one, strict=True))).decode() for one in values]
             halves = ready.result()
-            ready = beside.submit(stored_rows, rows[part.stop : part.stop + _WRITE_ROWS], space)
+            ready = submit(stored_rows, rows[part.stop : part.stop + _WRITE_ROWS], space)
             yield VectorWrites(
                 keys[part],
                 None if titles is None else titles[part],
                 texts if names else ["{}"] * len(keys[part]),
                 halves,
             )
+
+
+def _at_once(call: Callable[..., Stored], *arguments: Any) -> Future[Stored]:  # noqa: ANN401  # those of `call`
+    """Call in this thread, and return what an executor's `submit` would."""
+    done: Future[Stored] = Future()
+    done.set_result(call(*arguments))
+    return done
 
 
 def changes(

@@ -175,9 +175,11 @@ class Database:
             UsageError: the catalog was closed.
             CatalogGone: the catalog's folder was deleted or replaced.
         """
-        path = self._path_now()
         local = self._local
         connection: Connection | None = getattr(local, "connection", None)
+        if connection is not None and connection.writing:
+            return connection  # `immediate` looks where the file lies when it begins and before it commits
+        path = self._path_now()
         if connection is None or local.depth != forks.depth():
             return self._connected(path)
         if self._only_read and local.stamp != stamp_of(path) and not connection.in_transaction:
