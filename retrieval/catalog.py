@@ -278,9 +278,10 @@ class Catalog(Care):
             ItemNotFound: a key of `like` is not there.
             ModalityUnsupported: the catalog's model does not read what is given.
         """
-        others = text, image, like, without, params, min_score, as_of, looks
+        nothing_else = text is None and image is None and like is None and without is None and params is None
+        unchanged = min_score is None and as_of is None and looks is None
         plain = type(offset) is int and offset == 0 and type(balance) is float and balance == 0.5
-        if vector is not None and plain and all(other is None for other in others):
+        if vector is not None and nothing_else and unchanged and plain:
             names = names_of(fields)
             return self._searcher.by_vector(self._live.view(), vector, filter, limit, recall_of(recall), names)
         view = self._view(as_of)
