@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from os import PathLike
 from typing import Any, TypeAlias
@@ -41,6 +42,8 @@ Keys: TypeAlias = str | int | Iterable[str] | Iterable[int]
 """One key or several; whole numbers stand for their decimal texts."""
 
 _SHOWN = 60
+_MOST = 2**63 - 1
+"""More than this is as much as there is, and is no number for SQLite."""
 
 
 class Columns(dict[str, list[Value]]):
@@ -175,7 +178,7 @@ def whole(value: object, what: str, least: int = 1, most: int | None = None) -> 
         raise UsageError(f"The {what} is {_shown(value)}; it must be a whole number, {allowed}.") from None
     if number < least or (most is not None and number > most):
         raise UsageError(f"The {what} is {number}; it can be {allowed}.")
-    return number
+    return min(number, _MOST)
 
 
 def fraction(value: object, what: str) -> float:
@@ -187,7 +190,8 @@ def fraction(value: object, what: str) -> float:
     number = float("nan")
     kinds = int | float | np.integer | np.floating | Decimal
     if isinstance(value, kinds) and not isinstance(value, bool | np.timedelta64):
-        number = float(value)
+        with suppress(ValueError, OverflowError):  # a signalling NaN, or a number beyond float64
+            number = float(value)
     if number != number:
         raise UsageError(f"The {what} is {_shown(value)}; it must be a number.")
     return number

@@ -175,7 +175,7 @@ def recall_of(wanted: float | str) -> float:
         return EXACT
     try:
         share = 0.0 if isinstance(wanted, bool) else float(wanted)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         share = 0.0
     if not 0 < share <= 1:
         raise UsageError(f"The recall is {wanted!r}; give a share such as 0.95, or exact.")

@@ -419,3 +419,16 @@ def test_no_argument_ever_fails_but_in_words(catalog: Catalog, call: str, value:
         EVERYTHING[call](catalog, value)
     except LookalikeError as error:
         assert str(error).endswith((".", "^")) or ":" in str(error)
+
+
+def test_numbers_beyond_those_of_the_machine_are_taken_as_all_there_is_or_refused_in_words(catalog: Catalog) -> None:
+    for huge in (2**63 - 1, 2**63, 10**400):
+        assert len(list(catalog.items(batch=huge))) == catalog.count() and len(catalog.log(huge)) == len(catalog.log())
+        options: list[dict[str, Any]] = [{"limit": huge}, {"recall": huge}, {"balance": huge}]
+        for option in options:
+            with pytest.raises(UsageError):
+                catalog.search(vector=ROWS[0], **option)
+    odd: list[Any] = [Decimal("sNaN"), Decimal("NaN"), float("nan")]
+    for value in odd:
+        with pytest.raises(UsageError, match="must be a number"):
+            catalog.search(vector=ROWS[0], balance=value)
