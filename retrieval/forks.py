@@ -85,7 +85,7 @@ class Inherited(Protocol):
     """Whether a transaction that writes is under way."""
 
     def abandon(self, *, close: bool) -> None:
-        """Give the connection up in the child of a fork: close it, or leave it as it is for good."""
+        """Abandon the connection in the child of a fork: close it, or leave it as it is for good."""
 
     def close_now(self) -> None:
         """Close the connection, which no other thread uses."""

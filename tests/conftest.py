@@ -19,6 +19,7 @@ os.environ.setdefault(
 
 import retrieval.catalog
 from tests.fakes import ColourEncoder
+from tests.public_calls import make_catalog
 
 _CACHES = Path(tempfile.mkdtemp())  # weights that are on this machine by chance are none of the tests' business
 atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
@@ -62,6 +63,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @pytest.fixture(scope="session")
 def shop(demo: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(demo[0], tmp_path_factory.mktemp("shop") / "shop"))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog of ready vectors, closed and not to be changed."""
+    folder = tmp_path_factory.mktemp("made") / "shop"
+    make_catalog(folder).close()
+    return folder
 
 
 @pytest.fixture

@@ -14,16 +14,9 @@ import pytest
 from data.errors import CatalogGone, CatalogNotFound, LookalikeError, UsageError
 from retrieval import Catalog
 from retrieval.catalog_folder import CatalogFolder
-from tests.public_calls import ELSEWHERE, READS, ROWS, WRITES, Call, make_catalog
+from tests.public_calls import ELSEWHERE, READS, ROWS, WRITES, Call
 
 CALLS = READS | WRITES
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made") / "shop"
-    make_catalog(folder).close()
-    return folder
 
 
 @pytest.fixture

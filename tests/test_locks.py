@@ -21,7 +21,7 @@ from data.errors import FeedError, NotAPicture, UsageError
 from retrieval import Catalog
 from tests.conftest import ROOT
 from tests.fakes import ColourEncoder
-from tests.public_calls import KEYS, READS, ROWS, WRITES, make_catalog
+from tests.public_calls import KEYS, READS, ROWS, WRITES
 from tests.running import call, run
 
 SHARED = "1073741826 1073742335"
@@ -47,13 +47,6 @@ def locks(shop: Path) -> set[str]:
 
 
 BOTH = {"POSIX READ", "OFDLCK READ"}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made") / "shop"
-    make_catalog(folder).close()
-    return folder
 
 
 @pytest.fixture

@@ -256,6 +256,6 @@ def constants_of(values: tuple[Operand, ...] | Parameter, parameters: Parameters
 
 
 def _is_listed(value: object) -> bool:
-    """Say whether a parameter is many values; an array or tensor without dimensions is one."""
+    """Return whether a parameter holds several values; an array or tensor without dimensions is one value."""
     single = isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0
     return isinstance(value, Iterable) and not single

@@ -308,7 +308,7 @@ def _refuse_lists(operand: Operand) -> None:
 
 
 def _comparable(operand: Operand, other: Operand) -> Operand:
-    """Give the operand as it is compared with the other: a text beside a timestamp is read as a date."""
+    """Return the operand as it is compared with the other: a text beside a timestamp is read as a date."""
     _refuse_lists(operand)
     _refuse_lists(other)
     if other.kind is FieldType.TIMESTAMP and isinstance(operand, Constant) and operand.type is FieldType.STRING:
@@ -322,7 +322,7 @@ def _comparable(operand: Operand, other: Operand) -> Operand:
 
 
 def _as_key(operand: Operand, other: Operand) -> Operand:
-    """Give the operand as it is compared with the other: a whole number beside the key is its decimal text."""
+    """Return the operand as it is compared with the other: a whole number beside the key is its decimal text."""
     is_key = isinstance(other, Field) and other.name == "key"
     if is_key and isinstance(operand, Constant) and operand.type is FieldType.INT:
         return Constant(FieldType.STRING, str(operand.value))

@@ -164,7 +164,7 @@ class Columns:
                 lookup.write(folder, f"column{place}")
 
     def aligned(self, schema: Schema) -> Columns:
-        """Give the same rows under another schema: widened fields are cast, others of another type are null.
+        """Return the same rows under another schema: widened fields are cast, others of another type are null.
 
         A change of a field's type or name writes all items anew that have a value of it. So the rows of a view that are
         of before the change have none, and no value is read as what it is not.

@@ -146,7 +146,7 @@ class Connection(sqlite3.Connection):
             file_holds.let_go(file)
 
     def abandon(self, *, close: bool) -> None:
-        """Give the connection up in the child of a fork; see `forks`."""
+        """Abandon the connection in the child of a fork; see `forks`."""
         self.file, self._is_open, self._refusal = None, False, _FORKED
         if close:
             super().close()

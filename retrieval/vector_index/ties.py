@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import faiss
@@ -11,17 +10,13 @@ from numpy.typing import NDArray
 
 from retrieval.vector_index.kinds import Metric
 from retrieval.vector_index.selection import Selection
+from retrieval.vector_index.stages import Rows, Scores, Search
 from retrieval.vector_index.wide import float64_scores
 
 if TYPE_CHECKING:
     from retrieval.vector_index.exact import Vectors
 
 __all__ = ["closed", "lowest_tied"]
-
-Scores = NDArray[np.float32]
-Rows = NDArray[np.int64]
-Search = Callable[[NDArray[np.float32], int], tuple[Scores, Rows]]
-"""Finds so many rows for each query, float32 [queries, dim]: scores and rows, [queries, any], best first."""
 
 _WIDER = 4
 _FIRST_SHARE = 8
