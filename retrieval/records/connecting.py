@@ -147,7 +147,7 @@ class Connection(sqlite3.Connection):
 
     def abandon(self, *, close: bool) -> None:
         """Abandon the connection in the child of a fork; see `forks`."""
-        self.file, self._is_open, self._refusal = None, False, _FORKED
+        self.file, self._is_open, self._refusal, self.writing = None, False, _FORKED, False
         if close:
             super().close()
         else:
