@@ -86,6 +86,8 @@ def names_of(names: object) -> tuple[str, ...] | None:
     """
     if names is None:
         return None
+    if type(names) is list and not names:
+        return ()
     found = (names,) if isinstance(names, str) else tuple(_listed(names, "The field names are"))
     for name in found:
         if not isinstance(name, str):

@@ -49,10 +49,11 @@ _WAIT_S = 10.0
 class ForkSafeLock:
     """A reentrant lock that is free in the child of a fork, whoever held it in the parent."""
 
-    __slots__ = ("__weakref__", "_lock")
+    __slots__ = ("__weakref__", "_lock", "_renewed")
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._renewed = False
         _locks.add(self)
 
     def acquire(self, timeout: float = -1) -> bool:
@@ -60,12 +61,16 @@ class ForkSafeLock:
         return self._lock.acquire(timeout=timeout)
 
     def release(self) -> None:
-        """Let the next thread have the lock."""
-        self._lock.release()
+        """Let the next thread have the lock. In a child it may be free already, if the thread that forked held it."""
+        try:
+            self._lock.release()
+        except RuntimeError:
+            if not self._renewed:
+                raise
 
     def renew(self) -> None:
         """Free the lock. Only the child of a fork may do so, where no other thread is left."""
-        self._lock = threading.RLock()
+        self._lock, self._renewed = threading.RLock(), True
 
     def __enter__(self) -> bool:
         return self._lock.acquire()
@@ -73,7 +78,7 @@ class ForkSafeLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self.release()
 
 
 class Inherited(Protocol):

@@ -171,6 +171,8 @@ def recall_of(wanted: float | str) -> float:
     Raises:
         UsageError: it is neither.
     """
+    if type(wanted) is float and 0 < wanted <= 1:
+        return wanted
     if isinstance(wanted, str) and wanted == "exact":
         return EXACT
     try:

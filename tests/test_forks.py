@@ -336,6 +336,14 @@ def test_a_child_of_a_child_opens_its_own_connections(shop: Path) -> None:
     assert {"child3", "child4", "child5", "parent2"} <= keys_elsewhere(shop)
 
 
+def test_the_thread_that_forks_lets_go_of_its_own_lock_in_the_child_and_in_the_parent() -> None:
+    lock = forks.ForkSafeLock()
+    with lock:
+        assert in_a_child(lock.release) == "None"
+    with pytest.raises(RuntimeError, match="un-acquired"):
+        lock.release()
+
+
 def test_locks_that_a_thread_held_are_free_in_the_child() -> None:
     lock = forks.ForkSafeLock()
     held, go_on = threading.Event(), threading.Event()

@@ -119,6 +119,18 @@ class Connection(sqlite3.Connection):
         cursor: _Cursor = self.cursor()
         return cursor.executemany(sql, parameters)
 
+    def one_row(self, sql: str) -> Any:  # noqa: ANN401  # a row
+        """Return the one row of a query: in one call what `execute` and `fetchone` do in two."""
+        try:
+            with self.calls:
+                if self._refusal is not None:
+                    raise UsageError(self._refusal)
+                return sqlite3.Connection.cursor(self).execute(sql).fetchone()
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise said(error, self.path) from error
+
     def backup(self, target: sqlite3.Connection, **options: Any) -> None:  # noqa: ANN401  # as the base class
         """Copy the database; a fork waits for it."""
         with self.calls:

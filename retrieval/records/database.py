@@ -153,7 +153,7 @@ class Database:
 
     def one_row(self, sql: str) -> Any:  # noqa: ANN401
         """Return the one row of a query; the quickest way there is."""
-        return self.connection.execute(sql).fetchone()
+        return self.connection.one_row(sql)
 
     def give_back_space(self, pages: int) -> None:
         """Return unused room to the disk, at most `pages` pages a step, so that writers get their turn between steps.
