@@ -29,7 +29,7 @@
         ├── ModalityUnsupported     the model does not read texts (or pictures)
         └── WeightsUnavailable      the weights are not on this machine, or are not the ones expected
 
-Facts are attributes; `ui/failures.py` maps each class to an exit code and an HTTP status.
+Facts are attributes; `ui/errors.py` maps each class to an exit code and an HTTP status.
 """
 
 from __future__ import annotations

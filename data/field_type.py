@@ -27,7 +27,7 @@ from typing import TypeAlias, TypeGuard, cast
 
 import numpy as np
 
-from data.item import Json, Value
+from lookalike.data.item import Json, Value
 
 __all__ = [
     "FINE_UNITS",

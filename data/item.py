@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from data.errors import UsageError
-from data.places import Place
+from lookalike.data.errors import UsageError
+from lookalike.data.pictures.picture_sources import Place
 
 __all__ = [
     "MAX_KEY_LENGTH",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.base import Encoder, Modality, ModelSpec, Prepared
-from models.load import Choice, choose_model, full_name, load_encoder, local_weights
-from models.vectors import Matrix, unit_rows
+from lookalike.models.base import Encoder, Modality, ModelSpec, Prepared
+from lookalike.models.load import Choice, choose_model, full_name, load_encoder, local_weights
+from lookalike.models.vectors import Matrix, unit_rows
 
 __all__ = [
     "Choice",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.vectors import Matrix
+from lookalike.models.vectors import Matrix
 
 __all__ = ["Encoder", "Modality", "ModelSpec", "Prepared"]
 

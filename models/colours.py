@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.vectors import Matrix
+from lookalike.models.vectors import Matrix
 
 __all__ = ["COLOUR_NAMES", "picture_colours", "text_colours"]
 

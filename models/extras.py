@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from data.errors import MissingDependency
+from lookalike.data.errors import MissingDependency
 
 __all__ = ["is_installed", "require"]
 

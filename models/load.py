@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from data.errors import MissingDependency, UsageError, WeightsUnavailable
-from models.base import Encoder
-from models.checkpoint import find_checkpoint
-from models.names import Family, parse_name
-from models.published import AUTO_MODEL
-from models.spec import DEFAULT_MODEL, KNOWN_MODELS
+from lookalike.data.errors import MissingDependency, UsageError, WeightsUnavailable
+from lookalike.models.base import Encoder
+from lookalike.models.registry.checkpoint import find_checkpoint
+from lookalike.models.registry.names import Family, parse_name
+from lookalike.models.registry.published import AUTO_MODEL
+from lookalike.models.registry.spec import DEFAULT_MODEL, KNOWN_MODELS
 
 __all__ = ["Choice", "choose_model", "full_name", "load_encoder", "local_weights"]
 
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
 
 
 def load_encoder(name: str, *, device: str = "auto", weights: Path | None = None, sha256: str | None = None) -> Encoder:
-    """Make the encoder of that name; `models/names.py` says what names there are.
+    """Make the encoder of that name; `models/registry/names.py` says what names there are.
 
     Weights are looked for on this machine only, and read at first use. `device` is "auto" (CUDA where there is one),
     "cpu", "cuda" or "cuda:1". For a model that a catalog names, `weights` is where a local file lay when the catalog
@@ -36,15 +36,15 @@ def load_encoder(name: str, *, device: str = "auto", weights: Path | None = None
     """
     parsed = parse_name(choose_model().name if name == "auto" else name)
     if parsed.family is Family.COMPACT:
-        from models.compact import load_compact
+        from lookalike.models.compact.encoder import load_compact
 
         return load_compact(KNOWN_MODELS["compact"], device=device)
     checkpoint = find_checkpoint(parsed, weights=weights, sha256=sha256)
     if checkpoint.reads_texts:
-        from models.open_clip_encoder import load_open_clip
+        from lookalike.models.encoders.open_clip_encoder import load_open_clip
 
         return load_open_clip(checkpoint, device=device)
-    from models.backbones import load_backbone
+    from lookalike.models.encoders.backbones import load_backbone
 
     return load_backbone(checkpoint, device=device)
 

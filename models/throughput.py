@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from data.errors import NotAPicture
-from data.images import decode, read_bytes, reduced_side, thumbnail
-from models.base import Encoder, Prepared
-from models.load import load_encoder
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures.image_decoder import decode, read_bytes, reduced_side, thumbnail
+from lookalike.models.base import Encoder, Prepared
+from lookalike.models.load import load_encoder
 
 __all__ = ["decode_only", "forward_only", "is_readable", "load_only", "loader_loop", "naive_loop", "step_seconds"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from retrieval.catalog import Catalog
-from retrieval.query import CatalogInfo, Hit, Results, StoredItem
-from retrieval.records.purging import PurgeReport
-from retrieval.records.rows import Commit
+from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.query import CatalogInfo, Hit, Results, StoredItem
+from lookalike.retrieval.store.purge import PurgeReport
+from lookalike.retrieval.stored_rows import Commit
 
 __all__ = ["Catalog", "CatalogInfo", "Commit", "Hit", "PurgeReport", "Results", "StoredItem"]

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from data.errors import FilterError, UsageError
-from data.field_type import FieldType, in_words
-from data.given import plain_values
-from data.item import Value
+from lookalike.data.column_values import plain_values
+from lookalike.data.errors import FilterError, UsageError
+from lookalike.data.field_type import FieldType, in_words
+from lookalike.data.item import Value
 
 __all__ = [
     "Columns",

@@ -10,29 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from data.errors import ItemExists, ItemNotFound, UsageError
-from models import Encoder, load_encoder, local_weights
-from retrieval.arguments import Keys, columns_of, images_of, keys_of, names_of, texts_of, titles_of, whole
-from retrieval.care.care import Care, folder_of
-from retrieval.catalog_file import CatalogFile, Made
-from retrieval.catalog_folder import CatalogFolder
-from retrieval.creating import described, make
-from retrieval.facts import info_of
-from retrieval.filters.nodes import Parameters
-from retrieval.query import CatalogInfo, Results, StoredItem, recall_of
-from retrieval.records.moments import Moment, commit_of
-from retrieval.records.records import Records
-from retrieval.records.rows import Commit
-from retrieval.records.stored import items_of_keys, stream
-from retrieval.search.device import Device
-from retrieval.search.encoders import Encoders
-from retrieval.search.facets import Facet, facets_of
-from retrieval.search.live import Live
-from retrieval.search.parts import QueryImage
-from retrieval.search.recall import RecentQueries
-from retrieval.search.searching import Request, Searcher, parse_filter
-from retrieval.search.view import View
-from retrieval.writing import (
+from lookalike.data.errors import ItemExists, ItemNotFound, UsageError
+from lookalike.models import Encoder, load_encoder, local_weights
+from lookalike.retrieval.arguments import Keys, columns_of, images_of, keys_of, names_of, texts_of, titles_of, whole
+from lookalike.retrieval.catalog_info import info_of
+from lookalike.retrieval.files.catalog_folder import CatalogFolder
+from lookalike.retrieval.filters.nodes import Parameters
+from lookalike.retrieval.input_checks import (
     Column,
     changes,
     checked_rows,
@@ -41,6 +25,22 @@ from retrieval.writing import (
     vector_writes,
     with_fields_of,
 )
+from lookalike.retrieval.maintenance.maintenance import Care, folder_of
+from lookalike.retrieval.new_catalog import described, make
+from lookalike.retrieval.query import CatalogInfo, Results, StoredItem, recall_of
+from lookalike.retrieval.search.catalog_models import Encoders
+from lookalike.retrieval.search.device import Device
+from lookalike.retrieval.search.facets import Facet, facets_of
+from lookalike.retrieval.search.newest_state import Live
+from lookalike.retrieval.search.query_parts import QueryImage
+from lookalike.retrieval.search.recall import RecentQueries
+from lookalike.retrieval.search.searcher import Request, Searcher, parse_filter
+from lookalike.retrieval.search.state import View
+from lookalike.retrieval.spaces.catalog_file import CatalogFile, Made
+from lookalike.retrieval.store.moments import Moment, commit_of
+from lookalike.retrieval.store.records import Records
+from lookalike.retrieval.store.stored_items import items_of_keys, stream
+from lookalike.retrieval.stored_rows import Commit
 
 __all__ = ["Catalog"]
 

@@ -9,9 +9,9 @@ from typing import NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import UsageError
-from data.item import Value
-from retrieval.records.rows import StoredImage
+from lookalike.data.errors import UsageError
+from lookalike.data.item import Value
+from lookalike.retrieval.stored_rows import StoredImage
 
 __all__ = ["EXACT", "MAX_LIMIT", "CatalogInfo", "Hit", "Page", "Part", "Results", "StoredItem", "recall_of"]
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
-from models.precision import quick_precision
+from lookalike.models.torch_base.precision import quick_precision
 
 PICTURES = Path(__file__).parent.parent / "data" / "sample" / "pictures"
 WORDS = """\

@@ -17,7 +17,7 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", str((os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1)
 )
 
-import retrieval.catalog
+import lookalike.retrieval.catalog
 from tests.fakes import ColourEncoder
 from tests.public_calls import make_catalog
 
@@ -34,7 +34,7 @@ OFFLINE_DEMO = """
 import socket, sys
 def refuse(*arguments, **options): raise RuntimeError('a socket was opened')
 socket.socket.connect = refuse; socket.create_connection = refuse; socket.getaddrinfo = refuse
-from ui.cli import main
+from lookalike.ui.cli.main import main
 shop = sys.argv[1]
 sys.argv = ['lookalike', 'demo', shop, '--no-serve']
 try: main()
@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def encoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[ColourEncoder]:
     fake = ColourEncoder()
-    monkeypatch.setattr(retrieval.catalog, "load_encoder", lambda name, **_: fake)
+    monkeypatch.setattr(lookalike.retrieval.catalog, "load_encoder", lambda name, **_: fake)
     yield fake
 
 
@@ -96,7 +96,7 @@ def on_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let "cuda", and "auto", be tensors that lie on the CPU."""
     import torch  # which few tests need
 
-    from retrieval.search import device, gpu_vectors
+    from lookalike.retrieval.search import device, gpu_vectors
 
     monkeypatch.setattr(gpu_vectors, "cuda_device", lambda name: torch.device("cpu"))
     monkeypatch.setattr(device, "_has_driver", lambda: True)

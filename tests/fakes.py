@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import retrieval.catalog
-from data.errors import ModalityUnsupported
-from models import Encoder, Matrix, Modality, ModelSpec, Prepared, unit_rows
+import lookalike.retrieval.catalog
+from lookalike.data.errors import ModalityUnsupported
+from lookalike.models import Encoder, Matrix, Modality, ModelSpec, Prepared, unit_rows
 
 WORDS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 
@@ -120,5 +120,5 @@ def fake_models(patch: Any) -> dict[str, Encoder]:  # noqa: ANN401  # pytest's M
     fakes: dict[str, Encoder] = {
         one.spec.name: one for one in (ColourEncoder(), TurnedEncoder(), EdgeEncoder(), EdgeEncoder("edge2", seed=1))
     }
-    patch.setattr(retrieval.catalog, "load_encoder", lambda name, **_: fakes[name])
+    patch.setattr(lookalike.retrieval.catalog, "load_encoder", lambda name, **_: fakes[name])
     return fakes

@@ -10,12 +10,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from retrieval.filters.arithmetic import Arithmetic, Length, Negative, negative
-from retrieval.filters.conditions import And, Condition, Not, Or
-from retrieval.filters.nodes import Node
-from retrieval.filters.operands import Constant, Field, Operand
-from retrieval.filters.predicates import Comparison, Contains, IsNull, Like, Membership, compare
-from retrieval.records.schema import FieldType, Schema
+from lookalike.retrieval.filters.arithmetic import Arithmetic, Length, Negative, negative
+from lookalike.retrieval.filters.conditions import And, Condition, Not, Or
+from lookalike.retrieval.filters.nodes import Node
+from lookalike.retrieval.filters.operands import Constant, Field, Operand
+from lookalike.retrieval.filters.predicates import Comparison, Contains, IsNull, Like, Membership, compare
+from lookalike.retrieval.schema import FieldType, Schema
 
 Row = Mapping[str, Any]
 

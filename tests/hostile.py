@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from data.errors import NotAPicture
-from data.images import decode
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures.image_decoder import decode
 
 
 def check_damaged(originals: Sequence[bytes], rounds: int, seed: int, places: range | None = None) -> None:

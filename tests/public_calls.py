@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import ModalityUnsupported
-from retrieval import Catalog
-from retrieval.space_sets import SpaceSets
+from lookalike.data.errors import ModalityUnsupported
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.spaces.space_sets import SpaceSets
 
 DIM = 4
 ROWS = np.random.default_rng(1).standard_normal((40, DIM)).astype(np.float32)

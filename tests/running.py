@@ -11,10 +11,10 @@ from typing import Any, Unpack
 
 from typer.testing import CliRunner
 
-from data.feed import open_feed
-from retrieval import Catalog
-from retrieval.indexing.run import IndexReport, IndexRun, RunOptions
-from ui.cli import app
+from lookalike.data.feeds.feed import open_feed
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun, RunOptions
+from lookalike.ui.cli.main import app
 
 
 def run(catalog: Catalog, source: Path, **options: Unpack[RunOptions]) -> IndexReport:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 ARENAS = """
 import ctypes, sys, threading
 if sys.argv[2] == "ui":
-    import ui.cli
+    import lookalike.ui.cli.main
 gate = threading.Barrier(4)
 def work():
     gate.wait()

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-import ui.guard
-from data.errors import CatalogDamaged
-from retrieval import Catalog
+import lookalike.ui.server.guard
+from lookalike.data.errors import CatalogDamaged
+from lookalike.retrieval import Catalog
+from lookalike.ui.server.server import create_app
 from tests.fakes import ColourEncoder
 from tests.web_shop import COLOURS, COUNT, make_shop, picture
-from ui.server import create_app
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_json_nested_too_deeply_is_refused(client: TestClient) -> None:
 
 
 def test_a_request_that_is_too_large_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ui.guard, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(lookalike.ui.server.guard, "MAX_BODY_BYTES", 1000)
     announced = client.post("/api/v1/search", files=[("image", ("a.png", b"x" * 2000))])
     assert announced.status_code == 413 and announced.json()["error"]["type"] == "TooLarge"
 

@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import data.held
-import data.tar_archive
-from data.archives import clean_name
-from data.errors import FeedError, NotAPicture
-from data.feed import open_feed, open_feeds
-from data.held import hold
-from data.item import Item, Rejected, Value
-from data.places import read_place
-from retrieval import Catalog
-from retrieval.indexing.run import IndexRun
+import lookalike.data.archives.tar_archive
+import lookalike.data.pictures.held_pictures
+from lookalike.data.archives.archive import clean_name
+from lookalike.data.errors import FeedError, NotAPicture
+from lookalike.data.feeds.feed import open_feed, open_feeds
+from lookalike.data.item import Item, Rejected, Value
+from lookalike.data.pictures.held_pictures import hold
+from lookalike.data.pictures.picture_sources import read_place
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexRun
 from tests.fakes import ColourEncoder
 
 MODES = {".tar": "w", ".tar.gz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
@@ -242,7 +242,7 @@ def test_a_compression_that_is_not_read_is_named(tmp_path: Path) -> None:
 def test_a_tar_that_unpacks_to_many_times_its_size_is_given_up(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data.tar_archive, "_TRUSTED_BYTES", 1_000_000)
+    monkeypatch.setattr(lookalike.data.archives.tar_archive, "_TRUSTED_BYTES", 1_000_000)
     path = pack(tmp_path / f"a{kind}", {"first.png": png("red"), "zeros.png": bytes(100_000_000)})
     assert path.stat().st_size < 200_000
     assert "more than 200 times" in reasons(path)["zeros.png"]
@@ -413,8 +413,8 @@ def test_pictures_in_hand_beyond_the_bound_lie_in_files_without_names(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     gc.collect()
-    before = data.held._memory.taken
-    monkeypatch.setattr(data.held, "MAX_HELD_BYTES", before + 100)
+    before = lookalike.data.pictures.held_pictures._memory.taken
+    monkeypatch.setattr(lookalike.data.pictures.held_pictures, "MAX_HELD_BYTES", before + 100)
     contents = [bytes([number]) * 60 for number in range(3)]
     held = [hold(content) for content in contents]
     assert [type(one).__name__ for one in held] == ["_InMemory", "_InFile", "_InFile"]
@@ -422,11 +422,11 @@ def test_pictures_in_hand_beyond_the_bound_lie_in_files_without_names(
     for one in held:
         with pytest.raises(NotAPicture, match="at most"):
             one.read(max_bytes=59)
-    assert data.held._memory.taken == before + 60
+    assert lookalike.data.pictures.held_pictures._memory.taken == before + 60
     assert not list(tmp_path.iterdir())
     del held, one
     gc.collect()
-    assert data.held._memory.taken == before
+    assert lookalike.data.pictures.held_pictures._memory.taken == before
 
 
 def test_several_feeds_give_a_key_once_and_are_told_apart(tmp_path: Path) -> None:

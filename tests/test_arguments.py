@@ -16,8 +16,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.errors import FilterError, ItemNotFound, LookalikeError, UsageError
-from retrieval import Catalog
+from lookalike.data.errors import FilterError, ItemNotFound, LookalikeError, UsageError
+from lookalike.retrieval import Catalog
 from tests.test_given import Exported
 
 DIM = 4

@@ -12,11 +12,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from data.errors import ModalityUnsupported, UsageError, WeightsUnavailable
-from models import Modality, ModelSpec, Prepared, load_encoder
-from models.backbones import timm_repository
-from models.batching import largest_batch, pictures_per_batch
-from models.torch_encoder import TorchEncoder
+from lookalike.data.errors import ModalityUnsupported, UsageError, WeightsUnavailable
+from lookalike.models import Modality, ModelSpec, Prepared, load_encoder
+from lookalike.models.encoders.backbones import timm_repository
+from lookalike.models.torch_base.batches import largest_batch, pictures_per_batch
+from lookalike.models.torch_base.torch_encoder import TorchEncoder
 from tests.checkpoints import assert_same_rows, pictures, reference, settled
 
 

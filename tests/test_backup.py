@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 import pytest
 
-from data.errors import (
+from lookalike.data.errors import (
     BackupDamaged,
     BackupNotFound,
     CatalogBusy,
@@ -33,9 +33,9 @@ from data.errors import (
     StorageFailed,
     UsageError,
 )
-from retrieval import Catalog
-from retrieval.care.backup import list_snapshots
-from retrieval.care.backup_store import FolderStore, Snapshot
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.maintenance.backup import list_snapshots
+from lookalike.retrieval.maintenance.backup_store import FolderStore, Snapshot
 from tests.running import call, call_json, no_file_grows_beyond
 from tests.test_kill import contents, same
 
@@ -397,7 +397,7 @@ def test_a_source_that_cannot_be_read_fails_the_backup(
 BACKUPS = """
 import sys
 import numpy as np
-from retrieval import Catalog
+from lookalike import Catalog
 random = np.random.default_rng(int(sys.argv[3]))
 with Catalog.open(sys.argv[1]) as catalog:
     print("running", flush=True)

@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from retrieval import Catalog
-from retrieval.bench import growth
-from retrieval.bench.building import build
-from retrieval.bench.synthetic import Synthetic
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.bench import growth
+from lookalike.retrieval.bench.catalog_build import build
+from lookalike.retrieval.bench.synthetic import Synthetic
+from lookalike.ui.cli.bench.plot import Chart, svg_of
 from tests.running import call, call_json
-from ui.plot import Chart, svg_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 

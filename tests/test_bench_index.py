@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data.errors import FeedError
-from data.made_photographs import write_photographs
-from models.throughput import step_seconds
-from ui.bench_index import _STEPS, _made
+from lookalike.data.errors import FeedError
+from lookalike.data.sample.photographs import write_photographs
+from lookalike.models.throughput import step_seconds
+from lookalike.ui.cli.bench.index_bench import _STEPS, _made
 
 PICTURES = sorted((Path(__file__).parent.parent / "data" / "sample" / "pictures").iterdir())[:5]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.bench.memory import Memory
-from retrieval.bench.search_sides import SearchPlan, answer_exactly, build_catalog
-from retrieval.bench.speed import Speed, fresh, timed, timed_batch
-from retrieval.bench.synthetic import Synthetic
+from lookalike.retrieval.bench.memory import Memory
+from lookalike.retrieval.bench.search_sides import SearchPlan, answer_exactly, build_catalog
+from lookalike.retrieval.bench.speed import Speed, fresh, timed, timed_batch
+from lookalike.retrieval.bench.synthetic import Synthetic
 from tests.running import call, call_json
 
 FILTERS = ["none", "50%", "10%", "1%", "0.1%", "own topic", "other topic"]

@@ -12,11 +12,8 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval import Catalog, Results
-from tests.fakes import ColourEncoder
-from tests.serving import CONTROLS, search_of, serving
-from tests.web_shop import COLOURS, make_shop, picture
-from ui.bounds import (
+from lookalike.retrieval import Catalog, Results
+from lookalike.ui.server.bounds import (
     MAX_FACET_FIELDS,
     MAX_JSON_BYTES,
     MAX_PARAM_VALUES,
@@ -29,7 +26,10 @@ from ui.bounds import (
     MAX_WAITING_FORMS,
     PAGE_SEARCHES_AT_ONCE,
 )
-from ui.server import create_app
+from lookalike.ui.server.server import create_app
+from tests.fakes import ColourEncoder
+from tests.serving import CONTROLS, search_of, serving
+from tests.web_shop import COLOURS, make_shop, picture
 
 LONG = "x" * (MAX_TEXT_LENGTH + 1)
 WIDE_FILTER = "price < 1 or " * (MAX_TEXT_LENGTH // 13 + 1) + "price < 1"

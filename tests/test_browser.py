@@ -21,18 +21,18 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-import ui.uploads
-from retrieval import Catalog
-from retrieval.indexing.reencoding import Reencoding
+import lookalike.ui.page.uploads
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.reencode.reencode_run import Reencoding
+from lookalike.ui.page.handlers import Handlers
+from lookalike.ui.server.guard import LOOPBACK
+from lookalike.ui.server.server import create_app
 from tests.conftest import SAMPLE
 from tests.fakes import ColourEncoder, fake_models
 from tests.running import run
 from tests.serving import serving
 from tests.test_indexing import picture
 from tests.web_shop import HOSTILE, make_shop
-from ui.guard import LOOPBACK
-from ui.handlers import Handlers
-from ui.server import create_app
 
 WIDE, NARROW = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
 SWITCHES = (
@@ -232,7 +232,7 @@ def test_a_picture_dropped_on_the_page_is_searched_with(wide_page: Page) -> None
 def test_a_picture_that_cannot_be_sent_is_said_in_the_servers_words(
     browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ui.uploads, "MAX_BYTES", 1000)
+    monkeypatch.setattr(lookalike.ui.page.uploads, "MAX_BYTES", 1000)
     page = browser.new_page()
     page.goto(address)
     expect(page.locator(".card").first).to_be_visible()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from numpy.typing import NDArray
 
-from data.errors import (
+from lookalike.data.errors import (
     CatalogBusy,
     CatalogDamaged,
     CatalogExists,
@@ -27,10 +27,10 @@ from data.errors import (
     ModalityUnsupported,
     UsageError,
 )
-from data.item import Value
-from retrieval import Catalog
-from retrieval.query import Results
-from retrieval.search.prepared import Prepared
+from lookalike.data.item import Value
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.query import Results
+from lookalike.retrieval.search.prepared_search import Prepared
 
 DIM = 16
 RANDOM = np.random.default_rng(5)
@@ -98,7 +98,7 @@ def test_an_approximate_generation_says_so_and_exact_can_be_asked_for(
     catalog: Catalog, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dear = 1e9, 1e9  # microseconds: so that a scan is not chosen
-    monkeypatch.setattr("retrieval.vector_index.measuring._cost_of_a_scan", lambda *args: dear)
+    monkeypatch.setattr("lookalike.retrieval.vector_index.measurement._cost_of_a_scan", lambda *args: dear)
     catalog.optimize(index=index)
     query = ROWS[3] + 0.1
     assert not catalog.search(vector=query, limit=5).exact
@@ -471,7 +471,9 @@ def test_a_search_made_ready_answers_as_the_long_way_does(
 ) -> None:
     catalog = Catalog.create(tmp_path / metric, dim=DIM, metric=metric)
     catalog.add_vectors(KEYS, ROWS, FIELDS)
-    monkeypatch.setattr("retrieval.vector_index.measuring._cost_of_a_scan", lambda *args: (scan_us, scan_us))
+    monkeypatch.setattr(
+        "lookalike.retrieval.vector_index.measurement._cost_of_a_scan", lambda *args: (scan_us, scan_us)
+    )
     made: list[bool] = []
     results = Prepared.results
 
@@ -499,7 +501,7 @@ def test_a_filter_that_nothing_satisfies_finds_nothing_where_codes_are_cheapest(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     costs = itertools.cycle([(1e-9, 1e-9), (1e9, 1e9)])  # of codes, of vectors
-    monkeypatch.setattr("retrieval.vector_index.measuring._cost_of_a_scan", lambda *args: next(costs))
+    monkeypatch.setattr("lookalike.retrieval.vector_index.measurement._cost_of_a_scan", lambda *args: next(costs))
     catalog.optimize(index="ivf_pq")
     for _ in range(3):
         assert catalog.search(vector=ROWS[0], filter="price > 1000").keys == []

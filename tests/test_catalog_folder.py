@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import CatalogGone, CatalogNotFound, LookalikeError, UsageError
-from retrieval import Catalog
-from retrieval.catalog_folder import CatalogFolder
+from lookalike.data.errors import CatalogGone, CatalogNotFound, LookalikeError, UsageError
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.files.catalog_folder import CatalogFolder
 from tests.public_calls import ELSEWHERE, READS, ROWS, WRITES, Call
 
 CALLS = READS | WRITES

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from retrieval import Catalog
+from lookalike.retrieval import Catalog
 from tests.running import call, call_json
 
 ROOT = Path(__file__).parent.parent
@@ -119,7 +119,15 @@ def test_watching_follows_a_folder_until_it_is_interrupted(tmp_path: Path) -> No
     pictures = sorted((SAMPLE / "pictures").iterdir())[:2]
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.webp").write_bytes(pictures[0].read_bytes())
-    command = [sys.executable, "-m", "ui.cli", "index", str(tmp_path / "shop"), str(tmp_path / "photos"), "--watch"]
+    command = [
+        sys.executable,
+        "-m",
+        "lookalike.ui.cli.main",
+        "index",
+        str(tmp_path / "shop"),
+        str(tmp_path / "photos"),
+        "--watch",
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     late = threading.Timer(120, process.kill)
     late.start()

@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from data.errors import UsageError, WeightsUnavailable
-from models import Modality, load_encoder
-from models.checkpoint import find_checkpoint
-from models.names import parse_name
-from models.open_clip_encoder import load_open_clip
-from models.open_clip_table import architecture_config, published_weights
+from lookalike.data.errors import UsageError, WeightsUnavailable
+from lookalike.models import Modality, load_encoder
+from lookalike.models.encoders.open_clip_encoder import load_open_clip
+from lookalike.models.registry.checkpoint import find_checkpoint
+from lookalike.models.registry.names import parse_name
+from lookalike.models.registry.open_clip_table import architecture_config, published_weights
 from tests.checkpoints import (
     QUICKEST_IS_EXACT,
     TEXTS,
@@ -214,7 +214,7 @@ def test_a_bare_file_without_configuration_says_how_to_name_it(tmp_path: Path) -
 
 def test_missing_weights_are_said_within_a_second_and_without_torch() -> None:
     code = (
-        "import sys, time\nfrom data.errors import WeightsUnavailable\nfrom models import load_encoder\n"
+        "import sys, time\nfrom lookalike.data.errors import WeightsUnavailable\nfrom models import load_encoder\n"
         "started = time.perf_counter()\n"
         "for name in ('clip', 'open_clip:ViT-B-16/openai', 'hf-hub:a/b', 'resnet50'):\n"
         "    try: load_encoder(name)\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieval.vector_index import IndexKind, Metric, Selection, Vectors, build_approximate
-from retrieval.vector_index.coded_lists import CodedLists
-from retrieval.vector_index.quantizer import list_of_each
+from lookalike.retrieval.vector_index import IndexKind, Metric, Selection, Vectors, build_approximate
+from lookalike.retrieval.vector_index.coded_lists import CodedLists
+from lookalike.retrieval.vector_index.quantizer import list_of_each
 
 RANDOM = np.random.default_rng(11)
 CENTRES = RANDOM.standard_normal((200, 48))

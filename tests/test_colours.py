@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.colours import COLOUR_NAMES, picture_colours, text_colours
+from lookalike.models.colours import COLOUR_NAMES, picture_colours, text_colours
 
 
 def plain(red: int, green: int, blue: int) -> torch.Tensor:

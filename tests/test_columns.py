@@ -10,11 +10,11 @@ import orjson
 import polars as pl
 import pytest
 
-from data.errors import CatalogDamaged, FilterError, UsageError
-from data.item import Value
-from retrieval.filters import Filter
-from retrieval.generations.columns import CHUNK_ROWS, Bin, Columns
-from retrieval.records.schema import FieldType, Schema
+from lookalike.data.errors import CatalogDamaged, FilterError, UsageError
+from lookalike.data.item import Value
+from lookalike.retrieval.filters import Filter
+from lookalike.retrieval.generations.columns import CHUNK_ROWS, Bin, Columns
+from lookalike.retrieval.schema import FieldType, Schema
 
 SCHEMA = Schema(
     {

@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from data.errors import UsageError, WeightsUnavailable
-from data.images import decode
-from models import load_encoder
-from models.compact import CompactEncoder, load_compact
-from models.compact_figures import CompactFigures
-from models.efficientnet_lite import EfficientNetLite0
-from models.minilm import MiniLM
-from models.spec import KNOWN_MODELS
-from models.weights import find_weights, read_weights
+from lookalike.data.errors import UsageError, WeightsUnavailable
+from lookalike.data.pictures.image_decoder import decode
+from lookalike.models import load_encoder
+from lookalike.models.compact.efficientnet_lite import EfficientNetLite0
+from lookalike.models.compact.encoder import CompactEncoder, load_compact
+from lookalike.models.compact.figures import CompactFigures
+from lookalike.models.compact.minilm import MiniLM
+from lookalike.models.registry.spec import KNOWN_MODELS
+from lookalike.models.weights.packaged import find_weights, read_weights
 
 PICTURES = Path(__file__).parent.parent / "data" / "sample" / "pictures"
 TEXTS = [
@@ -235,7 +235,7 @@ def refuse(*arguments):
 
 socket.socket.connect = socket.getaddrinfo = refuse
 from PIL import Image
-from models import load_encoder
+from lookalike.models import load_encoder
 
 encoder = load_encoder("compact", device="cpu")
 encoder.encode_texts(["a dog"])

@@ -11,13 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from data.images import decode
-from data.openclipart import Clipart
-from models.compact import load_compact
-from models.compact_figures import ClassFigures, CompactFigures
-from models.compact_head import MOST_PICTURES_OF_A_CAPTION, RIDGE, Rows, Seen, joint_projections, train_head, unit
-from models.compact_heldout import Trial, recall
-from models.compact_rows import (
+from lookalike.data.pictures.image_decoder import decode
+from lookalike.data.sample_tools.openclipart import Clipart
+from lookalike.models.compact.efficientnet_lite import Sight
+from lookalike.models.compact.encoder import load_compact
+from lookalike.models.compact.figures import ClassFigures, CompactFigures
+from lookalike.models.compact.rows import (
     SHARPNESS,
     drawing_words,
     picture_classes,
@@ -27,10 +26,19 @@ from models.compact_rows import (
     text_words,
     visual_part,
 )
-from models.compact_sources import caption_drawing, caption_emoji, read_stamps
-from models.efficientnet_lite import Sight
-from models.spec import KNOWN_MODELS
-from models.weights import read_weights
+from lookalike.models.registry.spec import KNOWN_MODELS
+from lookalike.models.training.head import (
+    MOST_PICTURES_OF_A_CAPTION,
+    RIDGE,
+    Rows,
+    Seen,
+    joint_projections,
+    train_head,
+    unit,
+)
+from lookalike.models.training.heldout import Trial, recall
+from lookalike.models.training.sources import caption_drawing, caption_emoji, read_stamps
+from lookalike.models.weights.packaged import read_weights
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 TEXTS = [f"text {number}" for number in range(240)]

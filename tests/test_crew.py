@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from retrieval.indexing.crew import Crew
+from lookalike.retrieval.ingest.worker_pool import Crew
 from tests.fakes import ColourEncoder
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import CatalogDamaged, LookalikeError
-from retrieval import Catalog
-from retrieval.care.repair import repair
-from retrieval.care.verification import ProblemKind, verify
-from retrieval.records.rows import ImageWrite, ItemWrite
+from lookalike.data.errors import CatalogDamaged, LookalikeError
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.maintenance.repair import repair
+from lookalike.retrieval.maintenance.verification import ProblemKind, verify
+from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
 
 ROOT = Path(__file__).parent.parent
 DIM = 16
@@ -177,7 +177,7 @@ def test_changed_words_and_numbers_are_found_by_verify(tmp_path: Path, where: st
 
 KILLED = """
 import os, signal, sys
-from retrieval import Catalog
+from lookalike import Catalog
 catalog = Catalog.open(sys.argv[1])
 catalog.records._database.connection.execute("PRAGMA wal_autocheckpoint = 0")
 for number in range(6):

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from data.arrow_stream import arrow_batches, count_arrow_rows
-from data.errors import FeedError
-from data.feed import Feed, open_feed
-from data.item import Item, Rejected
-from data.places import read_place
+from lookalike.data.errors import FeedError
+from lookalike.data.feeds.arrow_stream import arrow_batches, count_arrow_rows
+from lookalike.data.feeds.feed import Feed, open_feed
+from lookalike.data.item import Item, Rejected
+from lookalike.data.pictures.picture_sources import read_place
 
 REAL = Path(__file__).parent / "hugging_face.arrow"
 """Written by `datasets` 5.2 (`Dataset.save_to_disk`) from five pictures of one colour each, made up for this test."""

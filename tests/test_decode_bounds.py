@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision import transforms  # type: ignore[import-untyped]
 
-import data.svg
-from data.decode_memory import MAX_DECODE_BYTES, DecodeMemory, decode_memory
-from data.errors import NotAPicture
-from data.images import decode, thumbnail
-from data.picture_bounds import MAX_PIXELS, MAX_SIDE, check_size
-from models.framing import fit_to_square
-from models.transforms import Transform
+import lookalike.data.pictures.svg
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures.bounds import MAX_PIXELS, MAX_SIDE, check_size
+from lookalike.data.pictures.decode_memory import MAX_DECODE_BYTES, DecodeMemory, decode_memory
+from lookalike.data.pictures.image_decoder import decode, thumbnail
+from lookalike.models.torch_base.frames import fit_to_square
+from lookalike.models.torch_base.transforms import Transform
 from tests.conftest import ROOT
 
 RANDOM = np.random.default_rng(3)
@@ -37,9 +37,9 @@ MEASURED = """
 import json, os, sys
 from pathlib import Path
 from PIL import Image
-import data.images
-from data.decode_memory import decode_memory
-from data.heif import register_heif
+import lookalike.data.pictures.image_decoder
+from lookalike.data.pictures.decode_memory import decode_memory
+from lookalike.data.pictures.heif import register_heif
 
 Image.init()
 register_heif()
@@ -57,7 +57,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         continue
     Path('/proc/self/clear_refs').write_text('5')
     before = bytes_of('VmRSS')
-    picture = data.images.decode(content, min_side=int(sys.argv[2]) or None)
+    picture = lookalike.data.pictures.image_decoder.decode(content, min_side=int(sys.argv[2]) or None)
     print(json.dumps([path.name, bytes_of('VmHWM') - before, sum(taken)]), flush=True)
     os._exit(0)
 """
@@ -276,7 +276,7 @@ def test_memory_is_given_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) 
         with contextlib.suppress(NotAPicture):
             decode(content)
         assert decode_memory._free == free
-    assert len(taken) == 4 and taken[-1] == data.svg._MEMORY_BYTES
+    assert len(taken) == 4 and taken[-1] == lookalike.data.pictures.svg._MEMORY_BYTES
 
 
 @pytest.mark.parametrize("size", [(1, MAX_SIDE), (MAX_SIDE, 1), (3, MAX_SIDE)])

@@ -22,7 +22,11 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from retrieval import Catalog
+from lookalike.retrieval import Catalog
+from lookalike.ui.page.call_checks import Door
+from lookalike.ui.page.uploads import Uploads, remove_left_folders
+from lookalike.ui.server.bounds import MAX_CALL_BYTES, MAX_SESSIONS, MAX_UNREAD, MAX_UPLOADS, MAX_UPLOADS_OF_ONE
+from lookalike.ui.server.server import create_app
 from tests.conftest import ROOT
 from tests.fakes import ColourEncoder
 from tests.hostile import Trap
@@ -30,10 +34,6 @@ from tests.running import no_file_grows_beyond
 from tests.serving import CONTROLS, call, functions, search_of, serving
 from tests.test_handlers import keys
 from tests.web_shop import COLOURS, make_shop, picture
-from ui.bounds import MAX_CALL_BYTES, MAX_SESSIONS, MAX_UNREAD, MAX_UPLOADS, MAX_UPLOADS_OF_ONE
-from ui.door import Door
-from ui.server import create_app
-from ui.uploads import Uploads, remove_left_folders
 
 META = {"_type": "gradio.FileData"}
 GREEN = picture(COLOURS["green"], shade=9)
@@ -282,10 +282,10 @@ def test_uploads_are_kept_within_their_bounds(monkeypatch: pytest.MonkeyPatch) -
         newest = uploads.put(f"visitor {number}", io.BytesIO(b"x"), 1)
     with pytest.raises(Exception, match="choose it again"):
         uploads.read("me", own[-1])
-    monkeypatch.setattr("ui.uploads.MAX_UPLOADED_BYTES", 10)
+    monkeypatch.setattr("lookalike.ui.page.uploads.MAX_UPLOADED_BYTES", 10)
     large = uploads.put("large", io.BytesIO(b"x" * 9), 9)
     assert uploads.read(f"visitor {MAX_UPLOADS - 1}", newest) == b"x" and uploads.read("large", large) == b"x" * 9
-    monkeypatch.setattr("ui.uploads.UPLOAD_SECONDS", -1.0)
+    monkeypatch.setattr("lookalike.ui.page.uploads.UPLOAD_SECONDS", -1.0)
     gone = uploads.put("late", io.BytesIO(b"x"), 1)
     with pytest.raises(Exception, match="choose it again"):
         uploads.read("late", gone)
@@ -349,7 +349,7 @@ def test_a_server_that_was_asked_for_an_endless_file_ends_and_leaves_no_file(tmp
     command = [
         sys.executable,
         "-c",
-        "from ui.cli import main; main()",
+        "from lookalike.ui.cli.main import main; main()",
         "serve",
         str(tmp_path / "shop"),
         "--port",

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import FeedError
-from retrieval import Catalog
-from retrieval.evaluation import Evaluation, JudgedQuery, evaluate, read_queries
+from lookalike.data.errors import FeedError
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.evaluation.measures import Evaluation, JudgedQuery, evaluate, read_queries
 from tests.fakes import ColourEncoder
 from tests.running import run
 from tests.test_indexing import picture, write_feed

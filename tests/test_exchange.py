@@ -14,17 +14,17 @@ import orjson
 import polars as pl
 import pytest
 
-import retrieval.care.exporting
-import retrieval.care.importing
-from data.errors import FeedError, FilterError, ModelMismatch, UsageError
-from data.field_type import FieldType
-from data.item import Value
-from models import load_encoder
-from retrieval import Catalog
-from retrieval.care.importing import open_vector_table
-from retrieval.catalog_file import CatalogFile
-from retrieval.creating import make
-from retrieval.vector_index import Metric
+import lookalike.retrieval.maintenance.parquet_export
+import lookalike.retrieval.maintenance.parquet_import
+from lookalike.data.errors import FeedError, FilterError, ModelMismatch, UsageError
+from lookalike.data.field_type import FieldType
+from lookalike.data.item import Value
+from lookalike.models import load_encoder
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.maintenance.parquet_import import open_vector_table
+from lookalike.retrieval.new_catalog import make
+from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.vector_index import Metric
 from tests.running import call, call_json
 from tests.test_kill import contents
 
@@ -157,8 +157,8 @@ def test_without_vectors_it_is_for_reading_only(catalog: Catalog, shop: Path, tm
 
 
 def test_many_batches_are_one_state_and_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval.care.exporting, "_MOST_BATCH_ITEMS", 100)
-    monkeypatch.setattr(retrieval.care.importing, "_BATCH_ROWS", 70)
+    monkeypatch.setattr(lookalike.retrieval.maintenance.parquet_export, "_MOST_BATCH_ITEMS", 100)
+    monkeypatch.setattr(lookalike.retrieval.maintenance.parquet_import, "_BATCH_ROWS", 70)
     keys = [f"k{number}" for number in range(1000)]
     catalog = Catalog.create(tmp_path / "many", dim=DIM)
     catalog.add_vectors(keys, RANDOM.standard_normal((1000, DIM)), {"number": list(range(1000))})
@@ -306,7 +306,7 @@ def test_a_file_that_does_not_fit_is_not_left(tmp_path: Path) -> None:
     with Catalog.create(tmp_path / "big", dim=512) as catalog:
         catalog.add_vectors([str(number) for number in range(2000)], RANDOM.standard_normal((2000, 512)))
     done = subprocess.run(
-        [sys.executable, "-m", "ui.cli", "export", str(tmp_path / "big"), str(tmp_path / "out.parquet")],
+        [sys.executable, "-m", "lookalike", "export", str(tmp_path / "big"), str(tmp_path / "out.parquet")],
         cwd=ROOT,
         capture_output=True,
         text=True,

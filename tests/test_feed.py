@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import FeedError, NotAPicture
-from data.feed import Feed, open_feed
-from data.field_type import FieldType
-from data.item import Item, Rejected, Value
-from data.places import read_place
+from lookalike.data.errors import FeedError, NotAPicture
+from lookalike.data.feeds.feed import Feed, open_feed
+from lookalike.data.field_type import FieldType
+from lookalike.data.item import Item, Rejected, Value
+from lookalike.data.pictures.picture_sources import read_place
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:

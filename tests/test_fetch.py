@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.errors import FetchFailed
-from data.fetch.answer import seconds_until
-from data.fetch.cache import About, FetchCache
-from data.fetch.fetcher import Fetcher
-from data.fetch.hosts import Hosts, Stopped
-from data.fetch.settings import FetchSettings
+from lookalike.data.errors import FetchFailed
+from lookalike.data.fetch.answer import seconds_until
+from lookalike.data.fetch.cache import About, FetchCache
+from lookalike.data.fetch.fetcher import Fetcher
+from lookalike.data.fetch.hosts import Hosts, Stopped
+from lookalike.data.fetch.settings import FetchSettings
 from tests.web_host import Answer, Asked, WebHost, answer, hosting, in_turn, with_etag
 
 MEGABYTE = 1_000_000

@@ -10,17 +10,17 @@ from typing import Any, cast
 
 import pytest
 
-import retrieval.indexing.run
-from data.errors import StorageFailed
-from data.feed import open_feed
-from data.fetch.settings import FetchSettings
-from data.item import Item, ItemImage
-from data.places import Address
-from retrieval import Catalog
-from retrieval.indexing.crew import Crew
-from retrieval.indexing.loading import Loader
-from retrieval.indexing.pictures import PictureLoader
-from retrieval.indexing.run import IndexReport, IndexRun
+import lookalike.retrieval.ingest.index_run
+from lookalike.data.errors import StorageFailed
+from lookalike.data.feeds.feed import open_feed
+from lookalike.data.fetch.settings import FetchSettings
+from lookalike.data.item import Item, ItemImage
+from lookalike.data.pictures.picture_sources import Address
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun
+from lookalike.retrieval.ingest.item_pictures import PictureLoader
+from lookalike.retrieval.ingest.loader import Loader
+from lookalike.retrieval.ingest.worker_pool import Crew
 from tests.fakes import ColourEncoder
 from tests.running import call_json
 from tests.test_fetch import png, silent
@@ -144,7 +144,7 @@ def test_the_feed_is_read_only_so_far_ahead(host: WebHost, catalog: Catalog) -> 
 def test_what_is_there_is_written_while_a_host_is_waited_for(
     host: WebHost, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retrieval.indexing.run, "_COMMIT_EVERY_S", 0.1)
+    monkeypatch.setattr(lookalike.retrieval.ingest.index_run, "_COMMIT_EVERY_S", 0.1)
     go_on = threading.Event()
 
     def waiting(connection: socket.socket, asked: Asked) -> bool:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.conversion import converted
-from data.errors import CatalogBusy, FieldTypeError, UsageError
-from data.field_type import FieldType
-from retrieval import Catalog
-from retrieval.care.verification import verify
-from retrieval.records.rows import ItemChange
-from retrieval.records.schema import Schema
+from lookalike.data.errors import CatalogBusy, FieldTypeError, UsageError
+from lookalike.data.field_conversion import converted
+from lookalike.data.field_type import FieldType
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.maintenance.verification import verify
+from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.stored_rows import ItemChange
 from tests.running import call, call_json
 
 DIM = 4

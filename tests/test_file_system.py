@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import StorageFailed
-from retrieval import Catalog, file_system
-from retrieval.file_system import check_file_system, file_system_of
+from lookalike.data.errors import StorageFailed
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.files import file_system
+from lookalike.retrieval.files.file_system import check_file_system, file_system_of
 
 MOUNTS = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 23 22 0:20 / /mnt/team rw - nfs4 server:/export rw

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import FilterError
-from data.field_type import FieldType
-from retrieval.filters import Condition, Filter
-from retrieval.filters.arithmetic import Arithmetic
-from retrieval.filters.conditions import Not
-from retrieval.filters.grammar import parse
-from retrieval.filters.operands import Constant, Field
-from retrieval.filters.predicates import Membership, compare
-from retrieval.generations.columns import Columns
+from lookalike.data.errors import FilterError
+from lookalike.data.field_type import FieldType
+from lookalike.retrieval.filters import Condition, Filter
+from lookalike.retrieval.filters.arithmetic import Arithmetic
+from lookalike.retrieval.filters.conditions import Not
+from lookalike.retrieval.filters.grammar import parse
+from lookalike.retrieval.filters.operands import Constant, Field
+from lookalike.retrieval.filters.predicates import Membership, compare
+from lookalike.retrieval.generations.columns import Columns
 from tests.filter_oracle import FLOATS_AT_BORDERS, SCHEMA, SIGNS, WHOLE_AT_BORDERS, conditions, rows, truth
 
 Shop = tuple[Columns, list[dict[str, Any]]]

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import FilterError
-from retrieval.filters import Filter
-from retrieval.filters.conditions import And, Not, Or
-from retrieval.filters.grammar import MAX_TEXT_BYTES, parse
-from retrieval.filters.nodes import MAX_DEPTH
-from retrieval.filters.operands import Constant, Field
-from retrieval.filters.patterns import MAX_PATTERN_LENGTH
-from retrieval.filters.predicates import Comparison
-from retrieval.filters.strings import quoted, unquoted
-from retrieval.generations.columns import Columns
-from retrieval.records.schema import FieldType
+from lookalike.data.errors import FilterError
+from lookalike.retrieval.filters import Filter
+from lookalike.retrieval.filters.conditions import And, Not, Or
+from lookalike.retrieval.filters.grammar import MAX_TEXT_BYTES, parse
+from lookalike.retrieval.filters.nodes import MAX_DEPTH
+from lookalike.retrieval.filters.operands import Constant, Field
+from lookalike.retrieval.filters.patterns import MAX_PATTERN_LENGTH
+from lookalike.retrieval.filters.predicates import Comparison
+from lookalike.retrieval.filters.strings import quoted, unquoted
+from lookalike.retrieval.generations.columns import Columns
+from lookalike.retrieval.schema import FieldType
 from tests.filter_oracle import SCHEMA
 
 CANONICAL = [

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.decode_memory import decode_memory
-from data.errors import StorageFailed, UsageError
-from retrieval import Catalog, forks
+from lookalike.data.errors import StorageFailed, UsageError
+from lookalike.data.pictures.decode_memory import decode_memory
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.files import forks
 from tests.conftest import ROOT
 
 ROWS = np.random.default_rng(4).standard_normal((50, 4)).astype(np.float32)
@@ -41,7 +42,7 @@ def shop(tmp_path: Path) -> Path:
 def keys_elsewhere(shop: Path) -> set[str]:
     """Return the keys that another process sees, which opens the catalog and closes it again."""
     code = (
-        "import sys; from retrieval import Catalog\nwith Catalog.open(sys.argv[1]) as c: print(*c.keys(sys.argv[2:]))"
+        "import sys; from lookalike import Catalog\nwith Catalog.open(sys.argv[1]) as c: print(*c.keys(sys.argv[2:]))"
     )
     asked = [f"{kind}{number}" for kind in ("k", "parent", "child", "worker") for number in range(20)]
     command = [sys.executable, "-c", code, str(shop), *asked]
@@ -75,7 +76,7 @@ def write_and_read(catalog: Catalog, key: str) -> list[str]:
 def test_what_a_daemon_adds_after_its_parent_ended_is_seen_by_others(shop: Path) -> None:
     code = """
 import os, sys, numpy as np
-from retrieval import Catalog
+from lookalike import Catalog
 catalog = Catalog.open(sys.argv[1])
 catalog.count() if "searched" in sys.argv[2] else catalog.get(["k1"])
 if os.fork():
@@ -115,7 +116,7 @@ def test_parent_and_children_write_and_read_beside_each_other(shop: Path) -> Non
 def test_a_child_of_a_process_that_has_not_searched_can_do_everything(shop: Path) -> None:
     code = """
 import os, sys, numpy as np
-from retrieval import Catalog
+from lookalike import Catalog
 catalog = Catalog.open(sys.argv[1])
 child = os.fork()
 if child == 0:
@@ -201,7 +202,7 @@ APP = """
 import json, os, sys
 from urllib.parse import parse_qs
 import numpy as np
-from retrieval import Catalog
+from lookalike import Catalog
 
 catalog = Catalog.open(os.environ["SHOP"])
 catalog.get(["k1"])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.framing import fit_to_square
-from models.resizing import pixels_of, resized
+from lookalike.models.torch_base.frames import fit_to_square
+from lookalike.models.torch_base.resize import pixels_of, resized
 
 
 def thing(size: tuple[int, int], box: tuple[int, int, int, int], ground: str = "white") -> Image.Image:

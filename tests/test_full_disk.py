@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from data.errors import StorageFailed
-from retrieval import Catalog
-from retrieval.care.repair import repair
-from retrieval.care.verification import verify
-from retrieval.storage import failing
-from retrieval.thumbnails import Thumbnails
+from lookalike.data.errors import StorageFailed
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.files.storage import failing
+from lookalike.retrieval.files.thumbnails import Thumbnails
+from lookalike.retrieval.maintenance.repair import repair
+from lookalike.retrieval.maintenance.verification import verify
 from tests.running import no_file_grows_beyond
 
 DIM = 32

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from retrieval.catalog_file import CatalogFile
-from retrieval.filters import Filter
-from retrieval.generations.segment import Space
-from retrieval.query import EXACT, Part
-from retrieval.records.records import Records
-from retrieval.records.rows import ImageWrite, ItemWrite
-from retrieval.search.fusion import Ranking, rank
-from retrieval.search.live import Live
-from retrieval.search.view import View
-from retrieval.vector_index import Metric
+from lookalike.retrieval.filters import Filter
+from lookalike.retrieval.generations.segment import Space
+from lookalike.retrieval.query import EXACT, Part
+from lookalike.retrieval.search.fusion import Ranking, rank
+from lookalike.retrieval.search.newest_state import Live
+from lookalike.retrieval.search.state import View
+from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.store.records import Records
+from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
+from lookalike.retrieval.vector_index import Metric
 
 RANDOM = np.random.default_rng(9)
 COUNT = 400

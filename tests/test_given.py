@@ -15,11 +15,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import FieldTypeError, UsageError
-from data.field_type import FieldType
-from data.given import plain_values
-from data.item import Value
-from retrieval import Catalog
+from lookalike.data.column_values import plain_values
+from lookalike.data.errors import FieldTypeError, UsageError
+from lookalike.data.field_type import FieldType
+from lookalike.data.item import Value
+from lookalike.retrieval import Catalog
 
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)
 DIM = 2

@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from retrieval import Catalog
-from retrieval.search import gpu_lists, gpu_vectors
-from retrieval.search.gpu_lists import Costs, GpuLists
-from retrieval.search.gpu_vectors import GpuVectors
-from retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.search import gpu_lists, gpu_vectors
+from lookalike.retrieval.search.gpu_lists import Costs, GpuLists
+from lookalike.retrieval.search.gpu_vectors import GpuVectors
+from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.errors import UsageError
-from retrieval import Catalog
-from retrieval.search import gpu_vectors
-from retrieval.search.gpu_vectors import GpuVectors
-from retrieval.vector_index import Metric, Selection, Vectors
+from lookalike.data.errors import UsageError
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.search import gpu_vectors
+from lookalike.retrieval.search.gpu_vectors import GpuVectors
+from lookalike.retrieval.vector_index import Metric, Selection, Vectors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -245,7 +245,7 @@ def test_a_plain_search_imports_no_torch(device: str, made: Path) -> None:
     code = f"""
 import sys
 import numpy as np
-from retrieval import Catalog
+from lookalike import Catalog
 with Catalog.open({str(made)!r}, device={device!r}) as catalog:
     catalog.search(vector=np.ones({DIM}))
     catalog.search_many(np.ones((31, {DIM})))

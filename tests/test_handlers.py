@@ -10,15 +10,15 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 
-from data.errors import FilterError, UsageError
-from retrieval import Catalog
+from lookalike.data.errors import FilterError, UsageError
+from lookalike.retrieval import Catalog
+from lookalike.ui.page.chosen_filter import Narrowing
+from lookalike.ui.page.handlers import PAGE_ITEMS, Handlers
+from lookalike.ui.page.recipe import Chosen, Recipe
+from lookalike.ui.page.uploads import Uploads
+from lookalike.ui.server.metrics import Metrics
 from tests.fakes import ColourEncoder
 from tests.web_shop import COLOURS, COUNT, HOSTILE, make_shop, picture
-from ui.handlers import PAGE_ITEMS, Handlers
-from ui.metrics import Metrics
-from ui.narrowing import Narrowing
-from ui.recipe import Chosen, Recipe
-from ui.uploads import Uploads
 
 SESSION = "the one who asks"
 

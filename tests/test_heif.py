@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from data import heif
-from data.errors import NotAPicture
-from data.heif import is_heif
-from data.images import MAX_PIXELS, decode
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures import heif
+from lookalike.data.pictures.heif import is_heif
+from lookalike.data.pictures.image_decoder import MAX_PIXELS, decode
 from tests.hostile import check_damaged
 
 RANDOM = np.random.default_rng(13)
@@ -107,7 +107,7 @@ def test_without_the_extra_the_reason_has_the_line_that_mends_it(tmp_path: Path)
     (tmp_path / "photo.heic").write_bytes(heic(Image.fromarray(BLOCKS)))
     code = (
         "import sys; from pathlib import Path; sys.modules['pillow_heif'] = None\n"
-        "from data.images import decode\n"
+        "from lookalike.data.pictures.image_decoder import decode\n"
         f"decode(Path({str(tmp_path / 'photo.heic')!r}).read_bytes())"
     )
     done = subprocess.run(

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.errors import NotAPicture
-from data.images import MAX_PIXELS, check_thumbnail, decode, read_bytes, thumbnail
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures.image_decoder import MAX_PIXELS, check_thumbnail, decode, read_bytes, thumbnail
 from tests.hostile import check_damaged
 
 RANDOM = np.random.default_rng(7)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.errors import ItemNotFound, UsageError
-from data.feed import open_feed
-from data.images import decode
-from models import unit_rows
-from retrieval import Catalog
-from retrieval.indexing.run import IndexReport, IndexRun
+from lookalike.data.errors import ItemNotFound, UsageError
+from lookalike.data.feeds.feed import open_feed
+from lookalike.data.pictures.image_decoder import decode
+from lookalike.models import unit_rows
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun
 from tests.fakes import ColourEncoder
 from tests.running import run
 
@@ -206,7 +206,7 @@ def test_a_value_that_does_not_fit_the_catalog_is_rejected_with_its_field(catalo
 def test_a_broken_off_run_keeps_what_it_committed_and_is_finished_by_the_next(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.indexing.run._COMMIT_EVERY_S", 0.0)
+    monkeypatch.setattr("lookalike.retrieval.ingest.index_run._COMMIT_EVERY_S", 0.0)
     for number in range(200):
         picture(tmp_path / f"{number}.png", number)
     feed = write_feed(tmp_path, [f"k{number},{number}.png,t,1" for number in range(200)])

@@ -15,24 +15,24 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval import Catalog
-from retrieval.records.records import Records
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.store.records import Records
 from tests.test_indexing import picture
 
 ROOT = Path(__file__).parent.parent
 RUN = """
 import sys
-import retrieval.catalog, retrieval.indexing.run
+import lookalike.retrieval.catalog, lookalike.retrieval.ingest.index_run
 from pathlib import Path
-from data.feed import open_feed
-from retrieval import Catalog
+from lookalike.data.feeds.feed import open_feed
+from lookalike import Catalog
 if sys.argv[3] == "colour":
     from tests.fakes import ColourEncoder
-    retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
-retrieval.indexing.run._COMMIT_EVERY_S = float(sys.argv[4])
+    lookalike.retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
+lookalike.retrieval.ingest.index_run._COMMIT_EVERY_S = float(sys.argv[4])
 opened = Catalog.open if Path(sys.argv[1]).exists() else Catalog.create
 with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": "compact"})) as catalog:
-    run = retrieval.indexing.run.IndexRun(catalog, open_feed(Path(sys.argv[2])), sync=len(sys.argv) > 5)
+    run = lookalike.retrieval.ingest.index_run.IndexRun(catalog, open_feed(Path(sys.argv[2])), sync=len(sys.argv) > 5)
     catalog.encoder.encode_titles(["warm"])
     print("running", flush=True)
     for report in run:
@@ -173,7 +173,7 @@ def test_a_killed_sync_removes_all_that_is_gone_or_nothing(tmp_path: Path) -> No
 
 def test_control_c_keeps_what_is_written_and_says_how_to_go_on(tmp_path: Path) -> None:
     sample = ROOT / "data" / "sample" / "catalog.csv"
-    command = [sys.executable, "-m", "ui.cli", "index", str(tmp_path / "shop"), str(sample)]
+    command = [sys.executable, "-m", "lookalike", "index", str(tmp_path / "shop"), str(sample)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:

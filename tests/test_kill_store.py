@@ -23,10 +23,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.errors import UsageError
-from data.item import Json
-from retrieval import Catalog
-from retrieval.care.verification import verify
+from lookalike.data.errors import UsageError
+from lookalike.data.item import Json
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.maintenance.verification import verify
 
 ROOT = Path(__file__).parent.parent
 DIM = 8

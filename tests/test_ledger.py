@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import SyncRefused, UsageError
-from data.feed import feed_of_files, open_feed
-from retrieval import Catalog
-from retrieval.care.verification import verify
-from retrieval.indexing.run import MOST_KEPT, IndexRun
-from retrieval.records.ledger import LedgerEntry
+from lookalike.data.errors import SyncRefused, UsageError
+from lookalike.data.feeds.feed import feed_of_files, open_feed
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import MOST_KEPT, IndexRun
+from lookalike.retrieval.maintenance.verification import verify
+from lookalike.retrieval.store.ledger import LedgerEntry
 from tests.fakes import ColourEncoder
 from tests.running import call, call_json, run
 from tests.test_indexing import picture, write_feed
@@ -397,7 +397,7 @@ def test_the_command_lists_the_ledger(catalog: Catalog, tmp_path: Path) -> None:
 def test_a_reader_of_the_ledger_may_stop_reading(catalog: Catalog, tmp_path: Path) -> None:
     run(catalog, write_feed(tmp_path, [f"k{number},gone.png,t,1" for number in range(3000)]))
     for form in ("--csv", "--json"):
-        command = [sys.executable, "-m", "ui.cli", "ledger", str(tmp_path / "shop"), form]
+        command = [sys.executable, "-m", "lookalike", "ledger", str(tmp_path / "shop"), form]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stderr is not None

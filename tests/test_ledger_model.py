@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import retrieval.catalog
-import retrieval.indexing.crew
-import retrieval.indexing.run
-from data.errors import SyncRefused
-from data.feed import open_feed
-from retrieval import Catalog
-from retrieval.indexing.planning import Action, Plan
-from retrieval.indexing.run import IndexRun, RunOptions
+import lookalike.retrieval.catalog
+import lookalike.retrieval.ingest.index_run
+import lookalike.retrieval.ingest.worker_pool
+from lookalike.data.errors import SyncRefused
+from lookalike.data.feeds.feed import open_feed
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.dry_run import Action, Plan
+from lookalike.retrieval.ingest.index_run import IndexRun, RunOptions
 from tests.fakes import ColourEncoder
 from tests.test_indexing import picture, write_feed
 
@@ -232,9 +232,9 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_the_ledger_is_a_dictionary(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retrieval.catalog, "load_encoder", lambda name, **_: ColourEncoder())
-        patch.setattr(retrieval.indexing.crew, "_BATCH_ON_CPU", 2)
-        patch.setattr(retrieval.indexing.run, "_COMMIT_EVERY_S", 0.0)
+        patch.setattr(lookalike.retrieval.catalog, "load_encoder", lambda name, **_: ColourEncoder())
+        patch.setattr(lookalike.retrieval.ingest.worker_pool, "_BATCH_ON_CPU", 2)
+        patch.setattr(lookalike.retrieval.ingest.index_run, "_COMMIT_EVERY_S", 0.0)
         folder = Path(place)
         versions = {hashlib.sha256(picture(folder / "p.png", one)).digest(): one for one in range(1, 4)}
         with Catalog.create(folder / "shop", model="compact") as catalog:

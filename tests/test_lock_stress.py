@@ -25,9 +25,9 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from data.errors import CatalogBusy
-from retrieval import Catalog
-from retrieval.care.verification import verify
+from lookalike.data.errors import CatalogBusy
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.maintenance.verification import verify
 from tests.conftest import ROOT
 
 DIM = 8

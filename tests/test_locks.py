@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import FeedError, NotAPicture, UsageError
-from retrieval import Catalog
+from lookalike.data.errors import FeedError, NotAPicture, UsageError
+from lookalike.retrieval import Catalog
 from tests.conftest import ROOT
 from tests.fakes import ColourEncoder
 from tests.public_calls import KEYS, READS, ROWS, WRITES
@@ -29,7 +29,7 @@ SHARED = "1073741826 1073742335"
 
 OTHER = """
 import sys
-from retrieval import Catalog
+from lookalike import Catalog
 with Catalog.open(sys.argv[1]) as catalog:
     print(*sorted(item.key for item in catalog.items()))
 """
@@ -132,7 +132,7 @@ def test_a_catalog_that_is_never_closed_gives_its_locks_back(shop: Path) -> None
 def test_at_the_end_of_a_process_logs_are_folded_in_though_nothing_was_closed(shop: Path) -> None:
     code = """
 import sys
-from retrieval import Catalog
+from lookalike import Catalog
 catalog, dropped = Catalog.open(sys.argv[1]), Catalog.open(sys.argv[1])
 catalog.add_vectors(["last"], [[1, 2, 3, 4]])
 dropped.get(["last"])
@@ -197,7 +197,7 @@ def test_a_commit_after_others_closed_is_seen_though_code_of_others_read_the_fil
 def test_without_open_file_description_locks_the_locks_of_sqlite_protect_the_log(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.records.file_holds._SET_LOCK", None)
+    monkeypatch.setattr("lookalike.retrieval.store.file_locks._SET_LOCK", None)
     with Catalog.open(shop) as first, Catalog.open(shop) as second:
         second.count()
         assert locks(shop) == {"POSIX READ"}

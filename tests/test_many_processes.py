@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 import pytest
 
-from data.errors import CatalogBusy, UsageError
-from retrieval import Catalog
+from lookalike.data.errors import CatalogBusy, UsageError
+from lookalike.retrieval import Catalog
 
 ROOT = Path(__file__).parent.parent
 DIM = 8
@@ -37,8 +37,8 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 WRITER = """
 import sys, orjson
 import numpy as np
-from data.errors import CatalogBusy, ItemNotFound
-from retrieval import Catalog
+from lookalike.data.errors import CatalogBusy, ItemNotFound
+from lookalike import Catalog
 name = int(sys.argv[2])
 chance = np.random.default_rng(name)
 with Catalog.open(sys.argv[1]) as catalog:
@@ -101,8 +101,8 @@ def test_every_acknowledged_commit_of_two_writers_of_the_same_keys_is_there_in_o
 
 OPTIMIZER = """
 import sys
-from data.errors import CatalogBusy
-from retrieval import Catalog
+from lookalike.data.errors import CatalogBusy
+from lookalike import Catalog
 done = busy = 0
 with Catalog.open(sys.argv[1]) as catalog:
     print("ready", flush=True)
@@ -119,7 +119,7 @@ print(done, busy)
 SEARCHER = """
 import sys
 import numpy as np
-from retrieval import Catalog
+from lookalike import Catalog
 row = np.random.default_rng(8).standard_normal((300, 8)).astype(np.float32)[5]
 with Catalog.open(sys.argv[1]) as catalog:
     print("ready", flush=True)
@@ -161,13 +161,13 @@ def test_searches_see_only_states_that_were_while_two_others_optimize(folder: Pa
 
 HELD = """
 import sys, threading
-from retrieval import Catalog
-import retrieval.generations.generation
+from lookalike import Catalog
+import lookalike.retrieval.generations.generation
 if sys.argv[2] == "optimize":
     def hang(*_):
         print("holding", flush=True)
         threading.Event().wait()
-    retrieval.generations.generation.sync = hang
+    lookalike.retrieval.generations.generation.sync = hang
     Catalog.open(sys.argv[1]).optimize()
 else:
     with Catalog.open(sys.argv[1]).writer():
@@ -208,7 +208,7 @@ def test_a_clock_that_goes_back_shifts_no_moment_and_no_purge(folder: Path, monk
     began = time.time()
     with Catalog.open(folder) as catalog:
         times = [began - 5000, began - 4000, began - 90_000, began - 3000, began - 80_000, began - 2000]
-        monkeypatch.setattr("retrieval.records.committing.time.time", lambda: times.pop(0))
+        monkeypatch.setattr("lookalike.retrieval.store.commits.time.time", lambda: times.pop(0))
         with catalog.records._database.immediate() as connection:
             connection.execute("UPDATE commits SET time = ?", (began - 6000,))
         for turn in range(1, 7):

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import CatalogFormat
-from retrieval import Catalog
-from retrieval.care.verification import verify
-from retrieval.records import tables
-from retrieval.records.database import FORMAT, Database
+from lookalike.data.errors import CatalogFormat
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.maintenance.verification import verify
+from lookalike.retrieval.store import tables
+from lookalike.retrieval.store.database import FORMAT, Database
 from tests.fakes import ColourEncoder
 
 ROOT = Path(__file__).parent.parent
@@ -164,7 +164,7 @@ def test_a_migrated_catalog_gives_room_back_too(folder: Path) -> None:
 
 
 def test_many_processes_may_open_a_catalog_of_format_1_at_once(folder: Path) -> None:
-    code = "import sys; from retrieval import Catalog; print(Catalog.open(sys.argv[1]).count(as_of=3))"
+    code = "import sys; from lookalike import Catalog; print(Catalog.open(sys.argv[1]).count(as_of=3))"
     command = [sys.executable, "-c", code, str(folder)]
     processes = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)

@@ -18,16 +18,16 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from data.errors import ModelMismatch, WeightsUnavailable
-from retrieval import Catalog
+from lookalike.data.errors import ModelMismatch, WeightsUnavailable
+from lookalike.retrieval import Catalog
+from lookalike.ui.cli.main import app
+from lookalike.ui.page.handlers import Handlers
+from lookalike.ui.page.uploads import Uploads
+from lookalike.ui.server.metrics import Metrics
+from lookalike.ui.server.server import create_app
 from tests.checkpoints import TEXTS, TINY, save_folder, save_tokenizer
 from tests.hub import Hub
 from tests.running import call_json
-from ui.cli import app
-from ui.handlers import Handlers
-from ui.metrics import Metrics
-from ui.server import create_app
-from ui.uploads import Uploads
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -161,7 +161,7 @@ def test_the_commands_on_models_fetch_from_a_mirror(tmp_path: Path) -> None:
         environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "cache")}
 
         def run(*arguments: str) -> Any:  # noqa: ANN401  # JSON
-            command = [sys.executable, "-m", "ui.cli", "models", *arguments, "--json"]
+            command = [sys.executable, "-m", "lookalike", "models", *arguments, "--json"]
             done = subprocess.run(
                 command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True
             )
@@ -184,14 +184,14 @@ def test_the_list_of_models_says_what_they_are_and_whether_they_are_here() -> No
     assert "clip-multilingual" in shown
     assert "lookalike models fetch clip" in call("models", "path", "clip", code=1)
     assert "the ones expected" in call("models", "verify", "compact")
-    assert "models/compact.npz" in call("models", "path", "compact")
+    assert "models/compact/compact.npz" in call("models", "path", "compact")
 
 
 def test_without_open_clip_the_error_says_what_to_install() -> None:
     code = (
         "import importlib.util as util\nfind = util.find_spec\n"
         "util.find_spec = lambda name, *rest: None if name == 'open_clip' else find(name, *rest)\n"
-        "import sys\nfrom ui.cli import main\n"
+        "import sys\nfrom lookalike.ui.cli.main import main\n"
         "sys.argv = ['lookalike', 'models', 'path', 'clip']\nmain()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

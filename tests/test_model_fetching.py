@@ -11,11 +11,11 @@ import huggingface_hub.file_download
 import huggingface_hub.hf_api
 import pytest
 
-from data.errors import UsageError, WeightsUnavailable
-from models import choose_model, load_encoder
-from models.checkpoint import find_checkpoint
-from models.fetch import fetch, verify
-from models.names import parse_name
+from lookalike.data.errors import UsageError, WeightsUnavailable
+from lookalike.models import choose_model, load_encoder
+from lookalike.models.registry.checkpoint import find_checkpoint
+from lookalike.models.registry.names import parse_name
+from lookalike.models.weights.download import fetch, verify
 from tests.checkpoints import TEXTS, TINY, save_folder, save_tokenizer
 from tests.hub import Hub
 

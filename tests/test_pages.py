@@ -9,16 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from retrieval import Catalog
-from retrieval.catalog_file import CatalogFile
-from retrieval.generations.segment import Space
-from retrieval.query import Part
-from retrieval.records.records import Records
-from retrieval.records.rows import ImageWrite, ItemWrite
-from retrieval.search.fusion import rank
-from retrieval.search.live import Live
-from retrieval.search.view import View
-from retrieval.vector_index import Approximate, IndexKind, Metric, build_approximate
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.generations.segment import Space
+from lookalike.retrieval.query import Part
+from lookalike.retrieval.search.fusion import rank
+from lookalike.retrieval.search.newest_state import Live
+from lookalike.retrieval.search.state import View
+from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.store.records import Records
+from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
+from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, build_approximate
 from tests.weak_plans import weak_plans
 
 COUNT, DIM = 6_000, 12

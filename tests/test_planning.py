@@ -7,10 +7,10 @@ from typing import Unpack
 
 import pytest
 
-from data.feed import open_feed
-from retrieval import Catalog
-from retrieval.indexing.planning import Action, Change, Plan
-from retrieval.indexing.run import RunOptions
+from lookalike.data.feeds.feed import open_feed
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.dry_run import Action, Change, Plan
+from lookalike.retrieval.ingest.index_run import RunOptions
 from tests.fakes import ColourEncoder
 from tests.running import call, call_json, run
 from tests.test_indexing import hostile_folder, picture, write_feed

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import CatalogDamaged
-from retrieval.generations.postings import Postings
+from lookalike.data.errors import CatalogDamaged
+from lookalike.retrieval.generations.postings import Postings
 from tests.filter_oracle import STRINGS
 
 lists = st.lists(st.none() | st.lists(st.sampled_from(STRINGS), max_size=4), max_size=12)

@@ -15,13 +15,21 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from retrieval import Catalog
-from retrieval.care.verification import verify
-from retrieval.generations.generation import _state
-from retrieval.generations.predecessor import before_of
-from retrieval.generations.segment import SpaceRows
-from retrieval.vector_index import Approximate, Before, IndexKind, Metric, Selection, Vectors, build_approximate
-from retrieval.vector_index.calibration import Setting, Training, cheapest
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.generations.generation import _state
+from lookalike.retrieval.generations.predecessor import before_of
+from lookalike.retrieval.generations.segment import SpaceRows
+from lookalike.retrieval.maintenance.verification import verify
+from lookalike.retrieval.vector_index import (
+    Approximate,
+    Before,
+    IndexKind,
+    Metric,
+    Selection,
+    Vectors,
+    build_approximate,
+)
+from lookalike.retrieval.vector_index.calibration import Setting, Training, cheapest
 
 ROOT = Path(__file__).parent.parent
 DIM = 160
@@ -287,7 +295,7 @@ def test_nothing_is_taken_over_from_a_damaged_generation(
 
 KILLED = """
 import os, signal, sys
-from retrieval import Catalog
+from lookalike import Catalog
 def kill(event, arguments):
     if event == sys.argv[2] and str(arguments[0]).endswith(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)

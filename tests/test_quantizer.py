@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from retrieval.vector_index.exact import read_index
-from retrieval.vector_index.quantizer import centroids, coded, for_many
+from lookalike.retrieval.vector_index.quantizer import centroids, coded, for_many
+from lookalike.retrieval.vector_index.vectors import read_index
 
 RANDOM = np.random.default_rng(0)
 CENTRES = RANDOM.standard_normal((1024, 32)).astype(np.float32) * np.linspace(2, 0.5, 32, dtype=np.float32)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from data.errors import CatalogDamaged
-from retrieval.generations.ranks import Ranks
+from lookalike.data.errors import CatalogDamaged
+from lookalike.retrieval.generations.ranks import Ranks
 from tests.filter_oracle import FLOATS, FLOATS_AT_BORDERS, INTS, SIGNS, STRINGS, WHOLE_AT_BORDERS
 
 Truth = Callable[[Any, Any], bool]

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from data import images
-from data.errors import NotAPicture
-from data.images import decode
-from data.raw import is_raw
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures import image_decoder
+from lookalike.data.pictures.image_decoder import decode
+from lookalike.data.pictures.raw import is_raw
 from tests.hostile import check_damaged
 
 RANDOM = np.random.default_rng(19)
@@ -124,7 +124,7 @@ def test_a_large_raw_file_is_developed_at_half_of_its_size_and_keeps_it_in_the_a
 
 
 def test_too_many_sensor_cells_are_refused_undeveloped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "MAX_PIXELS", 256 * 384 - 1)
+    monkeypatch.setattr(image_decoder, "MAX_PIXELS", 256 * 384 - 1)
     with pytest.raises(NotAPicture, match="too large"):
         decode(dng(scene_of(256, 384)))
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import CatalogDamaged, CatalogNotFound, LookalikeError
-from retrieval import Catalog
-from ui.failures import exit_code_of, status_of
+from lookalike.data.errors import CatalogDamaged, CatalogNotFound, LookalikeError
+from lookalike.retrieval import Catalog
+from lookalike.ui.errors import exit_code_of, status_of
 
 ROOT = Path(__file__).parent.parent
 DIM = 8
@@ -41,8 +41,8 @@ def folder() -> Iterator[Path]:
 USED = """
 import contextlib, io, os, sys, tempfile
 import numpy as np
-from retrieval import Catalog
-from data.errors import LookalikeError
+from lookalike import Catalog
+from lookalike.data.errors import LookalikeError
 rows = np.random.default_rng(4).standard_normal((600, 8)).astype(np.float32)
 
 def use(path):
@@ -171,7 +171,7 @@ def test_a_damaged_generation_there_is_noted_and_the_records_answer(folder: Path
 
 KILLED = """
 import os, signal, sys
-from retrieval import Catalog
+from lookalike import Catalog
 Catalog.open(sys.argv[1]).add_vectors(["late"], [[1] * 8])
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -7,7 +7,7 @@ import click
 import pytest
 import typer.main
 
-from ui.cli import app
+from lookalike.ui.cli.main import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import UsageError
-from retrieval import Catalog
-from retrieval.bench.synthetic import QueryKind, Synthetic
-from retrieval.search.recall import SHARES, TARGETS, QueriesFrom, RecallReport, RecentQueries
+from lookalike.data.errors import UsageError
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.bench.synthetic import QueryKind, Synthetic
+from lookalike.retrieval.search.recall import SHARES, TARGETS, QueriesFrom, RecallReport, RecentQueries
 from tests.fakes import ColourEncoder
 from tests.running import call, call_json
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
-from retrieval.vector_index.calibration import SHARES, recall_of_rows
-from retrieval.vector_index.plans import Way
-from retrieval.vector_index.stages import stages
+from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
+from lookalike.retrieval.vector_index.calibration import SHARES, recall_of_rows
+from lookalike.retrieval.vector_index.plans import Way
+from lookalike.retrieval.vector_index.stages import stages
 
 COUNT = 20_000
 DEPTHS = (1, 10, 50, 100, 400, 1_000, 2_000)

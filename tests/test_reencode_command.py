@@ -15,14 +15,16 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from data.errors import OriginalsMissing
-from data.feed import open_feed
-from data.fetch.settings import FetchSettings
-from retrieval import Catalog
-from retrieval.care.verification import verify
-from retrieval.indexing.reencoding import ReencodeOptions, Reencoding
-from retrieval.indexing.run import IndexRun
-from retrieval.records.database import FORMAT
+from lookalike.data.errors import OriginalsMissing
+from lookalike.data.feeds.feed import open_feed
+from lookalike.data.fetch.settings import FetchSettings
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexRun
+from lookalike.retrieval.maintenance.verification import verify
+from lookalike.retrieval.reencode.reencode_run import ReencodeOptions, Reencoding
+from lookalike.retrieval.store.database import FORMAT
+from lookalike.ui.cli.main import app
+from lookalike.ui.server.server import create_app
 from tests.checkpoints import TINY, save_folder
 from tests.fakes import fake_models
 from tests.running import run
@@ -32,8 +34,6 @@ from tests.test_reencoding import contents
 from tests.test_video_indexing import SHOTS
 from tests.videos import write_video
 from tests.web_host import hosting, with_etag
-from ui.cli import app
-from ui.server import create_app
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 COUNT = 8

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.errors import CatalogBusy, ModalityUnsupported, OriginalsMissing, UsageError
-from data.feed import open_feed
-from data.images import decode
-from models import Encoder
-from retrieval import Catalog
-from retrieval.care.repair import repair
-from retrieval.care.verification import ProblemKind, verify
-from retrieval.evaluation import evaluate, read_queries
-from retrieval.indexing.reencoding import ReencodeOptions, ReencodeReport, Reencoding
-from retrieval.indexing.reverting import forget, roll_back
-from retrieval.records.rows import ItemChange
+from lookalike.data.errors import CatalogBusy, ModalityUnsupported, OriginalsMissing, UsageError
+from lookalike.data.feeds.feed import open_feed
+from lookalike.data.pictures.image_decoder import decode
+from lookalike.models import Encoder
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.evaluation.measures import evaluate, read_queries
+from lookalike.retrieval.maintenance.repair import repair
+from lookalike.retrieval.maintenance.verification import ProblemKind, verify
+from lookalike.retrieval.reencode.reencode_run import ReencodeOptions, ReencodeReport, Reencoding
+from lookalike.retrieval.reencode.rollback import forget, roll_back
+from lookalike.retrieval.stored_rows import ItemChange
 from tests.fakes import fake_models
 from tests.running import run
 from tests.test_indexing import picture, write_feed

@@ -13,10 +13,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from data.feed import open_feed
-from retrieval import Catalog
-from retrieval.care.verification import verify
-from retrieval.indexing.run import IndexRun
+from lookalike.data.feeds.feed import open_feed
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexRun
+from lookalike.retrieval.maintenance.verification import verify
 from tests.fakes import fake_models
 from tests.test_indexing import picture
 from tests.test_reencoding import contents
@@ -26,16 +26,16 @@ COUNT = 400
 
 FAKES = """
 import sys, time
-import retrieval.catalog, retrieval.indexing.reencoding
-from retrieval import Catalog
-from retrieval.indexing.reencoding import Reencoding
+import lookalike.retrieval.catalog, lookalike.retrieval.reencode.reencode_run
+from lookalike import Catalog
+from lookalike.retrieval.reencode.reencode_run import Reencoding
 from tests.fakes import fake_models
 class Patch:
     setattr = staticmethod(setattr)
 fake_models(Patch)
 """
 REENCODE = f"""{FAKES}
-retrieval.indexing.reencoding._WRITE_EVERY_S = 0.0
+lookalike.retrieval.reencode.reencode_run._WRITE_EVERY_S = 0.0
 with Catalog.open(sys.argv[1]) as catalog:
     print("running", flush=True)
     if catalog.file.models == "colour":

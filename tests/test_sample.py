@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from data.sample.colour import COLOURS, dominant_colour, oklab
+from lookalike.data.sample_tools.colour import COLOURS, dominant_colour, oklab
 
 FOLDER = Path(__file__).parent.parent / "data" / "sample"
 

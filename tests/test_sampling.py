@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import Catalog
-from retrieval.catalog_file import CatalogFile
-from retrieval.generations.segment import Space
-from retrieval.records.records import Records
-from retrieval.records.rows import ImageWrite, ItemWrite
-from retrieval.search.live import Live
-from retrieval.search.sampling import sampled
-from retrieval.search.searching import Request
-from retrieval.vector_index import Metric
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.generations.segment import Space
+from lookalike.retrieval.search.newest_state import Live
+from lookalike.retrieval.search.searcher import Request
+from lookalike.retrieval.search.vector_sample import sampled
+from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.store.records import Records
+from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
+from lookalike.retrieval.vector_index import Metric
 
 SPACES = {"image": Space("image", 4, Metric.IP), "title": Space("title", 2, Metric.IP)}
 

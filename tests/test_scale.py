@@ -26,16 +26,16 @@ ENDING_S = 10.0
 RUN = """
 import json, sys, time
 from pathlib import Path
-import retrieval.catalog
-from data.feed import open_feed
-from retrieval import Catalog
-from retrieval.indexing.run import IndexRun
-from ui import index_commands
-from ui.time_left import TimeLeftColumn
+import lookalike.retrieval.catalog
+from lookalike.data.feeds.feed import open_feed
+from lookalike import Catalog
+from lookalike.retrieval.ingest.index_run import IndexRun
+from lookalike.ui import index_commands
+from lookalike.ui.cli.time_left import TimeLeftColumn
 
 if sys.argv[3] == "colour":
     from tests.fakes import ColourEncoder
-    retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
+    lookalike.retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
 
 def peak_mb():
     for line in Path("/proc/self/status").read_text().splitlines():

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import FieldTypeError, UsageError
-from data.field_type import MAX_JSON_DEPTH, datetime_of, microseconds_of
-from data.item import Json, Value
-from retrieval.records.schema import FieldType, Schema
+from lookalike.data.errors import FieldTypeError, UsageError
+from lookalike.data.field_type import MAX_JSON_DEPTH, datetime_of, microseconds_of
+from lookalike.data.item import Json, Value
+from lookalike.retrieval.schema import FieldType, Schema
 
 EVERY = Schema({kind.value + "_field": kind for kind in FieldType})
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-import ui.guard
-from data.errors import UsageError
-from retrieval import Catalog
+import lookalike.ui.server.guard
+from lookalike.data.errors import UsageError
+from lookalike.retrieval import Catalog
+from lookalike.ui.server.guard import LOOPBACK
+from lookalike.ui.server.server import create_app, serve
 from tests.fakes import ColourEncoder
 from tests.web_shop import make_shop
-from ui.guard import LOOPBACK
-from ui.server import create_app, serve
 
 KEY = "a key with ünicode"
 ADDRESS = re.compile(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", re.IGNORECASE)
@@ -122,7 +122,7 @@ def test_gradio_functions_cannot_be_called_past_the_queue(client: TestClient) ->
 def test_uploads_are_limited(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     small = client.post("/gradio_api/upload", files=[("files", ("a.png", b"x" * 100))])
     assert small.status_code == 200
-    monkeypatch.setattr(ui.guard, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(lookalike.ui.server.guard, "MAX_BODY_BYTES", 1000)
     assert client.post("/gradio_api/upload", files=[("files", ("a.png", b"x" * 2000))]).status_code == 413
 
 

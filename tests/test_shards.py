@@ -7,11 +7,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from data.errors import FeedError
-from data.feed import Feed, open_feed
-from data.item import Item, Rejected
-from data.places import read_place
-from data.shards import expand
+from lookalike.data.errors import FeedError
+from lookalike.data.feeds.feed import Feed, open_feed
+from lookalike.data.feeds.webdataset import expand
+from lookalike.data.item import Item, Rejected
+from lookalike.data.pictures.picture_sources import read_place
 
 MODES = {".tar": "w", ".tar.gz": "w:gz"}
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import unit_rows
-from retrieval.bench.synthetic import QueryKind, Synthetic
-from retrieval.vector_index import IndexKind, Metric, Selection, Vectors, build_approximate
-from retrieval.vector_index.quantizer import list_of_each
-from retrieval.vector_index.spread import NEAREST_LISTS, Lists, Spread
+from lookalike.models import unit_rows
+from lookalike.retrieval.bench.synthetic import QueryKind, Synthetic
+from lookalike.retrieval.vector_index import IndexKind, Metric, Selection, Vectors, build_approximate
+from lookalike.retrieval.vector_index.list_spread import NEAREST_LISTS, Lists, Spread
+from lookalike.retrieval.vector_index.quantizer import list_of_each
 
 MADE = Synthetic(40_000, dim=128)
 CHUNKS = list(MADE.chunks())

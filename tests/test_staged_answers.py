@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
-from retrieval.vector_index.stages import exactly_followed, followed, lengthened
+from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
+from lookalike.retrieval.vector_index.stages import exactly_followed, followed, lengthened
 from tests.weak_plans import weak_plans
 
 COUNT, DIM = 8_000, 16

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval import Catalog
+from lookalike.retrieval import Catalog
+from lookalike.ui.server.server import create_app
 from tests.running import call, call_json
-from ui.server import create_app
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ import resvg_py
 from numpy.typing import NDArray
 from PIL import Image
 
-from data import svg
-from data.errors import NotAPicture
-from data.images import decode
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures import svg
+from lookalike.data.pictures.image_decoder import decode
 from tests.hostile import Trap
 
 NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from retrieval import Catalog
-from retrieval.bench.synthetic import CHUNK_ROWS, QueryKind, Synthetic
-from retrieval.vector_index.baselines import Baseline, BaselineKind, BaselineSetting
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.bench.synthetic import CHUNK_ROWS, QueryKind, Synthetic
+from lookalike.retrieval.vector_index.baselines import Baseline, BaselineKind, BaselineSetting
 
 MADE = Synthetic(5_000, dim=48)
 (CHUNK,) = MADE.chunks()

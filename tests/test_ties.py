@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from retrieval.vector_index import IndexKind, Metric, Selection, Vectors, build_approximate
-from retrieval.vector_index.ties import lowest_tied
+from lookalike.retrieval.vector_index import IndexKind, Metric, Selection, Vectors, build_approximate
+from lookalike.retrieval.vector_index.ties import lowest_tied
 
 COUNT = 20_000
 

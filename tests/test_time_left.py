@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 from rich.progress import Progress
 
-from ui.time_left import TimeLeftColumn
+from lookalike.ui.cli.time_left import TimeLeftColumn
 
 
 def told(steps: Iterable[tuple[float, int]], total: int) -> list[tuple[float, int, float | None]]:

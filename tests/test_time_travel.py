@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from numpy.typing import NDArray
 
-from data.errors import ItemNotFound, UsageError
-from data.feed import open_feed
-from data.item import Value
-from retrieval import Catalog
-from retrieval.indexing.run import IndexRun
+from lookalike.data.errors import ItemNotFound, UsageError
+from lookalike.data.feeds.feed import open_feed
+from lookalike.data.item import Value
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexRun
 from tests.fakes import ColourEncoder
 from tests.test_catalog import stored
 from tests.test_indexing import picture
@@ -178,12 +178,12 @@ def test_items_says_so_when_its_state_is_purged_meanwhile(catalog: Catalog) -> N
 
 
 def test_the_last_earlier_states_asked_for_stay_in_memory(aged: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.search.past._KEPT_VIEWS", 2)
+    monkeypatch.setattr("lookalike.retrieval.search.earlier_states._KEPT_VIEWS", 2)
     views = {commit: aged._view(commit) for commit in (1, 2)}
     assert aged._view(1) is views[1] and aged._view(2) is views[2]
     aged._view(3)
     assert aged._view(2) is views[2] and aged._view(1) is not views[1]
-    monkeypatch.setattr("retrieval.search.past._KEPT_ITEMS", 1)
+    monkeypatch.setattr("lookalike.retrieval.search.earlier_states._KEPT_ITEMS", 1)
     last = aged._view(2)
     assert list(aged._live._past._views) == [2] and aged._view(2) is last
     aged.optimize()
@@ -236,7 +236,7 @@ def test_pictures_stand_where_they_stood_then(shop: Catalog, tmp_path: Path, opt
         shop.optimize()
     expected = {1: ["0.png", "1.png", "2.png"], 2: ["2.png", "renamed.png", "3.png"], 3: ["3.png", "2.png"]}
     encoder = ColourEncoder()
-    from data.images import decode
+    from lookalike.data.pictures.image_decoder import decode
 
     for commit, names in expected.items():
         assert sources(shop, commit) == names
@@ -355,7 +355,7 @@ def test_a_purge_gives_the_room_back_to_the_disk(catalog: Catalog, tmp_path: Pat
 def test_writers_get_their_turn_while_history_is_purged(
     aged: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.records.records._PURGED_AT_ONCE", 1)
+    monkeypatch.setattr("lookalike.retrieval.store.records._PURGED_AT_ONCE", 1)
     with Catalog.open(tmp_path / "shop") as other:
         for number, rows in enumerate(aged.records.purge(4)):
             assert rows == 1
@@ -368,9 +368,9 @@ def test_writers_get_their_turn_while_history_is_purged(
 
 
 PURGE = """
-import sys, retrieval.records.records
-from retrieval import Catalog
-retrieval.records.records._PURGED_AT_ONCE = 7
+import sys, lookalike.retrieval.store.records
+from lookalike import Catalog
+lookalike.retrieval.store.records._PURGED_AT_ONCE = 7
 with Catalog.open(sys.argv[1]) as catalog:
     print("open", flush=True)
     catalog.purge(5)

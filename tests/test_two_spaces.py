@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from data.errors import ItemNotFound, ModalityUnsupported, UsageError
-from data.images import decode
-from models import Encoder, unit_rows
-from retrieval import Catalog
-from retrieval.care.verification import verify
+from lookalike.data.errors import ItemNotFound, ModalityUnsupported, UsageError
+from lookalike.data.pictures.image_decoder import decode
+from lookalike.models import Encoder, unit_rows
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.maintenance.verification import verify
+from lookalike.ui.cli.main import app
+from lookalike.ui.page.handlers import Handlers
+from lookalike.ui.page.uploads import Uploads
+from lookalike.ui.server.metrics import Metrics
+from lookalike.ui.server.server import create_app
 from tests.fakes import fake_models
 from tests.running import run
 from tests.test_indexing import picture, write_feed
-from ui.cli import app
-from ui.handlers import Handlers
-from ui.metrics import Metrics
-from ui.server import create_app
-from ui.uploads import Uploads
 
 COUNT = 40
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import FieldTypeError, ItemExists, ItemNotFound, UsageError
-from data.feed import open_feed
-from data.item import Value
-from retrieval import Catalog
-from retrieval.indexing.run import IndexRun
+from lookalike.data.errors import FieldTypeError, ItemExists, ItemNotFound, UsageError
+from lookalike.data.feeds.feed import open_feed
+from lookalike.data.item import Value
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexRun
 from tests.fakes import ColourEncoder
 from tests.test_indexing import picture
 
@@ -105,7 +105,7 @@ def test_a_wrong_update_is_refused_in_words(
 def test_existing_keys_are_refused_by_name_and_nothing_is_written(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.writing._WRITE_ROWS", 2)
+    monkeypatch.setattr("lookalike.retrieval.input_checks._WRITE_ROWS", 2)
     keys = ["d", "e", "f", "b"]
     with pytest.raises(ItemExists, match="'b'") as caught:
         catalog.add_vectors(keys, np.ones((4, DIM)), existing="refuse")
@@ -165,9 +165,9 @@ def test_mixed_values_make_a_json_field(catalog: Catalog) -> None:
 
 
 def test_many_rows_are_written_in_parts_and_read_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.writing._WRITE_ROWS", 70)
-    monkeypatch.setattr("retrieval.writing._ROWS_IN_CACHE", 16)
-    monkeypatch.setattr("retrieval.records.reading._VECTORS_AT_ONCE", 32)
+    monkeypatch.setattr("lookalike.retrieval.input_checks._WRITE_ROWS", 70)
+    monkeypatch.setattr("lookalike.retrieval.input_checks._ROWS_IN_CACHE", 16)
+    monkeypatch.setattr("lookalike.retrieval.store.reader._VECTORS_AT_ONCE", 32)
     rows = np.random.default_rng(3).standard_normal((200, DIM)).astype(np.float32)
     keys = [f"k{number}" for number in range(200)]
     with Catalog.create(tmp_path / "many", dim=DIM) as catalog:

@@ -10,9 +10,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.errors import CatalogDamaged
-from retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate, exact
-from retrieval.vector_index.calibration import Calibration, Setting, cheapest
+from lookalike.data.errors import CatalogDamaged
+from lookalike.retrieval.vector_index import (
+    Approximate,
+    IndexKind,
+    Metric,
+    Selection,
+    Vectors,
+    build_approximate,
+)
+from lookalike.retrieval.vector_index import vectors as vectors_module
+from lookalike.retrieval.vector_index.calibration import Calibration, Setting, cheapest
 
 RANDOM = np.random.default_rng(3)
 CENTRES = RANDOM.standard_normal((60, 32))
@@ -109,13 +117,13 @@ def mapped_kb(path: Path) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's own files")
 def test_vectors_brought_near_are_mapped_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "_READ_AT_ONCE", 30_000)
+    monkeypatch.setattr(vectors_module, "_READ_AT_ONCE", 30_000)
     path = tmp_path / "vectors.faiss"
     Vectors.allocate(path, 32, Metric.IP, len(ROWS))[:] = ROWS
     vectors = Vectors.open(path, Metric.IP)
     assert mapped_kb(path) < ROWS.nbytes // 2048
-    exact.read_near(tmp_path / "not there")
-    exact.read_near(path)
+    vectors_module.read_near(tmp_path / "not there")
+    vectors_module.read_near(path)
     vectors.bring_near()
     assert mapped_kb(path) >= ROWS.nbytes // 1024
     assert np.array_equal(vectors.rows(np.arange(3)), ROWS[:3].astype(np.float32))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import unit_rows
+from lookalike.models import unit_rows
 
 
 def test_rows_come_out_with_length_one() -> None:

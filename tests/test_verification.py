@@ -15,12 +15,12 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from data.errors import CatalogBusy, CatalogNotFound, UsageError
-from retrieval import Catalog
-from retrieval.care.repair import repair
-from retrieval.care.verification import ProblemKind, verify
+from lookalike.data.errors import CatalogBusy, CatalogNotFound, UsageError
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.maintenance.repair import repair
+from lookalike.retrieval.maintenance.verification import ProblemKind, verify
+from lookalike.ui.cli.main import app
 from tests.test_kill import contents, same
-from ui.cli import app
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -89,7 +89,7 @@ def test_sound_catalogs_have_no_problem_and_are_not_changed(folder: Path, copied
 
 KILLED = """
 import os, signal, sys
-from retrieval import Catalog
+from lookalike import Catalog
 Catalog.open(sys.argv[1]).add_vectors(["late"], [[1] * 8])
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import video
-from data.errors import NotAPicture
-from data.images import decode
-from data.video import Frame, frame_source, is_video, scenes, seconds_of, video_kind
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures import video
+from lookalike.data.pictures.image_decoder import decode
+from lookalike.data.pictures.video import Frame, frame_source, is_video, scenes, seconds_of, video_kind
 from tests.conftest import SAMPLE
 from tests.hostile import Trap
 from tests.videos import NAMES, RATE, SIZE, sample_picture, write_video
@@ -282,7 +282,7 @@ def test_a_frame_is_named_by_its_time(seconds: float, name: str) -> None:
 def test_without_the_extra_the_reason_has_the_line_that_mends_it(clip: Path) -> None:
     code = (
         "import sys; from pathlib import Path; sys.modules['av'] = None\n"
-        f"from data.video import scenes; list(scenes(Path({str(clip)!r})))"
+        f"from lookalike.data.pictures.video import scenes; list(scenes(Path({str(clip)!r})))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False

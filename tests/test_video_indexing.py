@@ -10,18 +10,18 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from data.video import scenes
-from retrieval import Catalog
-from retrieval.care.repair import repair
-from retrieval.care.verification import ProblemKind, verify
-from retrieval.indexing.run import IndexReport
+from lookalike.data.pictures.video import scenes
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexReport
+from lookalike.retrieval.maintenance.repair import repair
+from lookalike.retrieval.maintenance.verification import ProblemKind, verify
+from lookalike.ui.page.cards import CardFields, cards
+from lookalike.ui.page.clock import clock_of
+from lookalike.ui.page.item_view import item_html
 from tests.fakes import ColourEncoder
 from tests.running import call, run
 from tests.test_raw import dng
 from tests.videos import NAMES, sample_picture, write_video
-from ui.cards import CardFields, cards
-from ui.clock import clock_of
-from ui.item_view import item_html
 
 SHOTS = [(sample_picture(name), seconds) for name, seconds in zip(NAMES, (3.0, 4.0, 2.0), strict=True)]
 FRAMES = ["clip.mp4#t=0", "clip.mp4#t=3", "clip.mp4#t=7"]

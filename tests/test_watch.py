@@ -18,17 +18,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import retrieval.catalog
-from data.errors import FeedError, NotAPicture
-from data.feed import open_feed
-from data.images import decode
-from data.sighting import Mark, Sighting, look_at_files, look_at_folder
-from retrieval import Catalog
-from retrieval.bench.memory import Memory
-from retrieval.indexing.run import IndexRun
-from retrieval.indexing.settling import Changes, Settling
-from retrieval.indexing.waking import Waker
-from retrieval.indexing.watching import Look, Watch
+import lookalike.retrieval.catalog
+from lookalike.data.errors import FeedError, NotAPicture
+from lookalike.data.feeds.feed import open_feed
+from lookalike.data.feeds.source_files import Mark, Sighting, look_at_files, look_at_folder
+from lookalike.data.pictures.image_decoder import decode
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.bench.memory import Memory
+from lookalike.retrieval.ingest.file_events import Waker
+from lookalike.retrieval.ingest.index_run import IndexRun
+from lookalike.retrieval.ingest.settled_files import Changes, Settling
+from lookalike.retrieval.ingest.watch import Look, Watch
 from tests.fakes import ColourEncoder
 
 DEADLINE_S = 60.0
@@ -490,7 +490,7 @@ def test_after_a_random_loop_the_catalog_is_the_folder(shop: Path, tmp_path: Pat
 
 def main(minutes: float) -> None:
     """Run the loop for long."""
-    retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()  # type: ignore[attr-defined]
+    lookalike.retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
         with Catalog.create(Path(folder) / "shop", model="compact"):
             pass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from retrieval.vector_index import Approximate, Selection
-from retrieval.vector_index.plans import Plan, Way
+from lookalike.retrieval.vector_index import Approximate, Selection
+from lookalike.retrieval.vector_index.plans import Plan, Way
 
 __all__ = ["weak_plans"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from data.feed import open_feed
-from retrieval import Catalog
-from retrieval.indexing.run import IndexRun
+from lookalike.data.feeds.feed import open_feed
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.ingest.index_run import IndexRun
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (250, 250, 250)}
 HOSTILE = '<img src=x onerror="window.broken=1"> ${window.broken=1} {{constructor}} \'"&'

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ui.allocator import share_one_arena
+from lookalike.ui.server.allocator import share_one_arena
 
 share_one_arena()  # here, as importing polars starts threads

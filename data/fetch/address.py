@@ -9,7 +9,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import idna
 
-from data.errors import FetchFailed
+from lookalike.data.errors import FetchFailed
 
 __all__ = ["WebAddress"]
 

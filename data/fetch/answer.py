@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import httpcore2
 
-from data.errors import FetchFailed
+from lookalike.data.errors import FetchFailed
 
 __all__ = ["check_head", "decoded", "phrase_of", "seconds_until", "too_large"]
 

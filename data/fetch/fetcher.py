@@ -18,15 +18,15 @@ from http import HTTPStatus
 
 import httpcore2
 
-from data.errors import FetchFailed
-from data.fetch.address import WebAddress
-from data.fetch.answer import check_head, decoded, phrase_of, seconds_until, too_large
-from data.fetch.cache import About, FetchCache
-from data.fetch.fetched import FetchCounts, Fetched
-from data.fetch.guard import Guard, Resolve, resolve_name
-from data.fetch.hosts import Hosts
-from data.fetch.network import GuardedNetwork
-from data.fetch.settings import FetchSettings
+from lookalike.data.errors import FetchFailed
+from lookalike.data.fetch.address import WebAddress
+from lookalike.data.fetch.answer import check_head, decoded, phrase_of, seconds_until, too_large
+from lookalike.data.fetch.cache import About, FetchCache
+from lookalike.data.fetch.fetched import FetchCounts, Fetched
+from lookalike.data.fetch.guard import Guard, Resolve, resolve_name
+from lookalike.data.fetch.hosts import Hosts
+from lookalike.data.fetch.network import GuardedNetwork
+from lookalike.data.fetch.settings import FetchSettings
 
 __all__ = ["Fetcher"]
 

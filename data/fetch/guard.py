@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Collection, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from data.errors import FetchFailed
+from lookalike.data.errors import FetchFailed
 
 __all__ = ["Guard", "Resolve", "resolve_name", "why_not_public"]
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from data.errors import FetchFailed
+from lookalike.data.errors import FetchFailed
 
 __all__ = ["Hosts", "Stopped"]
 

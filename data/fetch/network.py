@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 import httpcore2
 
-from data.fetch.guard import Guard
+from lookalike.data.fetch.guard import Guard
 
 __all__ = ["GuardedNetwork"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from data.errors import UsageError
-from data.images import MAX_BYTES
+from lookalike.data.errors import UsageError
+from lookalike.data.pictures.image_decoder import MAX_BYTES
 
 __all__ = ["FetchSettings"]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from models import Matrix
-from retrieval.bench.memory import Memory
-from retrieval.bench.speed import Speed, timed
-from retrieval.bench.synthetic import Synthetic
-from retrieval.catalog import Catalog
+from lookalike.models import Matrix
+from lookalike.retrieval.bench.memory import Memory
+from lookalike.retrieval.bench.speed import Speed, timed
+from lookalike.retrieval.bench.synthetic import Synthetic
+from lookalike.retrieval.catalog import Catalog
 
 __all__ = ["Opened", "open_and_search", "open_once"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import UsageError
+from lookalike.data.errors import UsageError
 
 __all__ = ["Memory"]
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models import Matrix
-from retrieval.bench.building import Built, build
-from retrieval.bench.memory import Memory
-from retrieval.bench.speed import Speed, timed, timed_batch
-from retrieval.bench.synthetic import Synthetic, Workload
-from retrieval.catalog import Catalog
-from retrieval.vector_index.baselines import Baseline, BaselineKind, BaselineSetting
-from retrieval.vector_index.calibration import recall_of_rows
+from lookalike.models import Matrix
+from lookalike.retrieval.bench.catalog_build import Built, build
+from lookalike.retrieval.bench.memory import Memory
+from lookalike.retrieval.bench.speed import Speed, timed, timed_batch
+from lookalike.retrieval.bench.synthetic import Synthetic, Workload
+from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.vector_index.baselines import Baseline, BaselineKind, BaselineSetting
+from lookalike.retrieval.vector_index.calibration import recall_of_rows
 
 __all__ = [
     "Measured",

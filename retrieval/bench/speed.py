@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models import Matrix
+from lookalike.models import Matrix
 
 __all__ = ["Speed", "fresh", "timed", "timed_batch"]
 

@@ -17,8 +17,8 @@ from operator import eq, ge, lt
 import numpy as np
 from numpy.typing import NDArray
 
-from data.item import Value
-from models import Matrix, unit_rows
+from lookalike.data.item import Value
+from lookalike.models import Matrix, unit_rows
 
 __all__ = ["CHUNK_ROWS", "Condition", "Columns", "QueryKind", "Synthetic", "SyntheticRows", "Workload"]
 

@@ -16,7 +16,7 @@ only where the whole is true. What is computed exactly, and what gives null, is 
 
 from __future__ import annotations
 
-from retrieval.filters.conditions import Condition
-from retrieval.filters.filter import Filter
+from lookalike.retrieval.filters.conditions import Condition
+from lookalike.retrieval.filters.filter import Filter
 
 __all__ = ["Condition", "Filter"]

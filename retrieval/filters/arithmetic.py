@@ -7,11 +7,11 @@ from typing import Final
 
 import polars as pl
 
-from data.errors import FilterError
-from data.field_type import FieldType
-from retrieval.filters.nodes import Fields, Node, Parameters, Table
-from retrieval.filters.operands import Constant, Field, Operand
-from retrieval.filters.operators import ARITHMETIC
+from lookalike.data.errors import FilterError
+from lookalike.data.field_type import FieldType
+from lookalike.retrieval.filters.nodes import Fields, Node, Parameters, Table
+from lookalike.retrieval.filters.operands import Constant, Field, Operand
+from lookalike.retrieval.filters.operators import ARITHMETIC
 
 __all__ = ["NUMBERS", "Arithmetic", "Length", "Negative", "negative"]
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from retrieval.filters.nodes import Fields, Node, Parameters, Table
+from lookalike.retrieval.filters.nodes import Fields, Node, Parameters, Table
 
 __all__ = ["And", "Condition", "Not", "Or", "Predicate"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from operator import is_
 
-from retrieval.filters.arithmetic import NUMBERS
-from retrieval.filters.conditions import And, Condition, Not, Or
-from retrieval.filters.numbers import alike, exact_constant
-from retrieval.filters.operands import Constant
-from retrieval.filters.predicates import Comparison, Membership
+from lookalike.retrieval.filters.arithmetic import NUMBERS
+from lookalike.retrieval.filters.conditions import And, Condition, Not, Or
+from lookalike.retrieval.filters.numbers import alike, exact_constant
+from lookalike.retrieval.filters.operands import Constant
+from lookalike.retrieval.filters.predicates import Comparison, Membership
 
 __all__ = ["exact"]
 

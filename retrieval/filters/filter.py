@@ -9,12 +9,12 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import FilterError
-from retrieval.filters.conditions import Condition
-from retrieval.filters.grammar import parse
-from retrieval.filters.nodes import Parameters
-from retrieval.filters.operands import Parameter
-from retrieval.records.schema import Schema
+from lookalike.data.errors import FilterError
+from lookalike.retrieval.filters.conditions import Condition
+from lookalike.retrieval.filters.grammar import parse
+from lookalike.retrieval.filters.nodes import Parameters
+from lookalike.retrieval.filters.operands import Parameter
+from lookalike.retrieval.schema import Schema
 
 __all__ = ["Filter"]
 

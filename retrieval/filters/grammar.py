@@ -10,15 +10,15 @@ from typing import NoReturn, TypeAlias
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken, v_args
 
-from data.errors import FilterError
-from data.field_type import FieldType
-from retrieval.filters.arithmetic import Arithmetic, Length, negative
-from retrieval.filters.conditions import And, Condition, Not, Or
-from retrieval.filters.nodes import Node
-from retrieval.filters.operands import Constant, Field, Operand, Parameter
-from retrieval.filters.operators import COMPARISONS
-from retrieval.filters.predicates import Comparison, Contains, IsNull, Like, Membership, compare
-from retrieval.filters.strings import unquoted
+from lookalike.data.errors import FilterError
+from lookalike.data.field_type import FieldType
+from lookalike.retrieval.filters.arithmetic import Arithmetic, Length, negative
+from lookalike.retrieval.filters.conditions import And, Condition, Not, Or
+from lookalike.retrieval.filters.nodes import Node
+from lookalike.retrieval.filters.operands import Constant, Field, Operand, Parameter
+from lookalike.retrieval.filters.operators import COMPARISONS
+from lookalike.retrieval.filters.predicates import Comparison, Contains, IsNull, Like, Membership, compare
+from lookalike.retrieval.filters.strings import unquoted
 
 __all__ = ["MAX_PREDICATES", "MAX_TEXT_BYTES", "parse"]
 
@@ -57,7 +57,7 @@ def parse(text: str) -> Condition:
 
 @cache
 def _parser() -> Lark:
-    grammar = files("retrieval.filters").joinpath("grammar.lark").read_text(encoding="utf-8")
+    grammar = files("lookalike.retrieval.filters").joinpath("grammar.lark").read_text(encoding="utf-8")
     return Lark(grammar, parser="lalr", maybe_placeholders=False, transformer=_TreeBuilder())
 
 

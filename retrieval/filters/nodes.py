@@ -9,8 +9,8 @@ from typing import Protocol, Self, TypeAlias
 
 import polars as pl
 
-from data.errors import FilterError
-from data.field_type import FieldType
+from lookalike.data.errors import FilterError
+from lookalike.data.field_type import FieldType
 
 __all__ = ["COLUMN_TYPES", "MAX_DEPTH", "Fields", "Node", "Parameters", "Table"]
 

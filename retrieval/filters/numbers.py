@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from data.field_type import INT64_MAX, INT64_MIN, FieldType
-from retrieval.filters.operators import COMPARISONS
+from lookalike.data.field_type import INT64_MAX, INT64_MIN, FieldType
+from lookalike.retrieval.filters.operators import COMPARISONS
 
 __all__ = ["alike", "compare_columns", "exact_constant"]
 

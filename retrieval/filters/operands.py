@@ -15,11 +15,11 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from data.errors import FilterError
-from data.field_type import INT64_MAX, INT64_MIN, FieldType, datetime_of, microseconds_of
-from data.given import plain_value, plain_values
-from retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
-from retrieval.filters.strings import quoted
+from lookalike.data.column_values import plain_value, plain_values
+from lookalike.data.errors import FilterError
+from lookalike.data.field_type import INT64_MAX, INT64_MIN, FieldType, datetime_of, microseconds_of
+from lookalike.retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
+from lookalike.retrieval.filters.strings import quoted
 
 __all__ = [
     "RESERVED",

@@ -8,7 +8,7 @@ from enum import Enum
 
 import polars as pl
 
-from data.errors import FilterError
+from lookalike.data.errors import FilterError
 
 __all__ = ["LikePattern"]
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from data.errors import FilterError
-from data.field_type import FieldType
-from retrieval.filters.arithmetic import NUMBERS
-from retrieval.filters.conditions import Predicate
-from retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
-from retrieval.filters.numbers import compare_columns
-from retrieval.filters.operands import Constant, Field, Operand, Parameter, constants_of
-from retrieval.filters.operators import COMPARISONS, LISTS, is_one_of
-from retrieval.filters.patterns import LikePattern
+from lookalike.data.errors import FilterError
+from lookalike.data.field_type import FieldType
+from lookalike.retrieval.filters.arithmetic import NUMBERS
+from lookalike.retrieval.filters.conditions import Predicate
+from lookalike.retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
+from lookalike.retrieval.filters.numbers import compare_columns
+from lookalike.retrieval.filters.operands import Constant, Field, Operand, Parameter, constants_of
+from lookalike.retrieval.filters.operators import COMPARISONS, LISTS, is_one_of
+from lookalike.retrieval.filters.patterns import LikePattern
 
 __all__ = ["Comparison", "Contains", "IsNull", "Like", "Membership", "compare"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from data.errors import FilterError
+from lookalike.data.errors import FilterError
 
 __all__ = ["quoted", "unquoted"]
 

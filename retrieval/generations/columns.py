@@ -22,16 +22,16 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from data.errors import CatalogDamaged, UsageError
-from data.field_type import FieldType
-from data.item import Json, Value
-from retrieval.filters.conditions import Condition
-from retrieval.filters.exact import exact
-from retrieval.filters.nodes import COLUMN_TYPES
-from retrieval.generations.lookups import Lookup, Numbers, lookup_of, open_lookup
-from retrieval.generations.masks import Mask, mask_of
-from retrieval.generations.stored_texts import Dictionary, Texts
-from retrieval.records.schema import Schema
+from lookalike.data.errors import CatalogDamaged, UsageError
+from lookalike.data.field_type import FieldType
+from lookalike.data.item import Json, Value
+from lookalike.retrieval.filters.conditions import Condition
+from lookalike.retrieval.filters.exact import exact
+from lookalike.retrieval.filters.nodes import COLUMN_TYPES
+from lookalike.retrieval.generations.lookups import Lookup, Numbers, lookup_of, open_lookup
+from lookalike.retrieval.generations.masks import Mask, mask_of
+from lookalike.retrieval.generations.stored_texts import Dictionary, Texts
+from lookalike.retrieval.schema import Schema
 
 __all__ = ["Bin", "Columns", "Mask"]
 

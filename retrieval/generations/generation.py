@@ -24,16 +24,16 @@ import orjson
 from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
-from data.errors import CatalogBusy, CatalogDamaged, StorageFailed
-from retrieval.generations.columns import Columns
-from retrieval.generations.predecessor import before_of
-from retrieval.generations.segment import Segment, Space, SpaceRows, load_columns
-from retrieval.generations.stored_texts import mapped
-from retrieval.records.records import Records
-from retrieval.records.rows import VectorRows
-from retrieval.records.schema import Schema
-from retrieval.storage import failing, sync
-from retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
+from lookalike.data.errors import CatalogBusy, CatalogDamaged, StorageFailed
+from lookalike.retrieval.files.storage import failing, sync
+from lookalike.retrieval.generations.columns import Columns
+from lookalike.retrieval.generations.predecessor import before_of
+from lookalike.retrieval.generations.segment import Segment, Space, SpaceRows, load_columns
+from lookalike.retrieval.generations.stored_texts import mapped
+from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.store.records import Records
+from lookalike.retrieval.stored_rows import VectorRows
+from lookalike.retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate
 
 __all__ = [
     "AUTO_INDEX_ROWS",

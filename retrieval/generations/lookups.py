@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.errors import CatalogDamaged
-from data.field_type import FieldType
-from retrieval.generations.postings import Postings
-from retrieval.generations.ranks import Ranks
-from retrieval.generations.stored_texts import Dictionary
+from lookalike.data.errors import CatalogDamaged
+from lookalike.data.field_type import FieldType
+from lookalike.retrieval.generations.postings import Postings
+from lookalike.retrieval.generations.ranks import Ranks
+from lookalike.retrieval.generations.stored_texts import Dictionary
 
 __all__ = ["Lookup", "Numbers", "lookup_of", "open_lookup"]
 

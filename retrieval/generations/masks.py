@@ -19,15 +19,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.field_type import FieldType
-from retrieval.filters.arithmetic import Length
-from retrieval.filters.conditions import And, Condition, Not, Or, Predicate
-from retrieval.filters.operands import Constant, Field
-from retrieval.filters.predicates import Comparison, Contains, IsNull, Like, Membership
-from retrieval.generations.lookups import Lookup, Numbers
-from retrieval.generations.postings import Postings
-from retrieval.generations.ranks import Ranks
-from retrieval.generations.stored_texts import Dictionary
+from lookalike.data.field_type import FieldType
+from lookalike.retrieval.filters.arithmetic import Length
+from lookalike.retrieval.filters.conditions import And, Condition, Not, Or, Predicate
+from lookalike.retrieval.filters.operands import Constant, Field
+from lookalike.retrieval.filters.predicates import Comparison, Contains, IsNull, Like, Membership
+from lookalike.retrieval.generations.lookups import Lookup, Numbers
+from lookalike.retrieval.generations.postings import Postings
+from lookalike.retrieval.generations.ranks import Ranks
+from lookalike.retrieval.generations.stored_texts import Dictionary
 
 __all__ = ["Mask", "mask_of"]
 

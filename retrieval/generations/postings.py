@@ -10,8 +10,8 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from data.errors import CatalogDamaged
-from retrieval.generations.stored_texts import MOST_VALUES, mapped
+from lookalike.data.errors import CatalogDamaged
+from lookalike.retrieval.generations.stored_texts import MOST_VALUES, mapped
 
 __all__ = ["Postings"]
 

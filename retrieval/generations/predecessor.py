@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from retrieval.generations.segment import Ids, SpaceRows
-from retrieval.vector_index import Before, Vectors
+from lookalike.retrieval.generations.segment import Ids, SpaceRows
+from lookalike.retrieval.vector_index import Before, Vectors
 
 __all__ = ["before_of"]
 

@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data.errors import CatalogDamaged
-from data.field_type import FieldType
-from retrieval.filters.numbers import exact_constant
-from retrieval.generations.stored_texts import Texts, between, coded, in_runs, mapped
+from lookalike.data.errors import CatalogDamaged
+from lookalike.data.field_type import FieldType
+from lookalike.retrieval.filters.numbers import exact_constant
+from lookalike.retrieval.generations.stored_texts import Texts, between, coded, in_runs, mapped
 
 __all__ = ["Ranks"]
 

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
-from data.errors import CatalogDamaged
-from retrieval.generations.columns import Columns
-from retrieval.query import EXACT
-from retrieval.records.records import Records
-from retrieval.records.schema import Schema
-from retrieval.vector_index import Approximate, Found, Metric, Selection, Vectors
+from lookalike.data.errors import CatalogDamaged
+from lookalike.retrieval.generations.columns import Columns
+from lookalike.retrieval.query import EXACT
+from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.store.records import Records
+from lookalike.retrieval.vector_index import Approximate, Found, Metric, Selection, Vectors
 
 __all__ = ["Segment", "Space", "SpaceRows", "load_columns", "load_segment"]
 

@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from data.errors import CatalogDamaged
+from lookalike.data.errors import CatalogDamaged
 
 __all__ = ["MOST_VALUES", "Dictionary", "Texts", "between", "coded", "in_runs", "mapped"]
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import UsageError
-from retrieval.generations.segment import SpaceRows
-from retrieval.query import EXACT
-from retrieval.vector_index import Approximate, Found, Selection, Vectors
+from lookalike.data.errors import UsageError
+from lookalike.retrieval.generations.segment import SpaceRows
+from lookalike.retrieval.query import EXACT
+from lookalike.retrieval.vector_index import Approximate, Found, Selection, Vectors
 
 if TYPE_CHECKING:
-    from retrieval.search.gpu_lists import GpuLists
-    from retrieval.search.gpu_vectors import GpuVectors
+    from lookalike.retrieval.search.gpu_lists import GpuLists
+    from lookalike.retrieval.search.gpu_vectors import GpuVectors
 
 __all__ = ["SMALLEST_BATCH", "Device"]
 
@@ -49,7 +49,7 @@ class Device:
         self._copies: weakref.WeakKeyDictionary[Vectors, GpuVectors] = weakref.WeakKeyDictionary()
         self._lists: weakref.WeakKeyDictionary[Vectors, GpuLists] = weakref.WeakKeyDictionary()
         if name.startswith("cuda"):
-            from retrieval.search.gpu_vectors import cuda_device  # torch, asked for by name
+            from lookalike.retrieval.search.gpu_vectors import cuda_device  # torch, asked for by name
 
             cuda_device(name)
 
@@ -99,7 +99,7 @@ class Device:
 
     def _lists_of(self, copy: GpuVectors, index: Approximate) -> GpuLists:
         """Return the lists on the GPU, making and timing them at the first call."""
-        from retrieval.search.gpu_lists import GpuLists  # torch, which few need
+        from lookalike.retrieval.search.gpu_lists import GpuLists  # torch, which few need
 
         with self._lock:
             if index.vectors not in self._lists:
@@ -113,7 +113,7 @@ class Device:
         """
         if self.name == "cpu" or not vectors.count or vectors.wide or (self.name == "auto" and not _has_driver()):
             return None
-        from retrieval.search.gpu_vectors import GpuVectors, cuda_device, has_room  # torch, which few need
+        from lookalike.retrieval.search.gpu_vectors import GpuVectors, cuda_device, has_room  # torch, which few need
 
         with self._lock:
             copy = self._copies.get(vectors)

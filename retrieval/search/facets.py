@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.errors import UsageError
-from data.field_type import FieldType
-from data.item import Value
-from retrieval.search.view import Allowed, View
+from lookalike.data.errors import UsageError
+from lookalike.data.field_type import FieldType
+from lookalike.data.item import Value
+from lookalike.retrieval.search.state import Allowed, View
 
 __all__ = ["Facet", "facets_of"]
 

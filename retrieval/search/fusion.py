@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.generations.segment import Ids
-from retrieval.query import EXACT, Part
-from retrieval.search.view import Allowed, Nearest, View
-from retrieval.vector_index import Metric, exactly_followed, followed, stages
+from lookalike.retrieval.generations.segment import Ids
+from lookalike.retrieval.query import EXACT, Part
+from lookalike.retrieval.search.state import Allowed, Nearest, View
+from lookalike.retrieval.vector_index import Metric, exactly_followed, followed, stages
 
 __all__ = ["Ranking", "rank", "ranking_of"]
 

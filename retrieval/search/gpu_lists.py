@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from retrieval.search.gpu_vectors import CELLS, GpuVectors, best_of, depth_for, or_memory_error
-from retrieval.vector_index import Approximate, Metric, Selection
+from lookalike.retrieval.search.gpu_vectors import CELLS, GpuVectors, best_of, depth_for, or_memory_error
+from lookalike.retrieval.vector_index import Approximate, Metric, Selection
 
 __all__ = ["Costs", "GpuLists"]
 

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.errors import UsageError
-from retrieval.vector_index import Metric, Selection, Vectors
+from lookalike.data.errors import UsageError
+from lookalike.retrieval.vector_index import Metric, Selection, Vectors
 
 __all__ = ["CELLS", "GpuVectors", "best_of", "cuda_device", "depth_for", "has_room", "or_memory_error"]
 

@@ -15,10 +15,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from models import Matrix
-from retrieval.generations.segment import Ids
-from retrieval.query import EXACT
-from retrieval.search.view import Allowed, Nearest, View
+from lookalike.models import Matrix
+from lookalike.retrieval.generations.segment import Ids
+from lookalike.retrieval.query import EXACT
+from lookalike.retrieval.search.state import Allowed, Nearest, View
 
 __all__ = ["QueriesFrom", "RecallFigure", "RecallReport", "RecentQueries", "measure_recall"]
 

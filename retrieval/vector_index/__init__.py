@@ -21,13 +21,13 @@ One array of vectors serves all: the exact search, the refinement of candidates,
 
 from __future__ import annotations
 
-from retrieval.vector_index.approximate import Approximate, Found
-from retrieval.vector_index.building import Before, build_approximate
-from retrieval.vector_index.exact import Vectors
-from retrieval.vector_index.kinds import IndexKind, Metric
-from retrieval.vector_index.one_query import FoundOne
-from retrieval.vector_index.selection import Selection
-from retrieval.vector_index.stages import exactly_followed, followed, stages
+from lookalike.retrieval.vector_index.approximate import Approximate, Found
+from lookalike.retrieval.vector_index.index_builder import Before, build_approximate
+from lookalike.retrieval.vector_index.kinds import IndexKind, Metric
+from lookalike.retrieval.vector_index.selection import Selection
+from lookalike.retrieval.vector_index.single_query import FoundOne
+from lookalike.retrieval.vector_index.stages import exactly_followed, followed, stages
+from lookalike.retrieval.vector_index.vectors import Vectors
 
 __all__ = [
     "Approximate",

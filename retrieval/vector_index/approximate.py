@@ -11,24 +11,15 @@ from typing import Any, NamedTuple
 import faiss
 import numpy as np
 
-from data.errors import CatalogDamaged
-from retrieval.vector_index.calibration import Calibration
-from retrieval.vector_index.codes import Codes
-from retrieval.vector_index.exact import (
-    GATHERED_ROWS,
-    Rows,
-    Scores,
-    Vectors,
-    read_index,
-    read_near,
-    use_threads,
-)
-from retrieval.vector_index.kinds import IndexKind, Metric
-from retrieval.vector_index.one_query import FoundOne, OneQuery
-from retrieval.vector_index.plans import Around, Plan, Planner, Way
-from retrieval.vector_index.selection import Selection
-from retrieval.vector_index.spread import NEAREST_LISTS
-from retrieval.vector_index.stages import (
+from lookalike.data.errors import CatalogDamaged
+from lookalike.retrieval.vector_index.calibration import Calibration
+from lookalike.retrieval.vector_index.codes import Codes
+from lookalike.retrieval.vector_index.kinds import IndexKind, Metric
+from lookalike.retrieval.vector_index.list_spread import NEAREST_LISTS
+from lookalike.retrieval.vector_index.plans import Around, Plan, Planner, Way
+from lookalike.retrieval.vector_index.selection import Selection
+from lookalike.retrieval.vector_index.single_query import FoundOne, OneQuery
+from lookalike.retrieval.vector_index.stages import (
     FIRST_STAGE,
     Stage,
     exactly_followed,
@@ -37,8 +28,17 @@ from retrieval.vector_index.stages import (
     lengthened,
     stages,
 )
-from retrieval.vector_index.ties import closed
-from retrieval.vector_index.visiting import Queries, VisitedIndex
+from lookalike.retrieval.vector_index.ties import closed
+from lookalike.retrieval.vector_index.vectors import (
+    GATHERED_ROWS,
+    Rows,
+    Scores,
+    Vectors,
+    read_index,
+    read_near,
+    use_threads,
+)
+from lookalike.retrieval.vector_index.visited_index import Queries, VisitedIndex
 
 __all__ = ["Approximate", "Found"]
 

@@ -17,8 +17,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.vector_index.calibration import recall_of_rows
-from retrieval.vector_index.exact import Rows, use_threads
+from lookalike.retrieval.vector_index.calibration import recall_of_rows
+from lookalike.retrieval.vector_index.vectors import Rows, use_threads
 
 __all__ = ["Baseline", "BaselineKind", "BaselineSetting"]
 

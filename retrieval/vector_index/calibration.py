@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from retrieval.vector_index.stages import FIRST_STAGE
+from lookalike.retrieval.vector_index.stages import FIRST_STAGE
 
 __all__ = ["RECALLS", "SHARES", "Calibration", "Setting", "Training", "cheapest", "enough", "recall_of_rows"]
 

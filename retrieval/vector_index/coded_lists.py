@@ -8,11 +8,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.vector_index.codes import Codes
-from retrieval.vector_index.exact import Rows, pieces
-from retrieval.vector_index.quantizer import for_many
-from retrieval.vector_index.selection import Selection
-from retrieval.vector_index.spread import Lists
+from lookalike.retrieval.vector_index.codes import Codes
+from lookalike.retrieval.vector_index.list_spread import Lists
+from lookalike.retrieval.vector_index.quantizer import for_many
+from lookalike.retrieval.vector_index.selection import Selection
+from lookalike.retrieval.vector_index.vectors import Rows, pieces
 
 __all__ = ["CodedLists", "lists_of_codes"]
 

@@ -16,10 +16,19 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import CatalogDamaged
-from retrieval.vector_index.exact import Rows, Scores, Vectors, fill_codes, ordered, pieces, read_index, use_threads
-from retrieval.vector_index.kinds import Metric
-from retrieval.vector_index.selection import Selection
+from lookalike.data.errors import CatalogDamaged
+from lookalike.retrieval.vector_index.kinds import Metric
+from lookalike.retrieval.vector_index.selection import Selection
+from lookalike.retrieval.vector_index.vectors import (
+    Rows,
+    Scores,
+    Vectors,
+    fill_codes,
+    ordered,
+    pieces,
+    read_index,
+    use_threads,
+)
 
 __all__ = ["PACKED_ROW_BYTES", "Codes", "LearnsBeside", "factor_for"]
 

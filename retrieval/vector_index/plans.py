@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.vector_index.calibration import Calibration, Setting
-from retrieval.vector_index.exact import GATHERED_ROWS, Rows
-from retrieval.vector_index.kinds import IndexKind
-from retrieval.vector_index.selection import Selection
-from retrieval.vector_index.spread import Lists, Spread
-from retrieval.vector_index.stages import FIRST_STAGE
+from lookalike.retrieval.vector_index.calibration import Calibration, Setting
+from lookalike.retrieval.vector_index.kinds import IndexKind
+from lookalike.retrieval.vector_index.list_spread import Lists, Spread
+from lookalike.retrieval.vector_index.selection import Selection
+from lookalike.retrieval.vector_index.stages import FIRST_STAGE
+from lookalike.retrieval.vector_index.vectors import GATHERED_ROWS, Rows
 
 __all__ = ["PACKED_ROWS", "Around", "Plan", "Planner", "Way"]
 

@@ -8,13 +8,13 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.vector_index.kinds import Metric
-from retrieval.vector_index.selection import Selection
-from retrieval.vector_index.stages import Rows, Scores, Search
-from retrieval.vector_index.wide import float64_scores
+from lookalike.retrieval.vector_index.float32_vectors import float64_scores
+from lookalike.retrieval.vector_index.kinds import Metric
+from lookalike.retrieval.vector_index.selection import Selection
+from lookalike.retrieval.vector_index.stages import Rows, Scores, Search
 
 if TYPE_CHECKING:
-    from retrieval.vector_index.exact import Vectors
+    from lookalike.retrieval.vector_index.vectors import Vectors
 
 __all__ = ["closed", "lowest_tied"]
 

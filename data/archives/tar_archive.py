@@ -1,0 +1,228 @@
+"""The members of a tar archive: one not compressed is read at any place, a compressed one from front to back.
+
+Python's `tarfile` reads the headers, through a window that bounds what a header may ask for; it never touches the disk.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import shutil
+import tarfile
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from lookalike.data.errors import FeedError, NotAPicture
+from lookalike.data.pictures.held_pictures import hold
+from lookalike.data.pictures.image_decoder import MAX_BYTES
+from lookalike.data.pictures.picture_sources import Member, Nowhere, Stored, check_size
+
+__all__ = ["TarReader", "compression_of"]
+
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_MAX_HEADER_BYTES = 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
+_TRUSTED_BYTES = 1024**3
+_MAX_RATIO = 200
+_ROOM_LEFT_BYTES = 512 * 1024 * 1024
+
+
+def compression_of(start: bytes) -> str | None:
+    """Say how a file that begins like this is compressed as a whole; None where it is not."""
+    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+
+
+class TarReader:
+    """A tar archive: `at_random` says whether its members can be read in any order, and later."""
+
+    def __init__(self, path: Path, unpacked: IO[bytes] | None = None) -> None:
+        """Open a tar archive; `unpacked` has its content where it is compressed.
+
+        Raises:
+            FeedError: it is compressed in a way that is not read here.
+        """
+        self._path = path
+        file = unpacked or path.open("rb")
+        self._compression = compression_of(file.read(8))
+        if self._compression == "zstd":
+            file.close()
+            raise FeedError(
+                f"{path.name} is compressed with Zstandard, which is not read here; run zstd -d on it first."
+            )
+        self._shared = _SharedFile(file)
+        self.at_random = self._compression is None
+
+    def members(self) -> Iterator[Member]:
+        """Yield the files in order; where the archive is damaged, the last one yielded says so.
+
+        Raises:
+            FeedError: it is no tar archive, or not a member of it can be read.
+        """
+        last = None
+        try:
+            with closing(self._window()) as window:
+                for last in _members(window):
+                    yield last
+        except Exception as error:  # a parser given hostile bytes may raise anything
+            if last is None:
+                raise FeedError(f"{self._path.name} is not a tar archive, or is damaged: {error}.") from error
+            reason = f"The archive is damaged behind {last.name!r}, and what follows is not read: {error}."
+            yield Member(last.name, Nowhere(reason), reason)
+
+    def unpacked(self) -> TarReader:
+        """Return the same archive unpacked into a file without a name, so that its members are read in any order.
+
+        Raises:
+            FeedError: there is no room for it, or it is damaged.
+        """
+        file = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  # it lives as long as what refers to it
+        try:
+            with closing(self._window()) as window:
+                while piece := window.take(_PIECE_BYTES):
+                    if shutil.disk_usage(tempfile.gettempdir()).free < _ROOM_LEFT_BYTES:
+                        raise FeedError(
+                            f"There is no room to unpack {self._path.name}; use a zip archive or a plain tar."
+                        )
+                    file.write(piece)
+        except Exception as error:  # as above
+            file.close()
+            if isinstance(error, FeedError):
+                raise
+            raise FeedError(f"{self._path.name} cannot be unpacked: {error}.") from error
+        file.seek(0)
+        return TarReader(self._path, file)
+
+    def _window(self) -> _Window:
+        if self._compression is None:
+            return _Window(self._shared, 0)
+        opened = {"gzip": gzip.GzipFile, "bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}[self._compression]
+        stream = cast(IO[bytes], opened(self._path))
+        return _Window(stream, max(_TRUSTED_BYTES, _MAX_RATIO * self._path.stat().st_size))
+
+
+def _members(window: _Window) -> Iterator[Member]:
+    tar = tarfile.TarFile(fileobj=cast(IO[bytes], window), encoding="utf-8", errors="surrogateescape")
+    before = -1
+    while (info := tar.next()) is not None:
+        tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+        if info.size < 0 or tar.offset <= before:
+            raise tarfile.ReadError("a member has a size below zero")
+        before = tar.offset
+        name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        reason = _why_refused(info)
+        if reason:
+            yield Member(name, Nowhere(reason), reason)
+        elif not info.isdir():
+            yield Member(name, window.place(info.offset_data, info.size))
+    if any(window.last):
+        raise tarfile.ReadError("a header cannot be read")
+
+
+def _why_refused(info: tarfile.TarInfo) -> str:
+    if info.issym() or info.islnk():
+        return "It is a link, not a file; links in archives are not followed."
+    if info.issparse():
+        return "It is stored with holes (a sparse file), which is not read here."
+    if not info.isreg() and not info.isdir():
+        return "It is a device, a pipe or the like, not a file."
+    return ""
+
+
+class _SharedFile:
+    """An open file that threads read at places of their own; it is closed when nothing refers to it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        weakref.finalize(self, file.close)
+
+    def read_at(self, start: int, size: int) -> bytes:
+        with self._lock:
+            self._file.seek(start)
+            return self._file.read(size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """A picture within a file."""
+
+    file: _SharedFile
+    start: int
+    size: int
+
+    def read(self, *, max_bytes: int) -> bytes:
+        check_size(self.size, max_bytes)
+        try:
+            content = self.file.read_at(self.start, self.size)
+        except OSError as error:
+            raise NotAPicture(f"The archive cannot be read: {error.strerror or error}.") from error
+        if len(content) < self.size:
+            raise NotAPicture("The archive ends in the middle of this file.")
+        return content
+
+
+class _Window:
+    """What `tarfile` sees of an archive: it can read headers of a bounded length, and go forward."""
+
+    def __init__(self, source: _SharedFile | IO[bytes], max_bytes: int) -> None:
+        self.last = b""
+        self._source = source
+        self._max_bytes = max_bytes
+        self._position = 0
+
+    def close(self) -> None:
+        if not isinstance(self._source, _SharedFile):
+            self._source.close()
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        if isinstance(self._source, _SharedFile) and position >= 0:
+            self._position = position
+        elif position < self._position:
+            raise tarfile.ReadError("a header points backwards")
+        while self._position < position and self.take(min(position - self._position, _PIECE_BYTES)):
+            pass
+
+    def read(self, size: int) -> bytes:
+        """Read what belongs to a header."""
+        if not 0 <= size <= _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header says that it has {size:,} bytes")
+        self.last = self.take(size)
+        return self.last
+
+    def place(self, start: int, size: int) -> Stored:
+        """Find a file of the archive where reading has come to."""
+        if isinstance(self._source, _SharedFile):
+            return _Slice(self._source, start, size)
+        try:
+            check_size(size, MAX_BYTES)
+        except NotAPicture as error:
+            return Nowhere(str(error))
+        self.seek(start)
+        content = self.take(size)
+        return hold(content) if len(content) == size else Nowhere("The archive ends in the middle of this file.")
+
+    def take(self, size: int) -> bytes:
+        """Read on; less than `size` bytes come at the end only."""
+        if isinstance(self._source, _SharedFile):
+            content = self._source.read_at(self._position, size)
+            self._position += len(content)
+            return content
+        pieces = []
+        missing = size
+        while missing and (piece := self._source.read(min(missing, _PIECE_BYTES))):
+            pieces.append(piece)
+            missing -= len(piece)
+        self._position += size - missing
+        if self._position > self._max_bytes:
+            raise tarfile.ReadError(f"it unpacks to more than {_MAX_RATIO} times its size")
+        return b"".join(pieces)

@@ -1,0 +1,1 @@
+"""Feeds of every format, as one stream of items."""

@@ -1,0 +1,115 @@
+"""An archive as a feed: the pictures in it like those of a folder, or a feed file in it with pictures beside."""
+
+from __future__ import annotations
+
+import posixpath
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from lookalike.data.archives.archive import Archive, clean_name
+from lookalike.data.errors import FeedError, NotAPicture
+from lookalike.data.feeds.folder import picture_item
+from lookalike.data.feeds.table import Row, Table
+from lookalike.data.feeds.table_feed import Resolve
+from lookalike.data.feeds.tables import TABLE_SUFFIXES, open_table
+from lookalike.data.field_type import FieldType
+from lookalike.data.item import Item, ItemImage, Rejected
+from lookalike.data.pictures.picture_sources import Address, Member, Nowhere, Stored, is_address
+from lookalike.data.pictures.video import VIDEO_SUFFIXES
+
+__all__ = ["Extracted", "beside_in", "find_feed", "items_of_archive", "refused"]
+
+_MAX_FEED_BYTES = 1024**3
+
+
+def items_of_archive(archive: Archive) -> Iterator[Item | Rejected]:
+    """Make an item of every file of an archive."""
+    for number, member in enumerate(archive, start=1):
+        yield refused(number, member) if member.refused else picture_item(number, member.name, _place_of(member))
+
+
+def _place_of(member: Member) -> Stored:
+    """Return where a picture is; a video is decoded from a file of its own only."""
+    if member.name.lower().endswith(VIDEO_SUFFIXES):
+        return Nowhere("This is a video; videos in archives are not read: unpack it, and index the folder.")
+    return member.place
+
+
+def refused(number: int, member: Member) -> Rejected:
+    """Say why a member is not taken."""
+    name = member.name if member.name.isprintable() else ascii(member.name)
+    return Rejected(number, member.refused, source=name)
+
+
+def find_feed(names: list[str], archive: str) -> str | None:
+    """Return the feed file among an archive's files: one at the top, or in the one folder that all files are in.
+
+    Raises:
+        FeedError: there are several there.
+    """
+    folders = {name.split("/")[0] if "/" in name else "" for name in names}
+    top = f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
+    found = [
+        name
+        for name in names
+        if name.lower().endswith(TABLE_SUFFIXES) and name.startswith(top) and "/" not in name[len(top) :]
+    ]
+    if len(found) > 1:
+        raise FeedError(
+            f"{archive} has several feeds: {', '.join(sorted(found)[:5])}; unpack it and index each by name."
+        )
+    return found[0] if found else None
+
+
+class Extracted:
+    """A feed file out of an archive, in a file under a name of ours that is gone with what is read from it."""
+
+    def __init__(self, archive: Archive, name: str) -> None:
+        """Write it.
+
+        Raises:
+            FeedError: it cannot be read, or has more than a gigabyte.
+        """
+        self._shown = f"{name} in {archive.name}"
+        place = next(member.place for member in archive if member.name == name)
+        try:
+            content = place.read(max_bytes=_MAX_FEED_BYTES)
+        except NotAPicture as error:
+            raise FeedError(f"{self._shown} cannot be read: {error}") from error
+        folder = Path(tempfile.mkdtemp(prefix="lookalike-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._path = folder / f"feed{PurePosixPath(name).suffix.lower()}"
+        self._path.write_bytes(content)
+
+    def table(self, types: Mapping[str, FieldType], plain: frozenset[str]) -> Table:
+        """Open it; arguments and errors are those of `open_table`."""
+        try:
+            table = open_table(self._path, types=types, plain=plain)
+        except FeedError as error:
+            raise FeedError(str(error).replace(self._path.name, self._shown)) from error
+        return replace(table, read=partial(self._read, table))
+
+    def _read(self, table: Table) -> Iterator[Row | Rejected]:
+        yield from table.read()
+
+
+def beside_in(archive: Archive, feed: str) -> Resolve:
+    """Find pictures in an archive, relative to the feed in it; nothing outside of the archive is ever looked at."""
+    places = {member.name: _place_of(member) for member in reversed(list(archive))}
+    folder = posixpath.dirname(feed)
+
+    def resolve(source: str) -> ItemImage:
+        if is_address(source):
+            return ItemImage(source, Address(source))
+        for separated in (source, source.replace("\\", "/")):
+            for name in (clean_name(posixpath.join(folder, separated)), clean_name(separated)):
+                if name in places:
+                    return ItemImage(source, places[name])
+        return ItemImage(source, Nowhere("There is no such file in the archive."))
+
+    return resolve

@@ -1,0 +1,182 @@
+"""A folder of a Hugging Face dataset on disk as a table: what `save_to_disk` writes, or a folder of Parquet files.
+
+Read with Polars alone; nothing of the dataset is run. The layout and the names are those of the `datasets` library, and
+were compared with what version 5.2 of it writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from lookalike.data.errors import FeedError
+from lookalike.data.feeds.arrow_stream import arrow_batches, count_arrow_rows
+from lookalike.data.feeds.table import Cell, Row, Table
+from lookalike.data.feeds.table_feed import ROW_KEY
+from lookalike.data.feeds.tables import holds_bytes, parquet_frames, rows_of
+from lookalike.data.item import Rejected
+
+__all__ = ["is_dataset", "open_dataset"]
+
+_SPLIT = re.compile(r"(.+)-\d+-of-\d+(-[0-9a-f]+)?")
+_SPLITS = "dataset_dict.json"
+_STATE = "state.json"
+_INFO = "dataset_info.json"
+_BESIDE = (".md", ".json", ".txt", ".yaml", ".yml")
+_OTHER_MEDIA = ("Audio", "Video", "Pdf", "Nifti")
+_SPLIT_FIELD = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file of rows, and the split that it belongs to."""
+
+    path: Path
+    split: str | None
+    features: Mapping[str, Any]
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        if self.path.suffix == ".arrow":
+            return arrow_batches(self.path)
+        return parquet_frames(self.path, pictures=True)
+
+    def count(self) -> int:
+        if self.path.suffix == ".arrow":
+            return count_arrow_rows(self.path)
+        return int(pl.scan_parquet(self.path).select(pl.len()).collect().item())
+
+    def schema(self) -> Mapping[str, pl.DataType]:
+        if self.path.suffix == ".arrow":
+            return next(self.frames()).schema
+        return pl.scan_parquet(self.path).collect_schema()
+
+
+def is_dataset(folder: Path, files: Sequence[bytes]) -> bool:
+    """Say whether a folder, of which the files are named, is a dataset: by its state files, or as all is Parquet."""
+    names = [file.decode("utf-8", "backslashreplace").lower() for file in files]
+    if _SPLITS in names or _STATE in names:
+        return True
+    others = [name for name in names if not name.endswith(".parquet")]
+    return len(others) < len(names) and all(name.endswith(_BESIDE) or name == "license" for name in others)
+
+
+def open_dataset(folder: Path, files: Sequence[bytes]) -> Table:
+    """Open a dataset, all of its splits one after the other; `split` is a column where there are several files' worth.
+
+    The column `__key__` has the split and the row's number in it, from 0: what the library finds it by.
+
+    Raises:
+        FeedError: it cannot be read, is not whole, or the parts have no column in common.
+    """
+    try:
+        parts = _parts(folder, files)
+        schema: dict[str, pl.DataType] = {}
+        for part in parts:
+            for name, type_ in part.schema().items():
+                schema.setdefault(name, type_)
+        count = sum(part.count() for part in parts)
+    except (OSError, pl.exceptions.PolarsError, orjson.JSONDecodeError) as error:
+        raise FeedError(f"The dataset {folder.name!r} cannot be read: {error}") from error
+    dropped = {name for part in parts for name, one in part.features.items() if _kind(one) in _OTHER_MEDIA}
+    names = [name for name in schema if name not in dropped]
+    splits = [_SPLIT_FIELD] if any(part.split for part in parts) and _SPLIT_FIELD not in schema else []
+    pictures = tuple(name for name in names if holds_bytes(schema[name]))
+    return Table((ROW_KEY, *names, *splits), count, {}, lambda: _rows(parts, dropped), pictures)
+
+
+def _rows(parts: Sequence[_Part], dropped: set[str]) -> Iterator[Row | Rejected]:
+    number = 0
+    in_split: dict[str | None, int] = {}
+    for part in parts:
+        labels = {name: names for name, one in part.features.items() if (names := _label_names(one))}
+        try:
+            for frame in part.frames():
+                for row in rows_of(frame, number):
+                    number = row.number
+                    place = in_split.get(part.split, 0)
+                    in_split[part.split] = place + 1
+                    values: dict[str, Cell] = {_SPLIT_FIELD: part.split} if part.split else {}
+                    values.update((name, value) for name, value in row.values.items() if name not in dropped)
+                    for name, names in labels.items():
+                        values[name] = _named(values.get(name), names)
+                    values[ROW_KEY] = f"{part.split}/{place}" if part.split else str(place)
+                    yield Row(number, values)
+        except (FeedError, OSError, pl.exceptions.PolarsError) as error:
+            number += 1
+            yield Rejected(number, f"The rest of {part.path.name} cannot be read: {error}", source=part.path.name)
+
+
+def _parts(folder: Path, files: Sequence[bytes]) -> list[_Part]:
+    if (folder / _SPLITS).is_file():
+        splits = _json(folder / _SPLITS).get("splits")
+        return [part for split in _plain_names(splits, _SPLITS) for part in _saved(folder / split, split)]
+    if (folder / _STATE).is_file():
+        return _saved(folder, None)
+    names = [file.decode("utf-8", "surrogateescape") for file in files]
+    return [_parquet(folder / name) for name in names if name.lower().endswith(".parquet")]
+
+
+def _saved(folder: Path, split: str | None) -> list[_Part]:
+    """Find the files of a dataset that `save_to_disk` wrote, in their order."""
+    state = _json(folder / _STATE)
+    if state.get("_indices_data_files"):
+        raise FeedError(f"{folder.name} is a selection of rows; save it again after dataset.flatten_indices().")
+    info = _json(folder / _INFO) if (folder / _INFO).is_file() else {}
+    data_files = state.get("_data_files")
+    found = [one.get("filename") if isinstance(one, dict) else None for one in data_files or ()]
+    features = info.get("features") or {}
+    return [_Part(folder / name, split, features) for name in _plain_names(found, _STATE)]
+
+
+def _parquet(path: Path) -> _Part:
+    match = _SPLIT.fullmatch(path.stem)
+    embedded = pl.read_parquet_metadata(path).get("huggingface")
+    info = orjson.loads(embedded).get("info", {}) if embedded else {}
+    return _Part(path, match[1] if match else None, info.get("features") or {})
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FeedError(f"The dataset has no {path.parent.name}/{path.name}; it is not whole.")
+    read = orjson.loads(path.read_bytes())
+    if not isinstance(read, dict):
+        raise FeedError(f"{path.parent.name}/{path.name} is not a JSON object.")
+    return read
+
+
+def _plain_names(names: object, where: str) -> list[str]:
+    """Check that what a dataset's own files name are plain names, which cannot lead out of its folder."""
+    if not isinstance(names, list) or not names:
+        raise FeedError(f"{where} names no files.")
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.\- ]+", name) or name.startswith("."):
+            raise FeedError(f"{where} names {name!r}, which is no file of the dataset.")
+    return names
+
+
+def _kind(feature: object) -> str:
+    return str(feature.get("_type")) if isinstance(feature, dict) else ""
+
+
+def _label_names(feature: object) -> list[str]:
+    """Return the names of a class label, also of a list of them; none for any other feature."""
+    if isinstance(feature, list):
+        return _label_names(feature[0]) if feature else []
+    if not isinstance(feature, dict):
+        return []
+    if _kind(feature) == "ClassLabel":
+        return [str(name) for name in feature.get("names") or ()]
+    return _label_names(feature.get("feature"))
+
+
+def _named(value: Cell, names: Sequence[str]) -> Cell:
+    """Give a class label its name; -1, which stands for none, and numbers without a name have none."""
+    if isinstance(value, list):
+        return [name for one in value if isinstance(name := _named(one, names), str)]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None

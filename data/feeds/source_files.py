@@ -1,0 +1,76 @@
+"""Which files there are, and in what state: what a look at a source sees without reading any of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lookalike.data.errors import FeedError
+from lookalike.data.feeds.folder import walk
+
+__all__ = ["Mark", "Sighting", "look_at_files", "look_at_folder"]
+
+Mark = tuple[int, int, int, int]
+"""A file's size, the times in nanoseconds that its content and its entry changed, and its number on the disk.
+
+A file that has the same mark again has not been changed in between.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The files that were seen, and the paths of which nothing can be said: they, or what is below, cannot be read."""
+
+    files: Mapping[bytes, Mark]
+    unclear: tuple[bytes, ...] = ()
+
+    def is_clear(self, file: bytes) -> bool:
+        """Say whether a file that was not seen is not there."""
+        return not any(file == path or file.startswith(path + b"/") for path in self.unclear)
+
+
+def look_at_folder(folder: Path) -> Sighting:
+    """Look at all files of a folder but the hidden ones, by their paths in it.
+
+    Raises:
+        FeedError: the folder is not there, or cannot be listed.
+    """
+    root = os.fsencode(folder)
+    unclear: list[bytes] = []
+
+    def note(error: OSError) -> None:
+        path = os.fsencode(error.filename)
+        if path == root:
+            raise FeedError(f"The folder {folder.name!r} cannot be listed: {error.strerror}.") from error
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            unclear.append(os.path.relpath(path, root))
+
+    files: dict[bytes, Mark] = {}
+    for file in walk(folder, note):
+        mark = _mark(root + b"/" + file, file, unclear)
+        if mark is not None:
+            files[file] = mark
+    return Sighting(files, tuple(unclear))
+
+
+def look_at_files(paths: Sequence[Path]) -> Sighting:
+    """Look at some files, by their whole paths."""
+    unclear: list[bytes] = []
+    marks = {name: _mark(name, name, unclear) for name in map(os.fsencode, paths)}
+    return Sighting({name: mark for name, mark in marks.items() if mark is not None}, tuple(unclear))
+
+
+def _mark(path: bytes, name: bytes, unclear: list[bytes]) -> Mark | None:
+    try:
+        try:
+            status = os.stat(path)  # noqa: PTH116  # a path of bytes
+        except FileNotFoundError:
+            status = os.lstat(path)  # a link to nothing is there, too
+    except FileNotFoundError:
+        return None
+    except OSError:
+        unclear.append(name)
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

@@ -1,0 +1,243 @@
+"""Items out of rows: which column is what, and which pictures a cell means."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PureWindowsPath
+
+import orjson
+
+from lookalike.data.errors import FeedError, UsageError
+from lookalike.data.feeds.table import LIST_SEPARATOR, Cell, Table
+from lookalike.data.item import Item, ItemImage, Rejected, check_key
+from lookalike.data.pictures.held_pictures import hold
+from lookalike.data.pictures.picture_sources import Address, Nowhere, Stored, is_address
+
+__all__ = ["ROW_KEY", "Columns", "Resolve", "Usual", "columns_of", "file_beside", "items_of", "plain_columns"]
+
+Resolve = Callable[[str], ItemImage]
+"""From a picture's name in a feed to where it is."""
+
+ROW_KEY = "__key__"
+"""The column with the key that a source gives its rows itself."""
+
+KEY_NAMES = ("key", "id", "sku", "product_id", "item_id", "asin", "article", "code", "handle")
+IMAGE_NAMES = (
+    *("image", "images", "image_path", "image_paths", "image_url", "image_urls", "image_link", "photo", "photos"),
+    *("picture", "pictures", "img", "file", "filename", "path"),
+)
+TITLE_NAMES = ("title", "name", "product_name", "product_title")
+
+_NUMBERED_IMAGE = re.compile(r"(image|photo|picture|img)[ _-]?\d+", re.IGNORECASE)
+_MORE_IMAGES = ("additional_image_link", "additional_images", "more_images")
+_DATA_ADDRESS = re.compile(r"data:[^,;]*(;[^,;]*)*;base64,", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """The names by which columns are found, the likeliest first, in lower case."""
+
+    key: tuple[str, ...] = KEY_NAMES
+    image: tuple[str, ...] = IMAGE_NAMES
+    title: tuple[str, ...] = TITLE_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column of a table is what; `words` says so for people, of every column."""
+
+    key: str
+    title: str | None
+    images: tuple[str, ...]
+    words: Mapping[str, str]
+
+
+def plain_columns(*named: str | None) -> frozenset[str]:
+    """Return the names, in lower case, of columns that hold text whatever their values look like."""
+    usual = (*KEY_NAMES, *IMAGE_NAMES, *TITLE_NAMES, *_MORE_IMAGES)
+    return frozenset(name.lower() for name in (*usual, *named) if name)
+
+
+def columns_of(
+    table: Table, name: str, *, key: str | None, image: str | None, title: str | None, usual: Usual | None = None
+) -> Columns:
+    """Find what each column of a table is, by its usual name unless it is given; `name` is that of the source.
+
+    Raises:
+        FeedError: a column that was named is not there, or none is found for the key or the pictures.
+    """
+    usual = usual or Usual()
+    key_column = _find(table.columns, key, usual.key, name)
+    if not key_column:
+        raise FeedError(_not_found("the key", "--key", usual.key, table, name))
+    title_column = _find(table.columns, title, usual.title, name)
+    images = _find_images(table, image, usual.image, name)
+    words = {key_column: "key", **dict.fromkeys(images, "pictures")}
+    if title_column:
+        words[title_column] = "title"
+    for column in table.columns:
+        left_out = "left out: holds bytes" if column in table.pictures else "field"
+        if column != ROW_KEY:
+            words.setdefault(column, str(table.types.get(column, left_out)))
+    return Columns(key_column, title_column or None, images, words)
+
+
+def items_of(table: Table, columns: Columns, resolve: Resolve) -> Iterator[Item | Rejected]:
+    """Read a table as items; what cannot become one is rejected with its row."""
+    taken = {columns.key, columns.title, *columns.images, ROW_KEY, *table.pictures}
+    for row in table.read():
+        if isinstance(row, Rejected):
+            yield replace(row, key=row.key or _key_of((row.cells or {}).get(columns.key)), cells=None)
+            continue
+        key = _as_text(row.values.get(columns.key))
+        if key is None:
+            yield Rejected(row.number, f"The row has no {columns.key}.")
+            continue
+        try:
+            images = [image for name in columns.images for image in _pictures(row.values.get(name), name, resolve)]
+            yield Item(
+                key=key,
+                title=_title(row.values.get(columns.title)) if columns.title else None,
+                fields={
+                    _field_name(name): value  # type: ignore[misc]  # what holds bytes is among the taken
+                    for name, value in row.values.items()
+                    if name not in taken
+                },
+                images=tuple(dict.fromkeys(images)),
+                row=row.number,
+            )
+        except UsageError as error:
+            yield Rejected(row.number, str(error), _key_of(key))
+
+
+def file_beside(folder: Path) -> Resolve:
+    """Find pictures relative to a folder; one named by its place on this machine is called by its name alone."""
+
+    def resolve(source: str) -> ItemImage:
+        path = Path(source)
+        if is_address(source):
+            return ItemImage(source, Address(source))
+        for named in (path, PureWindowsPath(source)):  # a feed may come from another machine
+            if named.is_absolute():
+                return ItemImage(named.name, path)
+        return ItemImage(source, folder / path)
+
+    return resolve
+
+
+def _find_images(table: Table, image: str | None, usual: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Find the columns of pictures: by name, those that hold pictures first; else all that hold pictures."""
+    first = _find(table.columns, image, (), name) if image else _find(table.pictures, None, IMAGE_NAMES, name)
+    first = first or _find(table.columns, None, usual, name)
+    rest = [
+        column
+        for column in table.columns
+        if column != first and (_NUMBERED_IMAGE.fullmatch(column) or column.lower() in _MORE_IMAGES) and not image
+    ]
+    found = (*([first] if first else []), *rest) or table.pictures
+    if not found:
+        raise FeedError(_not_found("pictures", "--image", IMAGE_NAMES, table, name))
+    return found
+
+
+def _find(columns: tuple[str, ...], wanted: str | None, usual: tuple[str, ...], name: str) -> str:
+    by_lower = {column.lower(): column for column in reversed(columns)}
+    if wanted is not None:
+        if wanted in columns:
+            return wanted
+        if wanted.lower() in by_lower:
+            return by_lower[wanted.lower()]
+        raise FeedError(f"{name} has no column {wanted!r}; its columns are {_listed(columns)}.")
+    return next((by_lower[one] for one in usual if one in by_lower), "")
+
+
+def _not_found(what: str, option: str, usual: tuple[str, ...], table: Table, name: str) -> str:
+    return (
+        f"{name} has no column for {what} (looked for {', '.join(usual[:6])}...). "
+        f"Name it with {option}; the columns are {_listed(table.columns)}."
+    )
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return ", ".join(column for column in columns if column != ROW_KEY)
+
+
+def _field_name(column: str) -> str:
+    """Call a column as its field: one named `key` or `title` that is neither gets a stroke behind its name."""
+    return f"{column}_" if column in ("key", "title") else column
+
+
+def _as_text(value: Cell) -> str | None:
+    if value is None:
+        return None
+    return str(value).strip() or None
+
+
+def _key_of(text: str | None) -> str | None:
+    """Return the key of a row that is rejected, None where it has none that an item could have."""
+    key = (text or "").strip()
+    with contextlib.suppress(UsageError):
+        check_key(key)
+        return key
+    return None
+
+
+def _title(value: Cell) -> str | None:
+    """Return a title; the first of several (a picture may have many captions)."""
+    return _as_text(value[0] if isinstance(value, list) and value else value if value != [] else None)
+
+
+def _pictures(value: Cell, column: str, resolve: Resolve) -> list[ItemImage]:
+    """Return the pictures that a cell holds or names: one, a list, a JSON list in text, or text with `|` between."""
+    if isinstance(value, str) and not _DATA_ADDRESS.match(value):
+        if value.lstrip().startswith("["):
+            with contextlib.suppress(orjson.JSONDecodeError):  # a file name may begin with a bracket
+                value = orjson.loads(value)
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(LIST_SEPARATOR)]
+    parts = value if isinstance(value, list) else [value]
+    names = [column if len(parts) == 1 else f"{column} {number}" for number in range(1, len(parts) + 1)]
+    found = [_picture(part, name, resolve) for part, name in zip(parts, names, strict=True)]
+    return [image for image in found if image is not None]
+
+
+def _picture(value: Cell, name: str, resolve: Resolve) -> ItemImage | None:
+    """Return the picture that a part of a cell holds or names; None where it has none.
+
+    It may be bytes, text, or both as Hugging Face's `datasets` keeps them: bytes (text in base64 in JSON) and a path.
+    """
+    if isinstance(value, dict) and {"bytes", "path"} & value.keys():
+        content: Cell = value.get("bytes")
+        path = _as_text(value.get("path"))
+        if content is None:
+            return resolve(path) if path else None
+        return ItemImage(_shown_name(path) or name, hold(content) if isinstance(content, bytes) else _decoded(content))
+    if isinstance(value, bytes):
+        return ItemImage(name, hold(value))
+    if isinstance(value, Stored):
+        return ItemImage(name, value)
+    text = _as_text(value)
+    if text is None:
+        return None
+    if match := _DATA_ADDRESS.match(text):
+        return ItemImage(name, _decoded(text[match.end() :]))
+    return resolve(text)
+
+
+def _shown_name(path: str | None) -> str | None:
+    """Return what a picture is called: a path on somebody's machine is cut to its name."""
+    if path is None:
+        return None
+    return PureWindowsPath(path).name if PureWindowsPath(path).anchor else path
+
+
+def _decoded(text: Cell) -> Stored:
+    """Return the picture that text in base64 stands for."""
+    try:
+        return hold(base64.b64decode(str(text), validate=True))
+    except ValueError as error:
+        return Nowhere(f"The picture is not whole in base64: {error}.")

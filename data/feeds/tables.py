@@ -1,0 +1,131 @@
+"""Rows out of CSV, TSV, JSON Lines and Parquet files, streamed; a row that cannot be read is `Rejected`, not an error.
+
+JSON Lines and Parquet bring their own types; CSV's are inferred (`csv_table.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import orjson
+import polars as pl
+import polars.selectors as cs
+from polars.datatypes import DataTypeClass
+
+from lookalike.data.errors import FeedError
+from lookalike.data.feeds.csv_table import open_csv
+from lookalike.data.feeds.table import Row, Table
+from lookalike.data.field_type import FieldType
+from lookalike.data.item import Rejected
+from lookalike.data.record_files import is_record_file
+
+__all__ = ["TABLE_SUFFIXES", "holds_bytes", "open_table", "parquet_frames", "rows_of"]
+
+_CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_PARQUET_SUFFIXES = (".parquet", ".pq")
+
+TABLE_SUFFIXES = tuple({*_CSV_SUFFIXES, *_JSON_SUFFIXES, *_PARQUET_SUFFIXES} - {".txt", ".json"})
+"""The suffixes, in lower case, by which a feed is known beside other files."""
+
+_CHUNK_ROWS = 20_000
+_CHUNK_ROWS_WITH_PICTURES = 32
+
+
+def open_table(path: Path, *, types: Mapping[str, FieldType], plain: frozenset[str] = frozenset()) -> Table:
+    """Open a file of rows by its suffix.
+
+    `types` goes before what would be inferred, but for whole numbers that turn out to have fractions; columns whose
+    lower-case name is in `plain` stay text.
+
+    Raises:
+        FeedError: the file is missing, empty, of an unknown kind, or cannot be read at all.
+    """
+    if not path.is_file():
+        raise FeedError(f"There is no feed at {path.name!r}.")
+    if is_record_file(path):
+        raise FeedError(f"{path.name} belongs to a catalog's records; to take its items, use export and import.")
+    suffix = path.suffix.lower()
+    try:
+        if suffix in _CSV_SUFFIXES:
+            return open_csv(path, types, plain)
+        if suffix in _JSON_SUFFIXES:
+            return _open_json_lines(path)
+        if suffix in _PARQUET_SUFFIXES:
+            return _open_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise FeedError(f"{path.name} cannot be read: {error}") from error
+    raise FeedError(
+        f"{path.name} is of no kind that is read here: use .csv, .tsv, .jsonl or .parquet, a .zip or .tar archive, "
+        "or a folder."
+    )
+
+
+def _open_json_lines(path: Path) -> Table:
+    names: dict[str, None] = {}
+    count = 0
+    for row in _read_json_lines(path):
+        count += 1
+        if isinstance(row, Row):
+            names.update(dict.fromkeys(row.values))
+    if not names:
+        raise FeedError(f"{path.name} has no row: it should hold one JSON object a line.")
+    return Table(tuple(names), count, {}, lambda: _read_json_lines(path))
+
+
+def _read_json_lines(path: Path) -> Iterator[Row | Rejected]:
+    number = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.strip():
+                continue
+            number += 1
+            try:
+                values = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                yield Rejected(number, f"The line is not JSON: {error}.")
+                continue
+            if isinstance(values, dict):
+                yield Row(number, values)
+            else:
+                yield Rejected(number, "The line is not a JSON object.")
+
+
+def _open_parquet(path: Path) -> Table:
+    frame = pl.scan_parquet(path)
+    count = frame.select(pl.len()).collect().item()
+    schema = frame.collect_schema()
+    pictures = tuple(name for name, type_ in schema.items() if holds_bytes(type_))
+    return Table(tuple(schema.names()), count, {}, lambda: _read_parquet(path, bool(pictures)), pictures)
+
+
+def _read_parquet(path: Path, pictures: bool) -> Iterator[Row]:
+    number = 0
+    for chunk in parquet_frames(path, pictures=pictures):
+        yield from rows_of(chunk, number)
+        number += chunk.height
+
+
+def parquet_frames(path: Path, *, pictures: bool) -> Iterator[pl.DataFrame]:
+    """Read a Parquet file a few rows at a time, fewer where they hold pictures."""
+    size = _CHUNK_ROWS_WITH_PICTURES if pictures else _CHUNK_ROWS
+    yield from pl.scan_parquet(path).collect_batches(chunk_size=size)
+
+
+def rows_of(frame: pl.DataFrame, before: int) -> Iterator[Row]:
+    """Yield the rows of a frame, numbered from `before` + 1; decimals become floats, times and durations text."""
+    frame = frame.with_columns(
+        cs.decimal().cast(pl.Float64), cs.time().cast(pl.String), cs.duration().dt.to_string("polars")
+    )
+    for offset, values in enumerate(frame.iter_rows(named=True, buffer_size=_CHUNK_ROWS_WITH_PICTURES)):
+        yield Row(before + offset + 1, values)
+
+
+def holds_bytes(type_: pl.DataType | DataTypeClass) -> bool:
+    """Say whether a column of a type holds bytes: by themselves, in a list, or with a path beside them."""
+    if isinstance(type_, pl.List | pl.Array):
+        return holds_bytes(type_.inner)
+    if isinstance(type_, pl.Struct):
+        return any(holds_bytes(one.dtype) for one in type_.fields)
+    return type_ == pl.Binary

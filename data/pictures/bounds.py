@@ -1,0 +1,141 @@
+"""How large a picture may be, told from its header, and what decoding it will take."""
+
+from __future__ import annotations
+
+import struct
+
+from PIL import Image
+
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures.decode_memory import MAX_DECODE_BYTES
+
+__all__ = ["MAX_PIXELS", "MAX_SIDE", "STRIP_PIXELS", "check_directory", "check_size", "needed_bytes", "scans_of"]
+
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
+"""A picture with more pixels than this is refused undecoded: Pillow's own bound, about 89 million."""
+
+MAX_SIDE = 65_535
+"""A picture that is wider or higher than this is refused undecoded: the bound of JPEG."""
+
+MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
+"""Pixels that all scans of a JPEG go over together. A progressive one has about ten scans; a hostile one a million."""
+
+MAX_PIECES = 250_000
+"""Strips or tiles of a TIFF."""
+
+_BYTES_PER_PIXEL = {
+    "PNG": 9.5,
+    "BMP": 9.5,
+    "GIF": 7.0,
+    "TIFF": 14.0,
+    "PPM": 14.0,
+    "WEBP": 17.5,
+    "AVIF": 16.0,
+    "HEIF": 16.0,
+    "JPEG2000": 25.5,
+}
+"""The most that decoding took of memory at its peak, for any kind of pixels of the format, and some more."""
+
+_JPEG_BYTES_PER_PIXEL = 8.5
+_COEFFICIENT_BYTES = 2
+_OVERHEAD_BYTES = 1024 * 1024
+_CONVERSION_BYTES_PER_PIXEL = 24
+STRIP_PIXELS = 1_000_000
+"""Pixels that are converted to RGB at a time."""
+
+_BLOCK = 32
+"""Rows and columns that decoders add to fill their blocks."""
+
+_START_OF_SCAN = b"\xff\xda\x00"
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_PIECES = (273, 279, 324, 325)
+_TIFF = {b"II*\0": "<", b"MM\0*": ">"}
+_BIG_TIFF = {b"II+\0": "<", b"MM\0+": ">"}
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse a picture by its size.
+
+    Raises:
+        NotAPicture: a side is longer than `MAX_SIDE`, or there are more than `MAX_PIXELS`.
+    """
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise NotAPicture(
+            f"The picture is too large ({width:,} x {height:,} pixels); at most {MAX_PIXELS / 1e6:.0f} million pixels "
+            f"are decoded, {MAX_SIDE:,} a side."
+        )
+
+
+def check_directory(content: bytes) -> None:
+    """Refuse a TIFF that says it is in more pieces than any picture: Pillow makes a list of them before all else.
+
+    Raises:
+        NotAPicture: it has more than `MAX_PIECES`.
+    """
+    try:
+        if order := _TIFF.get(content[:4]):
+            (place,) = struct.unpack_from(f"{order}I", content, 4)
+            (count,) = struct.unpack_from(f"{order}H", content, place)
+            start, entry = place + 2, struct.Struct(f"{order}HHII")
+        elif order := _BIG_TIFF.get(content[:4]):
+            (place,) = struct.unpack_from(f"{order}Q", content, 8)
+            (count,) = struct.unpack_from(f"{order}Q", content, place)
+            start, entry = place + 8, struct.Struct(f"{order}HHQQ")
+        else:
+            return
+        for number in range(min(count, 65_535)):
+            tag, _, pieces, _ = entry.unpack_from(content, start + number * entry.size)
+            if tag in _PIECES and pieces > MAX_PIECES:
+                raise NotAPicture(f"The picture is in too many pieces ({pieces:,}); at most {MAX_PIECES:,} are read.")
+    except struct.error:
+        return  # cut short, as Pillow will say
+
+
+def scans_of(image: Image.Image, content: bytes) -> int:
+    """Count the scans of a JPEG, 1 for any other picture.
+
+    Raises:
+        NotAPicture: they go over more than `MAX_SCANNED_PIXELS`.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return 1
+    scans = content.count(_START_OF_SCAN)
+    if scans * image.width * image.height > MAX_SCANNED_PIXELS:
+        raise NotAPicture(f"The picture has too many scans ({scans:,}); save it again as JPEG or PNG.")
+    return scans
+
+
+def needed_bytes(image: Image.Image, size: tuple[int, int], scans: int) -> int:
+    """Return what decoding a picture takes of memory at most.
+
+    `image` was opened, not loaded, and `size` is what it is decoded from: a JPEG of `image.size` may be a part of that.
+
+    Raises:
+        NotAPicture: it is more than all pictures together may take.
+    """
+    if image.format in ("JPEG", "MPO"):
+        needed = _padded(*image.size) * _JPEG_BYTES_PER_PIXEL
+        if scans > 1:  # all coefficients are in memory until the last scan
+            needed += _padded(*size) * _COEFFICIENT_BYTES * len(image.getbands())
+    else:
+        pixels = _padded(*size)
+        if image.format == "TIFF":
+            pixels = max(pixels, _tile_pixels(image))
+        needed = pixels * _BYTES_PER_PIXEL.get(image.format or "", max(_BYTES_PER_PIXEL.values()))
+    needed += _CONVERSION_BYTES_PER_PIXEL * min(_padded(*size), STRIP_PIXELS) + _OVERHEAD_BYTES
+    if needed > MAX_DECODE_BYTES:
+        raise NotAPicture(
+            f"The picture is too large: decoding it would take {needed / 1e9:.1f} GB of memory, more than the "
+            f"{MAX_DECODE_BYTES / 1e9:.1f} GB for all; make it smaller, or save it as JPEG."
+        )
+    return round(needed)
+
+
+def _padded(width: int, height: int) -> int:
+    return (width + _BLOCK - 1) * (height + _BLOCK - 1)
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """Return the pixels of one tile of a TIFF, 0 where it has none: a tile may be larger than the picture."""
+    tags = image.tag_v2  # type: ignore[attr-defined]  # of TIFF only
+    return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))

@@ -1,0 +1,130 @@
+"""SVG drawings to pixels, by a process that can open no file and no connection.
+
+The rasteriser (resvg) follows the file names that a drawing gives, and its Python package has no way to forbid it. So
+each drawing is handed to a process of its own, `svg_child.py`, which before it reads the drawing gives up the right to
+open anything; the system holds it to that. The same limits end a drawing that takes too much time or memory, and one
+that is nested until the stack is full ends that process, not this one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import re
+import signal
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+from PIL import Image
+
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures.decode_memory import decode_memory
+
+__all__ = ["DRAWING_SIDE", "MAX_DRAWING_BYTES", "draw", "is_drawing"]
+
+DRAWING_SIDE = 1024
+"""The longer side of a drawing in pixels: it has none of its own."""
+
+MAX_DRAWING_BYTES = 16 * 1024 * 1024
+"""A drawing of more text than this, unpacked, is refused."""
+
+_MEMORY_BYTES = 512 * 1024**2
+_WAIT_S = 60.0
+_HEAD_BYTES = 64 * 1024
+_GZIP = b"\x1f\x8b"
+_GZIP_WINDOW = 31
+_BEFORE_THE_ROOT = r"(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?>\[.*?\]\s*)?>)*+"
+_ROOT = re.compile(rf"\ufeff?{_BEFORE_THE_ROOT}<(?:\w+:)?svg[\s>/]", re.DOTALL)
+_ENCODING = re.compile(r"""<\?xml[^>]*\bencoding\s*=\s*["']([\w.-]+)["']""")
+_ENCODINGS = ("utf-8", "utf8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252")
+_CHILD = Path(__file__).with_name("svg_child.py")
+
+
+def is_drawing(content: bytes) -> bool:
+    """Say whether the bytes are an SVG drawing, packed by gzip or not, by the first element of their text."""
+    head = content[:_HEAD_BYTES]
+    if head.startswith(_GZIP):
+        try:
+            head = zlib.decompressobj(_GZIP_WINDOW).decompress(head, _HEAD_BYTES)
+        except zlib.error:
+            return False
+    wide = _wide_encoding(head)
+    text = head.decode(wide, "replace") if wide else head.decode("latin-1").removeprefix("\xef\xbb\xbf")
+    return _ROOT.match(text) is not None
+
+
+def draw(content: bytes, *, cpu_seconds: int = 10) -> Image.Image:
+    """Draw an SVG on white, RGB, its longer side `DRAWING_SIDE` pixels.
+
+    What a drawing takes from other files stays out: linked pictures, style sheets and fonts, and so any text that is
+    not outlines.
+
+    Raises:
+        NotAPicture: it cannot be read, takes too much time or memory, shows nothing, or the rasteriser is missing.
+    """
+    package = importlib.util.find_spec("resvg_py")
+    if package is None or package.origin is None:
+        raise NotAPicture("SVG drawings are drawn by an extra that is not installed: pip install 'lookalike[svg]'.")
+    if importlib.util.find_spec("resource") is None:
+        raise NotAPicture("SVG drawings are not read on this system, which cannot bar them from files; convert to PNG.")
+    folder, limits = str(Path(package.origin).parent.parent), (cpu_seconds, _MEMORY_BYTES)
+    try:
+        text = _text(content).encode()
+        with decode_memory.taken(_MEMORY_BYTES):
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", str(_CHILD), folder, str(DRAWING_SIDE), *map(str, limits)],
+                input=text,
+                capture_output=True,
+                timeout=_WAIT_S,
+                env={},
+                check=False,
+            )
+    except subprocess.TimeoutExpired as error:
+        raise NotAPicture(f"The drawing was not done in {_WAIT_S:.0f} seconds.") from error
+    if done.returncode:
+        raise NotAPicture(_why(done.returncode, done.stderr, cpu_seconds))
+    with Image.open(io.BytesIO(done.stdout), formats=("PNG",)) as image:
+        rgb = image.convert("RGB")
+    if rgb.getextrema() == ((255, 255),) * 3:
+        raise NotAPicture(
+            "The drawing shows nothing; text that is not outlines, and pictures from other files, are not drawn."
+        )
+    return rgb
+
+
+def _text(content: bytes) -> str:
+    """Unpack and decode a drawing, never to more than `MAX_DRAWING_BYTES`."""
+    if content.startswith(_GZIP):
+        unpacker = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            content = unpacker.decompress(content, MAX_DRAWING_BYTES + 1)
+        except zlib.error as error:
+            raise NotAPicture(f"The drawing is damaged ({error}).") from error
+        if not unpacker.eof and len(content) <= MAX_DRAWING_BYTES:
+            raise NotAPicture("The drawing is cut short.")
+    if len(content) > MAX_DRAWING_BYTES:
+        raise NotAPicture(f"The drawing is too large; at most {MAX_DRAWING_BYTES / 1e6:.0f} MB of SVG are read.")
+    encoding = _wide_encoding(content)
+    if encoding is None:
+        named = _ENCODING.match(content[:200].decode("latin-1").removeprefix("\xef\xbb\xbf"))
+        encoding = named[1].lower() if named else "utf-8"
+        if encoding not in _ENCODINGS:
+            raise NotAPicture(f"The drawing is written in {encoding}; save it as UTF-8.")
+    try:
+        return content.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise NotAPicture(f"The drawing is damaged: its text is not {encoding}.") from error
+
+
+def _wide_encoding(content: bytes) -> str | None:
+    return "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else None
+
+
+def _why(code: int, said: bytes, cpu_seconds: int) -> str:
+    if -code in (signal.SIGXCPU, signal.SIGKILL):
+        return f"The drawing takes more than {cpu_seconds} seconds of processor time to draw."
+    if code < 0:
+        return "The drawing is nested too deeply or needs too much memory."
+    return f"The drawing cannot be drawn ({said.decode('utf-8', 'replace').strip()[:200] or 'no reason given'})."

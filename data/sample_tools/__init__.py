@@ -1,0 +1,1 @@
+"""Tools that make the sample catalogue. They are not installed."""

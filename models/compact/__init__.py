@@ -1,0 +1,1 @@
+"""`compact`, the built-in model: its two networks, and what joins them."""

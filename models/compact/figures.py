@@ -1,0 +1,92 @@
+"""The figures `compact` adds to its two networks, as shipped in `compact.npz`: means, projections, class embeddings."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lookalike.data.errors import WeightsUnavailable
+
+__all__ = ["ClassFigures", "CompactFigures"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """What needs no captions; all float32.
+
+    `visual_mean` [1512] and `visual_projection` [1512, 256] take what the picture network sees to the visual part;
+    `neutral_scores` [1000] are the class scores of plain shapes; `text_mean` [384] and `text_projection` [384, 245]
+    take a unit text vector to where `class_rows` [1000, 245] are the ImageNet classes; `colour_mean` [11] is the
+    average of the colours of pictures.
+    """
+
+    visual_mean: Tensor
+    visual_projection: Tensor
+    neutral_scores: Tensor
+    text_mean: Tensor
+    text_projection: Tensor
+    class_rows: Tensor
+    colour_mean: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class CompactFigures(ClassFigures):
+    """All of them, float32.
+
+    `drawing_rows` [m, 256] are the visual parts of the m captioned pictures that the head was trained on, and
+    `drawing_words` [m, 192] what each of them says of a picture like it; `drawing_offset` [192] is what they say on
+    average. `word_projection` [384, 192] takes a unit text vector, less `text_mean`, to the same space. `picture_joint`
+    and `text_joint` [437, 245] press the words of the classes and those of the drawings, one after the other, into the
+    semantic part of a row.
+    """
+
+    drawing_rows: Tensor
+    drawing_words: Tensor
+    drawing_offset: Tensor
+    word_projection: Tensor
+    picture_joint: Tensor
+    text_joint: Tensor
+
+    def without_head(self) -> ClassFigures:
+        """Leave out all that captions were needed for."""
+        return ClassFigures(**{field.name: getattr(self, field.name) for field in fields(ClassFigures)})
+
+    def to(self, device: torch.device) -> CompactFigures:
+        """Move them to a device."""
+        return CompactFigures(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def to_bytes(self) -> bytes:
+        """Write an .npz: vectors as they are, matrices as int8 with one float32 step a column."""
+        arrays: dict[str, np.ndarray] = {}
+        for field in fields(self):
+            values = getattr(self, field.name).numpy()
+            if values.ndim == 2:
+                steps = np.abs(values).max(axis=0) / 127
+                arrays[f"{field.name}.steps"] = steps.astype(np.float32)
+                values = np.rint(values / steps).astype(np.int8)
+            arrays[field.name] = values
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stub takes the names for options
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> CompactFigures:
+        """Read an .npz that `to_bytes` wrote.
+
+        Raises:
+            WeightsUnavailable: it is something else.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                found = {
+                    field.name: arrays[field.name].astype(np.float32) * arrays.get(f"{field.name}.steps", np.float32(1))
+                    for field in fields(cls)
+                }
+        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise WeightsUnavailable(f"The figures of the model cannot be read: {error}.") from error
+        return cls(**{name: torch.from_numpy(values) for name, values in found.items()})

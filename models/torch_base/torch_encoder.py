@@ -1,0 +1,214 @@
+"""The bookkeeping every torch model shares: device, precision, batches, locks, unit rows.
+
+A model adds only its forward passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lookalike.data.errors import ModalityUnsupported, UsageError
+from lookalike.models.base import Modality, ModelSpec, Prepared
+from lookalike.models.torch_base.batches import pictures_per_batch
+from lookalike.models.vectors import Matrix, unit_rows
+
+__all__ = ["TorchEncoder", "Tower", "keep_freed_memory", "pick_device", "precision_on"]
+
+TEXTS_PER_BATCH = 64
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_KEPT_BYTES = 1 << 27
+
+PartT = TypeVar("PartT")
+InputT = TypeVar("InputT")
+
+
+class Tower(Generic[PartT]):
+    """A part of a model that is loaded at its first use and run by one thread at a time.
+
+    One thread is enough: a forward pass uses all processors by itself; several at once get in each other's way. Threads
+    that asked for a single processor each run side by side.
+    """
+
+    def __init__(self, load: Callable[[], PartT]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._part: PartT | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it was used yet."""
+        return self._part is not None
+
+    @contextmanager
+    def use(self) -> Iterator[PartT]:
+        """Give the loaded part to the caller alone."""
+        if torch.get_num_threads() > 1:
+            with self._lock:
+                yield self._loaded_part()
+            return
+        with self._lock:
+            part = self._loaded_part()
+        yield part
+
+    def _loaded_part(self) -> PartT:
+        if self._part is None:
+            self._part = self._load()
+        return self._part
+
+
+class TorchEncoder(ABC):
+    """An `Encoder` whose forward passes are written in torch."""
+
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
+        self._spec = spec
+        self.device = device
+        self._pictures_per_batch: int | None = None
+        if device.type == "cpu":
+            keep_freed_memory()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What this encoder is."""
+        return self._spec
+
+    @property
+    def shares_processors(self) -> bool:
+        """Whether it runs on the processors that load pictures, too; not so on a GPU."""
+        return self.device.type == "cpu"
+
+    def use_threads(self, count: int) -> None:
+        """Run on so many processors from now on, when the calling thread asks."""
+        torch.set_num_threads(count)
+
+    @abstractmethod
+    def prepare(self, image: Image.Image) -> Prepared:
+        """Resize one RGB picture to the model's input."""
+
+    @abstractmethod
+    def _picture_rows(self, pictures: Tensor) -> Tensor:
+        """Turn uint8 [n, input_size, input_size, 3] on `device` into float32 rows [n, spec.dim] of any length."""
+
+    def _text_rows(self, texts: Sequence[str]) -> Tensor:
+        """Turn texts into float32 rows [n, spec.dim] of any length, in the pictures' space."""
+        raise NotImplementedError
+
+    def _title_rows(self, texts: Sequence[str]) -> Tensor:
+        """Turn texts into float32 rows [n, spec.title_dim] of any length, for comparing texts with texts."""
+        raise NotImplementedError
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Matrix:
+        """Turn RGB pictures into unit float32 rows, shape [len(images), spec.dim]."""
+        return self.encode_prepared([self.prepare(image) for image in images])
+
+    def encode_prepared(self, batch: Sequence[Prepared]) -> Matrix:
+        """Turn prepared pictures into unit float32 rows, shape [len(batch), spec.dim]."""
+
+        def run(pictures: Sequence[Prepared]) -> Tensor:
+            return self._picture_rows(torch.from_numpy(np.stack(pictures)).to(self.device))
+
+        if self._pictures_per_batch is None:
+            self._pictures_per_batch = pictures_per_batch(self.spec.input_size, self.device)
+        rows, self._pictures_per_batch = self._in_batches(run, batch, self._pictures_per_batch, self.spec.dim)
+        return rows
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Turn words that describe pictures into unit float32 rows in the pictures' space, [len(texts), spec.dim].
+
+        Raises:
+            ModalityUnsupported: the model reads no text.
+        """
+        self._check_reads_texts()
+        return self._in_batches(self._text_rows, texts, TEXTS_PER_BATCH, self.spec.dim)[0]
+
+    def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """Give sentences for the person who wrote these texts; a model that reads them whole has none."""
+        return ()
+
+    def encode_titles(self, texts: Sequence[str]) -> Matrix:
+        """Turn texts into unit float32 rows for comparing texts with texts, shape [len(texts), spec.title_dim].
+
+        Raises:
+            ModalityUnsupported: the model reads no text.
+        """
+        self._check_reads_texts()
+        return self._in_batches(self._title_rows, texts, TEXTS_PER_BATCH, self.spec.title_dim)[0]
+
+    def _check_reads_texts(self) -> None:
+        if Modality.TEXT not in self.spec.modalities:
+            raise ModalityUnsupported(
+                f"This catalogue has no text model: {self.spec.name} reads pictures only. "
+                "Search by picture, or give it a model that reads words, and use this one in a second space for looks: "
+                f"lookalike reencode CATALOG --model clip --looks {self.spec.name}"
+            )
+
+    def _in_batches(
+        self, run: Callable[[Sequence[InputT]], Tensor], inputs: Sequence[InputT], size: int, dim: int
+    ) -> tuple[Matrix, int]:
+        """Run over all inputs, `size` at a time or fewer as memory allows; give unit rows, and the size that fits."""
+        rows = np.zeros((len(inputs), dim), dtype=np.float32)
+        start = 0
+        with torch.inference_mode():
+            while start < len(inputs):
+                try:
+                    part = run(inputs[start : start + size]).float().cpu().numpy()
+                except torch.OutOfMemoryError as error:
+                    if size == 1:
+                        raise UsageError(
+                            f"The model {self.spec.name} does not fit into the memory of {self.device}; use the CPU."
+                        ) from error
+                    size = min(size, len(inputs) - start) // 2 or 1
+                else:
+                    rows[start : start + size] = part
+                    start += size
+                    continue
+                torch.cuda.empty_cache()  # here, where the failed pass is no longer held by the exception
+        return unit_rows(rows), size
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what torch frees between two layers, instead of giving it back and asking for it again.
+
+    The kernel hands out fresh memory page by page, zeroed; for the activations of a batch that takes longer than
+    computing them: EfficientNet-Lite0 went from 110 to 290 pictures a second on two cores. On other systems than Linux
+    with glibc nothing is done.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            libc = ctypes.CDLL(None)
+            libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+            libc.mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:1" into a torch device; "auto" is CUDA where there is one.
+
+    Raises:
+        UsageError: the name is of no device, or of one that this machine lacks.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"There is no device named {name!r}; use auto, cpu or cuda.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"The device {name!r} was asked for, but torch finds no CUDA here; use auto or cpu.")
+    return device
+
+
+def precision_on(device: torch.device) -> torch.dtype:
+    """Half precision on CUDA, where it is quicker; single on a CPU, where half would be slower."""
+    return torch.float16 if device.type == "cuda" else torch.float32

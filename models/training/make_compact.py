@@ -1,0 +1,212 @@
+"""Make `compact.npz`, the figures of the `compact` model: python -m lookalike.models.training.make_compact.
+
+Needs no network, but Debian packages besides the model's own weights: `wordnet-base`; `openclipart-png` and
+`openclipart-svg`; `fonts-noto-color-emoji`, `unicode-data` and `unicode-cldr-core`. Takes a few minutes. The new file's
+SHA-256 is logged and belongs into `models/registry/spec.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_safetensors
+from torch import Tensor
+from torch.nn import functional
+from torchvision.models._meta import _IMAGENET_CATEGORIES  # type: ignore[import-untyped]  # it has no types
+
+from lookalike.models.base import Prepared
+from lookalike.models.colours import picture_colours
+from lookalike.models.compact.efficientnet_lite import (
+    EARLY_DIM,
+    FEATURE_DIM,
+    INPUT_SIZE,
+    MIDDLE_DIM,
+    EfficientNetLite0,
+    Sight,
+)
+from lookalike.models.compact.figures import ClassFigures, CompactFigures
+from lookalike.models.compact.imagenet_words import broader_terms, match_classes, read_nouns
+from lookalike.models.compact.minilm import MiniLM, read_tokenizer
+from lookalike.models.compact.rows import visual_inputs, visual_part
+from lookalike.models.registry.spec import KNOWN_MODELS
+from lookalike.models.torch_base.torch_encoder import keep_freed_memory
+from lookalike.models.training.head import Rows, Seen, fix_signs, train_head, unit
+from lookalike.models.training.sources import Label, read_drawings, read_emoji
+from lookalike.models.weights.packaged import read_weights
+
+__all__ = ["Described", "TextEmbedder", "load_network", "make_figures", "see", "gather_trainable"]
+
+PICTURES_PER_BATCH = 32
+VISUAL_DIM = 256
+SEMANTIC_DIM = 245
+DEPTH_SHARES = {FEATURE_DIM: 0.5, MIDDLE_DIM: 0.3, EARLY_DIM: 0.2}
+VISUAL_WHITENING = 0.5
+SEMANTIC_WHITENING = 0.75
+DEFINITION_SHARE = 0.5
+BROADER_DECAY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the network sees in pictures, their colours [n, 11], and what is written about each."""
+
+    sight: Sight
+    colours: Tensor
+    labels: list[Label]
+
+
+def make_figures() -> CompactFigures:
+    """Make all figures from the weights, WordNet, drawings and emoji; the same ones every time on one machine."""
+    network = load_network()
+    embed = TextEmbedder()
+    drawings, emoji = see(network, read_drawings()), see(network, read_emoji())
+    with torch.inference_mode():
+        neutral_scores = network(torch.from_numpy(np.stack(list(plain_shapes())))).scores.mean(dim=0)
+    tuning = torch.tensor([label.unsupervised for label in drawings.labels])
+    visual_mean, visual_projection = _fit_visual(visual_inputs(drawings.sight)[tuning].double().numpy())
+    text_mean, text_projection, class_rows = _fit_semantic(_class_vectors(embed))
+    figures = ClassFigures(
+        visual_mean=_tensor(visual_mean),
+        visual_projection=_tensor(visual_projection),
+        neutral_scores=neutral_scores.clone(),
+        text_mean=_tensor(text_mean),
+        text_projection=_tensor(text_projection),
+        class_rows=_tensor(class_rows),
+        colour_mean=drawings.colours[tuning].mean(dim=0),
+    )
+    return train_head(figures, gather_trainable(figures, [drawings, emoji]), embed)
+
+
+def load_network() -> EfficientNetLite0:
+    """Read the picture network of `compact`, to be run on the CPU."""
+    keep_freed_memory()
+    content = read_weights(KNOWN_MODELS["compact"].files["pictures"])
+    return EfficientNetLite0.from_checkpoint(torch.load(io.BytesIO(content), weights_only=True))
+
+
+def see(network: EfficientNetLite0, pictures: Iterable[tuple[Prepared, Label]]) -> Described:
+    """Show pictures to the network, some at a time: of each only what the network says is kept."""
+    sights: list[Sight] = []
+    colours: list[Tensor] = []
+    labels: list[Label] = []
+    remaining = iter(pictures)
+    while batch := list(itertools.islice(remaining, PICTURES_PER_BATCH)):
+        prepared = torch.from_numpy(np.stack([picture for picture, _ in batch]))
+        with torch.inference_mode():
+            sights.append(network(prepared))
+        colours.append(picture_colours(prepared))
+        labels.extend(label for _, label in batch)
+    return Described(Sight(*map(torch.cat, zip(*sights, strict=True))), torch.cat(colours), labels)
+
+
+def gather_trainable(figures: ClassFigures, sources: Sequence[Described]) -> Seen:
+    """Put together what may be trained on."""
+    parts = [(source, torch.tensor([label.trainable for label in source.labels])) for source in sources]
+    return Seen(
+        visual=torch.cat([visual_part(source.sight, figures)[rows] for source, rows in parts]),
+        scores=torch.cat([source.sight.scores[rows] for source, rows in parts]),
+        captions=[label.captions for source in sources for label in source.labels if label.trainable],
+    )
+
+
+def plain_shapes() -> Iterator[Prepared]:
+    """Yield squares, discs and bars in nine colours on white: pictures of nothing, which show the network's habits.
+
+    Subtracting what a model answers to empty input is contextual calibration (Zhao et al., 2021, arXiv:2102.09690).
+    """
+    rows, columns = np.mgrid[:INPUT_SIZE, :INPUT_SIZE]
+    square = (rows >= 50) & (rows < 174) & (columns >= 50) & (columns < 174)
+    disc = (rows - 112) ** 2 + (columns - 112) ** 2 < 80**2
+    upright = (rows >= 16) & (rows < 208) & (columns >= 80) & (columns < 144)
+    strong = [colour for colour in itertools.product((0, 255), repeat=3) if colour != (255, 255, 255)]
+    for colour in (*strong, (128, 128, 128), (128, 64, 0)):
+        for shape in (square, disc, upright, upright.T):
+            picture = np.full((INPUT_SIZE, INPUT_SIZE, 3), 255, dtype=np.uint8)
+            picture[shape] = colour
+            yield picture
+
+
+def _fit_visual(inputs: Rows) -> tuple[Rows, Rows]:
+    """Principal components of the three depths, each brought to its share of the whole, and half whitened."""
+    mean = inputs.mean(axis=0)
+    centred = inputs - mean
+    scale = np.empty(centred.shape[1])
+    start = 0
+    for width, share in DEPTH_SHARES.items():
+        part = slice(start, start + width)
+        # The features share one unit; channels of the other depths do not, so each is brought to its own deviation.
+        scale[part] = 1.0 if width == FEATURE_DIM else 1 / (centred[:, part].std(axis=0) + 1e-3)
+        scale[part] *= np.sqrt(share / np.square(centred[:, part] * scale[part]).sum(axis=1).mean())
+        start += width
+    scaled = centred * scale
+    values, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
+    values, axes = values[::-1][:VISUAL_DIM], fix_signs(axes[:, ::-1][:, :VISUAL_DIM])
+    return mean, scale[:, None] * axes / values ** (VISUAL_WHITENING / 2)
+
+
+def _fit_semantic(class_vectors: Rows) -> tuple[Rows, Rows, Rows]:
+    """Find the space the class embeddings span around their mean, and make its axes more nearly of one length."""
+    mean = class_vectors.mean(axis=0)
+    centred = unit(class_vectors - mean)
+    _, values, axes = np.linalg.svd(centred, full_matrices=False)
+    projection = fix_signs(axes[:SEMANTIC_DIM].T) * (values[0] / values[:SEMANTIC_DIM]) ** SEMANTIC_WHITENING
+    return mean, projection, centred @ projection
+
+
+def _class_vectors(embed: TextEmbedder) -> Rows:
+    """One unit vector a class: its synonyms, half its definition, and its broader terms, each half the one before."""
+    nouns = read_nouns()
+    synsets = match_classes(list(_IMAGENET_CATEGORIES), nouns)
+    vectors = []
+    for synset in synsets:
+        synonyms = unit(embed(synset.words).sum(axis=0, keepdims=True))
+        vector = unit(synonyms + DEFINITION_SHARE * embed([synset.definition]))[0]
+        for step, term in enumerate(broader_terms(synset, nouns), start=1):
+            vector = vector + BROADER_DECAY**step * embed(term.words[:1])[0]
+        vectors.append(vector)
+    return unit(np.stack(vectors))
+
+
+class TextEmbedder:
+    """Texts to unit vectors, each text embedded once."""
+
+    def __init__(self) -> None:
+        files = KNOWN_MODELS["compact"].files
+        self._network = MiniLM.from_checkpoint(load_safetensors(read_weights(files["texts"])))
+        self._tokenizer = read_tokenizer(read_weights(files["tokenizer"]))
+        self._known: dict[str, Rows] = {}
+
+    def __call__(self, texts: Sequence[str]) -> Rows:
+        """Give unit vectors, shape [n, 384]."""
+        for text in texts:
+            if text not in self._known:
+                tokens = torch.tensor([self._tokenizer.encode(text).ids])
+                with torch.inference_mode():
+                    vector = functional.normalize(self._network(tokens, torch.ones_like(tokens, dtype=torch.bool)))
+                self._known[text] = vector[0].double().numpy()
+        return np.stack([self._known[text] for text in texts])
+
+
+def _tensor(values: Rows) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def main() -> None:
+    """Write the file beside this one."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    target = Path(__file__).parents[1] / "compact" / "compact.npz"
+    content = make_figures().to_bytes()
+    target.write_bytes(content)
+    logging.info("%s: %d bytes, sha256 %s", target.name, len(content), hashlib.sha256(content).hexdigest())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""The only place that downloads: weights from the hub, or from a mirror of it, checked against the hub's own hashes.
+
+A mirror is named by HF_ENDPOINT, as everywhere where huggingface_hub is used. Files go to the hub's cache, which other
+programs share, or where LOOKALIKE_MODELS is set to that folder, as `organisation/name/`, to be carried to machines that
+have no network. `verify` compares what is there with the hashes that the hub gave, without asking it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lookalike.data.errors import UsageError, WeightsUnavailable
+from lookalike.models.extras import require
+from lookalike.models.registry.checkpoint import (
+    OPEN_CLIP_CONFIG,
+    OPEN_CLIP_FILES,
+    TIMM_FILES,
+    Checkpoint,
+    find_checkpoint,
+    read_json,
+    text_sources,
+    torchvision_weights,
+)
+from lookalike.models.registry.names import Family, ModelName
+from lookalike.models.registry.open_clip_table import architecture_config, repository_of
+from lookalike.models.weights.hashes import hash_of
+from lookalike.models.weights.places import models_folder, torch_folder
+
+__all__ = ["Checked", "Progress", "fetch", "verify"]
+
+Progress = Callable[[str, int, int | None], None]
+"""Hears of a download as it goes: the file's name, bytes so far, bytes in all (None: not known)."""
+
+_TEXT_FILES = re.compile(r"tokenizer|special_tokens_map|added_tokens|vocab|merges|config\.json|spiece|sentencepiece")
+_TEXT_SUFFIXES = frozenset({".json", ".txt", ".model"})
+_SHA256, _GIT_SHA1 = 64, 40
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file of weights: its SHA-256, and whether that is the one expected (None: nobody said what to expect)."""
+
+    path: Path
+    sha256: str
+    as_expected: bool | None
+
+
+def fetch(name: ModelName, progress: Progress) -> Checkpoint:
+    """Download what a model is made of, unless it is there, and check it; give where it lies.
+
+    Raises:
+        UsageError: there is nothing to fetch for a file of one's own, or no such model.
+        WeightsUnavailable: the hub cannot be reached or lacks it, or what came is not what the hub announced.
+        MissingDependency: what reads the model is not installed.
+    """
+    if name.is_local or name.family is Family.COMPACT:
+        raise UsageError(f"There is nothing to fetch for {name}: its weights are on this machine already.")
+    if name.family is Family.TORCHVISION:
+        _from_torchvision(name, progress)
+        return find_checkpoint(name)
+    require("open_clip", extra="clip")
+    if name.family is Family.TIMM:
+        from lookalike.models.encoders.backbones import timm_repository
+
+        repository, file = timm_repository(name.architecture)
+        _one_of(repository, (file,) if file else TIMM_FILES, progress)
+        return find_checkpoint(name)
+    if name.family is Family.HUB:
+        repository, names = name.architecture, OPEN_CLIP_FILES
+        config_path = _one_of(repository, (OPEN_CLIP_CONFIG,), progress)
+        config: dict[str, Any] = read_json(config_path).get("model_cfg", {})
+    else:
+        repository, file = repository_of(name.architecture, name.weights)
+        names = OPEN_CLIP_FILES if file is None else (str(Path(file).with_suffix(".safetensors")), file)
+        config = architecture_config(name.architecture)
+    for source in dict.fromkeys(one for one in text_sources(config) if one):
+        _texts_of(source, progress)
+    _one_of(repository, names, progress)
+    return find_checkpoint(name)
+
+
+def verify(checkpoint: Checkpoint) -> list[Checked]:
+    """Read the files of a model through and compare them with what the hub said of them when they were fetched."""
+    files = [checkpoint.weights]
+    if checkpoint.tokenizer is not None:
+        files += [path for path in sorted(checkpoint.tokenizer.glob("tokenizer*.json")) if path.is_file()]
+    return [_checked(path) for path in files]
+
+
+def _checked(path: Path) -> Checked:
+    expected = _announced(path)
+    found = hash_of(path)
+    if expected is None:
+        return Checked(path, found, None)
+    same = _git_hash(path) == expected if len(expected) == _GIT_SHA1 else found.startswith(expected)
+    return Checked(path, found, same)
+
+
+def _announced(path: Path) -> str | None:
+    """Give the hash announced for a file: SHA-256, its start, or git's SHA-1 of small files; None where none was."""
+    blob = path.resolve().name  # the hub's cache calls a file by its hash and links to it
+    if path.is_symlink() and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob):
+        return blob
+    note = path.parent / ".cache" / "huggingface" / "download" / f"{path.name}.metadata"
+    if note.is_file():
+        lines = note.read_text(encoding="utf-8").splitlines()
+        return lines[1].strip('"') if len(lines) > 1 and len(lines[1]) in (_GIT_SHA1, _SHA256) else None
+    torch_name = re.fullmatch(r".*-([0-9a-f]{8})\.pth", path.name)
+    return torch_name[1] if torch_name else None
+
+
+def _git_hash(path: Path) -> str:
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+# --- the hub ---------------------------------------------------------------------------------------------------------
+
+
+def _one_of(repository: str, names: Sequence[str], progress: Progress) -> Path:
+    """Fetch the first of some files that the repository has."""
+    there = _list_files(repository)
+    for name in names:
+        if name in there:
+            return _download(repository, name, progress)
+    raise WeightsUnavailable(f"The hub's repository {repository} has none of {', '.join(names)}.")
+
+
+def _texts_of(repository: str, progress: Progress) -> None:
+    """Fetch the tokenizer, and the configuration of the text network, of a repository."""
+    names = [
+        name for name in _list_files(repository) if _TEXT_FILES.match(name) and Path(name).suffix in _TEXT_SUFFIXES
+    ]
+    if "tokenizer.json" not in names:
+        raise WeightsUnavailable(f"The hub's repository {repository} has no tokenizer.json.")
+    for name in names:
+        _download(repository, name, progress)
+
+
+def _list_files(repository: str) -> list[str]:
+    from huggingface_hub import HfApi
+
+    info = _asked(repository, lambda: HfApi().model_info(repository, timeout=_TIMEOUT_S))
+    return [one.rfilename for one in info.siblings or ()]
+
+
+def _download(repository: str, name: str, progress: Progress) -> Path:
+    """Fetch a file, and check it; one that is there already and whole is left as it is."""
+    from huggingface_hub import hf_hub_download
+
+    own = models_folder()
+    folder = None if own is None else own / repository
+    bar = _bar(name, progress)
+    got = _asked(repository, lambda: hf_hub_download(repository, name, local_dir=folder, tqdm_class=bar))
+    path = Path(got)
+    if _checked(path).as_expected is False:
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise WeightsUnavailable(
+            f"{name} of {repository} came otherwise than the hub announced it (its hash differs) and was removed. "
+            "Run the command again; if that does not help, the mirror has a damaged file."
+        )
+    return path
+
+
+def _asked(repository: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401  # whatever the hub's client gives
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        return ask()
+    except RepositoryNotFoundError as error:
+        raise WeightsUnavailable(
+            f"The hub has no repository {repository}, or one that needs an account: set HF_TOKEN."
+        ) from error
+    except HfHubHTTPError as error:
+        raise WeightsUnavailable(f"The hub refused {repository}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # the client's own and those of two libraries below it, all of which mean: no answer
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsUnavailable(
+            f"{repository} could not be fetched: {reason} Nothing half-fetched was kept; run the command again. "
+            "HF_ENDPOINT names a mirror, if there is one."
+        ) from error
+
+
+def _bar(name: str, progress: Progress) -> type:
+    """Make a class that huggingface_hub takes for its progress bar and that passes on what it hears."""
+
+    class Bar:
+        def __init__(self, *, total: int | None = None, initial: int = 0, **_: object) -> None:
+            self.total, self.n = total, initial
+            progress(name, initial, total)
+
+        def update(self, count: float = 1) -> None:
+            self.n += int(count)
+            progress(name, self.n, self.total)
+
+        def __enter__(self) -> Bar:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.close()
+
+        def close(self) -> None:
+            """Nothing is held."""
+
+    return Bar
+
+
+# --- torchvision -----------------------------------------------------------------------------------------------------
+
+
+def _from_torchvision(name: ModelName, progress: Progress) -> None:
+    """Fetch published weights from their own address; torch compares the start of their hash."""
+    import torch.hub
+
+    address = str(torchvision_weights(name).url)
+    file = Path(address).name
+    folder = models_folder() or torch_folder()
+    path = folder / file
+    if path.is_file() and _checked(path).as_expected is not False:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    progress(file, 0, None)
+    try:
+        torch.hub.download_url_to_file(address, str(path), hash_prefix=_announced(path), progress=False)
+    except (OSError, RuntimeError) as error:
+        raise WeightsUnavailable(
+            f"{file} could not be fetched: {error}. Download {address} elsewhere and put it into {folder}."
+        ) from error
+    progress(file, path.stat().st_size, path.stat().st_size)

@@ -1,0 +1,82 @@
+"""Reading files of weights: what may go wrong while a library does so, as one error in words."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
+
+from lookalike.data.errors import WeightsUnavailable
+
+__all__ = ["loading", "read_state"]
+
+_FAILURES = (
+    OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, AssertionError, SafetensorError
+)  # fmt: skip
+
+_FILLS = {Tensor.uniform_, Tensor.normal_, Tensor.erfinv_, init.uniform_, init.normal_, init.kaiming_uniform_}
+
+
+class _Unfilled(TorchFunctionMode):
+    """Lets new layers have whatever lies in their memory: drawing random numbers is a third of loading a network."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        given = kwargs or {}
+        if function in _FILLS:
+            return args[0] if args else given["tensor"]
+        return function(*args, **given)
+
+
+@contextmanager
+def loading(weights: Path, name: str) -> Iterator[None]:
+    """Turn what a library raises while it builds a network and reads its weights into one error.
+
+    Nothing is drawn at random for the network meanwhile: all of its weights are about to be replaced.
+
+    Raises:
+        WeightsUnavailable: the file is damaged, holds code, or does not fit the network.
+    """
+    try:
+        with warnings.catch_warnings(), _Unfilled():
+            warnings.simplefilter("ignore")  # of layers that a newer release of the library would name otherwise
+            yield
+    except pickle.UnpicklingError as error:
+        raise WeightsUnavailable(
+            f"{weights.name} is not a plain file of weights: to read it, code in it would have to be run, which is not "
+            f"done. Save the model's state_dict, or a .safetensors file. ({_first_line(error)})"
+        ) from error
+    except _FAILURES as error:
+        raise WeightsUnavailable(
+            f"{weights.name} is damaged, or is not a file of weights of {name}: {_first_line(error)}"
+        ) from error
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read named tensors from a .safetensors file or a state_dict of torch, without running code in it.
+
+    What training scripts wrap around them ("state_dict", "model", a "module." before every name) is taken off.
+    """
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError("it holds no named tensors.")
+    return {str(name).removeprefix("module."): value for name, value in state.items()}
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] if lines else type(error).__name__

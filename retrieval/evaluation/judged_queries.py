@@ -1,0 +1,112 @@
+"""Judged queries: read from a file, or kept in a catalog with their pictures, so that models are compared on them."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from lookalike.data.errors import FeedError
+from lookalike.data.feeds.table import LIST_SEPARATOR, Cell, Row
+from lookalike.data.feeds.tables import open_table
+from lookalike.data.pictures.image_decoder import read_bytes
+from lookalike.retrieval.files.storage import failing, sync
+
+__all__ = ["JudgedQuery", "keep_queries", "kept_queries", "read_queries"]
+
+_TEXT, _IMAGE, _FILTER, _RELEVANT = "text", "image", "filter", "relevant"
+_FOLDER, _NAME = "queries", "queries.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedQuery:
+    """A query with the keys of the items that should be found for it."""
+
+    relevant: frozenset[str]
+    text: str | None = None
+    image: Path | None = None
+    filter: str | None = None
+
+
+def read_queries(path: Path) -> list[JudgedQuery]:
+    """Read judged queries: CSV or JSON Lines with text and/or image, optional filter, and relevant.
+
+    `relevant` are keys, with `|` between them in CSV, a list in JSON Lines; image paths are relative to the file.
+
+    Raises:
+        FeedError: the file cannot be read, a column is missing, or a row is no query.
+    """
+    table = open_table(path, types={}, plain=frozenset({_TEXT, _IMAGE, _FILTER, _RELEVANT}))
+    if _RELEVANT not in table.columns or not {_TEXT, _IMAGE} & set(table.columns):
+        raise FeedError(
+            f"{path.name} needs the columns text or image, and relevant; it has {', '.join(table.columns)}."
+        )
+    queries = []
+    for row in table.read():
+        if not isinstance(row, Row):
+            raise FeedError(f"{path.name}, row {row.row}: {row.reason}")
+        query = _query_of(row.values, path.parent)
+        if not query.relevant or (query.text is None and query.image is None):
+            raise FeedError(f"{path.name}, row {row.number}: a query needs a text or an image, and a relevant key.")
+        queries.append(query)
+    if not queries:
+        raise FeedError(f"{path.name} has no query.")
+    return queries
+
+
+def keep_queries(source: Path, catalog: Path) -> int:
+    """Keep a file of judged queries in a catalog's folder, in place of those kept before; return how many they are.
+
+    Raises:
+        FeedError: the file cannot be read, or is none of queries.
+        NotAPicture: a picture of it cannot be read.
+        StorageFailed: the catalog's folder cannot be written to.
+    """
+    queries = read_queries(source)
+    folder = catalog / _FOLDER
+    with failing(catalog, "written to"):
+        folder.mkdir(exist_ok=True)
+        lines = []
+        for query in queries:
+            line = {_TEXT: query.text, _FILTER: query.filter, _RELEVANT: sorted(query.relevant)}
+            if query.image is not None:
+                line[_IMAGE] = _keep_picture(query.image, folder)
+            lines.append(orjson.dumps({name: value for name, value in line.items() if value is not None}) + b"\n")
+        _write(folder / _NAME, b"".join(lines))
+    return len(queries)
+
+
+def kept_queries(catalog: Path) -> Sequence[JudgedQuery]:
+    """Return the judged queries that a catalog keeps; none where it keeps none."""
+    path = catalog / _FOLDER / _NAME
+    return read_queries(path) if path.is_file() else ()
+
+
+def _keep_picture(path: Path, folder: Path) -> str:
+    """Copy a picture under the name of its content."""
+    content = read_bytes(path)
+    name = f"{hashlib.sha256(content).hexdigest()[:32]}{path.suffix.lower()}"
+    if not (folder / name).exists():
+        _write(folder / name, content)
+    return name
+
+
+def _write(path: Path, content: bytes) -> None:
+    building = path.with_name(f".{uuid.uuid4().hex[:8]}")
+    building.write_bytes(content)
+    sync(building)
+    building.replace(path)
+    sync(path.parent)
+
+
+def _query_of(values: Mapping[str, Cell], folder: Path) -> JudgedQuery:
+    relevant = values.get(_RELEVANT)
+    keys = relevant if isinstance(relevant, list) else str(relevant or "").split(LIST_SEPARATOR)
+    text, image, filter = (str(values.get(name) or "").strip() or None for name in (_TEXT, _IMAGE, _FILTER))
+    return JudgedQuery(
+        frozenset(str(key).strip() for key in keys if str(key).strip()), text, folder / image if image else None, filter
+    )

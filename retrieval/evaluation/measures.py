@@ -1,0 +1,87 @@
+"""Is search good on this catalogue? Judged queries in, the field's usual measures out.
+
+recall@k is the share of a query's relevant items among the first k hits, of at most k that there can be; MRR the mean
+of 1 / rank of the first relevant hit; nDCG@10 counts a relevant hit at rank r as 1 / log2(r + 1), over the best
+possible order (Järvelin and Kekäläinen, 2002, doi:10.1145/582415.582418).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lookalike.data.errors import FeedError, LookalikeError
+from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.evaluation.judged_queries import JudgedQuery, read_queries
+from lookalike.retrieval.query import Results
+from lookalike.retrieval.search.searcher import Request, parse_filter
+
+__all__ = ["Evaluation", "JudgedQuery", "Search", "evaluate", "read_queries"]
+
+_DEPTH = 10
+
+
+Search = Callable[[Request], Results]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Means over all queries, 0 to 1; milliseconds of a search; `unknown` counts relevant keys that no item has."""
+
+    queries: int
+    recall_at_1: float
+    recall_at_5: float
+    recall_at_10: float
+    mrr: float
+    ndcg_at_10: float
+    p50_ms: float
+    p95_ms: float
+    unknown: int
+
+
+def evaluate(
+    catalog: Catalog, queries: Sequence[JudgedQuery], *, limit: int = _DEPTH, search: Search | None = None
+) -> Iterator[Evaluation | int]:
+    """Search for each query and measure; yields how many are done after each, and last the `Evaluation`.
+
+    `search` answers in the catalog's place, by other models.
+
+    Raises:
+        FeedError: a query cannot be searched.
+    """
+    search = search or catalog.answer
+    depth = max(limit, _DEPTH)
+    measures = np.zeros((len(queries), 5))
+    took_ms = np.zeros(len(queries))
+    known = set(catalog.keys(sorted({key for query in queries for key in query.relevant})))
+    for place, query in enumerate(queries):
+        try:
+            results = search(_request(query, depth))
+        except LookalikeError as error:
+            raise FeedError(f"Query {place + 1} cannot be searched: {error}") from error
+        took_ms[place] = results.took_ms
+        measures[place] = _measures([key in query.relevant for key in results.keys], len(query.relevant))
+        yield place + 1
+    recall_1, recall_5, recall_10, mrr, ndcg = (float(mean) for mean in measures.mean(axis=0))
+    unknown = sum(len(query.relevant - known) for query in queries)
+    p50, p95 = (float(one) for one in np.percentile(took_ms, [50, 95]))
+    yield Evaluation(len(queries), recall_1, recall_5, recall_10, mrr, ndcg, p50, p95, unknown)
+
+
+def _request(query: JudgedQuery, limit: int) -> Request:
+    return Request(
+        texts=[] if query.text is None else [query.text],
+        images=[] if query.image is None else [query.image],
+        filter=parse_filter(query.filter),
+        limit=limit,
+    )
+
+
+def _measures(found: Sequence[bool], relevant: int) -> tuple[float, float, float, float, float]:
+    recalls = [sum(found[:k]) / min(relevant, k) for k in (1, 5, 10)]
+    first = next((rank for rank, hit in enumerate(found, start=1) if hit), None)
+    gains = 1 / np.log2(np.arange(2, _DEPTH + 2))
+    gain = float(gains[: len(found[:_DEPTH])][np.array(found[:_DEPTH], dtype=bool)].sum())
+    return recalls[0], recalls[1], recalls[2], 1 / first if first else 0.0, gain / float(gains[:relevant].sum())

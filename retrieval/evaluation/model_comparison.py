@@ -1,0 +1,90 @@
+"""Two models side by side on one catalog: on judged queries, if there are any, and on a sample of its own items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lookalike.data.errors import FeedError, UsageError
+from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.evaluation.measures import Evaluation, JudgedQuery, Search, evaluate
+from lookalike.retrieval.search.searcher import Request
+from lookalike.retrieval.spaces.catalog_file import CatalogFile
+
+__all__ = ["Comparison", "Example", "Side", "compare"]
+
+_SAMPLE = 100
+_DEPTH = 10
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One set of models, and how good it is on judged queries; `refused` is why that is not known."""
+
+    models: str
+    evaluation: Evaluation | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What both find for an item that is searched for by its key, best first."""
+
+    key: str
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Both sides; `overlap` is the mean share of the first ten hits that both have, for `items` searched for by key."""
+
+    old: Side
+    new: Side
+    items: int
+    overlap: float
+    examples: tuple[Example, ...] = ()
+
+
+def compare(
+    catalog: Catalog, old: CatalogFile, new: CatalogFile, queries: Sequence[JudgedQuery]
+) -> Iterator[Comparison | int]:
+    """Search with both; yields how many searches of two are done after each, and last the `Comparison`."""
+    searches = catalog.answering(old), catalog.answering(new)
+    done = 0
+    sides = []
+    for file, search in zip((old, new), searches, strict=True):
+        side = Side(file.models)
+        try:
+            for step in evaluate(catalog, queries, search=search) if queries else ():
+                if isinstance(step, Evaluation):
+                    side = Side(side.models, step)
+                else:
+                    done += 1
+                    yield done
+        except FeedError as error:  # words, where a model reads none
+            side = Side(side.models, refused=str(error))
+        sides.append(side)
+    shares, examples = [], []
+    for key in catalog.sample_keys(_SAMPLE):
+        found = [_like(search, key) for search in searches]
+        done += 1
+        yield done
+        if found[0] is None or found[1] is None or not (found[0] or found[1]):
+            continue
+        shares.append(len({*found[0]} & {*found[1]}) / max(len(found[0]), len(found[1])))
+        examples.append(Example(key, tuple(found[0]), tuple(found[1])))
+    overlap = float(np.mean(shares)) if shares else 0.0
+    chosen = examples[:: max(len(examples) // _EXAMPLES, 1)][:_EXAMPLES]
+    yield Comparison(sides[0], sides[1], len(shares), overlap, tuple(chosen))
+
+
+def _like(search: Search, key: str) -> list[str] | None:
+    """Return the first hits for an item; None where it has no vector."""
+    try:
+        return search(Request(keys=[key], limit=_DEPTH)).keys
+    except UsageError:
+        return None

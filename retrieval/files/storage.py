@@ -1,0 +1,88 @@
+"""Writing to disk so that it stays, one process at a time, and saying in a sentence why it could not be done."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lookalike.data.errors import CatalogBusy, CatalogReadOnly, StorageFailed
+
+__all__ = ["failing", "locked", "no_room", "sync"]
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+_NUMBER = re.compile(r"\(os error ([0-9]+)\)")
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def sync(path: Path) -> None:
+    """Put a file, or a folder's list of names, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def no_room(folder: Path) -> str:
+    """Say that a disk is full, and what to do."""
+    return (
+        f"{folder} cannot be written to: there is no room left. What was written before is safe; "
+        "make room there, then run the same command again."
+    )
+
+
+@contextmanager
+def failing(path: Path, doing: str) -> Iterator[None]:
+    """Turn the operating system's errors into a sentence: `path` cannot be `doing` ("read", "written to").
+
+    Raises:
+        StorageFailed: there was one.
+    """
+    try:
+        yield
+    except OSError as error:
+        if _is_no_room(error):
+            raise StorageFailed(no_room(path)) from error
+        raise StorageFailed(f"{path} cannot be {doing}: {error.strerror or error}.") from error
+
+
+def _is_no_room(error: OSError) -> bool:
+    """Say whether there was no room, also where NumPy only counts what it wrote, and polars has the number in words."""
+    if error.errno is not None:
+        return error.errno in _NO_ROOM
+    number = _NUMBER.search(str(error))
+    return " written" in str(error) or (number is not None and int(number[1]) in _NO_ROOM)
+
+
+@contextmanager
+def locked(path: Path, doing: str) -> Iterator[None]:
+    """Hold the lock of a catalog for what one process may be `doing` ("indexing into") at a time; else fail at once.
+
+    The operating system lets go of it when the process ends, however it ends.
+
+    Raises:
+        CatalogBusy: another process has it.
+        CatalogReadOnly: the catalog's folder cannot be written to.
+        StorageFailed: there is no room for it.
+    """
+    lock = FileLock(path, timeout=0)
+    try:
+        with failing(path.parent, "written to"):
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise CatalogBusy(f"Another process is {doing} the catalog; try again when it is done.") from error
+    except StorageFailed as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _READ_ONLY:
+            raise CatalogReadOnly(f"{path.parent} cannot be written to: it can be searched, not changed.") from error
+        raise
+    try:
+        yield
+    finally:
+        lock.release()

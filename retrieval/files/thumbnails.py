@@ -1,0 +1,67 @@
+"""Small WebP pictures for screens, named by the hash of the file they were made from."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+from lookalike.data.pictures.image_decoder import thumbnail
+from lookalike.retrieval.files.storage import failing
+
+__all__ = ["Thumbnails"]
+
+_HASH_CHARACTERS = frozenset("0123456789abcdef")
+
+
+class Thumbnails:
+    """The folder of a catalog's thumbnails; derived, and spread over 256 folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, image_id: str) -> Path | None:
+        """Return where the thumbnail of an image is, None where there is none or the id is no id."""
+        if len(image_id) != 64 or not set(image_id) <= _HASH_CHARACTERS:
+            return None
+        path = self._path(image_id)
+        return path if path.is_file() else None
+
+    def add(self, image_id: str, picture: Image.Image) -> None:
+        """Make the thumbnail of a picture unless there is one."""
+        if not self._path(image_id).exists():
+            self.put(image_id, thumbnail(picture))
+
+    def put(self, image_id: str, content: bytes) -> None:
+        """Keep a thumbnail that is made already.
+
+        Raises:
+            StorageFailed: it cannot be written; nothing of it is left.
+        """
+        path = self._path(image_id)
+        building = path.with_name(f".{uuid.uuid4().hex}")
+        with failing(self._folder, "written to"):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                building.write_bytes(content)
+                building.replace(path)
+            except BaseException:
+                with suppress(OSError):
+                    building.unlink(missing_ok=True)
+                raise
+
+    def keep_only(self, image_ids: Collection[str]) -> tuple[int, int]:
+        """Remove the thumbnails of all other images; return how many, and their bytes."""
+        count = freed = 0
+        for path in self._folder.glob("??/*.webp"):
+            if path.stem not in image_ids:
+                freed += path.stat().st_size
+                count += 1
+                path.unlink()
+        return count, freed
+
+    def _path(self, image_id: str) -> Path:
+        return self._folder / image_id[:2] / f"{image_id}.webp"

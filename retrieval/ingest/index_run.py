@@ -1,0 +1,270 @@
+"""A feed into a catalog: read, decode, encode, write, with a bounded look-ahead and a commit every few seconds.
+
+Loader threads read, hash, decode and resize (`loading.py`) while the model runs on what they have ready. A picture
+whose bytes the catalog knows is not decoded again, and an item of which nothing changed is not written again, so a run
+that was stopped goes on where it was when it is started again. What became of each row is in the ledger.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import numpy as np
+
+from lookalike.data.errors import SyncRefused, UsageError
+from lookalike.data.feeds.feed import Feed
+from lookalike.data.fetch.fetched import FetchCounts
+from lookalike.data.fetch.settings import FetchSettings
+from lookalike.data.item import Rejected
+from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.ingest.item_pictures import LoadedImage, PictureLoader, encode_pictures
+from lookalike.retrieval.ingest.loader import Job, Loader
+from lookalike.retrieval.ingest.removals import Survey, leaving_after
+from lookalike.retrieval.ingest.retries import Retried
+from lookalike.retrieval.ingest.row_decision import Decider, Decision, Fate
+from lookalike.retrieval.ingest.worker_pool import Crew
+from lookalike.retrieval.store.ledger import FeedRun, Note, Notes, Rename
+from lookalike.retrieval.stored_rows import ItemWrite
+
+__all__ = ["MOST_KEPT", "IndexReport", "IndexRun", "RunOptions"]
+
+MOST_KEPT = 100
+"""How many rejects and renames a report has; the ledger has all."""
+
+_COMMIT_EVERY_S = 2.0
+_MAX_UNCOMMITTED_ROWS = 2_000
+
+_Loaded = tuple[Job, list[LoadedImage]]
+_Batch = tuple[list[_Loaded], Future[int]]
+
+
+class RunOptions(TypedDict, total=False):
+    """How to go over a feed, or to plan to; see `IndexRun`."""
+
+    restart: bool
+    retry: bool
+    sync: bool
+    force: bool
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """How a run stands: items by what became of them, pictures fetched and encoded, the first rejects and renames.
+
+    `run` is its number in the ledger, 0 before it has begun. `missing` are the items that the feed brought earlier and
+    has no more, but the catalog has; they are known when it was read to its end.
+    """
+
+    rows: int = 0
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    renamed: int = 0
+    deleted: int = 0
+    missing: int = 0
+    encoded: int = 0
+    fetched: FetchCounts = FetchCounts()
+    seconds: float = 0.0
+    rejects: list[Rejected] = field(default_factory=list)
+    renames: list[Rename] = field(default_factory=list)
+    run: int = 0
+
+    @property
+    def images_per_second(self) -> float:
+        """Pictures encoded a second."""
+        return self.encoded / self.seconds if self.seconds else 0.0
+
+
+class IndexRun:
+    """One run over a feed. Iterate it to run it: it yields the report as it stands, several times a second.
+
+    What has been committed stays when the iteration is broken off; the next run does the rest. `retry` takes only the
+    rows that the ledger has as rejected. `sync` removes, when the feed has been read to its end, the items that it
+    brought earlier, that it has no more, and that no other feed has, unless they are more than half; `force` removes
+    them all the same. A file that was moved takes the place of its item at once. With `partial` the feed is but some
+    rows of one, and what it has not is not missing. `count` is how many rows there are to go through.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        feed: Feed,
+        *,
+        restart: bool = False,
+        retry: bool = False,
+        sync: bool = False,
+        force: bool = False,
+        partial: bool = False,
+        fetch: FetchSettings | None = None,
+    ) -> None:
+        if sync and (retry or partial):
+            raise UsageError("A run takes all rows and removes what is gone, or takes some rows: not both.")
+        self.report = IndexReport()
+        self._catalog = catalog
+        self._feed = feed
+        self._sync, self._force, self._partial, self._some = sync, force, partial, partial or retry
+        retried = Retried(feed, catalog.records.ledger) if retry else None
+        self.count = feed.count if retried is None else retried.count
+        self._loader = Loader(
+            catalog,
+            retried or feed,
+            PictureLoader(catalog, restart=restart),
+            restart=restart,
+            fetch=fetch or FetchSettings(),
+        )
+        self._stored_schema = catalog.records.schema()
+        self._decider = Decider(self._stored_schema, restart=restart)
+        self._survey: Survey | None = None
+        self._notes: list[Note] = []
+        self._file = catalog.file
+        self._encoders = {space: catalog.encoders.of(self._file, space) for space in self._file.picture_spaces}
+
+    def __iter__(self) -> Iterator[IndexReport]:
+        """Run.
+
+        Raises:
+            CatalogBusy: another process is indexing into the catalog.
+            SyncRefused: more would be removed than may be unasked; nothing was.
+        """
+        started = time.monotonic()
+        records = self._catalog.records
+        with self._catalog.writer():
+            if self._sync:
+                self._survey = Survey.of(self._feed, records.ledger)
+                self._survey.check(force=self._force)
+            run = records.begin_run(self._feed.name, partial=self._partial, source=self._feed.source)
+            self.report.run = run.id
+            with Crew(list(self._encoders.values())) as crew, closing(self._rows(run, crew)) as rows:
+                for _ in rows:
+                    self.report.seconds = time.monotonic() - started
+                    yield self.report
+            if not self._some:
+                self._finish(run)
+        self.report.seconds = time.monotonic() - started
+        yield self.report
+
+    def _rows(self, run: FeedRun, crew: Crew) -> Generator[None]:
+        """Take the rows one after another, in batches for the model and in batches for the records."""
+        last = time.monotonic()
+        waiting: list[_Loaded] = []  # for a batch to be full
+        encoding: deque[_Batch] = deque()
+        ready: list[_Loaded] = []
+        prepared = 0
+        with closing(self._loader.jobs(crew)) as jobs:
+            for job in jobs:
+                if isinstance(job, Rejected):
+                    self._reject(job, Note.of(job))
+                elif job is not None:  # None: what comes next is still being fetched
+                    loaded = job.images.result()
+                    prepared += sum(image.prepared is not None for image in loaded)
+                    waiting.append((job, loaded))
+                now = time.monotonic()
+                due = now - last > _COMMIT_EVERY_S
+                full = prepared >= crew.batch_images or len(waiting) >= _MAX_UNCOMMITTED_ROWS
+                if full or (due and prepared):
+                    encoding.append((waiting, crew.encode(self._encode, waiting)))
+                    waiting, prepared = [], 0
+                while encoding and (encoding[0][1].done() or len(encoding) > crew.most_batches):
+                    ready += self._encoded(*encoding.popleft())
+                if not prepared and not encoding:
+                    ready += waiting
+                    waiting = []
+                self.report.rows += job is not None
+                self.report.fetched = self._loader.counts
+                if due or len(ready) + len(self._notes) >= _MAX_UNCOMMITTED_ROWS:
+                    self._commit(run, ready)
+                    ready, last = [], now
+                yield
+            encoding.append((waiting, crew.encode(self._encode, waiting)))
+            for batch in encoding:
+                ready += self._encoded(*batch)
+            self._commit(run, ready)
+
+    def _finish(self, run: FeedRun) -> None:
+        """Note what the feed has no more, and remove it where that was asked for."""
+        records, ledger = self._catalog.records, self._catalog.records.ledger
+        records.finish_run(run)
+        self.report.missing = ledger.count_missing(run.feed)
+        if self._survey is not None:
+            leaving = leaving_after(run, ledger)
+            why = self._survey.refusal(len(leaving), force=self._force)
+            if why is not None:
+                raise SyncRefused(why)
+            if leaving:
+                self.report.deleted = records.remove_missing(
+                    run.feed, list(leaving), list(leaving.values()), summary=f"sync {run.feed}"
+                )
+                self.report.missing = ledger.count_missing(run.feed)
+
+    def _reject(self, one: Rejected, note: Note | None = None) -> None:
+        self.report.rejected += 1
+        if len(self.report.rejects) < MOST_KEPT:
+            self.report.rejects.append(one)
+        if note is not None:
+            self._notes.append(note)
+
+    def _encode(self, jobs: Sequence[_Loaded]) -> int:
+        return encode_pictures([image for _, loaded in jobs for image in loaded], self._encoders)
+
+    def _encoded(self, jobs: list[_Loaded], done: Future[int]) -> list[_Loaded]:
+        self.report.encoded += done.result()
+        return jobs
+
+    def _commit(self, run: FeedRun, jobs: Sequence[_Loaded]) -> None:
+        """Write what is decided of some rows, and into the ledger what became of them, in one transaction."""
+        decisions = [self._decider.decide(job, loaded) for job, loaded in jobs]
+        for decision in decisions:
+            for _, one in decision.rejects:
+                self._reject(one)
+        notes = [*self._notes, *(note for decision in decisions for note in decision.notes())]
+        self._notes = []
+        changed = [decision for decision in decisions if decision.fate in (Fate.ADD, Fate.UPDATE)]
+        renames = [rename for decision in changed if (rename := self._rename(decision)) is not None]
+        writes = [decision.write for decision in changed if decision.write is not None]
+        records, schema = self._catalog.records, self._decider.schema
+        if writes:
+            records.upsert(
+                self._with_titles(writes),
+                schema=schema if schema != self._stored_schema else None,
+                summary=f"index {self._feed.name}",
+                notes=Notes(run, notes, renames),
+                stored=self._file.stored,
+            )
+            self._stored_schema = schema
+        elif notes:
+            records.note(Notes(run, notes))
+        self.report.added += sum(decision.fate is Fate.ADD for decision in decisions) - len(renames)
+        self.report.updated += sum(decision.fate is Fate.UPDATE for decision in decisions)
+        self.report.unchanged += sum(decision.fate is Fate.LEAVE for decision in decisions)
+        self.report.renamed += len(renames)
+        self.report.renames += renames[: max(MOST_KEPT - len(self.report.renames), 0)]
+
+    def _rename(self, decision: Decision) -> Rename | None:
+        if self._survey is None or decision.fate is not Fate.ADD or decision.write is None:
+            return None
+        return self._survey.rename(decision.write)
+
+    def _with_titles(self, writes: Sequence[ItemWrite]) -> list[ItemWrite]:
+        """Add the vectors of new titles, encoded all together."""
+        new = [
+            place
+            for place, write in enumerate(writes)
+            if self._file.reads_texts and write.title_vector is None and write.title
+        ]
+        vectors: Mapping[int, bytes] = {}
+        if new:
+            rows = (
+                self._encoders["image"].encode_titles([writes[place].title or "" for place in new]).astype(np.float16)
+            )
+            vectors = {place: row.tobytes() for place, row in zip(new, rows, strict=True)}
+        return [
+            ItemWrite(write.key, write.title, write.fields, write.images, vectors[place]) if place in vectors else write
+            for place, write in enumerate(writes)
+        ]

@@ -1,0 +1,114 @@
+"""What a feed has brought and no longer has, and whether that may be removed.
+
+A feed that was cut short must not empty a shop: where more than half of what it brought would go, or rows cannot even
+be told from one another, nothing does until somebody says so. An item that another feed still has stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+
+from lookalike.data.errors import SyncRefused
+from lookalike.data.feeds.feed import Feed
+from lookalike.data.item import Rejected
+from lookalike.retrieval.store.ledger import FeedRun, Ledger, Rename
+from lookalike.retrieval.stored_rows import ItemWrite
+
+__all__ = ["MAX_SHARE", "Survey", "leaving_after"]
+
+MAX_SHARE = 0.5
+"""Of the items that a feed has brought, how many may be removed unasked."""
+
+_ROWS_AT_ONCE = 2_000
+
+
+@dataclass(slots=True)
+class Survey:
+    """What reading a feed once, without its pictures, says before anything is written.
+
+    `leaving` are the ids of the items that it alone had and has no more; `missing` counts these and those that another
+    feed has, `brought` all that it ever brought and are there; `unreadable` the rows of which not even the key can be
+    read; `fresh` the keys that the ledger does not know.
+    """
+
+    leaving: list[int] = field(default_factory=list)
+    missing: int = 0
+    brought: int = 0
+    unreadable: int = 0
+    fresh: int = 0
+    _files: dict[bytes, list[tuple[int, str]]] = field(default_factory=dict)
+    _count_files: int = 0
+
+    @classmethod
+    def of(cls, feed: Feed, ledger: Ledger) -> Survey:
+        """Read a feed and compare its keys with the ledger.
+
+        Raises:
+            FeedError: it cannot be read to its end.
+        """
+        found = cls()
+        seen = bytearray(ledger.size())
+        entries = iter(feed)
+        while chunk := list(islice(entries, _ROWS_AT_ONCE)):
+            found.unreadable += sum(map(_is_unreadable, chunk))
+            keys = [entry.key for entry in chunk if entry.key is not None]
+            known = ledger.entries_of(feed.name, keys)
+            found.fresh += len(keys) - len(known)
+            for entry in known:
+                seen[entry] = 1
+        for one in ledger.brought(feed.name):
+            found.brought += 1
+            if not seen[one.entry]:
+                found.missing += 1
+                if one.alone:
+                    found.leaving.append(one.item)
+        for item, key, sha256 in ledger.files(found.leaving):
+            found._files.setdefault(sha256, []).append((item, key))
+            found._count_files += 1
+        return found
+
+    def check(self, *, force: bool) -> None:
+        """Refuse a removal that is too large, as far as can be known before the pictures are looked at.
+
+        Raises:
+            SyncRefused: so it is; nothing has been written.
+        """
+        moved_at_most = min(self.fresh, self._count_files)
+        why = self.refusal(len(self.leaving) - moved_at_most, force=force)
+        if why is not None:
+            raise SyncRefused(f"{why}. Nothing was written.")
+
+    def refusal(self, leaving: int, *, force: bool) -> str | None:
+        """Say why so many items may not be removed unasked, and what to do; None where they may."""
+        if force or leaving <= 0:
+            return None
+        if self.unreadable:
+            return (
+                f"{self.unreadable:,} rows of the feed have no key that can be read (or are folders that cannot be "
+                f"listed), so they may be any of the {leaving:,} items that it seems to have no more: none is removed. "
+                "Mend them, or remove the items all the same: --sync --force"
+            )
+        if leaving > self.brought * MAX_SHARE:
+            return (
+                f"The feed has no more {leaving:,} of the {self.brought:,} items that it brought, more than half: none "
+                "is removed. See them with --sync --dry-run; if they should go: --sync --force"
+            )
+        return None
+
+    def rename(self, write: ItemWrite) -> Rename | None:
+        """Return which item that is leaving a new one is, where both are files and their bytes are the same."""
+        images = write.images or ()
+        if len(images) != 1 or images[0].source != write.key:
+            return None
+        same = self._files.get(images[0].sha256)
+        return Rename(*same.pop(0), write.key) if same else None
+
+
+def leaving_after(run: FeedRun, ledger: Ledger) -> dict[str, int]:
+    """Return the items, ids by key, that a run which is complete did not see, and that no other feed has."""
+    return {one.key: one.item for one in ledger.brought(run.feed) if one.alone and one.last_run < run.id}
+
+
+def _is_unreadable(entry: object) -> bool:
+    return isinstance(entry, Rejected) and entry.key is None

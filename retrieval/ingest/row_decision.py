@@ -1,0 +1,114 @@
+"""What is to be done about a row whose pictures are loaded: add, update, leave or reject; for runs and for dry runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import orjson
+
+from lookalike.data.errors import LookalikeError
+from lookalike.data.item import Item, Rejected
+from lookalike.retrieval.ingest.item_pictures import LoadedImage
+from lookalike.retrieval.ingest.loader import Job, KnownItem
+from lookalike.retrieval.input_checks import fields_json, with_fields_of
+from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.store.ledger import Note, State
+from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
+
+__all__ = ["Decider", "Decision", "Fate"]
+
+
+class Fate(StrEnum):
+    """What is to be done about a row."""
+
+    ADD = "add"
+    UPDATE = "update"
+    LEAVE = "unchanged"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done about an item; `write` is its new state, None where it is rejected as a whole.
+
+    `rejects` has what is wrong with it: each with the place of the picture (from 1), or 0 where it is the row itself.
+    """
+
+    fate: Fate
+    item: Item
+    known: KnownItem | None
+    write: ItemWrite | None = None
+    rejects: Sequence[tuple[int, Rejected]] = field(default=())
+
+    def notes(self) -> list[Note]:
+        """Return what the ledger should say."""
+        notes = [Note.of(one, part) for part, one in self.rejects]
+        if self.fate is Fate.LEAVE and self.known is not None:
+            notes.append(Note(self.item.row, self.item.key, State.UNCHANGED, item=self.known.row.id))
+        elif self.write is not None:
+            notes.append(Note(self.item.row, self.item.key, State.INDEXED))
+        return notes
+
+
+class Decider:
+    """Decides row by row; `schema` has the fields of all rows so far, beside those that the catalog had."""
+
+    def __init__(self, schema: Schema, *, restart: bool = False) -> None:
+        self.schema = schema
+        self._restart = restart
+
+    def decide(self, job: Job, loaded: Sequence[LoadedImage]) -> Decision:
+        """Decide on one item."""
+        item = job.item
+        failed = [
+            (place, Rejected(item.row, image.failed, item.key, image.source))
+            for place, image in enumerate(loaded, start=1)
+            if image.failed
+        ]
+        if len(failed) == len(loaded):
+            return Decision(Fate.REJECT, item, job.known, rejects=[(0, failed[0][1]), *failed[1:]])
+        try:
+            write = self._write_of(job, loaded)
+        except LookalikeError as error:
+            refused = Rejected(item.row, str(error), item.key)
+            return Decision(Fate.REJECT, item, job.known, rejects=[*failed, (0, refused)])
+        if job.known is None:
+            return Decision(Fate.ADD, item, None, write, failed)
+        fate = Fate.LEAVE if _is_unchanged(job.known, write) else Fate.UPDATE
+        return Decision(fate, item, job.known, write, failed)
+
+    def _write_of(self, job: Job, loaded: Sequence[LoadedImage]) -> ItemWrite:
+        """Give an item's new state.
+
+        Raises:
+            FieldTypeError: a value does not fit its field's type.
+        """
+        item = job.item
+        self.schema = with_fields_of(self.schema, {name: [value] for name, value in item.fields.items()})
+        images = [
+            ImageWrite(
+                image.source,
+                image.sha256,
+                image.width,
+                image.height,
+                image.vectors.get("image"),
+                image.kept,
+                image.vectors.get("looks"),
+            )
+            for image in loaded
+            if not image.failed
+        ]
+        same_title = job.known is not None and job.known.row.title == item.title and not self._restart
+        return ItemWrite(item.key, item.title, fields_json(self.schema, item.fields), images, not same_title and None)
+
+
+def _is_unchanged(known: KnownItem, write: ItemWrite) -> bool:
+    """Say whether an item is in the records as it would be written."""
+    images = write.images or ()
+    return (
+        known.row.title == write.title
+        and [(image.kept, image.source) for image in images] == [(image.id, image.source) for image in known.images]
+        and orjson.loads(known.row.fields) == orjson.loads(write.fields)
+    )

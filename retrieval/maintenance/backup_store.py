@@ -1,0 +1,361 @@
+"""How a backup lies on disk: chunks named by their content, and one manifest a snapshot, in a folder or in a tar file.
+
+    chunks/ab/<sha256>                     up to `CHUNK_BYTES` of a file
+    snapshots/<UTC time>-<id>.json         every file of a catalog: its size, sha256 and chunks in order
+
+The id of a snapshot is the beginning of its manifest's sha256, so the name tells whether the manifest is whole. What is
+read is believed only after its sha256 has been compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tarfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from lookalike.data.errors import BackupDamaged
+from lookalike.retrieval.files.storage import failing, sync
+
+__all__ = [
+    "CHUNK_BYTES",
+    "ChunkedFile",
+    "FolderStore",
+    "Snapshot",
+    "Store",
+    "TarReader",
+    "TarWriter",
+    "Writer",
+]
+
+FORMAT = 1
+
+CHUNK_BYTES = 64 * 1024
+"""A multiple of SQLite's page size, so that a change in one page changes one chunk.
+
+Measured on 50,000 items of 256 numbers (32 MiB): after 100 were added a second backup writes 0.8 MiB, with chunks of
+1 MiB it would be 8.4; after 100 scattered ones were changed 12 MiB, with chunks of 1 MiB nearly all.
+"""
+
+_CHUNK_ID = re.compile("[0-9a-f]{64}")
+_NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{12}")
+_BUILDING = "building"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedFile:
+    """A file of a catalog: its path with strokes, relative to the catalog, and the ids of its chunks in order."""
+
+    path: str
+    size: int
+    sha256: str
+    chunks: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a path that leads elsewhere, and what is no chunk id.
+
+        Raises:
+            BackupDamaged: one of them does.
+        """
+        parts = self.path.split("/")
+        if any(not part or part.startswith(".") or re.search(r"[\\:\x00-\x1f]", part) for part in parts):
+            raise BackupDamaged(f"The backup names a file {self.path!r}, which no catalog has; it is not restored.")
+        for id_ in (self.sha256, *self.chunks):
+            if not _CHUNK_ID.fullmatch(id_):
+                raise BackupDamaged(f"The backup has {id_!r} for a chunk of {self.path}, which is none.")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One backup of a catalog as of one commit; `time` is ISO 8601, UTC."""
+
+    time: str
+    catalog: str
+    commit: int
+    items: int
+    files: tuple[ChunkedFile, ...]
+
+    @property
+    def name(self) -> str:
+        """Its time and the beginning of its manifest's sha256."""
+        moment = datetime.fromisoformat(self.time).astimezone(UTC)
+        return f"{moment:%Y%m%dT%H%M%S.%f}Z-{hashlib.sha256(self.to_json()).hexdigest()[:12]}"
+
+    @property
+    def size(self) -> int:
+        """The bytes of all its files."""
+        return sum(file.size for file in self.files)
+
+    def chunk_ids(self) -> Iterator[str]:
+        """Yield the ids of all its chunks; some occur more than once."""
+        for file in self.files:
+            yield from file.chunks
+
+    def to_json(self) -> bytes:
+        """Give its manifest."""
+        return orjson.dumps({"format": FORMAT, **{name: getattr(self, name) for name in self.__slots__}})
+
+    @classmethod
+    def from_json(cls, name: str, content: bytes) -> Snapshot:
+        """Read a manifest.
+
+        Raises:
+            BackupDamaged: it is not the one of that name, or not one at all.
+        """
+        try:
+            if hashlib.sha256(content).hexdigest()[:12] != name[-12:]:
+                raise BackupDamaged(f"The manifest of the snapshot {name} was changed since it was written.")
+            facts: Mapping[str, object] = orjson.loads(content)
+            if facts["format"] != FORMAT:
+                raise BackupDamaged(f"The snapshot {name} has format {facts['format']}; this version reads {FORMAT}.")
+            files = [
+                ChunkedFile(str(one["path"]), int(one["size"]), str(one["sha256"]), tuple(map(str, one["chunks"])))
+                for one in facts["files"]  # type: ignore[attr-defined]
+            ]
+            time, catalog, commit, items = (facts[field] for field in ("time", "catalog", "commit", "items"))
+            return cls(str(time), str(catalog), int(str(commit)), int(str(items)), tuple(files))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BackupDamaged(f"The manifest of the snapshot {name} cannot be read: {error}.") from error
+
+
+class Store(Protocol):
+    """What a restore reads from."""
+
+    def snapshot_names(self) -> list[str]:
+        """Return the names of the snapshots, oldest first."""
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Return a snapshot."""
+
+    def chunk(self, id_: str) -> bytes:
+        """Return a chunk, checked."""
+
+
+class Writer(Protocol):
+    """What a backup writes to."""
+
+    @property
+    def threads(self) -> int:
+        """How many may put chunks at once."""
+
+    def put_chunk(self, id_: str, content: bytes) -> bool:
+        """Keep a chunk of that sha256; return whether it is new."""
+
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Make what was kept a backup."""
+
+
+class FolderStore:
+    """A folder of backups. Chunks are kept once, however many snapshots and files have them."""
+
+    threads = 4
+    """Putting a file on disk is mostly waiting: four at once are five times as quick as one, more are no quicker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.building = folder / _BUILDING
+        """For what is not yet part of a backup; the next one clears it."""
+        self._changed: set[Path] = set()
+
+    def snapshot_names(self) -> list[str]:
+        """Return the names of the snapshots, oldest first."""
+        with failing(self.folder, "read"):
+            paths = list(self._snapshots.iterdir()) if self._snapshots.is_dir() else []
+        return sorted(path.stem for path in paths if path.suffix == ".json" and _NAME.fullmatch(path.stem))
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Return a snapshot.
+
+        Raises:
+            BackupDamaged: its manifest is not what was written.
+        """
+        try:
+            return Snapshot.from_json(name, (self._snapshots / f"{name}.json").read_bytes())
+        except OSError as error:
+            raise BackupDamaged(f"The manifest of the snapshot {name} cannot be read: {error.strerror}.") from error
+
+    def chunk(self, id_: str) -> bytes:
+        """Return a chunk.
+
+        Raises:
+            BackupDamaged: it is missing, or not what was written.
+        """
+        try:
+            return _checked(id_, self._chunk_path(id_).read_bytes())
+        except OSError as error:
+            raise BackupDamaged(f"The chunk {id_} of the backup cannot be read: {error.strerror}.") from error
+
+    def put_chunk(self, id_: str, content: bytes) -> bool:
+        """Keep a chunk of that sha256; return whether it is new. It is on disk before it has its name.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        path = self._chunk_path(id_)
+        with failing(self.folder, "written to"):
+            if path.is_file() and path.stat().st_size == len(content):
+                return False
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._put(path, content)
+        self._changed.add(path.parent)
+        return True
+
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Make what was kept a backup.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        with failing(self.folder, "written to"):
+            for changed in (*self._changed, self.folder / "chunks"):
+                sync(changed)
+            self._snapshots.mkdir(exist_ok=True)
+            self._put(self._snapshots / f"{snapshot.name}.json", snapshot.to_json())
+            sync(self._snapshots)
+            sync(self.folder)
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all but the newest snapshots, and the chunks that none needs any more; return the removed names.
+
+        Manifests go first: one that is there has all its chunks, whenever this is cut short.
+
+        Raises:
+            BackupDamaged: a manifest that stays cannot be read, so that nobody knows its chunks; nothing is removed.
+            StorageFailed: something cannot be removed.
+        """
+        names = self.snapshot_names()
+        kept, removed = names[-keep:], names[:-keep]
+        needed = {id_ for name in kept for id_ in self.snapshot(name).chunk_ids()}
+        with failing(self.folder, "written to"):
+            for name in removed:
+                (self._snapshots / f"{name}.json").unlink()
+            if removed:
+                sync(self._snapshots)
+            for path in (self.folder / "chunks").glob("*/*"):
+                if path.name not in needed:
+                    path.unlink()
+        return removed
+
+    @property
+    def _snapshots(self) -> Path:
+        return self.folder / "snapshots"
+
+    def _chunk_path(self, id_: str) -> Path:
+        return self.folder / "chunks" / id_[:2] / id_
+
+    def _put(self, path: Path, content: bytes) -> None:
+        building = self.building / uuid.uuid4().hex
+        with building.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        building.replace(path)
+
+
+class TarWriter:
+    """One snapshot as a tar file of the same layout, the manifest last."""
+
+    threads = 1
+
+    def __init__(self, file: tarfile.TarFile) -> None:
+        self._file = file
+
+    def put_chunk(self, id_: str, content: bytes) -> bool:
+        """Keep a chunk of that sha256, which is always new.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        self._put(f"chunks/{id_[:2]}/{id_}", content)
+        return True
+
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Write the manifest.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        self._put(f"snapshots/{snapshot.name}.json", snapshot.to_json())
+
+    def _put(self, name: str, content: bytes) -> None:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        with failing(Path(str(self._file.name)).parent, "written to"):
+            self._file.addfile(member, io.BytesIO(content))
+
+
+class TarReader:
+    """A tar file with one snapshot. Members are found by their names and never unpacked to where they say."""
+
+    def __init__(self, file: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> None:
+        self._file = file
+        self._members = members
+        self._name = Path(str(file.name)).name
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[TarReader]:
+        """Open a tar file for a while.
+
+        Raises:
+            BackupDamaged: it cannot be read.
+        """
+        try:
+            file = tarfile.open(path, "r:")  # noqa: SIM115  # closed below
+        except (OSError, tarfile.TarError, ValueError) as error:
+            raise BackupDamaged(f"{path.name} cannot be read as a tar file: {error}.") from error
+        with file:
+            try:
+                members = {member.name: member for member in file if member.isreg()}
+            except (OSError, tarfile.TarError, ValueError) as error:
+                raise BackupDamaged(f"{path.name} cannot be read as a tar file: {error}.") from error
+            yield cls(file, members)
+
+    def snapshot_names(self) -> list[str]:
+        """Return the name of its snapshot."""
+        names = [Path(name).stem for name in self._members if name.startswith("snapshots/")]
+        if not any(_NAME.fullmatch(name) for name in names):
+            raise BackupDamaged(f"{self._name} is no whole backup: it has no manifest.")
+        return sorted(name for name in names if _NAME.fullmatch(name))
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Return its snapshot.
+
+        Raises:
+            BackupDamaged: its manifest is not what was written.
+        """
+        return Snapshot.from_json(name, self._read(f"snapshots/{name}.json"))
+
+    def chunk(self, id_: str) -> bytes:
+        """Return a chunk.
+
+        Raises:
+            BackupDamaged: it is missing, or not what was written.
+        """
+        return _checked(id_, self._read(f"chunks/{id_[:2]}/{id_}"))
+
+    def _read(self, name: str) -> bytes:
+        try:
+            file = self._file.extractfile(self._members[name])
+            assert file is not None  # only regular files are members
+            return file.read()
+        except KeyError:
+            raise BackupDamaged(f"{self._name} lacks {name}: the backup is incomplete.") from None
+        except (OSError, tarfile.TarError) as error:
+            raise BackupDamaged(f"{self._name}: {name} cannot be read: {error}.") from error
+
+
+def _checked(id_: str, content: bytes) -> bytes:
+    if hashlib.sha256(content).hexdigest() != id_:
+        raise BackupDamaged(f"The chunk {id_} of the backup was changed since it was written.")
+    return content

@@ -1,0 +1,117 @@
+"""How a catalog lies in a Parquet file: one row an item, and what made the catalog in the file's metadata.
+
+    key, title      text
+    <field>         a column of the field's own type; what has no type of its own (JSON) as text
+    vector          list of float32: the vector of an item that has no picture
+    title_vector    list of float32, where the catalog has the space
+    images          list of source, sha256, width, height, vector and thumbnail (WebP), in order; and `looks`, the
+                    vector of the space for looks, where the catalog has one
+
+A column is there when some item has something in it. Float32 holds every float16 exactly, so vectors come back bit for
+bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+import polars as pl
+
+from lookalike.data.errors import FeedError
+from lookalike.data.field_type import FieldType
+from lookalike.retrieval.generations.segment import Space
+from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.spaces.catalog_file import CatalogFile
+
+__all__ = ["IMAGES", "METADATA", "TITLE_VECTOR", "VECTOR", "ParquetForm", "images_type"]
+
+FORMAT = 1
+METADATA = "lookalike"
+"""The name of the Parquet metadata that says what made the vectors."""
+
+VECTOR, TITLE_VECTOR, IMAGES = "vector", "title_vector", "images"
+_OWN = ("key", "title", VECTOR, TITLE_VECTOR, IMAGES)
+
+_TYPES: Mapping[FieldType, pl.DataType] = {
+    FieldType.STRING: pl.String(),
+    FieldType.INT: pl.Int64(),
+    FieldType.FLOAT: pl.Float64(),
+    FieldType.BOOL: pl.Boolean(),
+    FieldType.TIMESTAMP: pl.Datetime("us", "UTC"),
+    FieldType.STRINGS: pl.List(pl.String()),
+    FieldType.JSON: pl.String(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetForm:
+    """What made the catalog (`file`), its fields, and the column of each: its name unless that is taken."""
+
+    file: CatalogFile
+    schema: Schema
+    columns: Mapping[str, str]
+
+    @classmethod
+    def of(cls, file: CatalogFile, schema: Schema) -> ParquetForm:
+        """Choose a column for every field."""
+        taken = set(_OWN)
+        columns = {}
+        for name in schema:
+            column = name
+            while column in taken or (column != name and column in schema):
+                column += "_"
+            taken.add(column)
+            columns[name] = column
+        return cls(file, schema, columns)
+
+    def type_of(self, field: str) -> pl.DataType:
+        """Give the type of a field's column."""
+        return _TYPES[self.schema[field]]
+
+    def to_json(self) -> str:
+        """Give what the metadata says."""
+        facts = {"format": FORMAT, **portable(self.file).to_facts()}
+        return orjson.dumps({**facts, "fields": self.schema.to_json(), "columns": dict(self.columns)}).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> ParquetForm:
+        """Read what the metadata says.
+
+        Raises:
+            FeedError: a newer version wrote it, or it cannot be read.
+        """
+        try:
+            facts = orjson.loads(text)
+            if facts["format"] != FORMAT:
+                raise FeedError(f"The file has format {facts['format']}; this version of Lookalike reads {FORMAT}.")
+            file = portable(CatalogFile.from_facts(facts))
+            return cls(file, Schema.from_json(facts["fields"]), dict(facts["columns"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FeedError(f"What the file says about its vectors cannot be read: {error}.") from error
+
+
+def portable(file: CatalogFile) -> CatalogFile:
+    """Describe the catalog without what is of one folder only: what rows are called, and where weights lie."""
+    spaces = {name: Space(name, space.dim, space.metric) for name, space in file.spaces.items()}
+    model, looks = (
+        None if made is None else {str(name): str(made[name]) for name in made}
+        for made in (file.model, file.looks_model)
+    )
+    return CatalogFile(spaces, model, looks_model=looks)
+
+
+def images_type(spaces: Mapping[str, Space], *, vectors: bool) -> pl.List:
+    """Give the type of the column of images; without vectors it has no thumbnails either."""
+    fields: dict[str, pl.DataType] = {
+        "source": pl.String(),
+        "sha256": pl.Binary(),
+        "width": pl.Int64(),
+        "height": pl.Int64(),
+    }
+    if vectors:
+        fields |= {"vector": pl.Array(pl.Float32, spaces["image"].dim), "thumbnail": pl.Binary()}
+        if "looks" in spaces:
+            fields["looks"] = pl.Array(pl.Float32, spaces["looks"].dim)
+    return pl.List(pl.Struct(fields))

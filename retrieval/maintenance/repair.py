@@ -1,0 +1,233 @@
+"""Mend a catalog: make anew what is derived, put aside what cannot be trusted, and say what is left.
+
+Nothing is thrown away: an item that is put aside is written to `quarantine/<time>.jsonl` first. Records that SQLite
+cannot read are not touched; what can be read of them becomes a new catalog beside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import orjson
+from PIL import Image
+
+from lookalike.data.errors import CatalogDamaged, NotAPicture
+from lookalike.data.pictures.image_decoder import decode, read_bytes
+from lookalike.data.pictures.video import frame_sha256, is_video, scenes, seconds_of, video_sha256
+from lookalike.data.record_files import RECORDS
+from lookalike.retrieval.files.storage import failing, locked
+from lookalike.retrieval.files.thumbnails import Thumbnails
+from lookalike.retrieval.maintenance.salvage import salvage_records
+from lookalike.retrieval.maintenance.verification import Problem, ProblemKind, Verification, verify
+from lookalike.retrieval.progress import Progress, silent
+from lookalike.retrieval.search.newest_state import Live
+from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.store.database_file import RecordsState
+from lookalike.retrieval.store.records import Records
+
+__all__ = ["RepairReport", "repair"]
+
+
+@dataclass(slots=True)
+class RepairReport:
+    """What was mended, in words; the keys put aside, and where; what was saved of damaged records; what is left."""
+
+    mended: list[str] = field(default_factory=list)
+    quarantined: list[str] = field(default_factory=list)
+    quarantine: str | None = None
+    recovered: Path | None = None
+    lost: list[str] = field(default_factory=list)
+    left: list[Problem] = field(default_factory=list)
+
+
+def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = silent) -> RepairReport:
+    """Mend what `verify` finds wrong; with `pictures`, the folder they lie in, missing thumbnails too.
+
+    Raises:
+        CatalogNotFound: there is none.
+        CatalogFormat: a newer version wrote it.
+        CatalogBusy: another process is indexing into it or optimizing it.
+    """
+    found = verify(catalog, progress=progress)
+    report = RepairReport()
+    by_kind: dict[ProblemKind, list[Problem]] = {}
+    for problem in found.problems:
+        by_kind.setdefault(problem.kind, []).append(problem)
+    if ProblemKind.CATALOG_FILE in by_kind:
+        report.left = found.problems
+        return report
+    if ProblemKind.RECORDS in by_kind:
+        report.left = found.problems
+        _recover(catalog, report, progress)
+        return report
+    if not found.problems:
+        return report
+    file = CatalogFile.read(catalog)
+    records = Records.open(catalog / RECORDS)
+    try:
+        with locked(catalog / "index.lock", "indexing into"):
+            _quarantine(catalog, records, found, by_kind.get(ProblemKind.ITEM, ()), report)
+            _end_loose(catalog, records, found, by_kind, report)
+            _remake_thumbnails(catalog, pictures, by_kind.get(ProblemKind.THUMBNAIL, ()), report)
+        if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
+            progress("Building the search index", 0, 1)
+            name = Live(records, file).optimize(retrain=True)
+            report.mended.append(f"The generation was made anew: {name}.")
+            for name in {Path(problem.where).parts[1] for problem in by_kind.get(ProblemKind.GENERATION, ())} - {".."}:
+                shutil.rmtree(catalog / "generations" / name, ignore_errors=True)
+    finally:
+        records.close()
+    report.left = verify(catalog, progress=progress).problems
+    return report
+
+
+def _quarantine(
+    catalog: Path, records: Records, found: Verification, problems: Sequence[Problem], report: RepairReport
+) -> None:
+    """Put items aside that cannot be searched or read: into a file, and out of the records as any deletion."""
+    reasons: dict[int, list[str]] = {}
+    for problem in problems:
+        reasons.setdefault(problem.id, []).append(problem.what)
+    if not reasons:
+        return
+    images = records.images(reasons)
+    lines = [
+        {
+            "key": item.key,
+            "title": item.title,
+            "fields": _readable(item.fields),
+            "images": [image.source for image in images.get(item.id, ())],
+            "reasons": reasons[item.id],
+        }
+        for item in records.items(np.array(sorted(reasons), dtype=np.int64))
+    ]
+    report.quarantine = _put_aside(catalog, lines)
+    records.delete(reasons, as_of=found.commit, summary="quarantine")
+    report.quarantined = [str(line["key"]) for line in lines]
+    report.mended.append(f"{len(lines):,} items were put aside; index them again from their feed.")
+
+
+def _end_loose(
+    catalog: Path,
+    records: Records,
+    found: Verification,
+    by_kind: dict[ProblemKind, list[Problem]],
+    report: RepairReport,
+) -> None:
+    """End the life of vectors and images that belong to nothing; the rows stay in the records' history."""
+    vectors = {problem.id for problem in by_kind.get(ProblemKind.LOOSE_VECTOR, ())}
+    images = {problem.id for problem in by_kind.get(ProblemKind.LOOSE_IMAGE, ())}
+    if vectors:
+        records.end_loose("vectors", vectors, summary="repair")
+        report.mended.append(f"{len(vectors):,} vectors that belong to nothing are no longer used.")
+    if images:
+        records.end_loose("images", images, summary="repair")
+        report.mended.append(f"{len(images):,} images that belong to nothing are no longer used.")
+
+
+def _remake_thumbnails(catalog: Path, pictures: Path | None, problems: Sequence[Problem], report: RepairReport) -> None:
+    """Make thumbnails from pictures whose bytes are still those that were indexed."""
+    if pictures is None or not problems:
+        return
+    thumbnails = Thumbnails(catalog / "thumbnails")
+    wanted = {problem.sha256 for problem in problems}
+    made = 0
+    with RecordsState.open(catalog / RECORDS) as state:
+        sources = [
+            (digest.hex(), source)
+            for digest, source in state.rows("SELECT DISTINCT sha256, source FROM images WHERE died IS NULL")
+            if digest.hex() in wanted
+        ]
+    tried: set[Path] = set()
+    for digest, source in sources:
+        if digest not in wanted:
+            continue  # made already, from the same picture under another name
+        path = pictures / (source if seconds_of(source) is None else source.rpartition("#")[0])
+        if path in tried:
+            continue  # a video, and all of its frames were made
+        tried.add(path)
+        for found, picture in _pictures_of(path, wanted):
+            damaged = thumbnails.path(found)
+            if damaged is not None:
+                damaged.unlink()
+            thumbnails.add(found, picture)
+            wanted.remove(found)
+            made += 1
+    if made:
+        report.mended.append(f"{made:,} thumbnails were made anew.")
+
+
+def _pictures_of(path: Path, wanted: Set[str]) -> Iterator[tuple[str, Image.Image]]:
+    """Yield what is wanted of a file, one picture or the frames of a video, with the hash that each is known by."""
+    with suppress(NotAPicture):
+        if is_video(path):
+            video = video_sha256(path)
+            for frame in scenes(path):
+                if (digest := frame_sha256(video, frame.seconds).hex()) in wanted:
+                    yield digest, frame.rgb
+        else:
+            content = read_bytes(path)
+            if (digest := hashlib.sha256(content).hexdigest()) in wanted:
+                yield digest, decode(content).rgb
+
+
+def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
+    """Save what can be read of damaged records as a new catalog beside, mended in turn."""
+    place = catalog.absolute()
+    beside = place.with_name(f"{place.name}.recovered-{_now()}")
+    try:
+        with failing(place.parent, "written to"):
+            beside.mkdir()
+            saved = salvage_records(catalog / RECORDS, beside / RECORDS, progress=progress)
+            shutil.copy2(catalog / "catalog.json", beside / "catalog.json")
+            if (catalog / "thumbnails").is_dir():
+                shutil.copytree(catalog / "thumbnails", beside / "thumbnails")
+    except CatalogDamaged as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        report.lost.append(str(error))
+        return
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    report.recovered = beside
+    report.lost += saved.lost
+    report.mended.append(f"What can be read is a new catalog, {beside.name}: {saved.saved.get('items', 0):,} items.")
+    inner = repair(beside, progress=progress)
+    report.mended += inner.mended
+    report.quarantined, report.quarantine = inner.quarantined, inner.quarantine
+    report.lost += [f"{problem.where}: {problem.what}" for problem in inner.left]
+
+
+def _put_aside(catalog: Path, lines: Sequence[dict[str, object]]) -> str:
+    folder = catalog / "quarantine"
+    path = folder / f"{_now()}.jsonl"
+    with failing(folder, "written to"):
+        folder.mkdir(exist_ok=True)
+        _write_lines(path, lines)
+    return path.relative_to(catalog).as_posix()
+
+
+def _write_lines(path: Path, lines: Sequence[dict[str, object]]) -> None:
+    with path.open("xb") as file:
+        file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _readable(fields: str) -> object:
+    try:
+        return orjson.loads(fields)
+    except orjson.JSONDecodeError:
+        return fields
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"

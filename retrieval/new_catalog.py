@@ -1,0 +1,64 @@
+"""Making a new catalog: its folder is whole or absent."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+
+from lookalike.data.errors import CatalogExists, UsageError
+from lookalike.data.record_files import RECORDS
+from lookalike.models import ModelSpec
+from lookalike.retrieval.arguments import whole
+from lookalike.retrieval.files.file_system import check_file_system
+from lookalike.retrieval.files.storage import failing, sync
+from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.store.records import Records
+from lookalike.retrieval.vector_index import Metric
+
+__all__ = ["described", "make"]
+
+
+def described(spec: ModelSpec | None, dim: int | None, metric: str, *, weights: Path | None = None) -> CatalogFile:
+    """Describe a catalog whose vectors a model makes, or with `dim` one of ready vectors.
+
+    `weights` is the model's file of weights, where it is not one that is found by its name.
+
+    Raises:
+        UsageError: both or neither of model and dim are given, or they are not valid.
+    """
+    if (spec is None) == (dim is None):
+        raise UsageError("Give either a model, or the dimension of ready vectors.")
+    if spec is not None:
+        return CatalogFile.for_model(spec, weights)
+    dim = whole(dim, "dimension", 1, 65_536)
+    if metric not in list(Metric):
+        raise UsageError(f"The metric is {metric!r}; it can be {', '.join(Metric)}.")
+    return CatalogFile.for_vectors(dim, Metric(metric))
+
+
+def make(folder: Path, file: CatalogFile) -> None:
+    """Make an empty catalog.
+
+    Raises:
+        CatalogExists: there is something at that path.
+        StorageFailed: it cannot be written to, or its locks do not work; nothing is left there.
+    """
+    with failing(folder, "written to"):
+        folder = folder.resolve()
+        building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CatalogExists(f"There is something at {folder} already.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        building.mkdir()
+        try:
+            check_file_system(building)
+            Records.create(building / RECORDS).close()
+            file.write(building)
+            building.rename(folder)
+            sync(folder.parent)
+        except BaseException as error:
+            shutil.rmtree(building, ignore_errors=True)
+            if isinstance(error, OSError) and folder.is_dir() and any(folder.iterdir()):
+                raise CatalogExists(f"There is something at {folder} already.") from error
+            raise

@@ -1,0 +1,1 @@
+"""A change of the models of a catalog, and the way back."""

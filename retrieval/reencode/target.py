@@ -1,0 +1,135 @@
+"""Which set of spaces a change of models leads to, and what of it has to be made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lookalike.data.errors import UsageError
+from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.generations.segment import Space
+from lookalike.retrieval.spaces.catalog_file import CatalogFile, Made
+from lookalike.retrieval.spaces.space_sets import SpaceSets
+
+__all__ = ["NO_LOOKS", "Target"]
+
+NO_LOOKS = "none"
+"""What stands for no model for looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The set that is being made, beside the one in use.
+
+    `picture_spaces` are its spaces that pictures get new vectors in, `title_space` is what that of titles is stored as
+    if it is new. `copies` are what spaces are stored as in the old set and in the new one, where the model is the same.
+    `made_new` says that a model is another. `bare` counts vectors without a picture that have to be left behind.
+    """
+
+    file: CatalogFile
+    picture_spaces: Sequence[str]
+    title_space: str | None
+    copies: Sequence[tuple[str, str]]
+    made_new: bool
+    bare: int
+
+    @classmethod
+    def of(cls, catalog: Catalog, model: str | None, looks: str | None, *, restart: bool) -> Target:
+        """Find what is to be made, and note it in the records.
+
+        Raises:
+            UsageError: there is nothing to do, or another change is unfinished.
+        """
+        sets = catalog.sets
+        if sets.active.model is None:
+            raise UsageError("This catalog holds ready vectors and has no model to change.")
+        asked = _asked(catalog, sets, model, looks)
+        begun = sets.upcoming
+        if begun is not None and not restart:
+            if asked is not None and not _same_models(asked, begun):
+                raise UsageError(
+                    f"A change to {begun.models} is unfinished. Go on with it: lookalike reencode {catalog.name}; "
+                    f"or give it up for {asked.models} with --restart"
+                )
+            return cls._towards(catalog, begun)
+        file = asked if asked is not None else begun or sets.active
+        if _same_models(file, sets.active) and not _lacks(catalog, sets.active):
+            raise UsageError(
+                f"There is nothing to do: the catalog is made with {sets.active.models}, and every picture has its "
+                "vectors. Name another --model, or another model for --looks."
+            )
+        upcoming = _with_fresh_spaces(file, sets)
+        changed = replace(sets, upcoming=upcoming, built=False).without_unused(before=sets)
+        with catalog.records.spaces.changing(sets.version) as write:
+            write(changed.to_json())
+        return cls._towards(catalog, upcoming)
+
+    @classmethod
+    def _towards(cls, catalog: Catalog, file: CatalogFile) -> Target:
+        active = catalog.sets.active
+        new = [name for name, space in file.spaces.items() if active.stored.get(name) != space.stored]
+        same = [name for name in new if name in active.spaces and active.made(name).facts == file.made(name).facts]
+        bare = catalog.records.spaces.count_bare(active.spaces["image"].stored)
+        return cls(
+            file,
+            [name for name in file.picture_spaces if name in new],
+            file.spaces["title"].stored if "title" in new else None,
+            [(active.spaces[name].stored, file.spaces[name].stored) for name in same],
+            not _same_models(file, active),
+            bare if "image" in new and "image" not in same else 0,
+        )
+
+    @property
+    def stored(self) -> list[str]:
+        """What its new spaces of pictures are stored as."""
+        return [self.file.spaces[name].stored for name in self.picture_spaces]
+
+
+def _asked(catalog: Catalog, sets: SpaceSets, model: str | None, looks: str | None) -> CatalogFile | None:
+    """Describe the set that was asked for, its new spaces not yet told from others; None: none in particular."""
+    if model is None and looks is None:
+        return None
+    file = sets.active
+    if model is not None:
+        made = catalog.made_by(model)
+        if made.facts != file.made("image").facts:
+            file = _main(catalog, made, file)
+    if looks == NO_LOOKS:
+        return file.without_looks()
+    if looks is not None:
+        made = catalog.made_by(looks)
+        if made.facts != file.looks_model:
+            file = file.with_looks(catalog.encoders.by(made).spec, made.weights)
+    return file
+
+
+def _main(catalog: Catalog, made: Made, file: CatalogFile) -> CatalogFile:
+    """Describe a catalog with another main model and the same looks."""
+    main = CatalogFile.for_model(catalog.encoders.by(made).spec, made.weights)
+    if "looks" not in file.spaces:
+        return main
+    spaces = {**main.spaces, "looks": file.spaces["looks"]}
+    return replace(main, spaces=spaces, looks_model=file.looks_model, looks_weights=file.looks_weights)
+
+
+def _with_fresh_spaces(file: CatalogFile, sets: SpaceSets) -> CatalogFile:
+    """Give the spaces whose model is another, or which lack something, rows of their own."""
+    active = sets.active
+    remake = _same_models(file, active)
+
+    def stored(name: str, space: Space) -> Space:
+        kept = name in active.spaces and active.made(name).facts == file.made(name).facts and not remake
+        return active.spaces[name] if kept else sets.fresh(space)
+
+    return replace(file, spaces={name: stored(name, space) for name, space in file.spaces.items()})
+
+
+def _same_models(one: CatalogFile, other: CatalogFile) -> bool:
+    return (one.model, one.looks_model) == (other.model, other.looks_model)
+
+
+def _lacks(catalog: Catalog, file: CatalogFile) -> bool:
+    """Say whether a picture or a title has no vector in the set."""
+    spaces = catalog.records.spaces
+    pictures = any(spaces.count_lacking(file.spaces[name].stored) for name in file.picture_spaces)
+    return pictures or (file.reads_texts and spaces.count_lacking_titles(file.spaces["title"].stored) > 0)

@@ -1,0 +1,90 @@
+"""The models of a catalog, each loaded at first use and kept as long as one of its spaces is made by it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from lookalike.data.errors import LookalikeError
+from lookalike.models import Encoder
+from lookalike.retrieval.files.forks import ForkSafeLock, needs_threads
+from lookalike.retrieval.spaces.catalog_file import CatalogFile, Made
+from lookalike.retrieval.spaces.space_sets import SpaceSets
+
+__all__ = ["Encoders"]
+
+log = logging.getLogger("lookalike")
+
+
+class Encoders:
+    """Gives the encoder of a space; any thread may ask. `load` makes the one that made some vectors."""
+
+    def __init__(self, load: Callable[[Made], Encoder]) -> None:
+        self._load = load
+        self._lock = ForkSafeLock()
+        self._loading = ForkSafeLock()
+        self._kept: dict[tuple[str, ...], Encoder] = {}
+
+    def of(self, file: CatalogFile, space: str = "image") -> Encoder:
+        """Return the model that makes the vectors of a space.
+
+        Raises:
+            ModalityUnsupported: the catalog holds ready vectors and has no model.
+            ModelMismatch: the model on this machine is not the one that made the catalog.
+            WeightsUnavailable: its weights are not on this machine.
+        """
+        return self.by(file.made(space))
+
+    def by(self, made: Made) -> Encoder:
+        """Return the model that made some vectors."""
+        needs_threads()
+        encoder = self._kept.get(_name(made))
+        if encoder is not None:
+            return encoder
+        with self._loading:  # searches by other models go on
+            encoder = self._kept.get(_name(made))
+            if encoder is None:
+                encoder = self._load(made)
+                made.check(encoder.spec)
+                self._keep(made, encoder)
+            return encoder
+
+    def add(self, encoder: Encoder) -> None:
+        """Keep a model that is loaded already."""
+        self._keep(Made.by(encoder.spec), encoder)
+
+    def follow(self, sets: SpaceSets) -> None:
+        """Let go of the models that make no space any more, and load those that are about to, if any are in use here.
+
+        They are loaded beside what goes on, so that the first search after a change does not wait for them.
+        """
+        upcoming = [] if sets.upcoming is None else _models(sets.upcoming)
+        names = {_name(made) for made in [*_models(sets.active), *upcoming]}
+        with self._lock:
+            self._kept = {name: encoder for name, encoder in self._kept.items() if name in names}
+            coming = [made for made in upcoming if _name(made) not in self._kept]
+        if coming and self._kept and sets.built:
+            threading.Thread(target=self._load_ahead, args=(coming,), name="load-ahead", daemon=True).start()
+
+    def _load_ahead(self, coming: Sequence[Made]) -> None:
+        for made in coming:
+            try:
+                self.by(made)
+            except LookalikeError as error:  # who searches by it will be told
+                log.warning(
+                    "The model %s, which the catalog is about to change to, cannot be used: %s", made.name, error
+                )
+
+    def _keep(self, made: Made, encoder: Encoder) -> None:
+        with self._lock:
+            self._kept = {**self._kept, _name(made): encoder}
+
+
+def _models(file: CatalogFile) -> list[Made]:
+    models = [(file.model, file.weights), (file.looks_model, file.looks_weights)]
+    return [Made(facts, weights) for facts, weights in models if facts is not None]
+
+
+def _name(made: Made) -> tuple[str, ...]:
+    return tuple(made.facts[name] for name in sorted(made.facts))

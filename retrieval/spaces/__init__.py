@@ -1,0 +1,1 @@
+"""The spaces of a catalog, and the models that make their vectors."""

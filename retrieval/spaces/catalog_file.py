@@ -1,0 +1,227 @@
+"""`catalog.json`: the format of a catalog, and for each space the model that made it. Written once, then only read.
+
+What a catalog has become by a change of its models is in its records (`space_sets.py`), in the same form, because it
+changes in one transaction with what else is there. So are field names and types.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from lookalike.data.errors import CatalogDamaged, CatalogFormat, CatalogNotFound, ModalityUnsupported, ModelMismatch
+from lookalike.models import Modality, ModelSpec
+from lookalike.retrieval.files.storage import failing
+from lookalike.retrieval.generations.segment import Space
+from lookalike.retrieval.vector_index import Metric
+
+__all__ = ["CatalogFile", "Made"]
+
+FORMAT = 2
+"""Since 2 there can be a space for looks, with a model of its own; a catalog without one is written as format 1."""
+
+_NAME = "catalog.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What made vectors: a model's name, weights and preprocessing.
+
+    `weights` is where on this machine a model's own file of weights lay when the catalog was made; it is no part of
+    what the model is, is never shown, and may be out of date.
+    """
+
+    facts: Mapping[str, str]
+    weights: Path | None = None
+
+    @classmethod
+    def by(cls, spec: ModelSpec, weights: Path | None = None) -> Made:
+        """Say what a model makes vectors as."""
+        facts = {"name": spec.name, "weights_sha256": spec.weights_sha256, "preprocessing": spec.preprocessing}
+        return cls(facts, weights)
+
+    @property
+    def name(self) -> str:
+        """The model's name, without any folder of this machine."""
+        return self.facts["name"]
+
+    def check(self, spec: ModelSpec) -> None:
+        """Refuse a model that is not the one.
+
+        Raises:
+            ModelMismatch: it is another model, other weights, or another preprocessing.
+        """
+        found = Made.by(spec).facts
+        differing = [name for name in found if self.facts.get(name) != found[name]]
+        if differing:
+            raise _mismatch(", ".join(f"{name} {self.facts.get(name, '')[:16]}" for name in differing), spec, differing)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFile:
+    """Its spaces by name, and the model's name, weights and preprocessing (None: none).
+
+    Words and titles are read by `model`. Where there is a space `looks`, pictures are compared in it, by vectors of
+    `looks_model`. `weights` and `looks_weights` are as in `Made`.
+    """
+
+    spaces: Mapping[str, Space]
+    model: Mapping[str, str] | None
+    weights: Path | None = None
+    looks_model: Mapping[str, str] | None = None
+    looks_weights: Path | None = None
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether words can be searched for: the model, if there is one, has a text network."""
+        return "title" in self.spaces
+
+    @property
+    def models(self) -> str:
+        """Its models in words."""
+        looks = "" if self.looks_model is None else f", looks {self.looks_model['name']}"
+        return "no model" if self.model is None else self.model["name"] + looks
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """What the rows of each space are called in the records."""
+        return {name: space.stored for name, space in self.spaces.items()}
+
+    @property
+    def picture_spaces(self) -> list[str]:
+        """The spaces that every picture has a vector in."""
+        return [name for name in ("image", "looks") if name in self.spaces]
+
+    def made(self, space: str) -> Made:
+        """Say what makes the vectors of a space.
+
+        Raises:
+            ModalityUnsupported: the catalog holds ready vectors and has no model.
+        """
+        facts, weights = (self.looks_model, self.looks_weights) if space == "looks" else (self.model, self.weights)
+        if facts is None:
+            raise ModalityUnsupported(
+                "This catalog holds ready vectors and has no model to read words or pictures; "
+                "search it by vector or by key."
+            )
+        return Made(facts, weights)
+
+    @classmethod
+    def for_model(cls, spec: ModelSpec, weights: Path | None = None) -> CatalogFile:
+        """Describe a catalog whose vectors a model makes."""
+        spaces = {"image": Space("image", spec.dim, Metric.COSINE)}
+        if Modality.TEXT in spec.modalities and spec.title_dim:
+            spaces["title"] = Space("title", spec.title_dim, Metric.COSINE)
+        return cls(spaces, Made.by(spec).facts, weights)
+
+    @classmethod
+    def for_vectors(cls, dim: int, metric: Metric) -> CatalogFile:
+        """Describe a catalog of ready vectors."""
+        return cls({"image": Space("image", dim, metric)}, None)
+
+    def with_looks(self, spec: ModelSpec, weights: Path | None = None) -> CatalogFile:
+        """Describe the same catalog with a space for looks, of the vectors of another model."""
+        spaces = {**self.spaces, "looks": Space("looks", spec.dim, Metric.COSINE)}
+        return replace(self, spaces=spaces, looks_model=Made.by(spec).facts, looks_weights=weights)
+
+    def without_looks(self) -> CatalogFile:
+        """Describe the same catalog without that space."""
+        spaces = {name: space for name, space in self.spaces.items() if name != "looks"}
+        return replace(self, spaces=spaces, looks_model=None, looks_weights=None)
+
+    @classmethod
+    def read(cls, folder: Path) -> CatalogFile:
+        """Read the file of a catalog.
+
+        Raises:
+            CatalogNotFound: the folder is no catalog.
+            CatalogFormat: a newer version wrote it.
+            CatalogDamaged: it is not what was written.
+            StorageFailed: it cannot be read.
+        """
+        path = folder / _NAME
+        with failing(folder, "read"):
+            there = path.is_file()
+            content = path.read_bytes() if there else b""
+        if not there:
+            raise CatalogNotFound(f"There is no catalog at {folder}; make one with: lookalike index {folder} SOURCE")
+        try:
+            facts = orjson.loads(content)
+            if facts["format"] not in range(1, FORMAT + 1):
+                raise CatalogFormat(
+                    f"{path.name} has format {facts['format']}; this version of Lookalike reads 1 to {FORMAT}."
+                )
+            return cls.from_facts(facts)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CatalogDamaged(f"{path.name} is damaged ({error}); restore it from a backup.") from error
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> CatalogFile:
+        """Read what `to_facts` gave; ValueError, KeyError, TypeError or AttributeError where that is not it."""
+        spaces = {
+            name: Space(name, int(one["dim"]), Metric(one["metric"]), one.get("stored", ""))
+            for name, one in facts["spaces"].items()
+        }
+        weights, looks = facts.get("weights"), facts.get("looks") or {}
+        looks_weights = looks.get("weights")
+        return cls(
+            spaces,
+            facts["model"],
+            None if weights is None else Path(weights),
+            looks.get("model"),
+            None if looks_weights is None else Path(looks_weights),
+        )
+
+    def to_facts(self) -> dict[str, Any]:
+        """Give it as JSON has it."""
+        facts: dict[str, Any] = {
+            "spaces": {
+                name: {"dim": space.dim, "metric": space.metric}
+                | ({"stored": space.stored} if space.stored != name else {})
+                for name, space in self.spaces.items()
+            },
+            "model": self.model,
+        }
+        if self.weights is not None:
+            facts["weights"] = str(self.weights)
+        if self.looks_model is not None:
+            facts["looks"] = {"model": self.looks_model}
+            if self.looks_weights is not None:
+                facts["looks"]["weights"] = str(self.looks_weights)
+        return facts
+
+    def write(self, folder: Path) -> None:
+        """Write the file; it is whole or absent."""
+        facts = {"format": 1 if self.looks_model is None else FORMAT, **self.to_facts()}
+        text = orjson.dumps(facts, option=orjson.OPT_INDENT_2)
+        building = folder / f".{_NAME}.building"
+        with building.open("wb") as file:
+            file.write(text + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        building.rename(folder / _NAME)
+
+    def check(self, spec: ModelSpec) -> None:
+        """Refuse a model that did not make this catalog.
+
+        Raises:
+            ModelMismatch: it is another model, other weights, or another preprocessing.
+        """
+        if self.model is None:
+            raise _mismatch("no model", spec, list(Made.by(spec).facts))
+        Made(self.model).check(spec)
+
+
+def _mismatch(had: str, spec: ModelSpec, differing: list[str]) -> ModelMismatch:
+    found = Made.by(spec).facts
+    have = ", ".join(f"{name} {found[name][:16]}" for name in differing)
+    return ModelMismatch(
+        f"The catalog was made with {had}, and this is {have}. Vectors of two models cannot be compared: "
+        f"index into a new catalog with: lookalike index NEW SOURCE --model {spec.name}, or change the model of this "
+        f"one with: lookalike reencode CATALOG --model {spec.name}"
+    )

@@ -1,0 +1,265 @@
+"""The SQLite file of the records: a connection a thread, transactions, its format.
+
+Write-ahead log with `synchronous=FULL`: what a transaction has returned for survives a killed process and a power cut.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from lookalike.data.errors import (
+    CatalogDamaged,
+    CatalogFormat,
+    CatalogGone,
+    CatalogReadOnly,
+    LookalikeError,
+    UsageError,
+)
+from lookalike.retrieval.files import forks
+from lookalike.retrieval.files.catalog_folder import CLOSED, CatalogFolder, id_of
+from lookalike.retrieval.files.file_system import check_file_system
+from lookalike.retrieval.files.storage import failing
+from lookalike.retrieval.store import tables
+from lookalike.retrieval.store.connection import (
+    Connection,
+    Stamp,
+    connect,
+    connect_to_read,
+    is_writable,
+    make,
+    stamp_of,
+)
+
+__all__ = ["FORMAT", "Database", "migrate", "prepare"]
+
+FORMAT = 6
+"""Of the SQLite file (`PRAGMA user_version`); an older one is migrated when it is opened."""
+
+_MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2", 3: "FROM_FORMAT_3", 4: "FROM_FORMAT_4", 5: "FROM_FORMAT_5"}
+_PAGE_BYTES = 16_384
+
+
+class Database:
+    """The SQLite file of one catalog; one connection a thread, so any thread may call.
+
+    The file is known by its device and inode: each use makes sure that the path still leads to it. Connections are
+    not carried over a fork; the child opens its own.
+    """
+
+    def __init__(self, path: Path, folder: CatalogFolder) -> None:
+        self.folder = folder
+        self._name = path.name
+        self._path = path
+        self._file = id_of(path)
+        self._local = threading.local()
+        self._connections: dict[threading.Thread, Connection] = {}
+        self._lock = forks.ForkSafeLock()
+        self._only_read = False
+        self._closed = False
+        self.commits = 0
+        """Grows with each transaction of this object that was written."""
+
+    @classmethod
+    def make(cls, path: Path) -> None:
+        """Make a new, empty file; it is whole or absent.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        with closing(make(path)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            prepare(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in filter(str.strip, tables.TABLES.split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute("COMMIT")
+
+    def check(self) -> None:
+        """Bring a file of an older format to this one; processes that open it meanwhile wait.
+
+        Raises:
+            CatalogDamaged: it is missing or not such a file.
+            CatalogFormat: a newer version wrote it.
+            CatalogReadOnly: it cannot be written to, and has to be before it can be read.
+            StorageFailed: it cannot be read, or the locks of its file system do not work.
+        """
+        if self._file is None or not self._path.is_file():
+            raise CatalogDamaged(f"The catalog has lost its records ({self._name}); restore it from a backup.")
+        with failing(self._path, "read"):
+            if not os.access(self._path, os.R_OK):  # not by opening it: closing it again would drop SQLite's locks
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        self._only_read = not is_writable(self._path)
+        if not self._only_read:
+            check_file_system(self._path.parent)
+        version = self._version()
+        if version in _MIGRATIONS:
+            with self.immediate() as connection:
+                migrate(connection, self._version())  # it may meanwhile be migrated by another process
+        elif version != FORMAT:
+            raise CatalogFormat(
+                f"The records have format {version}, this version of Lookalike reads 1 to {FORMAT}; "
+                "open the catalog with the version that wrote it, or a newer one."
+            )
+
+    def close(self) -> None:
+        """Close every thread's connection; the file cannot be used through this object afterwards."""
+        with self._lock:
+            self._closed = True
+            for connection in self._connections.values():
+                connection.close()
+            self._connections.clear()
+        self._local = threading.local()
+
+    @property
+    def only_read(self) -> bool:
+        """Whether the file, or the folder of its log, cannot be written to."""
+        return self._only_read
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """The size of the file and of its log."""
+        path = self._path_now()
+        files = (path, path.with_name(f"{path.name}-wal"))
+        return sum(path.stat().st_size for path in files if path.exists())
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Make all reads of this thread within the block see one state."""
+        connection = self.connection
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            _end(connection)
+
+    @contextmanager
+    def immediate(self) -> Iterator[Connection]:
+        """Make the block one transaction that writes; an error in it, or in putting it on disk, takes everything back.
+
+        Raises:
+            CatalogBusy: another process kept writing for too long.
+            CatalogReadOnly: the catalog's folder cannot be written to.
+            StorageFailed: there is no room, or the disk fails.
+        """
+        if self._only_read:
+            raise CatalogReadOnly(f"{self._path.parent} cannot be written to: it can be searched, not changed.")
+        connection = self.connection
+        with connection.calls:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.writing = True
+            try:
+                yield connection
+                self._path_now()  # what is committed must be in the file that others find
+                connection.execute("COMMIT")
+                self.commits += 1
+            except BaseException:
+                _end(connection)
+                raise
+            finally:
+                connection.writing = False
+
+    def one_row(self, sql: str) -> Any:  # noqa: ANN401
+        """Return the one row of a query; the quickest way there is."""
+        return self.connection.one_row(sql)
+
+    def give_back_space(self, pages: int) -> None:
+        """Return unused room to the disk, at most `pages` pages a step, so that writers get their turn between steps.
+
+        A file that was made by format 1 is written anew once, in one step.
+        """
+        if self._pragma("auto_vacuum") != 2:
+            self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            self.connection.execute("VACUUM")
+        while self._pragma("freelist_count"):
+            self.connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of the calling thread.
+
+        Raises:
+            UsageError: the catalog was closed.
+            CatalogGone: the catalog's folder was deleted or replaced.
+        """
+        local = self._local
+        connection: Connection | None = getattr(local, "connection", None)
+        if connection is not None and connection.writing:
+            return connection  # `immediate` looks where the file lies when it begins and before it commits
+        path = self._path_now()
+        if connection is None or local.depth != forks.depth():
+            return self._connected(path)
+        if self._only_read and local.stamp != stamp_of(path) and not connection.in_transaction:
+            connection.close()  # somebody else can write there, and has
+            return self._connected(path)
+        return connection
+
+    def _path_now(self) -> Path:
+        """Return where the file lies now."""
+        if self._closed:
+            raise UsageError(CLOSED)
+        if id_of(self._path) != self._file:
+            path = self.folder.path / self._name
+            if id_of(path) != self._file:
+                raise CatalogGone(
+                    f"{path} is not the file that was opened: it was deleted or replaced. Open the catalog again."
+                )
+            self._path = path
+        return self._path
+
+    def _connected(self, path: Path) -> Connection:
+        stamp: Stamp = stamp_of(path) if self._only_read else ()
+        connection = connect_to_read(path) if self._only_read else connect(path)
+        try:
+            self._path_now()  # the path may have led elsewhere when it was opened
+            if not self._only_read:
+                connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
+        local = self._local
+        with self._lock:
+            for thread in [thread for thread in self._connections if not thread.is_alive()]:
+                self._connections.pop(thread).close()
+            if self._closed:
+                connection.close()
+                self._path_now()
+            self._connections[threading.current_thread()] = connection
+        local.connection, local.stamp, local.depth = connection, stamp, forks.depth()
+        return connection
+
+    def _version(self) -> int:
+        return self._pragma("user_version")
+
+    def _pragma(self, name: str) -> int:
+        return int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Choose the form of a new, empty file."""
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring records of an older format to this one, within a transaction."""
+    for older in range(version, FORMAT):
+        for statement in getattr(tables, _MIGRATIONS[older]):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _end(connection: Connection) -> None:
+    """Take back what a transaction wrote; SQLite has done so already after some errors, such as a full disk."""
+    with suppress(LookalikeError, sqlite3.ProgrammingError):  # the latter where another thread has closed it
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

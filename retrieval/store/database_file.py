@@ -1,0 +1,157 @@
+"""The records as a file: an online copy, one state of it to read, SQLite's own check, what is left of a damaged one.
+
+Kept apart from `records` because none of it needs a catalog that can be opened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lookalike.data.errors import CatalogDamaged, StorageFailed
+from lookalike.retrieval.files.storage import no_room
+from lookalike.retrieval.progress import Progress, silent
+from lookalike.retrieval.store.connection import (
+    Connection,
+    connect,
+    connect_to_look,
+    connect_to_read,
+    is_writable,
+    make,
+)
+
+__all__ = ["RecordsState", "copy_records", "damage_of"]
+
+_PAGES_AT_ONCE = 2_000
+_MOST_COMPLAINTS = 100
+_NOT_WRITTEN = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
+
+
+class RecordsState:
+    """One state of the records, to be read from any thread, one at a time, while others write. Changes nothing."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: Path) -> RecordsState:
+        """Open the newest state.
+
+        Raises:
+            CatalogDamaged: the file is missing or SQLite cannot read it.
+        """
+        if not path.is_file():
+            raise CatalogDamaged(f"The catalog has lost its records ({path.name}); restore it from a backup.")
+        if not is_writable(path):
+            connection = connect_to_read(path)
+        elif path.with_name(f"{path.name}-wal").exists():
+            connection = connect_to_look(path)  # leaves the log as it is
+        else:
+            connection = connect(path)  # makes a log, which only a full connection clears away
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection)
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query.
+
+        Raises:
+            CatalogDamaged: SQLite cannot read them.
+        """
+        yield from self._connection.execute(sql, parameters)
+
+    def value(self, sql: str, parameters: Sequence[object] = ()) -> Any:  # noqa: ANN401  # what the query gives
+        """Return the one value of a query.
+
+        Raises:
+            CatalogDamaged: SQLite cannot read it.
+        """
+        return next(self.rows(sql, parameters))[0]
+
+    def space_facts(self) -> tuple[int, str | None]:
+        """Return how often the sets of spaces have changed, and what they are; see `StoredSpaces.facts`."""
+        if not self.value("SELECT count(*) FROM sqlite_schema WHERE name = 'spaces'"):
+            return 0, None  # of an older format, which is migrated at the next open
+        found: tuple[int, str | None] = next(self.rows("SELECT version, facts FROM spaces"))
+        return found
+
+    def close(self) -> None:
+        """Let go of the state."""
+        self._connection.close()
+
+    def __enter__(self) -> RecordsState:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def copy_records(source: Path, target: Path, progress: Progress = silent) -> tuple[int, int]:
+    """Copy one state of the records to a new file while others write; return its commit number and count of items.
+
+    Pages keep their places, so two copies differ only where the records do. The copy names no generation.
+
+    Raises:
+        CatalogDamaged: the source cannot be read, or the copy does not pass SQLite's check.
+        StorageFailed: the target cannot be written.
+    """
+    with _translated(target), closing(connect_to_read(source)) as reader, closing(make(target)) as writer:
+        reader.execute("BEGIN")  # held until the last page: all of them are of one state
+        seq = reader.execute("SELECT coalesce(max(seq), 0) FROM commits").fetchone()[0]
+        items = reader.execute("SELECT count(*) FROM items").fetchone()[0]
+        writer.execute("PRAGMA synchronous = OFF")  # a copy that is cut short is thrown away
+        reader.backup(
+            writer,
+            pages=_PAGES_AT_ONCE,
+            progress=lambda _, remaining, total: progress("Copying the records", total - remaining, total),
+        )
+        writer.execute("PRAGMA synchronous = OFF")
+        writer.execute("UPDATE generation SET name = NULL")
+    complaints = damage_of(target)
+    if complaints:
+        raise CatalogDamaged(_not_backed_up(complaints[0]))
+    return seq, items
+
+
+def damage_of(path: Path) -> list[str]:
+    """Return what SQLite's own check finds wrong with a file, nothing when it is sound."""
+    try:
+        with RecordsState.open(path) as state:
+            found = [str(row[0]) for row in state.rows(f"PRAGMA integrity_check({_MOST_COMPLAINTS})")]
+    except CatalogDamaged as error:
+        return [str(error)]
+    return [] if found == ["ok"] else found
+
+
+@contextmanager
+def _translated(written: Path) -> Iterator[None]:
+    """Turn the errors of copying into ours: those of a full or failing disk are about the file that is written."""
+    try:
+        yield
+    except CatalogDamaged as error:
+        raise CatalogDamaged(_not_backed_up(str(error.__cause__ or error))) from error
+    except sqlite3.DatabaseError as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith("SQLITE_FULL"):
+            raise StorageFailed(no_room(written.parent)) from error
+        if name.startswith(_NOT_WRITTEN) and not name.startswith("SQLITE_IOERR_READ"):
+            raise StorageFailed(
+                f"{written.parent} cannot be written to: {error}. Look at the room on the disk, "
+                "then run the same command again."
+            ) from error
+        raise CatalogDamaged(_not_backed_up(str(error))) from error
+
+
+def _not_backed_up(why: str) -> str:
+    return f"The records are damaged ({why}) and were not backed up. See more with: lookalike verify CATALOG"

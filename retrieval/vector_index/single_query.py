@@ -1,0 +1,53 @@
+"""One query at a time, by the shortest way through Python to Faiss.
+
+A search leaves little of Python in the processor's caches; each call on the way then takes several times as long as in
+a loop of its own.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NamedTuple
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.retrieval.vector_index.vectors import Rows, ordered
+
+__all__ = ["FoundOne", "OneQuery"]
+
+
+class FoundOne(NamedTuple):
+    """What one query found: scores and rows, int64 [k], best first; `exact` and `how` as in `Found`."""
+
+    scores: list[float]
+    rows: Rows
+    exact: bool
+    how: str
+
+
+class OneQuery:
+    """Searches a Faiss index, with parameters, for the k rows best by one query; distances give negative scores."""
+
+    __slots__ = ("_distances", "_k", "_parameters", "_search")
+
+    def __init__(self, index: Any, k: int, parameters: Any, *, distances: bool) -> None:  # noqa: ANN401
+        self._search = index.search_c
+        self._k = k
+        self._parameters = parameters
+        self._distances = distances
+
+    def __call__(self, query: NDArray[np.float32]) -> tuple[list[float], Rows]:
+        """Return scores and rows, best first, row -1: no more; the query is contiguous, float32 [1, dim]."""
+        k = self._k
+        scores, rows = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
+        pointer = faiss.swig_ptr
+        self._search(1, pointer(query), k, pointer(scores), pointer(rows), self._parameters)
+        if self._distances:
+            np.negative(scores, out=scores)
+        line: list[float] = scores.tolist()
+        if all(map(operator.gt, line, line[1:])):
+            return line, rows
+        in_order = ordered(scores[None], rows[None], k)
+        return in_order[0][0].tolist(), in_order[1][0]

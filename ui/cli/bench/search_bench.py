@@ -1,0 +1,275 @@
+"""The search benchmark: a catalog beside Faiss by itself, in turn, each time in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.table import Column, Table
+
+from lookalike.data.errors import UsageError
+from lookalike.retrieval.bench import search_sides
+from lookalike.retrieval.bench.catalog_build import Built
+from lookalike.retrieval.bench.search_sides import Measured, NewFilter, SearchPlan, WorkloadFigures
+from lookalike.retrieval.bench.speed import fresh
+from lookalike.retrieval.bench.synthetic import Synthetic
+from lookalike.retrieval.vector_index import IndexKind
+from lookalike.retrieval.vector_index.baselines import BaselineKind, BaselineSetting
+from lookalike.ui.cli.options import JsonOption
+from lookalike.ui.cli.terminal import err, out, print_json
+
+__all__ = ["register"]
+
+OURS = "lookalike"
+TAIL_LIMIT = 4.0
+"""A median search is to be no more than so many times quicker than the slowest of a hundred."""
+
+_KEPT = "bench.json"
+_MEAN = "geometric mean"
+_ENOUGH = 0.945
+_SIZES = {
+    "add_s": "adding, seconds",
+    "index_s": "index, seconds",
+    "open_ms": "opening, ms",
+    "cold_ms": "first 20 searches, ms each",
+    "bytes_on_disk_per_item": "disk, bytes an item",
+    "resident_per_item": "resident, bytes an item",
+    "anonymous_per_item": "of it its own",
+    "mapped_per_item": "of it mapped from files",
+}
+_WORDS = {"per_second": "queries a second, one by one", "batch_per_second": "queries a second, in a batch"}
+
+
+def search_command(
+    count: Annotated[int, typer.Option(help="How many vectors.", min=1000)] = 200_000,
+    rounds: Annotated[int, typer.Option(help="How often each side runs, in turn; medians are shown.", min=1)] = 3,
+    queries: Annotated[int, typer.Option(help="How many queries under each filter.", min=20)] = 1000,
+    dim: Annotated[int, typer.Option(help="The length of a vector.", min=8)] = 512,
+    index: Annotated[IndexKind, typer.Option(help="The index of the catalog.")] = IndexKind.AUTO,
+    baselines: Annotated[
+        str, typer.Option(help="What to compare with, with commas between; nothing: the catalog alone.")
+    ] = ",".join(BaselineKind),
+    seconds: Annotated[float, typer.Option(help="The most that one filter takes, one side and one round.")] = 1.2,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Leave what is built there, for the next run to use again.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare filtered search over made-up vectors with Faiss by itself, at recall@10 of 0.95."""
+    kinds = _kinds(baselines)
+    with _folder(keep) as folder:
+        plan = SearchPlan(folder, Synthetic(count, dim), queries, seconds)
+        built, settings, agreement = _built(plan, kinds, index)
+        measured: dict[str, list[Measured]] = {side: [] for side in (OURS, *map(str, kinds))}
+        loads = []
+        for number in range(rounds):
+            sides = list(measured) if number % 2 == 0 else list(measured)[::-1]
+            for side in sides:
+                err.print(f"Round {number + 1}: {side}", highlight=False)
+                loads.append(round(os.getloadavg()[0], 2))
+                measured[side].append(_measured(plan, side, settings))
+        new_filters = fresh(search_sides.measure_new_filters, plan)
+    facts = {
+        "count": count,
+        "dim": dim,
+        "queries": queries,
+        "rounds": rounds,
+        "load": loads,
+        "exact_agrees_with_float64": agreement,
+        "sides": {
+            side: {**_side_json(built[side], runs, count), "settings": _settings_json(settings.get(side, {}))}
+            for side, runs in measured.items()
+        },
+        "ratios": {kind.value: _ratios(measured[OURS], measured[kind]) for kind in kinds},
+        "new_filters": {name: _new_filter_json(one) for name, one in new_filters.items()},
+    }
+    if json:
+        print_json(facts)
+    else:
+        _show(facts)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the benchmarks."""
+    app.command(name="search")(search_command)
+
+
+def _kinds(names: str) -> list[BaselineKind]:
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in list(BaselineKind):
+            raise UsageError(f"There is no baseline {name!r}; there are {', '.join(BaselineKind)}.")
+    return [BaselineKind(name) for name in wanted]
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep.absolute()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _built(
+    plan: SearchPlan, kinds: list[BaselineKind], index: IndexKind
+) -> tuple[dict[str, Built], dict[str, dict[str, BaselineSetting]], float]:
+    """Build every side that the folder lacks; give what it took, the settings tuned, and how far exact is exact.
+
+    Raises:
+        UsageError: the folder has something else.
+    """
+    made = {"count": plan.made.count, "dim": plan.made.dim, "queries": plan.queries, "index": index.value}
+    file = plan.folder / _KEPT
+    if file.exists():
+        kept = orjson.loads(file.read_bytes())
+        if kept["made"] != made:
+            raise UsageError(f"What {plan.folder} has was made with other options; name another folder.")
+    elif any(plan.folder.iterdir()):
+        raise UsageError(f"There is something in {plan.folder} that is no benchmark; name another folder.")
+    else:
+        kept = {"made": made, "built": {}, "settings": {}}
+        err.print(f"Building the catalog of {plan.made.count:,} vectors", highlight=False)
+        kept["built"][OURS] = asdict(fresh(search_sides.build_catalog, plan, index.value))
+        err.print("Answering exactly", highlight=False)
+        kept["agreement"] = fresh(search_sides.answer_exactly, plan)
+        file.write_bytes(orjson.dumps(kept))
+    for kind in kinds:
+        if kind not in kept["built"]:
+            err.print(f"Building and tuning {kind}", highlight=False)
+            built = asdict(fresh(search_sides.build_baseline, plan, kind))
+            tuned = fresh(search_sides.tune_baseline, plan, kind)
+            kept["settings"][kind.value] = {name: asdict(setting) for name, setting in tuned.items()}
+            kept["built"][kind.value] = built
+            file.write_bytes(orjson.dumps(kept))
+    settings = {
+        side: {name: BaselineSetting(**setting) for name, setting in of_filter.items()}
+        for side, of_filter in kept["settings"].items()
+    }
+    return {side: Built(**one) for side, one in kept["built"].items()}, settings, kept["agreement"]
+
+
+def _measured(plan: SearchPlan, side: str, settings: Mapping[str, dict[str, BaselineSetting]]) -> Measured:
+    if side == OURS:
+        return fresh(search_sides.measure_catalog, plan)
+    return fresh(search_sides.measure_baseline, plan, BaselineKind(side), settings[side])
+
+
+def _side_json(built: Built, runs: list[Measured], count: int) -> dict[str, Any]:
+    """Give the medians over rounds."""
+    workloads = {}
+    for name in runs[0].workloads:
+        figures = [run.workloads[name] for run in runs]
+        medians = {
+            "per_second": statistics.median(one.speed.per_second for one in figures),
+            "p50_ms": statistics.median(one.speed.p50_ms for one in figures),
+            "p99_ms": statistics.median(one.speed.p99_ms for one in figures),
+            "p99_to_p50": round(statistics.median(one.speed.p99_ms / one.speed.p50_ms for one in figures), 2),
+            "recall": statistics.median(one.recall for one in figures),
+            "batch_per_second": statistics.median(one.batch_per_second for one in figures),
+            "batch_recall": statistics.median(one.batch_recall for one in figures),
+            "bitmap_ready_per_second": statistics.median(one.ready_per_second for one in figures),
+        }
+        workloads[name] = {**medians, "searches": figures[0].speed.searches}
+    memory = [run.memory for run in runs]
+    return {
+        "add_s": built.add_s,
+        "index_s": built.index_s,
+        "open_ms": statistics.median(run.open_ms for run in runs),
+        "cold_ms": statistics.median(run.cold_ms for run in runs),
+        "bytes_on_disk_per_item": round(built.bytes_on_disk / count, 1),
+        "resident_per_item": round(statistics.median(one.resident for one in memory) / count, 1),
+        "anonymous_per_item": round(statistics.median(one.anonymous for one in memory) / count, 1),
+        "mapped_per_item": round(statistics.median(one.mapped for one in memory) / count, 1),
+        "filters": workloads,
+    }
+
+
+def _ratios(ours: list[Measured], theirs: list[Measured]) -> dict[str, dict[str, float]]:
+    """Divide the rates of rounds side by side; give the median for each filter, and the geometric mean of these."""
+    rates: dict[str, Callable[[WorkloadFigures], float]] = {
+        "per_second": lambda one: one.speed.per_second,
+        "batch_per_second": lambda one: one.batch_per_second,
+    }
+    found = {}
+    for name, rate in rates.items():
+        ratios = {
+            workload: round(
+                statistics.median(
+                    rate(one.workloads[workload]) / rate(other.workloads[workload])
+                    for one, other in zip(ours, theirs, strict=True)
+                ),
+                3,
+            )
+            for workload in ours[0].workloads
+        }
+        found[name] = {**ratios, _MEAN: round(statistics.geometric_mean(ratios.values()), 3)}
+    return found
+
+
+def _settings_json(settings: Mapping[str, BaselineSetting]) -> dict[str, Any]:
+    return {name: asdict(setting) for name, setting in settings.items()}
+
+
+def _new_filter_json(one: NewFilter) -> dict[str, float]:
+    extra = {
+        "extra_ms": round(one.first_ms - one.known_ms, 4),
+        "second_extra_ms": round(one.second_ms - one.known_ms, 4),
+    }
+    return {**asdict(one), **extra}
+
+
+def _show(facts: Mapping[str, Any]) -> None:
+    sides = facts["sides"]
+    for rate, words in _WORDS.items():
+        table = _table("filter", sides, f"{facts['count']:,} vectors: {words} ({OURS} : it)")
+        for name in (*sides[OURS]["filters"], _MEAN):
+            table.add_row(name, *(_rate(facts, side, rate, name) for side in sides))
+        out.print(table)
+    out.print(f"* recall@10 below {_ENOUGH:g}", highlight=False)
+    table = _table("filter", sides, "p50 / p99 in milliseconds")
+    for name in sides[OURS]["filters"]:
+        figures = (one["filters"][name] for one in sides.values())
+        table.add_row(name, *(f"{one['p50_ms']:.2f} / {one['p99_ms']:.2f}" for one in figures))
+    out.print(table)
+    worst, slowest = max(sides[OURS]["filters"].items(), key=lambda named: named[1]["p99_to_p50"])
+    verdict = "within" if slowest["p99_to_p50"] <= TAIL_LIMIT else "NOT within"
+    times = f"{slowest['p99_to_p50']:.1f} times at most ({worst})"
+    out.print(f"{OURS}: p99 is {verdict} {TAIL_LIMIT:g} times the median; {times}.", highlight=False)
+    load, processors = statistics.median(facts["load"]), os.cpu_count() or 1
+    if load > processors:
+        busy = f"The load was {load:.1f} on {processors} processors: tails are those of the others at work, too."
+        out.print(busy, highlight=False)
+    table = _table("", sides, "sizes; memory is that after all searches")
+    for name, words in _SIZES.items():
+        table.add_row(words, *(f"{one[name]:,.1f}" for one in sides.values()))
+    out.print(table)
+    table = Table("filter never seen", "first ms", "second ms", "known ms", "first costs more by ms")
+    for name, one in facts["new_filters"].items():
+        table.add_row(name, *(f"{one[figure]:.3f}" for figure in ("first_ms", "second_ms", "known_ms", "extra_ms")))
+    out.print(table)
+    out.print(f"Exact answers and NumPy in float64 agree on {facts['exact_agrees_with_float64']:.1%}.", highlight=False)
+
+
+def _table(head: str, sides: Iterable[str], title: str) -> Table:
+    return Table(head, *(Column(side.replace("-", " "), justify="right") for side in sides), title=title)
+
+
+def _rate(facts: Mapping[str, Any], side: str, rate: str, name: str) -> str:
+    """Show a rate, with a mark where the recall was not reached, and the ratio to it."""
+    filters = facts["sides"][side]["filters"]
+    if name == _MEAN:
+        shown = f"{statistics.geometric_mean(one[rate] for one in filters.values()):,.0f}"
+    else:
+        recall = filters[name]["recall" if rate == "per_second" else "batch_recall"]
+        shown = f"{filters[name][rate]:,.0f}" + ("" if recall >= _ENOUGH else "*")
+    return shown if side == OURS else f"{shown} ({facts['ratios'][side][rate][name]:.2f})"

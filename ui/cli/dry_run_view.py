@@ -1,0 +1,104 @@
+"""A dry run on the screen, or as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.table import Column, Table
+
+from lookalike.data.item import Json
+from lookalike.retrieval.ingest.dry_run import Action, Change, Plan
+from lookalike.ui.cli.terminal import err, out, plain, print_json_list, progress
+
+__all__ = ["show_plans"]
+
+_EXAMPLES = 5
+_MOST_SHOWN = 40
+
+_WORDS = {
+    Action.ADD: "to add",
+    Action.UPDATE: "to update",
+    Action.REPRICE: "to re-price",
+    Action.RENAME: "to rename",
+    Action.DELETE: "to delete",
+    Action.REJECT: "rejected",
+    Action.LEAVE: "unchanged",
+}
+
+
+def show_plans(plans: Mapping[str, Plan], *, json: bool) -> None:
+    """Go through plans by the names of their feeds; print counts and some changes of each kind, or all as JSON."""
+    if json:
+        changes = (
+            {"feed": name, **_change_json(change)}
+            for name, plan in plans.items()
+            for change in plan
+            if change.action is not Action.LEAVE
+        )
+        print_json_list("changes", changes, lambda: _facts(list(plans.values())))
+        return
+    for name, plan in plans.items():
+        _show(plan, f"{plain(name)}: " if len(plans) > 1 else "")
+
+
+def _show(plan: Plan, before: str) -> None:
+    examples: dict[Action, list[Change]] = {action: [] for action in Action}
+    with progress() as bar:
+        task = bar.add_task("Comparing", total=plan.count, rate="")
+        for change in plan:
+            if len(examples[change.action]) < _EXAMPLES:
+                examples[change.action].append(change)
+            bar.update(task, completed=plan.rows)
+    counts = ", ".join(f"[bold]{plan.counts[action]:,}[/] {_WORDS[action]}" for action in Action)
+    out.print(f"{before}Nothing was written. {counts}.", highlight=False)
+    table = Table("what", Column("row", justify="right"), Column("key", overflow="fold"), Column("", overflow="fold"))
+    for action, changes in examples.items():
+        for change in changes if action is not Action.LEAVE else ():
+            row = "" if change.row is None else str(change.row)
+            table.add_row(_WORDS[action], row, plain(change.key or ""), plain("; ".join(_told(change))))
+        if action is not Action.LEAVE and plan.counts[action] > len(changes):
+            table.add_row("", "", f"... and {plan.counts[action] - len(changes):,} more", "")
+    if table.row_count:
+        out.print(table)
+    if plan.missing and not plan.refused:
+        out.print(f"{plan.missing:,} items that this feed brought are no longer in it and stay.", highlight=False)
+    if plan.unfetched:
+        out.print(f"{plan.unfetched:,} pictures behind addresses were not looked at.", highlight=False)
+    if plan.refused:
+        err.print(f"[bold red]It would be refused:[/] {plain(plan.refused)}", highlight=False)
+
+
+def _told(change: Change) -> Iterator[str]:
+    for name, (old, new) in change.fields.items():
+        yield f"{name}: {_shown(old)} -> {_shown(new)}"
+    if change.pictures is not None:
+        yield f"pictures {change.pictures}"
+    if change.old_key is not None:
+        yield f"was {change.old_key}"
+    if change.reason is not None:
+        yield f"{change.source}: {change.reason}" if change.source else change.reason
+
+
+def _shown(value: Json) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+
+
+def _facts(plans: Sequence[Plan]) -> dict[str, object]:
+    pictures: Counter[str] = sum((plan.pictures for plan in plans), Counter())
+    return {
+        **{action.value: sum(plan.counts[action] for plan in plans) for action in Action},
+        "missing": sum(plan.missing for plan in plans),
+        "pictures": dict(pictures),
+        "unfetched": sum(plan.unfetched for plan in plans),
+        "refused": next((plan.refused for plan in plans if plan.refused), None),
+    }
+
+
+def _change_json(change: Change) -> dict[str, object]:
+    facts: dict[str, object] = {"action": change.action, "key": change.key, "row": change.row}
+    if change.fields:
+        facts["fields"] = {name: {"old": old, "new": new} for name, (old, new) in change.fields.items()}
+    others = {"pictures": change.pictures, "old_key": change.old_key, "reason": change.reason, "image": change.source}
+    return facts | {name: value for name, value in others.items() if value is not None}

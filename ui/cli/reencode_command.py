@@ -1,0 +1,217 @@
+"""The command that changes the models of a catalog, and what it shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Column, Table
+
+from lookalike.data.errors import UsageError
+from lookalike.data.feeds.feed import Feed, open_feeds
+from lookalike.data.fetch.settings import FetchSettings
+from lookalike.retrieval import Catalog
+from lookalike.retrieval.evaluation.measures import read_queries
+from lookalike.retrieval.evaluation.model_comparison import Comparison, Side
+from lookalike.retrieval.reencode.reencode_run import ReencodeOptions, ReencodeReport, Reencoding
+from lookalike.retrieval.reencode.rollback import forget, roll_back
+from lookalike.ui.cli.options import CatalogArgument, JsonOption
+from lookalike.ui.cli.terminal import err, out, plain, print_json, progress
+
+__all__ = ["register"]
+
+_SHOWN_EVERY_S = 0.1
+_SHOWN_HITS = 4
+
+
+def reencode(
+    catalog: CatalogArgument,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[SOURCE]...", help="Where the pictures are; by default where they were last read from."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The new model.", show_default="the present one")] = None,
+    looks: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A second model, that pictures are compared by; none takes it away."),
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Judged queries to compare on.", show_default="those that were kept"),
+    ] = None,
+    hold: Annotated[bool, typer.Option("--hold", help="Build and compare, and change over with the next run.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the models before, at once.")] = False,
+    forget_it: Annotated[
+        bool, typer.Option("--forget", help="Remove the vectors of all models that are not in use.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Give an unfinished change up, and begin anew.")] = False,
+    from_thumbnails: Annotated[
+        bool, typer.Option("--from-thumbnails", help="Encode the thumbnail where a picture is not found.")
+    ] = False,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Change over though pictures are not found; they get no vector.")
+    ] = False,
+    key: Annotated[str | None, typer.Option(help="The column with the key.", show_default="found by name")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="The column with the pictures.", show_default="found by name")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="The column with the title.", show_default="found by name")] = None,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Fetch from addresses of this machine and its own network, too.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Change the model while search goes on: encode all pictures anew beside the old vectors, compare, change over."""
+    if rollback or forget_it:
+        if rollback and forget_it or model or looks or sources or hold or restart:
+            raise UsageError("--rollback and --forget go with no model, no source and not with each other.")
+        with Catalog.open(catalog) as opened:
+            _roll_back(opened, json=json) if rollback else _forget(opened, json=json)
+        return
+    options = ReencodeOptions(
+        restart=restart,
+        from_thumbnails=from_thumbnails,
+        drop_missing=drop_missing,
+        hold=hold,
+        fetch=FetchSettings(allow_private=allow_private),
+    )
+    with Catalog.open(catalog) as opened:
+        types = opened.records.schema()
+        feeds: Sequence[Feed] = open_feeds(sources, key=key, image=image, title=title, types=types) if sources else ()
+        judged = read_queries(queries) if queries else ()
+        run = Reencoding(opened, model=model, looks=looks, feeds=feeds, queries=judged, options=options)
+        report = _run(run)
+    if json:
+        print_json(_facts(report))
+    else:
+        _show(report, catalog)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to an app."""
+    app.command()(reencode)
+
+
+def _run(run: Reencoding) -> ReencodeReport:
+    """Run a change with a bar that says what is being done."""
+    shown = 0.0
+    try:
+        with progress() as bar:
+            task = bar.add_task(run.report.phase, total=None, rate="")
+            for report in run:
+                if time.monotonic() - shown >= _SHOWN_EVERY_S:
+                    shown = time.monotonic()
+                    bar.update(task, description=report.phase, completed=report.done, total=report.total or None)
+    except KeyboardInterrupt:
+        err.print(
+            f"Stopped: {run.report.pictures:,} pictures are encoded, and the catalog stays with "
+            f"{plain(run.report.old)}. Run the same command again to go on.",
+            highlight=False,
+        )
+        raise typer.Exit(1) from None
+    return run.report
+
+
+def _roll_back(catalog: Catalog, *, json: bool) -> None:
+    report = roll_back(catalog)
+    if json:
+        print_json(asdict(report))
+        return
+    out.print(f"In use again: {plain(report.new)}, instead of {plain(report.old)}.", highlight=False)
+    if report.pictures or report.titles:
+        out.print(
+            f"{report.pictures:,} pictures and {report.titles:,} titles that came since have no vector there; "
+            f"make them with: lookalike reencode {plain(catalog.name)}",
+            highlight=False,
+        )
+
+
+def _forget(catalog: Catalog, *, json: bool) -> None:
+    with err.status("Removing vectors that are not in use"):
+        count = sum(forget(catalog))
+    if json:
+        print_json({"removed": count})
+    else:
+        out.print(f"Removed {count:,} vectors; there is no model to go back to.", highlight=False)
+
+
+def _show(report: ReencodeReport, catalog: Path) -> None:
+    """Print what was done, and both sides beside each other."""
+    for note in report.notes:
+        err.print(plain(note), style="yellow", highlight=False)
+    counts = [f"[bold]{report.pictures:,}[/] pictures and [bold]{report.titles:,}[/] titles encoded"]
+    if report.copied:
+        counts.append(f"{report.copied:,} vectors copied")
+    if report.thumbnails:
+        counts.append(f"{report.thumbnails:,} pictures by their thumbnail only")
+    if report.lacking:
+        counts.append(f"{report.lacking:,} pictures without a vector")
+    out.print(f"{', '.join(counts)} in {report.seconds:.1f} s", highlight=False)
+    if report.comparison is not None:
+        _show_comparison(report.comparison)
+    if report.swapped:
+        out.print(
+            f"In use: {plain(report.new)}, instead of {plain(report.old)}. "
+            f"Back with: lookalike reencode {plain(str(catalog))} --rollback",
+            highlight=False,
+        )
+    else:
+        out.print(
+            f"In use as before: {plain(report.old)}. Change over to {plain(report.new)} with: "
+            f"lookalike reencode {plain(str(catalog))}",
+            highlight=False,
+        )
+
+
+def _show_comparison(found: Comparison) -> None:
+    table = Table("", Column(plain(f"old: {found.old.models}")), Column(plain(f"new: {found.new.models}")))
+    sides = [_measures(side) for side in (found.old, found.new)]
+    for name in sides[0]:
+        table.add_row(name, *(plain(str(side[name])) for side in sides))
+    for one in found.examples:
+        table.add_row(plain(f"like {one.key}"), *(plain(", ".join(keys[:_SHOWN_HITS])) for keys in (one.old, one.new)))
+    out.print(table)
+    if found.items:
+        out.print(
+            f"Of the first ten hits for {found.items:,} items, {found.overlap:.0%} are the same with both.",
+            highlight=False,
+        )
+
+
+def _measures(side: Side) -> dict[str, object]:
+    one = side.evaluation
+    if side.refused is not None:
+        return {"judged queries": side.refused}
+    if one is None:
+        return {}
+    return {
+        "judged queries": one.queries,
+        "recall@1": round(one.recall_at_1, 4),
+        "recall@5": round(one.recall_at_5, 4),
+        "recall@10": round(one.recall_at_10, 4),
+        "mrr": round(one.mrr, 4),
+        "ndcg@10": round(one.ndcg_at_10, 4),
+        "p50_ms": round(one.p50_ms, 2),
+    }
+
+
+def _facts(report: ReencodeReport) -> dict[str, Any]:
+    facts = asdict(report)
+    for name in ("phase", "done", "total"):
+        del facts[name]
+    found = report.comparison
+    if found is not None:
+        facts["comparison"] = {
+            "old": {"models": found.old.models, **_measures(found.old)},
+            "new": {"models": found.new.models, **_measures(found.new)},
+            "items": found.items,
+            "overlap": round(found.overlap, 4),
+            "examples": [asdict(one) for one in found.examples],
+        }
+    return facts

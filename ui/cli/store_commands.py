@@ -1,0 +1,200 @@
+"""Commands on what a catalog stores: change an item's values or all fields, read the log, purge the history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+
+from lookalike.data.errors import FieldTypeError, MisfitsRefused, UsageError
+from lookalike.data.feeds.csv_table import parse_cell
+from lookalike.data.field_type import FieldType
+from lookalike.data.item import Value
+from lookalike.retrieval import Catalog
+from lookalike.ui.cli.options import CatalogArgument, JsonOption
+from lookalike.ui.cli.terminal import out, plain, print_json
+
+__all__ = ["register"]
+
+
+def update(
+    catalog: CatalogArgument,
+    key: Annotated[str | None, typer.Argument(help="The item to change; none to change the fields themselves.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Give a field, or title, a value.")
+    ] = None,
+    unset: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Take a field's value away.")] = None,
+    retype: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=TYPE", help=f"Change a field's type: {', '.join(FieldType)}.")
+    ] = None,
+    rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Change a field's name.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Remove a field from all items.")] = None,
+    null_misfits: Annotated[
+        bool, typer.Option("--null-misfits", help="With --retype, make values null that do not fit the new type.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Change fields of an item without touching its pictures, or change the fields themselves: type, name, all gone.
+
+    What is not named stays. Changes of fields are made together or not at all, and earlier states keep what they had.
+    """
+    if null_misfits and not retype:
+        raise UsageError("--null-misfits goes with --retype.")
+    if retype or rename or drop:
+        if key is not None or assignments or unset:
+            raise UsageError("Change the fields of all items, or the values of one item, not both at once.")
+        _change_fields(catalog, retype or [], rename or [], drop or [], null_misfits, json)
+        return
+    if key is None:
+        raise UsageError("Say which item to change, or change a field with --retype, --rename or --drop.")
+    with Catalog.open(catalog) as opened:
+        kinds = {"title": FieldType.STRING, **opened.records.schema()}
+        values: dict[str, Value] = dict.fromkeys(unset or ())
+        for assignment in assignments or ():
+            name, text = _split(assignment, "FIELD=VALUE")
+            values[name] = _value(name, text, kinds)
+        if not values:
+            raise UsageError("Say what to change, with --set FIELD=VALUE or --unset FIELD.")
+        for name in values:
+            _kind_of(name, kinds)
+        titles = [title if isinstance(title := values.pop("title"), str) else None] if "title" in values else None
+        seq = opened.update([key], {name: [value] for name, value in values.items()}, titles=titles)
+    if json:
+        print_json({"commit": seq})
+    else:
+        out.print(f"Updated {plain(key)} (commit {seq}).", highlight=False)
+
+
+def log(
+    catalog: CatalogArgument,
+    limit: Annotated[int, typer.Option(help="How many commits.", min=1)] = 20,
+    json: JsonOption = False,
+) -> None:
+    """List the commits, newest first: when, what, and how many items were added, updated and deleted."""
+    with Catalog.open(catalog) as opened:
+        commits = opened.log(limit)
+    if json:
+        facts = [
+            {
+                "seq": one.seq,
+                "time": one.when.isoformat(),
+                "summary": one.summary,
+                "added": one.added,
+                "updated": one.updated,
+                "deleted": one.deleted,
+            }
+            for one in commits
+        ]
+        print_json({"commits": facts})
+        return
+    if not commits:
+        out.print("Nothing has been written yet.")
+        return
+    numbers = [Column(name, justify="right") for name in ("added", "updated", "deleted")]
+    table = Table(Column("commit", justify="right"), "time (UTC)", Column("what", overflow="fold"), *numbers)
+    for one in commits:
+        counts = (f"{count:,}" if count else "" for count in (one.added, one.updated, one.deleted))
+        moment = one.when.strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(str(one.seq), moment, plain(one.summary), *counts)
+    out.print(table)
+
+
+def purge(
+    catalog: CatalogArgument,
+    older_than: Annotated[
+        str, typer.Option(metavar="WHEN", help="An age such as 30d (m, h, d, w), a commit's number, or a time.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Remove the history older than that for good, and give its room back to the disk."""
+    with Catalog.open(catalog) as opened:
+        report = opened.purge(older_than)
+    if json:
+        print_json(
+            {
+                "oldest_commit": report.oldest_commit,
+                "rows": report.rows,
+                "thumbnails": report.thumbnails,
+                "bytes_reclaimed": report.bytes_reclaimed,
+            }
+        )
+        return
+    out.print(
+        f"Removed {report.rows:,} rows of history; {report.bytes_reclaimed / 1e6:,.1f} MB given back. "
+        f"The oldest state that can be read is that of commit {report.oldest_commit}.",
+        highlight=False,
+    )
+    if report.thumbnails is None:
+        out.print("Thumbnails were left, as pictures are being indexed; the next purge removes them.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (update, log, purge):
+        app.command()(command)
+
+
+def _change_fields(
+    catalog: Path, retype: list[str], rename: list[str], drop: list[str], null_misfits: bool, json: bool
+) -> None:
+    with Catalog.open(catalog) as opened:
+        try:
+            changed = opened.change_fields(
+                retype=_by_field(retype, "FIELD=TYPE"),
+                rename=_by_field(rename, "OLD=NEW"),
+                drop=drop,
+                misfits="null" if null_misfits else "refuse",
+            )
+        except MisfitsRefused as error:
+            raise UsageError(f"{error.misfits} Change them first, or make them null with --null-misfits.") from None
+    if json:
+        print_json({"commit": changed.commit, "items": changed.items, "nulled": changed.nulled})
+        return
+    nulled = f" {changed.nulled:,} values that do not fit were made null." if changed.nulled else ""
+    out.print(
+        f"Changed the fields of {changed.items:,} items (commit {changed.commit}).{nulled} "
+        "In a large catalog run lookalike optimize next.",
+        highlight=False,
+    )
+
+
+def _by_field(assignments: list[str], form: str) -> dict[str, str]:
+    """Read what each field is assigned.
+
+    Raises:
+        UsageError: an assignment has not that form, or a field is assigned twice.
+    """
+    found: dict[str, str] = {}
+    for name, text in (_split(one, form) for one in assignments):
+        if name in found:
+            raise UsageError(f"The field {name!r} is given twice, as {name}={found[name]} and {name}={text}.")
+        found[name] = text
+    return found
+
+
+def _split(assignment: str, form: str) -> tuple[str, str]:
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise UsageError(f"{assignment!r} is no assignment; write {form}.")
+    return name, text
+
+
+def _kind_of(name: str, kinds: dict[str, FieldType]) -> FieldType:
+    if name not in kinds:
+        raise UsageError(f"There is no field {name!r}; the fields are {', '.join(kinds)}.")
+    return kinds[name]
+
+
+def _value(name: str, text: str, kinds: dict[str, FieldType]) -> Value:
+    kind = _kind_of(name, kinds)
+    try:
+        return parse_cell(kind, text)
+    except ValueError:
+        raise FieldTypeError(
+            f"The field {name!r} holds {kind.words}; {text!r} cannot be read so.",
+            field=name,
+            expected=kind.value,
+            found="str",
+        ) from None

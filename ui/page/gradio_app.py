@@ -1,0 +1,98 @@
+"""Gradio's application, cut down to what the page needs: its files, its queue, and a head of our own.
+
+Gradio serves files by path, takes and fetches files, and answers for a login, a monitor and a history that are not used
+here; what is not in the list below does not exist. Calls go through `door.py`, pictures come by `uploads.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lookalike.ui.page.call_checks import Door
+from lookalike.ui.server.guard import error_body
+
+__all__ = ["PageOnly"]
+
+_PATHS = re.compile(
+    r"/(?:config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|(?:assets|static|svelte)/.+|"
+    r"gradio_api/(?:queue/(?:join|data)|heartbeat/\w+|cancel|startup-events|app_id/?|theme\.css))?"
+)
+_CALLS = ("/gradio_api/queue/join", "/gradio_api/cancel")
+_FOREIGN = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
+_ICON = "data:image/svg+xml," + quote(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="12" cy="16" r="9" fill="#4f46e5"/>'
+    '<circle cx="20" cy="16" r="9" fill="#f97362" fill-opacity=".85"/></svg>',
+    safe="",
+)
+
+
+class PageOnly:
+    """Lets through what the page needs, and writes our head into the page: name, icon, style and script."""
+
+    def __init__(self, app: ASGIApp, door: Door, *, title: str) -> None:
+        self._app = app
+        self._door = door
+        here = Path(__file__).with_name("static")
+        stamp = int(max((here / name).stat().st_mtime for name in ("page.css", "page.js")))
+        self._head = (
+            f'<meta name="description" content="{escape(title)}: search by picture and by words">'
+            f'<link rel="icon" href="{_ICON}"><link rel="stylesheet" href="page.css?{stamp}">'
+            f'<script src="page.js?{stamp}"></script></head>'
+        ).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        if not _PATHS.fullmatch(path):
+            await JSONResponse(error_body("NotFound", "There is nothing here."), 404)(scope, receive, send)
+        elif path == "/":
+            await self._page(scope, receive, send)
+        elif path in _CALLS and scope["method"] == "POST":
+            await self._app(_as_json(scope), _replay(await self._door.checked(path, receive), receive), send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+        start: Message = {}
+        body = b""
+
+        async def collect(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+            elif message["type"] == "http.response.body":
+                body += message.get("body", b"")
+
+        await self._app({**scope, "headers": plain}, receive, collect)
+        html = _FOREIGN.sub(b"", body).replace(b"</head>", self._head, 1)
+        kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+        kept.append((b"content-length", str(len(html)).encode()))
+        await send({**start, "headers": kept})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else html})
+
+
+def _as_json(scope: Scope) -> Scope:
+    """Return the scope of a request whose body is JSON of another length than what came."""
+    of_body = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
+    kept = [(name, value) for name, value in scope["headers"] if name.lower() not in of_body]
+    return {**scope, "headers": [*kept, (b"content-type", b"application/json")]}
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read already, then what comes after it."""
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return first.pop() if first else await receive()
+
+    return replayed

@@ -1,0 +1,208 @@
+"""Bodies of the REST API's requests and answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from lookalike.data.item import MAX_KEY_LENGTH, Value
+from lookalike.retrieval import Hit, Results, StoredItem
+from lookalike.retrieval.search.facets import Facet
+from lookalike.ui.result_json import hit_json, results_json
+from lookalike.ui.server.bounds import (
+    MAX_DELETED_KEYS,
+    MAX_DIM,
+    MAX_MOMENT_LENGTH,
+    MAX_PARAM_VALUES,
+    MAX_PARAMS,
+    MAX_PARTS,
+    MAX_TEXT_LENGTH,
+)
+
+__all__ = [
+    "DeleteRequest",
+    "Deleted",
+    "ErrorAnswer",
+    "FacetBody",
+    "FacetsAnswer",
+    "HitBody",
+    "ImageBody",
+    "ItemAnswer",
+    "SearchAnswer",
+    "SearchRequest",
+    "json_value",
+]
+
+
+def _few_values(params: dict[str, Parameter]) -> dict[str, Parameter]:
+    values = sum(len(value) if isinstance(value, list) else 1 for value in params.values())
+    if values > MAX_PARAM_VALUES:
+        raise ValueError(f"at most {MAX_PARAM_VALUES:,} values are read, not {values:,}")
+    return params
+
+
+Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
+Texts = Annotated[list[Text], Field(max_length=MAX_PARTS)]
+Key = Annotated[str, Field(max_length=MAX_KEY_LENGTH)]
+Keys = Annotated[list[Key], Field(max_length=MAX_PARTS)]
+Parameter = bool | int | float | Text | list[bool | int | float | Text]
+Parameters = Annotated[dict[Key, Parameter], Field(max_length=MAX_PARAMS), AfterValidator(_few_values)]
+Moment = int | Annotated[str, Field(max_length=MAX_MOMENT_LENGTH)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class SearchRequest(BaseModel):
+    """What to look for. Parts may be combined; with none, items come in the order they were added."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Text | Texts | None = Field(None, description="Words to look for.", examples=["a cup of coffee"])
+    like: Key | Keys | None = Field(None, description="Keys of items to find others like.")
+    without: Text | Texts | None = Field(None, description="Words to keep away from.")
+    vector: Annotated[list[Finite], Field(max_length=MAX_DIM)] | None = Field(None, description="A ready vector.")
+    filter: Text | None = Field(None, description="What every hit satisfies.", examples=["price < {most}"])
+    params: Parameters | None = Field(None, description="Values of the {names} in the filter.")
+    limit: int = Field(10, description="How many hits.")
+    offset: int = Field(0, description="How many of the best hits to pass over.")
+    recall: float | Key = Field(0.95, description='The share of the true best to find, or "exact".')
+    balance: Finite = Field(0.5, description="The share of the words beside pictures, 0 to 1.")
+    looks: Finite | None = Field(
+        None,
+        description="Where a second model compares looks: its share of pictures, 0 to 1; 1 if left out.",
+    )
+    min_score: Finite | None = Field(None, description="Leave out hits that score less.")
+    as_of: Moment | None = Field(None, description="Answer as of a commit's number or an ISO 8601 time.")
+
+    @model_validator(mode="after")
+    def _few_words(self) -> SearchRequest:
+        given = [one for one in (self.text, self.without) if one is not None]
+        words = sum(len(one) if isinstance(one, str) else sum(map(len, one)) for one in given)
+        if words > MAX_TEXT_LENGTH:
+            raise ValueError(
+                f"text and without have {words:,} characters together; at most {MAX_TEXT_LENGTH:,} are read"
+            )
+        return self
+
+
+class HitBody(BaseModel):
+    """One item found."""
+
+    key: str
+    score: float
+    scores: dict[str, float]
+    image: str | None = Field(description="The picture that matched, as the feed named it.")
+    fields: dict[str, JsonValue]
+    thumbnail: str | None = Field(description="Where a small WebP of that picture is.")
+
+
+class SearchAnswer(BaseModel):
+    """Hits, best first, and how they were found."""
+
+    hits: list[HitBody]
+    exact: bool = Field(description="Whether no better item can have been passed over.")
+    plan: str
+    took_ms: float
+    total: int = Field(description="How many items satisfy the filter.")
+    notices: list[str]
+
+    @classmethod
+    def of(cls, results: Results, thumbnails: list[str | None]) -> SearchAnswer:
+        """Make the answer; `thumbnails` are the addresses of the hits' pictures."""
+        hits = [_hit(hit, address) for hit, address in zip(results, thumbnails, strict=True)]
+        return cls.model_validate({**results_json(results), "hits": hits})
+
+
+class ImageBody(BaseModel):
+    """One picture of an item."""
+
+    source: str = Field(description="As the feed named it.")
+    width: int
+    height: int
+    thumbnail: str | None
+
+
+class ItemAnswer(BaseModel):
+    """One item."""
+
+    key: str
+    title: str | None
+    fields: dict[str, JsonValue]
+    images: list[ImageBody]
+
+    @classmethod
+    def of(cls, item: StoredItem, thumbnails: list[str | None]) -> ItemAnswer:
+        """Make the answer; `thumbnails` are the addresses of the item's pictures."""
+        images = [
+            ImageBody(source=image.source, width=image.width, height=image.height, thumbnail=address)
+            for image, address in zip(item.images, thumbnails, strict=True)
+        ]
+        fields = {name: json_value(value) for name, value in item.fields.items()}
+        return cls(key=item.key, title=item.title, fields=fields, images=images)
+
+
+class FacetBody(BaseModel):
+    """One field: its values with their counts, the most frequent first, or its range."""
+
+    name: str
+    type: str
+    values: list[tuple[str | bool, int]]
+    distinct: int
+    low: JsonValue
+    high: JsonValue
+
+    @classmethod
+    def of(cls, facet: Facet) -> FacetBody:
+        """Make the body."""
+        return cls(
+            name=facet.name,
+            type=facet.type.value,
+            values=list(facet.values),
+            distinct=facet.distinct,
+            low=json_value(facet.low),
+            high=json_value(facet.high),
+        )
+
+
+class FacetsAnswer(BaseModel):
+    """Fields that filters can be made of."""
+
+    facets: list[FacetBody]
+
+
+class DeleteRequest(BaseModel):
+    """What to delete: keys, or all items that satisfy a filter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: Annotated[list[Key], Field(max_length=MAX_DELETED_KEYS)] | None = None
+    filter: Text | None = None
+    params: Parameters | None = None
+
+
+class Deleted(BaseModel):
+    """How many items were deleted."""
+
+    deleted: int
+
+
+class _Error(BaseModel):
+    type: str = Field(description="The name of the error's class.")
+    message: str = Field(description="A sentence that says what to do.")
+
+
+class ErrorAnswer(BaseModel):
+    """What every request that fails is answered with."""
+
+    error: _Error
+
+
+def json_value(value: Value) -> JsonValue:
+    """Return a field's value as JSON, times as ISO 8601 text."""
+    return value.isoformat() if isinstance(value, datetime) else cast(JsonValue, value)
+
+
+def _hit(hit: Hit, thumbnail: str | None) -> dict[str, object]:
+    fields = {name: json_value(value) for name, value in hit.fields.items()}
+    return {**hit_json(hit), "fields": fields, "thumbnail": thumbnail}

@@ -1,0 +1,1 @@
+"""The server: one application over one catalog, and what guards it."""
