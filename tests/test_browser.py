@@ -22,7 +22,7 @@ from playwright.sync_api import (
 )
 
 import lookalike.ui.page.uploads
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.retrieval.reencode.reencode_run import Reencoding
 from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.server.guard import LOOPBACK
@@ -375,13 +375,13 @@ def test_a_second_model_given_while_the_page_is_served_brings_its_slider(
             for page in watched(context, f"{place}/?like=5.png", WIDE, origin=place):
                 expect(page.locator(".subject-chip")).to_be_visible()
                 expect(page.locator("#looks")).to_be_hidden()
-                list(Reencoding(catalog, looks="edge"))
+                list(Reencoding(catalog._core, appearance="edge"))
                 page.reload()
                 expect(page.locator("#looks")).to_be_visible()
                 settled(page)
                 assert first_key(page) == catalog.search(like="5.png").keys[0]
                 page.locator("#looks input[type=range]").click(position={"x": 1, "y": 4})
-                expected = catalog.search(like="5.png", looks=0.0).keys[0]
+                expected = catalog.search(like="5.png", appearance=0.0).keys[0]
                 expect(page.locator(".card").first).to_have_attribute("data-key", expected)
                 assert expected != catalog.search(like="5.png").keys[0]
 

@@ -9,9 +9,9 @@ from html import escape
 
 import orjson
 
+from lookalike import Hit
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
-from lookalike.retrieval import Hit
 from lookalike.retrieval.search.facets import Facet
 from lookalike.ui.page.clock import clock_of
 

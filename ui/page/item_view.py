@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from html import escape
 
+from lookalike import StoredItem
 from lookalike.data.item import Value
-from lookalike.retrieval import StoredItem
 from lookalike.ui.page.cards import CardFields, moment, picture, shown, title_of
 
 __all__ = ["item_html"]

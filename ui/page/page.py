@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.page.uploads import session_of
 from lookalike.ui.server.bounds import MAX_WAITING_CALLS, MAX_WORDS_LENGTH, PAGE_SEARCHES_AT_ONCE
@@ -25,7 +25,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
     page = gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True)
     with page:
         header = gr.HTML(elem_id="page-header", padding=False, apply_default_css=False)
-        with gr.Column(elem_id="ask", visible=catalog.file.model is not None):
+        with gr.Column(elem_id="ask", visible=catalog.reads_pictures):
             with gr.Row(elem_id="search-row"):
                 subject = _part("subject", "input")
                 words = gr.Textbox(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from lookalike import Results
 from lookalike.data import errors
 from lookalike.data.pictures.image_decoder import FORMAT_NAMES
-from lookalike.retrieval import Results
 from lookalike.ui.page.cards import CardFields, cards
 from lookalike.ui.server.messages import public_message
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from lookalike.retrieval import Catalog, Hit
+from lookalike import Catalog, Hit
 from lookalike.ui.page.cards import picture, title_of
 
 __all__ = ["examples_html", "header_html"]
@@ -36,9 +36,9 @@ def examples_html(catalog: Catalog, items: int, *, words: bool) -> str:
         )
     step = max(items // _SAMPLES, 1)
     samples = [hit for place in range(0, items, step)[:_SAMPLES] for hit in catalog.search(limit=1, offset=place)]
-    phrases = _phrases(samples) if catalog.file.reads_texts else []
+    phrases = _phrases(samples) if catalog.reads_words else []
     chips = "".join(f'<button type="button" data-action="words">{escape(phrase)}</button>' for phrase in phrases)
-    pictured = [hit for hit in samples if hit.image_id and catalog.thumbnails.path(hit.image_id)][-_PICTURES:]
+    pictured = [hit for hit in samples if hit.image_id and catalog.thumbnail(hit.image_id)][-_PICTURES:]
     pictures = "".join(
         f'<button type="button" class="example-picture" data-action="like" data-key="{escape(hit.key)}" '
         f'aria-label="{escape(f"Find items like {title_of(hit.key, hit.fields)}")}">'
