@@ -90,7 +90,7 @@ def test_pictures_are_compared_by_looks_and_words_by_the_main_model(shop: Catalo
     found = shop.search(image=path, limit=COUNT)
     best = {key: float((vectors @ looks).max()) for key, vectors in stored(shop, "looks").items()}
     assert dict(zip(found.keys, found.scores, strict=True)) == pytest.approx(best, abs=2e-3)
-    assert found.keys[0] in ("k6", "k7") and set(found[0].scores) == {"looks"}
+    assert found.keys[0] in ("k6", "k7") and set(found[0].scores) == {"appearance"}
     words = shop.search(text="green cup", limit=COUNT)
     assert set(words[0].scores) == {"text", "title"}
     assert words[0].fields["title"] == "green cup"
@@ -117,7 +117,7 @@ def test_words_and_a_picture_are_fused_over_all_spaces_by_their_weights(
     ]
     expected = oracle(shop, [part for part in parts if part[2]])
     assert_ranked(shop, found.keys, found.scores, expected)
-    assert ("looks" in found[0].scores, "image" in found[0].scores) == (share > 0, share < 1)
+    assert ("appearance" in found[0].scores, "image" in found[0].scores) == (share > 0, share < 1)
     assert found.exact
 
 
@@ -156,14 +156,14 @@ def test_what_comes_later_has_both_vectors_and_a_filter_stays_exact(shop: Catalo
 
 
 def test_a_share_out_of_range_or_without_a_space_is_refused(shop: Catalog, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"The share of the looks is 1.5"):
+    with pytest.raises(UsageError, match=r"The share of the appearance is 1.5"):
         shop.search(like="k3", appearance=1.5)
     with pytest.raises(ItemNotFound):
         shop.search(like="gone", appearance=0.5)
-    why = "no second space for looks.*lookalike reencode CATALOG --looks resnet50"
+    why = "no second model for appearance.*lookalike reencode CATALOG --appearance resnet50"
     with Catalog.create(tmp_path / "plain", model="colour") as plain, pytest.raises(UsageError, match=why):
         plain.search(text="red", appearance=0.5)
-    with pytest.raises(UsageError, match="A second model is for the looks"):
+    with pytest.raises(UsageError, match="A model for appearance compares pictures"):
         Catalog.create(tmp_path / "vectors", dim=3, appearance="edge")
 
 
