@@ -7,7 +7,6 @@ here; what is not in the list below does not exist. Calls go through `door.py`, 
 from __future__ import annotations
 
 import re
-from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.ui.page.call_checks import Door
 from lookalike.ui.server.guard import error_body
+from lookalike.ui.templates import render
 
 __all__ = ["PageOnly"]
 
@@ -40,11 +40,8 @@ class PageOnly:
         self._door = door
         here = Path(__file__).with_name("static")
         stamp = int(max((here / name).stat().st_mtime for name in ("page.css", "page.js")))
-        self._head = (
-            f'<meta name="description" content="{escape(title)}: search by picture and by words">'
-            f'<link rel="icon" href="{_ICON}"><link rel="stylesheet" href="page.css?{stamp}">'
-            f'<script src="page.js?{stamp}"></script></head>'
-        ).encode()
+        head = render("page/head.html", title=title, icon=_ICON, stamp=stamp)
+        self._head = f"{head}</head>".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

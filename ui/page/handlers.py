@@ -193,7 +193,7 @@ class Handlers:
     def _look_at_fields(self, items: int) -> None:
         """Decide which fields the panel and the cards show."""
         facets = self._catalog.facets(limit=1)
-        self._fields = CardFields.of(self._kinds(), facets, bare=self._catalog.file.model is None)
+        self._fields = CardFields.choose(self._kinds(), facets, bare=self._catalog.file.model is None)
         self._offered = tuple(facet.name for facet in facets if is_offered(facet, items))
 
     def _subject(self, key: str | None) -> str:
