@@ -70,7 +70,10 @@ class CardFields:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One hit as its card shows it. `clock` is the time of a video's frame; `label` is read out in place of the card."""
+    """One hit as its card shows it.
+
+    `clock` is the time of a video's frame, `label` the card in one line for screen readers.
+    """
 
     key: str
     title: str

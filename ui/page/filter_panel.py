@@ -28,11 +28,11 @@ _BOOL_LABELS = {"true": "Yes", "false": "No"}
 
 
 class Tick(NamedTuple):
-    """A value with its box to tick; `text` is what people read, `count` the number of items that have the value."""
+    """A value with its box to tick; `text` is what people read, `items` the number of items that have the value."""
 
     value: str
     text: str
-    count: int
+    items: int
     is_chosen: bool
 
 

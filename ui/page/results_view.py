@@ -74,9 +74,7 @@ def problem_html(error: Exception) -> str:
 
 
 def _state(heading: str, hint: str, *, message: str = "", command: str = "", can_clear: bool = False) -> str:
-    return render(
-        "page/state.html", heading=heading, hint=hint, message=message, command=command, can_clear=can_clear
-    )
+    return render("page/state.html", heading=heading, hint=hint, message=message, command=command, can_clear=can_clear)
 
 
 def _order(results: Results, *, asked: bool, filtered: bool) -> str:

@@ -62,9 +62,7 @@ def _section(path: str, method: str, operation: Mapping[str, Any], schemas: Mapp
         path=path,
         summary=operation.get("summary", ""),
         description=operation.get("description", ""),
-        parameters=[
-            Row(one["name"], _type(one["schema"]), one.get("description", "")) for one in operation.get("parameters", ())
-        ],
+        parameters=[_row(one["name"], one["schema"], one) for one in operation.get("parameters", ())],
         bodies=[(kind, _body(media["schema"], schemas)) for kind, media in content.items()],
         example=_example(path, method, content, base),
         answer=_body(answer, schemas) if answer else None,
@@ -74,8 +72,11 @@ def _section(path: str, method: str, operation: Mapping[str, Any], schemas: Mapp
 def _body(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Body:
     found = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
     properties: Mapping[str, Any] = found.get("properties", {})
-    rows = [Row(name, _type(one), one.get("description", "")) for name, one in properties.items()]
-    return Body(found.get("description", ""), rows)
+    return Body(found.get("description", ""), [_row(name, one, one) for name, one in properties.items()])
+
+
+def _row(name: str, schema: Mapping[str, Any], described: Mapping[str, Any]) -> Row:
+    return Row(name, _type(schema), described.get("description", ""))
 
 
 def _type(schema: Mapping[str, Any]) -> str:
