@@ -75,8 +75,8 @@ class Handlers:
     def placeholder(self) -> str:
         """Say what can be asked for, in the empty line for words."""
         if self._catalog.file.reads_texts:
-            return "Describe what you look for, or add a picture"
-        return "Add a picture; the model of this catalogue reads no words"
+            return "Enter words or add a picture"
+        return "Add a picture; this catalogue's model reads no words"
 
     def searched(self, values: Mapping[str, object], session: str = "") -> tuple[str, str]:
         """Search with what the controls say: give the results and the panel."""

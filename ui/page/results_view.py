@@ -12,16 +12,16 @@ from lookalike.ui.templates import render
 __all__ = ["empty_html", "more_html", "nothing_html", "problem_html", "results_html"]
 
 _HEADINGS: tuple[tuple[type[Exception], str], ...] = (
-    (errors.FilterError, "The filter cannot be used yet"),
+    (errors.FilterError, "The filter has an error"),
     (errors.NotAPicture, "That picture cannot be read"),
     (errors.ItemNotFound, "That item is no longer here"),
     (errors.ModalityUnsupported, "This catalogue cannot be searched that way"),
-    (errors.UsageError, "Something about the search is not right"),
+    (errors.UsageError, "The search has an error"),
     (errors.CatalogBusy, "The catalogue is busy"),
 )
 _HINTS: tuple[tuple[type[Exception], str], ...] = (
-    (errors.FilterError, "Change the expression under Filters, or clear it, and the search runs again."),
-    (errors.NotAPicture, f"Choose another one; read here are {FORMAT_NAMES}."),
+    (errors.FilterError, "Correct the expression under Filters, or clear it."),
+    (errors.NotAPicture, f"Choose another one. Supported formats: {FORMAT_NAMES}."),
     (errors.ItemNotFound, "It was deleted or renamed. Start a new search."),
     (errors.ModalityUnsupported, "Browse and filter the items below, or open one and find similar ones."),
 )
@@ -56,13 +56,13 @@ def nothing_html(*, filtered: bool, min_score: bool) -> str:
     if filtered:
         return _state("No item passes these filters", "Untick one, widen a range, or clear them all.", can_clear=True)
     if min_score:
-        return _state("No item is that similar", "Lower the least score under More options.")
+        return _state("No item is that similar", "Lower the minimum score under More options.")
     return _state("Nothing found", "Try other words, or a picture.")
 
 
 def empty_html(name: str) -> str:
     """Return the message that the catalogue `name` is empty, and how to fill it."""
-    hint = "Fill it from a product feed or a folder of pictures; items appear here as they come in."
+    hint = "Fill it from a product feed or a folder of pictures; items appear here as they are added."
     return _state("This catalogue is empty", hint, command=f"lookalike index {name} products.csv")
 
 

@@ -20,14 +20,19 @@ class Row(NamedTuple):
 
 
 class Body(NamedTuple):
-    """What a request or an answer carries."""
+    """The JSON object or form of a request or an answer, or an object inside one; `name` is the name of its schema."""
 
+    name: str
     description: str
     rows: Sequence[Row]
 
 
 class Section(NamedTuple):
-    """One operation of the API. `bodies` has the media types that it takes, each with its body."""
+    """One operation of the API.
+
+    `bodies` has the body for each media type that the operation accepts. `answers` has the object that it returns, and
+    then the objects inside that one.
+    """
 
     method: str
     path: str
@@ -36,7 +41,7 @@ class Section(NamedTuple):
     parameters: Sequence[Row]
     bodies: Sequence[tuple[str, Body]]
     example: str
-    answer: Body | None
+    answers: Sequence[Body]
 
 
 def reference_html(openapi: Mapping[str, Any], base: str) -> str:
@@ -63,16 +68,20 @@ def _section(path: str, method: str, operation: Mapping[str, Any], schemas: Mapp
         summary=operation.get("summary", ""),
         description=operation.get("description", ""),
         parameters=[_row(one["name"], one["schema"], one) for one in operation.get("parameters", ())],
-        bodies=[(kind, _body(media["schema"], schemas)) for kind, media in content.items()],
+        bodies=[(kind, _bodies(media["schema"], schemas)[0]) for kind, media in content.items()],
         example=_example(path, method, content, base),
-        answer=_body(answer, schemas) if answer else None,
+        answers=[body for body in _bodies(answer or {}, schemas) if body.rows],
     )
 
 
-def _body(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Body:
-    found = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
+def _bodies(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Body]:
+    """Return the body of a schema, followed by the bodies of the schemas that its fields refer to."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found = schemas.get(name, schema)
     properties: Mapping[str, Any] = found.get("properties", {})
-    return Body(found.get("description", ""), [_row(name, one, one) for name, one in properties.items()])
+    body = Body(name, found.get("description", ""), [_row(field, one, one) for field, one in properties.items()])
+    inside = [one.get("items", one) for one in properties.values()]
+    return [body, *(each for one in inside if "$ref" in one for each in _bodies(one, schemas))]
 
 
 def _row(name: str, schema: Mapping[str, Any], described: Mapping[str, Any]) -> Row:
@@ -88,7 +97,7 @@ def _type(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
     default = schema.get("default")
-    return str(schema.get("type", "any")) + (f", {json.dumps(default)}" if default is not None else "")
+    return str(schema.get("type", "any")) + (f", default {json.dumps(default)}" if default is not None else "")
 
 
 def _example(path: str, method: str, content: Mapping[str, Any], base: str) -> str:
