@@ -28,7 +28,8 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
     page = gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True)
     with page:
         header = gr.HTML(elem_id="page-header", padding=False, apply_default_css=False)
-        with gr.Column(elem_id="ask", visible=catalog.file.model is not None):
+        has_model = catalog.file.model is not None
+        with gr.Column(elem_id="ask", elem_classes=[] if has_model else ["no-model"]):
             with gr.Row(elem_id="search-row"):
                 subject = _part("subject", "input")
                 words = gr.Textbox(
