@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from os import PathLike, fspath
+from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,10 +86,9 @@ def _values_of(row: object, number: int) -> dict[str, Cell]:
 
 def _cell(value: Any, number: int) -> Cell:  # noqa: ANN401  # whatever a caller holds
     if isinstance(value, list | tuple):
-        cells: list[Any] = [_cell(one, number) for one in value]  # texts, bytes or pictures
-        return cells
+        return [_cell(one, number) for one in value]  # type: ignore[return-value]  # texts, bytes or pictures
     if isinstance(value, PathLike):
-        return fspath(value)
+        return fsdecode(value)
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
     if isinstance(value, Image.Image):

@@ -148,5 +148,5 @@ def _problem(error: ValidationError) -> str:
     if first["type"] == "string_too_long":
         return f"A text is too long; at most {first['ctx']['max_length']:,} characters are read."
     if first["loc"][:1] == ("min_score",):
-        return "The least score is not a number; give one such as 0.5, or leave it empty."
+        return "The minimum score is not a number; enter one such as 0.5, or leave it empty."
     return NOT_OF_THE_PAGE

@@ -27,10 +27,10 @@ from starlette.routing import Mount
 from lookalike import Catalog
 from lookalike.data.errors import LookalikeError, UsageError
 from lookalike.ui.errors import status_of
-from lookalike.ui.page.call_checks import Door
-from lookalike.ui.page.gradio_app import PageOnly
+from lookalike.ui.page.call_checks import CallChecks
+from lookalike.ui.page.gradio_app import PageApp
 from lookalike.ui.page.handlers import Handlers
-from lookalike.ui.page.uploads import Uploads, create_upload, remove_left_folders
+from lookalike.ui.page.uploads import Uploads, create_upload, remove_leftover_folders
 from lookalike.ui.rest.reference import reference_html
 from lookalike.ui.rest.routes import create_api
 from lookalike.ui.server.guard import LOOPBACK, Guard, error_body
@@ -57,7 +57,7 @@ def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collectio
     With `api_key` everyone is asked for it, on the page, for pictures and for the API alike. `hosts` are the names that
     the server answers to; without them, any.
     """
-    remove_left_folders()
+    remove_leftover_folders()
     uploads = Uploads()
     metrics = Metrics(catalog)
 
@@ -211,8 +211,8 @@ def _mount_page(app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metri
     assert isinstance(mounted, Mount)
     inputs = {number: len(function.inputs) for number, function in page.fns.items() if function.fn is not None}
     queue = page._queue
-    door = Door(inputs, queue.pending_event_ids_session, queue.pending_messages_per_session)
-    mounted.app = PageOnly(mounted.app, door, title=catalog.name)
+    checks = CallChecks(inputs, queue.pending_event_ids_session, queue.pending_messages_per_session)
+    mounted.app = PageApp(mounted.app, checks, title=catalog.name)
     shutil.rmtree(_gradio_folder(), ignore_errors=True)
 
 
