@@ -15,7 +15,7 @@ from lookalike.ui.cli.terminal import err
 __all__ = ["now_and_then", "progress", "shown_progress"]
 
 _SHOWN_EVERY_S: Final = 0.1
-_SPEED_PERIOD_S: Final = 300.0
+_SPEED_PERIOD_S: Final = 160.0
 """The time left is estimated from the speed over this period, or over the last 1,000 updates if they span less."""
 
 StepT = TypeVar("StepT")
