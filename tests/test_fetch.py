@@ -22,7 +22,7 @@ from PIL import Image
 
 from lookalike.data.errors import FetchFailed
 from lookalike.data.fetch.answer import seconds_until
-from lookalike.data.fetch.cache import About, FetchCache
+from lookalike.data.fetch.cache import CacheEntry, FetchCache
 from lookalike.data.fetch.fetcher import Fetcher
 from lookalike.data.fetch.hosts import Hosts, Stopped
 from lookalike.data.fetch.settings import FetchSettings
@@ -646,17 +646,17 @@ def test_pictures_not_used_for_longest_go_and_those_in_use_stay(tmp_path: Path) 
     paths = [kept(cache, bytes([number]) * 1000, 1000.0 - number) for number in range(5)]
     assert all(path.exists() for path in paths)  # all handed out
     for path in paths[1:]:
-        cache.let_go(path.name)
+        cache.release(path.name)
     cache.sweep()
     assert [path.exists() for path in paths] == [True, False, False, False, True]
-    cache.let_go(paths[0].name)
-    assert cache.use(paths[0].name) == paths[0]  # used just now, and in use
-    assert cache.use(paths[1].name) is None
+    cache.release(paths[0].name)
+    assert cache.acquire(paths[0].name) == paths[0]  # used just now, and in use
+    assert cache.acquire(paths[1].name) is None
 
 
 def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
     cache = FetchCache(tmp_path, max_bytes=2500)
-    cache.note("http://shop.example/", About("http://shop.example/", "0" * 64, None, None, 1.0))
+    cache.record("http://shop.example/", CacheEntry("http://shop.example/", "0" * 64, None, None, 1.0))
     with cache.receiving() as (_, path):
         young, old = path.with_name(".young"), path.with_name(".old")
         young.touch()
@@ -683,7 +683,7 @@ def test_two_caches_in_one_folder_do_not_get_in_each_others_way(host: WebHost, m
         except FileNotFoundError:  # the other one has tidied up
             return True
         finally:
-            fetcher.let_go(fetched)
+            fetcher.release(fetched)
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(fetch, range(80)))

@@ -268,7 +268,7 @@ def test_a_drawing_that_takes_too_long_is_ended() -> None:
     ("content", "reason"),
     [
         (drawing("")[:-9], "cannot be drawn"),
-        (gzip.compress(drawing(""))[:-12], "cut short"),
+        (gzip.compress(drawing(""))[:-12], "truncated"),
         (drawing("").replace(b"#0000ff", b"#ffffff"), "shows nothing"),
         (b"<?xml version='1.0' encoding='UTF-7'?>" + drawing(""), "save it as UTF-8"),
         (b"\xff" + drawing("")[1:] + b"\xff", "not a picture"),
