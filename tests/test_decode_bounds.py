@@ -284,7 +284,7 @@ def test_memory_is_given_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) 
     "prepare",
     [
         lambda picture: fit_to_square(picture, side=224, margin=8),
-        lambda picture: Transform.of(
+        lambda picture: Transform.from_steps(
             [
                 transforms.Resize(256),
                 transforms.CenterCrop(224),
@@ -310,6 +310,6 @@ def test_the_middle_of_a_long_picture_is_what_cropping_kept_before() -> None:
     numbers = [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
     stripes = np.kron(RANDOM.integers(0, 256, (600, 1, 3), dtype=np.uint8), np.ones((2, 10, 1), dtype=np.uint8))
     picture = Image.fromarray(stripes)
-    ours = Transform.of([*steps, *numbers], 32).prepare(picture)
+    ours = Transform.from_steps([*steps, *numbers], 32).prepare(picture)
     whole = np.array(steps[1](steps[0](picture)))
     assert np.array_equal(ours, whole)

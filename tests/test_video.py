@@ -287,5 +287,5 @@ def test_without_the_extra_the_reason_has_the_line_that_mends_it(clip: Path) -> 
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False
     )
-    assert "NotAPicture: Videos are read by an extra" in done.stderr
+    assert "NotAPicture: Videos need an extra" in done.stderr
     assert "pip install 'lookalike[video]'" in done.stderr
