@@ -1,4 +1,4 @@
-"""What is indexed: items, their images, and rows that could not become items."""
+"""Items to be indexed, their images, and rows that could not become items."""
 
 from __future__ import annotations
 

@@ -318,8 +318,8 @@ def test_a_pause_that_is_too_long_ends_the_asking_of_that_host(host: WebHost, ma
     later = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
     host.answers = {"/a": answer(b"", "503 Busy", Retry_After=later), "/b": answer(PICTURE)}
     fetcher = make()
-    assert "asks to be left alone for 7," in why(fetcher, host.url("/a"))
-    assert "asks to be left alone for 7," in why(fetcher, host.url("/b"))
+    assert "asks for a pause of 7," in why(fetcher, host.url("/a"))
+    assert "asks for a pause of 7," in why(fetcher, host.url("/b"))
     assert host.paths() == ["/a"]
 
 
@@ -541,7 +541,7 @@ def test_a_host_that_stays_silent_is_given_up() -> None:
     with hosts.turn("down.example"):
         pass
     hosts.note_silence("down.example")
-    with pytest.raises(FetchFailed, match="has not answered 16 requests running"), hosts.turn("down.example"):
+    with pytest.raises(FetchFailed, match="has not answered 16 requests in a row"), hosts.turn("down.example"):
         pass
     with hosts.turn("up.example"):
         pass

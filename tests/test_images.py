@@ -174,7 +174,7 @@ def test_reading_says_why_it_cannot(tmp_path: Path) -> None:
         ("empty.png", "empty"),
         ("large.png", "at most"),
         (".", "not a regular file"),
-        ("dangling.png", "a link to a file that is not there"),
+        ("dangling.png", "a link to a file that does not exist"),
         ("nul\0.png", "no such file|cannot be read"),
     ]:
         with pytest.raises(NotAPicture, match=reason):

@@ -65,12 +65,12 @@ class Archive:
 
 
 def is_tar(name: str) -> bool:
-    """Return whether a file name is that of a tar archive, compressed or not."""
+    """Return whether a file name has the suffix of a tar archive, compressed or not."""
     return name.lower().endswith(_TAR_SUFFIXES)
 
 
 def is_archive(name: str) -> bool:
-    """Return whether a file name is that of an archive."""
+    """Return whether a file name has the suffix of an archive."""
     return is_tar(name) or name.lower().endswith(".zip")
 
 

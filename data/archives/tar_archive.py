@@ -41,7 +41,7 @@ def compression_of(head: bytes) -> str | None:
 
 
 class TarReader:
-    """A tar archive. `random_access` tells whether its members can be read in any order, and after the iteration."""
+    """A tar archive. `random_access` is true if its members can be read in any order and after the iteration."""
 
     def __init__(self, path: Path, unpacked: IO[bytes] | None = None) -> None:
         """Open a tar archive. `unpacked` is a file with its uncompressed content, if there is one.

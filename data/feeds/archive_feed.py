@@ -89,7 +89,7 @@ class ExtractedFeed:
         self._path.write_bytes(content)
 
     def table(self, types: Mapping[str, FieldType], text_columns: frozenset[str]) -> Table:
-        """Open the feed; the arguments and errors are those of `open_table`."""
+        """Open the feed; arguments and errors are as for `open_table`."""
         try:
             table = open_table(self._path, types=types, text_columns=text_columns)
         except FeedError as error:

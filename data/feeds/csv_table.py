@@ -30,7 +30,7 @@ _MAX_CELL_LENGTH = 1024 * 1024
 
 
 def open_csv(path: Path, types: Mapping[str, FieldType], text_columns: frozenset[str]) -> Table:
-    """Open a CSV or TSV file; `types` and `text_columns` are those of `open_table`.
+    """Open a CSV or TSV file; `types` and `text_columns` are as for `open_table`.
 
     Raises:
         FeedError: the file is UTF-16 text, is empty, or its first row does not name the columns.

@@ -190,7 +190,7 @@ def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str
 
 def _open_folder(folder: Path, named: _Named) -> Feed:
     if is_catalog(fsencode(folder)):
-        raise FeedError(f"{folder.name} is a catalog, not a folder of pictures; it is searched, not indexed.")
+        raise FeedError(f"{folder.name} is a catalog, not a folder of pictures; search it instead of indexing it.")
     unlisted: list[str] = []
 
     def record(error: OSError) -> None:

@@ -249,7 +249,7 @@ class Fetcher:
         """Pause a host for as long as it asks, or give it up if that is too long. Return the pause in seconds."""
         after_s = seconds_until(retry_after)
         if after_s is not None and after_s > self._settings.longest_pause_s:
-            reason = f"{reason} It asks to be left alone for {after_s:,.0f} s; run this again after that."
+            reason = f"{reason} It asks for a pause of {after_s:,.0f} s; run this again after that."
             self._hosts.give_up(host, reason)
             raise FetchFailed(reason, temporary=True)
         if after_s is not None:

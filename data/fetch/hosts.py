@@ -81,7 +81,7 @@ class Hosts:
             self._silent[host] = count + 1, since
         if count + 1 >= _SILENT_REQUESTS and now - since >= self._patience_s:
             self.give_up(
-                host, f"{host} has not answered {count + 1} requests running; it is not asked again this time."
+                host, f"{host} has not answered {count + 1} requests in a row; it is not asked again this time."
             )
 
     def sleep(self, seconds: float) -> None:

@@ -44,7 +44,7 @@ class GuardedNetwork(httpcore2.NetworkBackend):
         """
         left: float = self._request.deadline - time.monotonic()
         if left <= 0 or self._stopped:
-            raise httpcore2.ReadTimeout("the time is up")
+            raise httpcore2.ReadTimeout("the time limit of the request has passed")
         return left if timeout is None else min(left, timeout)
 
     def stop(self) -> None:

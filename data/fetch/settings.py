@@ -40,6 +40,6 @@ class FetchSettings:
 
     def __post_init__(self) -> None:
         if min(self.per_host, self.threads, self.attempts) < 1:
-            raise UsageError("At least one picture is fetched at a time, and tried once.")
+            raise UsageError("per_host, threads and attempts must be at least 1.")
         if min(self.timeout_s, self.silence_s) <= 0:
-            raise UsageError("The time to fetch a picture has to be more than 0 seconds.")
+            raise UsageError("timeout_s and silence_s must be more than 0 seconds.")

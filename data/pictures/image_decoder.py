@@ -228,7 +228,7 @@ def _to_eight_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 def _why_no_file(path: Path) -> str:
     if path.is_symlink() and not path.exists():
-        return "It is a link to a file that is not there."
+        return "It is a link to a file that does not exist."
     return "It is not a regular file." if path.exists() else "There is no such file."
 
 

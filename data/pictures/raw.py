@@ -83,7 +83,7 @@ def develop(content: bytes, *, min_side: int | None, max_pixels: int) -> tuple[I
     except rawpy.LibRawError as error:
         reason = error.args[0] if error.args else error
         message = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise NotAPicture(f"The RAW file is damaged, or its camera is not known to LibRaw ({message}).") from error
+        raise NotAPicture(f"The RAW file is damaged, or its camera is unknown to LibRaw ({message}).") from error
     return Image.fromarray(pixels), height if turned else width, width if turned else height
 
 

@@ -127,7 +127,7 @@ def _wide_encoding(content: bytes) -> str | None:
 
 def _failure_reason(code: int, stderr: bytes, cpu_seconds: int) -> str:
     if -code in (signal.SIGXCPU, signal.SIGKILL):
-        return f"The drawing takes more than {cpu_seconds} seconds of processor time to draw."
+        return f"The drawing takes more than {cpu_seconds} seconds of processor time to render."
     if code < 0:
         return "The drawing is nested too deeply or needs too much memory."
-    return f"The drawing cannot be drawn ({stderr.decode('utf-8', 'replace').strip()[:200] or 'no reason given'})."
+    return f"The drawing cannot be rendered ({stderr.decode('utf-8', 'replace').strip()[:200] or 'no reason given'})."

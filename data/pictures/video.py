@@ -96,7 +96,7 @@ def frame_source(source: str, seconds: float) -> str:
 
 
 def seconds_of(source: str) -> float | None:
-    """Return the time in seconds that the name of a frame gives, or None if it gives none."""
+    """Return the time in seconds in the name of a frame, or None if the name has no time."""
     found = _MOMENT.search(source)
     return float(found[1]) if found else None
 

@@ -90,7 +90,7 @@ class Choice:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the sample. The only argument is the collection's folder, by default that of Debian's packages."""
+    """Make the sample. The only argument is the collection's folder, by default where Debian's packages install it."""
     root = Path(arguments[0]) if arguments else DEBIAN_ROOT
     drawings = {clipart.stem: clipart for clipart in read_openclipart(root)}
     with (HERE / "selection.csv").open(encoding="utf-8", newline="") as file:

@@ -165,14 +165,14 @@ def picture_size(png: Path) -> tuple[int, int] | None:
 def query_text(title: str) -> str:
     """Return the words of a title in lower case, without punctuation and without a number at the end.
 
-    Titles with the same words ("Mailbox", "mailbox 2") give the same query.
+    Titles with the same words ("Mailbox", "mailbox 2") become the same query.
     """
     text = _normalized(title)
     return re.sub(r"[\d ]+$", "", text) or text
 
 
 def half(title: str) -> int:
-    """Return 0 (tuning) or 1 (held out); all titles that give the same query are in the same half."""
+    """Return 0 (tuning) or 1 (held out); all titles with the same query are in the same half."""
     return hashlib.sha256(query_text(title).encode()).digest()[0] & 1
 
 

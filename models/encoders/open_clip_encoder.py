@@ -124,7 +124,7 @@ def load_open_clip(
 
 
 def _config_of(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the configuration of the network and that of its preprocessing, as open_clip chooses them for the name.
+    """Return the configurations of the network and of its preprocessing, as open_clip chooses them for the name.
 
     If published weights were trained with QuickGELU, it is used whether or not the architecture's name says so;
     open_clip itself only warns about it.

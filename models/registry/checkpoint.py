@@ -111,7 +111,7 @@ def text_sources(config: dict[str, Any]) -> tuple[str | None, str | None]:
 
 
 def torchvision_weights(name: ModelName) -> Any:  # noqa: ANN401  # torchvision's own type, imported late
-    """Return torchvision's description of published weights; for a local file, that of the default weights.
+    """Return torchvision's description of published weights; for a local file, the default weights.
 
     Raises:
         UsageError: torchvision has no such model, or no such weights for it.

@@ -101,7 +101,7 @@ def scores_of(trial: Trial, source: LabelledOutputs, figures: ClassFigures, vect
 
 
 def main() -> None:
-    """Train and evaluate source by source, and log a table. "Unheard" names were not captions in training."""
+    """Train and evaluate source by source, and log a table. "Unseen" names were not captions in training."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     network, embed = load_network(), TextEmbedder()
     shipped = CompactFigures.from_bytes(read_weights(KNOWN_MODELS["compact"].files["figures"]))
@@ -110,7 +110,7 @@ def main() -> None:
     sources = {"drawings": read_drawings(), "emoji": read_emoji(), "stamps": read_stamps(), "photographs": photographs}
     described = {name: run_network(network, pictures) for name, pictures in sources.items()}
     heads = ["trained on", "tried on", "half", "pictures"]
-    for names in ("names", "unheard names"):
+    for names in ("names", "unseen names"):
         heads += [names, *(f"{side} @{depth}" for side in ("without", "with") for depth in DEPTHS)]
     logging.info("| %s |", " | ".join(heads))
     for trained_on, tried_on in TRIALS:

@@ -56,7 +56,7 @@ BROADER_DECAY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class LabelledOutputs:
-    """The network's outputs for pictures, their colours [n, 11], and what is written about each of them."""
+    """The network's outputs for pictures, their colours [n, 11], and a label for each of them."""
 
     outputs: NetworkOutput
     colours: Tensor

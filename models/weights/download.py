@@ -129,7 +129,7 @@ def _download_first(repository: str, names: Sequence[str], progress: Progress) -
     for name in names:
         if name in available:
             return _download(repository, name, progress)
-    raise WeightsUnavailable(f"The hub's repository {repository} has none of {', '.join(names)}.")
+    raise WeightsUnavailable(f"The hub's repository {repository} has none of the files {', '.join(names)}.")
 
 
 def _download_text_files(repository: str, progress: Progress) -> None:

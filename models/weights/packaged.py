@@ -22,7 +22,7 @@ def find_weights(file: WeightFile) -> Path:
     found = importlib.util.find_spec(file.package)  # runs at most our own packages above it
     if found is None or not found.submodule_search_locations:
         raise WeightsUnavailable(
-            f"The package {file.distribution}, which holds weights of the model, is missing. {install}"
+            f"The package {file.distribution}, which contains weights of the model, is missing. {install}"
         )
     for folder in found.submodule_search_locations:
         path = Path(folder, file.path)
