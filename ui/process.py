@@ -28,8 +28,8 @@ def configure() -> None:
     program that uses Lookalike as a library keeps its own settings. Calling it again has no further effect.
     """
     _share_one_arena()
-    # Oversized pictures are refused with an error of their own; Pillow's warning would only repeat it in the log.
-    warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
+    # Pillow only warns of a picture between one and two times its limit, and reads on; a server has to refuse it there.
+    warnings.filterwarnings("error", message=r"Image size \(\d+ pixels\) exceeds limit")
     os.environ.update(_GRADIO)  # Gradio reads it when it is imported
 
 

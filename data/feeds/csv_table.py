@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -82,7 +84,6 @@ def _header(cells: list[str], path: Path) -> tuple[str, ...]:
 
 def _csv_cells(path: Path, delimiter: str) -> Iterator[list[str] | Rejected]:
     """Yield the rows, header first. After a row that cannot be read, continue with the next line of the file."""
-    csv.field_size_limit(_MAX_CELL_LENGTH)
     with path.open("rb") as raw:
         lines = _Lines(io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline=""))
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -90,7 +91,7 @@ def _csv_cells(path: Path, delimiter: str) -> Iterator[list[str] | Rejected]:
         while True:
             lines.start_row()
             try:
-                cells = next(reader)
+                cells = _next_row(reader)
             except StopIteration:
                 return
             except csv.Error as error:
@@ -103,6 +104,30 @@ def _csv_cells(path: Path, delimiter: str) -> Iterator[list[str] | Rejected]:
             if cells:  # blank lines are not rows
                 number += 1
                 yield cells
+
+
+class _LimitLock:
+    """A lock on `csv.field_size_limit`, which belongs to the whole process; a forked child gets a new one."""
+
+    def __init__(self) -> None:
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        self.lock = threading.Lock()
+
+
+_LIMIT = _LimitLock()
+
+
+def _next_row(reader: Iterator[list[str]]) -> list[str]:
+    """Read one row with cells of up to `_MAX_CELL_LENGTH` characters, and leave the limit of `csv` as it was."""
+    with _LIMIT.lock:
+        before = csv.field_size_limit(_MAX_CELL_LENGTH)
+        try:
+            return next(reader)
+        finally:
+            csv.field_size_limit(before)
 
 
 class _Lines:

@@ -9,7 +9,6 @@ and read by extras: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`r
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +50,6 @@ _LARGE_PIXELS = 16_000_000
 _REDUCED_SCALE_MARGIN = 1.5
 _SIDEWAYS = (5, 6, 7, 8)
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
-
-# Pillow only warns between one and two times its limit. Here that warning is an error like any other.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, slots=True)
