@@ -45,7 +45,9 @@ class Archive:
         """
         for count, member in enumerate(self._reader.members(), start=1):
             if count > _MAX_MEMBERS:
-                raise FeedError(f"{self.name} has more than {_MAX_MEMBERS:,} members; split it into several archives.")
+                raise FeedError(
+                    f"{self.name} has more than {_MAX_MEMBERS:,} members.", remedy="Split it into several archives."
+                )
             name = clean_name(member.name)
             if name is None:
                 reason = "Its name points outside the archive."

@@ -55,7 +55,8 @@ class TarReader:
         if self._compression == "zstd":
             file.close()
             raise FeedError(
-                f"{path.name} is compressed with Zstandard, which is not supported; decompress it with zstd -d first."
+                f"{path.name} is compressed with Zstandard, which is not supported.",
+                remedy="Decompress it with zstd -d first.",
             )
         self._shared = _SharedFile(file)
         self.random_access = self._compression is None
@@ -89,8 +90,8 @@ class TarReader:
                 while chunk := window.take(_CHUNK_BYTES):
                     if shutil.disk_usage(tempfile.gettempdir()).free < _MIN_FREE_DISK_BYTES:
                         raise FeedError(
-                            f"There is not enough disk space to unpack {self._path.name}; use a zip archive or an "
-                            "uncompressed tar."
+                            f"There is not enough disk space to unpack {self._path.name}.",
+                            remedy="Use a zip archive or an uncompressed tar.",
                         )
                     file.write(chunk)
         except Exception as error:  # see above

@@ -38,7 +38,7 @@ class ZipReader:
             raise FeedError(f"{path.name} is not a zip archive, or is damaged: {error}.") from error
         self._files = [info for info in self._zip.infolist() if not info.is_dir()]
         if self._files and all(info.flag_bits & _ENCRYPTED for info in self._files):
-            raise FeedError(f"{path.name} is encrypted; unpack it with its password and index the folder.")
+            raise FeedError(f"{path.name} is encrypted.", remedy="Unpack it with its password and index the folder.")
 
     def members(self) -> Iterator[Member]:
         """Yield the files in the order of the archive's directory."""

@@ -63,7 +63,7 @@ def find_feed(names: list[str], archive: str) -> str | None:
     ]
     if len(found) > 1:
         raise FeedError(
-            f"{archive} has several feeds: {', '.join(sorted(found)[:5])}; unpack it and index each by name."
+            f"{archive} has several feeds: {', '.join(sorted(found)[:5])}.", remedy="Unpack it and index each by name."
         )
     return found[0] if found else None
 

@@ -39,7 +39,7 @@ def open_csv(path: Path, types: Mapping[str, FieldType], text_columns: frozenset
     """
     with path.open("rb") as file:
         if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise FeedError(f"{path.name} is UTF-16 text; save the feed as UTF-8.")
+            raise FeedError(f"{path.name} is UTF-16 text.", remedy="Save the feed as UTF-8.")
     delimiter = _delimiter(path)
     columns: tuple[str, ...] = ()
     counters: dict[str, _Inference] = {}
@@ -78,7 +78,7 @@ def _header(cells: list[str], path: Path) -> tuple[str, ...]:
     twice = {name for name in names if names.count(name) > 1}
     if twice or "" in names:
         what = f"the column {sorted(twice)[0]!r} twice" if twice and "" not in twice else "a column without a name"
-        raise FeedError(f"{path.name} has {what} in its first row; every column needs a name of its own.")
+        raise FeedError(f"{path.name} has {what} in its first row.", remedy="Make the names of all columns different.")
     return names
 
 

@@ -190,7 +190,9 @@ def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str
 
 def _open_folder(folder: Path, named: _Named) -> Feed:
     if is_catalog(fsencode(folder)):
-        raise FeedError(f"{folder.name} is a catalog, not a folder of pictures; search it instead of indexing it.")
+        raise FeedError(
+            f"{folder.name} is a catalog, not a folder of pictures.", remedy="Search it instead of indexing it."
+        )
     unlisted: list[str] = []
 
     def record(error: OSError) -> None:
@@ -239,7 +241,7 @@ def _feed_of_table(
 
 def _check_unnamed(what: str, named: _Named) -> None:
     if any(named.values()):
-        raise FeedError(f"{what} of pictures has no columns; --key, --image and --title are for feed files.")
+        raise FeedError(f"{what} of pictures has no columns.", remedy="Leave out --key, --image and --title.")
 
 
 def _readable(source: Path) -> str:

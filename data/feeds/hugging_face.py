@@ -127,7 +127,9 @@ def _saved(folder: Path, split: str | None) -> list[_Part]:
     """Return the data files of a dataset that `save_to_disk` wrote, in order."""
     state = _json(folder / _STATE)
     if state.get("_indices_data_files"):
-        raise FeedError(f"{folder.name} is a selection of rows; save it again after dataset.flatten_indices().")
+        raise FeedError(
+            f"{folder.name} is a selection of rows.", remedy="Save it again after dataset.flatten_indices()."
+        )
     info = _json(folder / _INFO) if (folder / _INFO).is_file() else {}
     data_files = state.get("_data_files")
     found = [file.get("filename") if isinstance(file, dict) else None for file in data_files or ()]

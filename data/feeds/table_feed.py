@@ -84,7 +84,7 @@ def columns_of(
     usual = usual or UsualNames()
     key_column = _find(table.columns, key, usual.key, name)
     if not key_column:
-        raise FeedError(_not_found("the key", "--key", usual.key, table, name))
+        raise _not_found("the key", "--key", usual.key, table, name)
     title_column = _find(table.columns, title, usual.title, name)
     images = _find_images(table, image, usual.image, name)
     words = {key_column: "key", **dict.fromkeys(images, "pictures")}
@@ -151,7 +151,7 @@ def _find_images(table: Table, image: str | None, usual: tuple[str, ...], name: 
     ]
     found = (*([first] if first else []), *rest) or table.pictures
     if not found:
-        raise FeedError(_not_found("pictures", "--image", IMAGE_NAMES, table, name))
+        raise _not_found("pictures", "--image", IMAGE_NAMES, table, name)
     return found
 
 
@@ -166,10 +166,10 @@ def _find(columns: tuple[str, ...], wanted: str | None, usual: tuple[str, ...], 
     return next((by_lower[candidate] for candidate in usual if candidate in by_lower), "")
 
 
-def _not_found(what: str, option: str, usual: tuple[str, ...], table: Table, name: str) -> str:
-    return (
-        f"{name} has no column for {what} (looked for {', '.join(usual[:6])}...). "
-        f"Name it with {option}; the columns are {_listed(table.columns)}."
+def _not_found(what: str, option: str, usual: tuple[str, ...], table: Table, name: str) -> FeedError:
+    return FeedError(
+        f"{name} has no column for {what} (looked for {', '.join(usual[:6])}...).",
+        remedy=f"Name it with {option}; the columns are {_listed(table.columns)}.",
     )
 
 

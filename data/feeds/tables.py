@@ -46,7 +46,10 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], text_columns: froz
     if not path.is_file():
         raise FeedError(f"There is no feed at {path.name!r}.")
     if is_record_file(path):
-        raise FeedError(f"{path.name} is part of a catalog's records; to copy its items, use export and import.")
+        raise FeedError(
+            f"{path.name} is part of a catalog's records, not a feed.",
+            remedy="To copy its items, use lookalike export and lookalike import.",
+        )
     suffix = path.suffix.lower()
     try:
         if suffix in _CSV_SUFFIXES:

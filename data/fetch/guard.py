@@ -132,7 +132,7 @@ class Guard:
             if what is not None and address not in self._allowed:
                 shown = host if host == address else f"{host} ({address})"
                 raise FetchFailed(
-                    f"{shown} is {what}; pictures are fetched from public internet addresses only. "
-                    "If you trust the feed: --allow-private."
+                    f"{shown} is {what}; pictures are fetched from public internet addresses only.",
+                    remedy="If you trust the feed, add --allow-private.",
                 )
         return found

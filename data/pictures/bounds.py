@@ -101,7 +101,7 @@ def scans_of(image: Image.Image, content: bytes) -> int:
         return 1
     scans = content.count(_START_OF_SCAN)
     if scans * image.width * image.height > MAX_SCANNED_PIXELS:
-        raise NotAPicture(f"The picture has too many scans ({scans:,}); save it again as JPEG or PNG.")
+        raise NotAPicture(f"The picture has too many scans ({scans:,}).", remedy="Save it again as JPEG or PNG.")
     return scans
 
 
@@ -127,7 +127,8 @@ def needed_bytes(image: Image.Image, size: tuple[int, int], scans: int) -> int:
     if needed > MAX_DECODE_BYTES:
         raise NotAPicture(
             f"The picture is too large: decoding it would take {needed / 1e9:.1f} GB of memory, more than the "
-            f"{MAX_DECODE_BYTES / 1e9:.1f} GB allowed; make it smaller, or save it as JPEG."
+            f"{MAX_DECODE_BYTES / 1e9:.1f} GB allowed.",
+            remedy="Make it smaller, or save it as JPEG.",
         )
     return round(needed)
 

@@ -37,12 +37,13 @@ def register_heif() -> None:
         import pillow_heif
     except ImportError as error:
         raise NotAPicture(
-            "HEIC pictures need an extra that is not installed: pip install 'lookalike[heic]'."
+            "HEIC pictures need an extra that is not installed.",
+            remedy="Install it with: pip install 'lookalike[heic]'",
         ) from error
     found = pillow_heif.libheif_version()
     if tuple(int(part) for part in found.split(".")[:3]) < OLDEST_LIBHEIF:
         raise NotAPicture(
-            f"HEIC pictures are not read with libheif {found}, which is vulnerable to crafted files: "
-            "pip install -U 'lookalike[heic]'."
+            f"HEIC pictures are not read with libheif {found}, which is vulnerable to crafted files.",
+            remedy="Update it with: pip install -U 'lookalike[heic]'",
         )
     pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)

@@ -79,7 +79,9 @@ def read_place(place: Place) -> bytes:
         NotAPicture: the picture is missing, cannot be read, is empty or too large, or is on the web.
     """
     if isinstance(place, Address):
-        raise NotAPicture("Pictures are read from files, not from addresses; download the picture and name its file.")
+        raise NotAPicture(
+            "Pictures are read from files, not from addresses.", remedy="Download the picture and name its file."
+        )
     if isinstance(place, Path):
         return read_bytes(place)
     content = place.read(max_bytes=MAX_BYTES)

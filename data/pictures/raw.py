@@ -92,6 +92,7 @@ def _rawpy() -> ModuleType:
         import rawpy
     except ImportError as error:
         raise NotAPicture(
-            "Camera RAW files need an extra that is not installed: pip install 'lookalike[raw]'."
+            "Camera RAW files need an extra that is not installed.",
+            remedy="Install it with: pip install 'lookalike[raw]'",
         ) from error
     return rawpy  # type: ignore[no-any-return,unused-ignore]

@@ -67,10 +67,13 @@ def draw(content: bytes, *, cpu_seconds: int = 10) -> Image.Image:
     """
     package = importlib.util.find_spec("resvg_py")
     if package is None or package.origin is None:
-        raise NotAPicture("SVG drawings need an extra that is not installed: pip install 'lookalike[svg]'.")
+        raise NotAPicture(
+            "SVG drawings need an extra that is not installed.", remedy="Install it with: pip install 'lookalike[svg]'"
+        )
     if importlib.util.find_spec("resource") is None:
         raise NotAPicture(
-            "SVG drawings are not read on this system, which cannot keep them from opening files; convert them to PNG."
+            "SVG drawings are not read on this system, which cannot keep them from opening files.",
+            remedy="Convert them to PNG.",
         )
     folder, limits = str(Path(package.origin).parent.parent), (cpu_seconds, _MEMORY_BYTES)
     try:
@@ -114,7 +117,7 @@ def _text(content: bytes) -> str:
         named = _ENCODING.match(content[:200].decode("latin-1").removeprefix("\xef\xbb\xbf"))
         encoding = named[1].lower() if named else "utf-8"
         if encoding not in _ENCODINGS:
-            raise NotAPicture(f"The drawing is encoded in {encoding}; save it as UTF-8.")
+            raise NotAPicture(f"The drawing is encoded in {encoding}.", remedy="Save it as UTF-8.")
     try:
         return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:

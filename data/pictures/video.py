@@ -162,7 +162,9 @@ def _checked(container: InputContainer) -> tuple[VideoStream, float | None]:
     if stream is None:
         raise NotAPicture("The video has only sound.")
     if stream.codec_context.name not in _CODECS:
-        raise NotAPicture(f"The video's codec {stream.codec_context.name} is not supported; convert it to H.264.")
+        raise NotAPicture(
+            f"The video's codec {stream.codec_context.name} is not supported.", remedy="Convert it to H.264."
+        )
     _check_size(stream.codec_context.width, stream.codec_context.height)
     duration_s = None
     if stream.duration and stream.time_base:
@@ -261,5 +263,7 @@ def _av() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise NotAPicture("Videos need an extra that is not installed: pip install 'lookalike[video]'.") from error
+        raise NotAPicture(
+            "Videos need an extra that is not installed.", remedy="Install it with: pip install 'lookalike[video]'"
+        ) from error
     return av

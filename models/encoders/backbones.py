@@ -136,7 +136,7 @@ def _remove_classifier(network: nn.Module) -> tuple[str, int]:
     """Replace the last linear layer, the classifier, by the identity; return its name and the length of its input."""
     layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     if not layers:
-        raise UsageError("The network does not end in a linear layer; choose one that does.")
+        raise UsageError("The network does not end in a linear layer.", remedy="Choose one that does.")
     name, layer = layers[-1]
     parent, _, own = name.rpartition(".")
     setattr(network.get_submodule(parent), own, nn.Identity())
@@ -187,7 +187,9 @@ def timm_repository(name: str) -> tuple[str, str | None]:
     """
     config = timm.models.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
-        raise UsageError(f"timm has no model {name!r} with weights on the hub; name a file of weights: timm:NAME/FILE")
+        raise UsageError(
+            f"timm has no model {name!r} with weights on the hub.", remedy="Name a file of weights: timm:NAME/FILE"
+        )
     return config.hf_hub_id, config.hf_hub_filename
 
 

@@ -165,8 +165,8 @@ def _published_torchvision(name: ModelName) -> Checkpoint:
 def _raise_unavailable(name: ModelName, otherwise: str = "") -> Path:
     short = next((short for short, model in PUBLISHED.items() if model.full_name == str(name)), str(name))
     raise WeightsUnavailable(
-        f"The weights of {name} are not on this machine. "
-        f"Fetch them once with: lookalike models fetch {short}{otherwise}"
+        f"The weights of {name} are not on this machine.",
+        remedy=f"Fetch them once with: lookalike models fetch {short}{otherwise}",
     )
 
 
@@ -178,7 +178,9 @@ def _local_weights(name: ModelName, weights: Path | None, sha256: str | None) ->
     if sha256 is None:
         path = weights or name.path
         if path is None or not path.exists():
-            raise WeightsUnavailable(f"There are no weights at {path or name}; name an existing file or folder.")
+            raise WeightsUnavailable(
+                f"There are no weights at {path or name}.", remedy="Name an existing file or folder."
+            )
         return _weights_in(path) if path.is_dir() else path
     if weights is not None and weights.is_file() and remembered_hash_of(weights) == sha256:
         return weights
@@ -188,9 +190,9 @@ def _local_weights(name: ModelName, weights: Path | None, sha256: str | None) ->
             return path
     was = "are not the ones it was made with" if weights is not None and weights.is_file() else "are not there"
     raise WeightsUnavailable(
-        f"The catalog was made with {name}, whose weights were at {weights or 'an unknown place'} and {was}. "
-        f"Set {MODELS_VARIABLE} to a folder that has them, with the configuration beside them: they are found by their "
-        f"SHA-256, {sha256}."
+        f"The catalog was made with {name}, whose weights were at {weights or 'an unknown place'} and {was}.",
+        remedy=f"Set {MODELS_VARIABLE} to a folder that has them, with the configuration beside them: they are found "
+        f"by their SHA-256, {sha256}.",
     )
 
 
@@ -201,7 +203,7 @@ def _weights_in(folder: Path) -> Path:
     others = [path for path in sorted(folder.iterdir()) if path.suffix in WEIGHT_SUFFIXES]
     if len(others) != 1:
         found = ", ".join(path.name for path in others) or "no file of weights"
-        raise UsageError(f"The folder {folder} has {found}; name the right file.")
+        raise UsageError(f"The folder {folder} has {found}.", remedy="Name the right file.")
     return others[0]
 
 
@@ -213,8 +215,9 @@ def _of_file(name: ModelName, weights: Path) -> Checkpoint:
         if config.is_file() and (file == OPEN_CLIP_CONFIG or "architecture" in read_json(config)):
             return Checkpoint(name, weights, config)
     raise UsageError(
-        f"No {OPEN_CLIP_CONFIG} beside {weights.name} names its architecture. Give it as "
-        f"open_clip:ARCHITECTURE/{weights.name}, timm:NAME/{weights.name} or torchvision:NAME/{weights.name}."
+        f"No {OPEN_CLIP_CONFIG} beside {weights.name} names its architecture.",
+        remedy=f"Name it as open_clip:ARCHITECTURE/{weights.name}, timm:NAME/{weights.name} or "
+        f"torchvision:NAME/{weights.name}.",
     )
 
 
@@ -245,7 +248,7 @@ def _folder_of(file: str, beside: Path, repository: str, name: ModelName) -> Pat
     if path is None:
         command = f"Fetch it once with: lookalike models fetch {name}" if not name.is_local else f"Put it into {beside}"
         raise WeightsUnavailable(
-            f"{file} of {repository}, which {name} needs for texts, is not on this machine. {command}"
+            f"{file} of {repository}, which {name} needs for texts, is not on this machine.", remedy=command
         )
     return path.parent
 

@@ -79,8 +79,9 @@ def parse_name(text: str) -> ModelName:
         return ModelName(Family.LOCAL, path.resolve().name, path=path.resolve())
     names = ", ".join(["auto", "compact", *PUBLISHED])
     raise UsageError(
-        f"There is no model named {text!r}; the known names are: {names}; open_clip:ARCHITECTURE/TAG, "
-        "hf-hub:ORGANISATION/NAME, timm:NAME, torchvision:NAME, or the folder of a model."
+        f"There is no model named {text!r}.",
+        remedy=f"The known names are: {names}; open_clip:ARCHITECTURE/TAG, hf-hub:ORGANISATION/NAME, timm:NAME, "
+        "torchvision:NAME, or the folder of a model.",
     )
 
 
@@ -89,7 +90,7 @@ def _of_family(family: Family, rest: str) -> ModelName:
         return ModelName(family, rest)
     if family is Family.HUB:
         if rest.count("/") != 1:
-            raise UsageError(f"{rest!r} is not a repository of the hub; write hf-hub:ORGANISATION/NAME.")
+            raise UsageError(f"{rest!r} is not a repository of the hub.", remedy="Write hf-hub:ORGANISATION/NAME.")
         return ModelName(family, rest)
     architecture, _, weights = rest.partition("/")
     if Path(weights).suffix in WEIGHT_SUFFIXES:

@@ -67,7 +67,9 @@ def architecture_config(architecture: str) -> dict[str, Any]:
     """
     path = _folder() / "model_configs" / f"{architecture}.json"
     if not path.is_file():
-        raise UsageError(f"open_clip has no architecture {architecture!r}; list them with: lookalike models list --all")
+        raise UsageError(
+            f"open_clip has no architecture {architecture!r}.", remedy="List them with: lookalike models list --all"
+        )
     config: dict[str, Any] = json.loads(path.read_bytes())
     return config
 

@@ -144,9 +144,9 @@ class TorchEncoder(ABC):
     def _check_reads_texts(self) -> None:
         if Modality.TEXT not in self.spec.modalities:
             raise ModalityUnsupported(
-                f"This catalogue has no text model: {self.spec.name} reads only pictures. Search by picture, or use a "
-                "model that reads text and keep this one in a second space for how items look: "
-                f"lookalike reencode CATALOG --model clip --looks {self.spec.name}"
+                f"This catalogue has no text model: {self.spec.name} reads only pictures.",
+                remedy="Search by picture, or use a model that reads text and keep this one in a second space for how "
+                f"items look: lookalike reencode CATALOG --model clip --looks {self.spec.name}",
             )
 
     def _in_batches(
@@ -162,7 +162,8 @@ class TorchEncoder(ABC):
                 except torch.OutOfMemoryError as error:
                     if size == 1:
                         raise UsageError(
-                            f"The model {self.spec.name} does not fit into the memory of {self.device}; use the CPU."
+                            f"The model {self.spec.name} does not fit into the memory of {self.device}.",
+                            remedy="Use the CPU.",
                         ) from error
                     size = min(size, len(inputs) - start) // 2 or 1
                 else:
@@ -198,9 +199,11 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"There is no device named {name!r}; use auto, cpu or cuda.") from error
+        raise UsageError(f"There is no device named {name!r}.", remedy="Use auto, cpu or cuda.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"The device {name!r} is not available: torch finds no CUDA on this machine; use auto or cpu.")
+        raise UsageError(
+            f"The device {name!r} is not available: torch finds no CUDA on this machine.", remedy="Use auto or cpu."
+        )
     return device
 
 

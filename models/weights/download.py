@@ -163,8 +163,8 @@ def _download(repository: str, name: str, progress: Progress) -> Path:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         raise WeightsUnavailable(
-            f"{name} of {repository} differs from the hash that the hub announced and was removed. "
-            "Run the command again; if that does not help, the mirror has a damaged file."
+            f"{name} of {repository} differs from the hash that the hub announced and was removed.",
+            remedy="Run the command again; if that does not help, the mirror has a damaged file.",
         )
     return path
 
@@ -176,15 +176,16 @@ def _ask_hub(repository: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401  #
         return ask()
     except RepositoryNotFoundError as error:
         raise WeightsUnavailable(
-            f"The hub has no repository {repository}, or it requires an account: set HF_TOKEN."
+            f"The hub has no repository {repository}, or it requires an account.",
+            remedy="Correct the name, or set HF_TOKEN.",
         ) from error
     except HfHubHTTPError as error:
         raise WeightsUnavailable(f"The hub refused {repository}: {str(error).splitlines()[0]}") from error
     except Exception as error:  # errors of the client and of two libraries below it: no answer
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsUnavailable(
-            f"{repository} could not be fetched: {reason} No partial file was kept; run the command again. "
-            "HF_ENDPOINT names a mirror, if there is one."
+            f"{repository} could not be fetched: {reason} No partial file was kept.",
+            remedy="Run the command again; if the hub is out of reach, set HF_ENDPOINT to a mirror of it.",
         ) from error
 
 
@@ -231,6 +232,6 @@ def _from_torchvision(name: ModelName, progress: Progress) -> None:
         torch.hub.download_url_to_file(address, str(path), hash_prefix=_announced_hash(path), progress=False)
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailable(
-            f"{file} could not be fetched: {error}. Download {address} elsewhere and copy it to {folder}."
+            f"{file} could not be fetched: {error}.", remedy=f"Download {address} elsewhere and copy it to {folder}."
         ) from error
     progress(file, path.stat().st_size, path.stat().st_size)

