@@ -13,7 +13,7 @@ from lookalike.ui.cli.main import app
 from lookalike.ui.page.recipe import Recipe
 from lookalike.ui.rest.schemas import SearchRequest
 
-NOT_ON_THE_COMMAND_LINE = {"params", "vector", "offset", "min_score", "fields"}
+NOT_ON_THE_COMMAND_LINE = {"params", "vector"}
 NOT_IN_A_BODY = {"image"}
 """Pictures are the files of a form."""
 

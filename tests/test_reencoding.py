@@ -325,7 +325,7 @@ def test_the_models_are_compared_on_the_queries_that_the_catalog_keeps(
     assert len(same) == len(comparison.examples) == 3
     words_only = reencode(shop, "edge", hold=True).comparison
     assert words_only is not None and words_only.new.refused is not None
-    assert "reads pictures only" in words_only.new.refused
+    assert "reads only pictures" in words_only.new.refused
 
 
 def _restored(backup: Path, folder: Path) -> Path:

@@ -16,7 +16,7 @@ from lookalike.data.column_values import plain_value
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.feeds.table import Cell, Row, Table
-from lookalike.data.feeds.table_feed import columns_of, file_beside, items_of
+from lookalike.data.feeds.table_feed import columns_of, feed_folder_resolver, items_of
 from lookalike.data.pictures.picture_sources import Stored, check_size
 
 __all__ = ["feed_of_rows"]
@@ -48,7 +48,7 @@ def feed_of_rows(
 
     table = Table(columns, len(listed), {}, read, pictures)
     found = columns_of(table, f"The feed of {name}", key=key, image=image, title=title)
-    return Feed(name, len(listed), found.words, lambda: items_of(table, found, file_beside(Path.cwd())))
+    return Feed(name, len(listed), found.words, lambda: items_of(table, found, feed_folder_resolver(Path.cwd())))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
