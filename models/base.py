@@ -79,6 +79,14 @@ class Encoder(Protocol):
         """
         ...
 
+    def encode_texts_and_titles(self, texts: Sequence[str]) -> tuple[Matrix, Matrix]:
+        """Return what `encode_texts` and `encode_titles` return, from one run of the text network.
+
+        Raises:
+            ModalityUnsupported: the model reads no text.
+        """
+        ...
+
     def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Give sentences for the person who wrote these texts, if they are not read as written: cut at a length."""
         ...

@@ -17,7 +17,7 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", str((os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1)
 )
 
-import lookalike.retrieval.catalog
+import lookalike.retrieval.core
 from tests.fakes import ColourEncoder
 from tests.public_calls import make_catalog
 
@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def encoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[ColourEncoder]:
     fake = ColourEncoder()
-    monkeypatch.setattr(lookalike.retrieval.catalog, "load_encoder", lambda name, **_: fake)
+    monkeypatch.setattr(lookalike.retrieval.core, "load_encoder", lambda name, **_: fake)
     yield fake
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import ModalityUnsupported
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.spaces.space_sets import SpaceSets
 
 DIM = 4
@@ -53,12 +53,14 @@ def _exchange(catalog: Catalog, folder: Path) -> object:
 
 
 def _writer(catalog: Catalog, folder: Path) -> None:
-    with catalog.writer():
+    with catalog._core.writer():
         pass
 
 
 def _change_sets(catalog: Catalog, folder: Path) -> str | None:
-    return catalog.change_sets(SpaceSets(catalog.file, version=catalog.sets.version), lambda: "not now")
+    return catalog._core.newest.change_sets(
+        SpaceSets(catalog._core.file, version=catalog._core.sets.version), lambda: "not now"
+    )
 
 
 def _new_field(catalog: Catalog) -> str:
@@ -90,13 +92,13 @@ READS: dict[str, Call] = {
     "log": lambda catalog, _: catalog.log(),
     "info": lambda catalog, _: catalog.info(),
     "name": lambda catalog, _: catalog.name,
-    "thumbnails": lambda catalog, _: catalog.thumbnails.path("ab" * 32),
-    "fetched_folder": lambda catalog, _: catalog.fetched_folder,
-    "file": lambda catalog, _: catalog.file,
-    "sets": lambda catalog, _: catalog.sets,
+    "thumbnails": lambda catalog, _: catalog._core.thumbnails.path("ab" * 32),
+    "fetched_folder": lambda catalog, _: catalog._core.fetched_folder,
+    "file": lambda catalog, _: catalog._core.file,
+    "sets": lambda catalog, _: catalog._core.sets,
     "encoder": lambda catalog, _: _without_model(lambda: catalog.encoder),
-    "answering": lambda catalog, _: catalog.answering(catalog.file),
-    "sample_keys": lambda catalog, _: catalog.sample_keys(3),
+    "answering": lambda catalog, _: catalog._core.search_by(catalog._core.file),
+    "sample_keys": lambda catalog, _: catalog._core.sample_keys(3),
     "kept_queries": lambda catalog, _: catalog.kept_queries(),
     "ledger": lambda catalog, _: list(catalog.ledger()),
     "measure_recall": lambda catalog, _: catalog.measure_recall(),

@@ -17,13 +17,13 @@ from PIL import Image
 
 import lookalike.data.archives.tar_archive
 import lookalike.data.pictures.held_pictures
+from lookalike import Catalog
 from lookalike.data.archives.archive import clean_name
 from lookalike.data.errors import FeedError, NotAPicture
 from lookalike.data.feeds.feed import open_feed, open_feeds
 from lookalike.data.item import Item, Rejected, Value
 from lookalike.data.pictures.held_pictures import hold
 from lookalike.data.pictures.picture_sources import read_place
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexRun
 from tests.fakes import ColourEncoder
 
@@ -87,10 +87,10 @@ def test_the_vectors_of_an_archive_are_those_of_the_folder(tmp_path: Path, encod
     stored = []
     for number, source in enumerate((tmp_path / "folder", pack(tmp_path / f"a{kind}", FILES))):
         with Catalog.create(tmp_path / f"shop{number}", model="compact") as catalog:
-            *_, report = IndexRun(catalog, open_feed(source))
+            *_, report = IndexRun(catalog._core, open_feed(source))
             assert (report.added, report.rejects) == (3, [])
-            view = catalog._live.view()
-            stored.append({row.key: view.vectors_of("image", row.id) for row in catalog.records.items()})
+            view = catalog._core.newest.state()
+            stored.append({row.key: view.vectors_of("image", row.id) for row in catalog._core.records.items()})
     for key, vectors in stored[0].items():
         assert np.array_equal(vectors, stored[1][key])
 

@@ -22,7 +22,7 @@ from playwright.sync_api import (
 )
 
 import lookalike.ui.page.uploads
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.retrieval.reencode.reencode_run import Reencoding
 from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.server.guard import LOOPBACK
@@ -374,21 +374,21 @@ def test_a_second_model_given_while_the_page_is_served_brings_its_slider(
         with serving(create_app(catalog, hosts=LOOPBACK)) as place:
             for page in watched(context, f"{place}/?like=5.png", WIDE, origin=place):
                 expect(page.locator(".subject-chip")).to_be_visible()
-                expect(page.locator("#looks")).to_be_hidden()
-                list(Reencoding(catalog, looks="edge"))
+                expect(page.locator("#appearance")).to_be_hidden()
+                list(Reencoding(catalog._core, appearance="edge"))
                 page.reload()
-                expect(page.locator("#looks")).to_be_visible()
+                expect(page.locator("#appearance")).to_be_visible()
                 settled(page)
                 assert first_key(page) == catalog.search(like="5.png").keys[0]
-                page.locator("#looks input[type=range]").click(position={"x": 1, "y": 4})
-                expected = catalog.search(like="5.png", looks=0.0).keys[0]
+                page.locator("#appearance input[type=range]").click(position={"x": 1, "y": 4})
+                expected = catalog.search(like="5.png", appearance=0.0).keys[0]
                 expect(page.locator(".card").first).to_have_attribute("data-key", expected)
                 assert expected != catalog.search(like="5.png").keys[0]
 
 
 def test_without_a_model_the_item_compared_with_is_shown_and_removed(context: BrowserContext, tmp_path: Path) -> None:
     with Catalog.create(tmp_path / "bare", dim=2) as catalog:
-        catalog.add_vectors(["a", "b", "c"], [[1, 0], [0, 1], [0.9, 0.1]])
+        catalog.add_vectors(["a", "b", "c"], [[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]])
         with serving(create_app(catalog, hosts=LOOPBACK)) as place:
             for viewport in (WIDE, NARROW):
                 for page in watched(context, place, viewport):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogGone, CatalogNotFound, LookalikeError, UsageError
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.files.catalog_folder import CatalogFolder
 from tests.public_calls import ELSEWHERE, READS, ROWS, WRITES, Call
 

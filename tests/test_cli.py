@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from tests.running import call, call_json
 
 ROOT = Path(__file__).parent.parent

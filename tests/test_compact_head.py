@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from lookalike.data.pictures.image_decoder import decode
-from lookalike.data.sample_tools.openclipart import Clipart
+from lookalike.data.sample.openclipart import Clipart
 from lookalike.models.compact.efficientnet_lite import Sight
 from lookalike.models.compact.encoder import load_compact
 from lookalike.models.compact.figures import ClassFigures, CompactFigures

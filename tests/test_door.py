@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.ui.page.call_checks import CallChecks
 from lookalike.ui.page.uploads import Uploads, remove_leftover_folders
 from lookalike.ui.server.bounds import MAX_CALL_BYTES, MAX_SESSIONS, MAX_UNREAD, MAX_UPLOADS, MAX_UPLOADS_OF_ONE

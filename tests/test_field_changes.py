@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogBusy, FieldTypeError, UsageError
 from lookalike.data.field_conversion import converted
 from lookalike.data.field_type import FieldType
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.retrieval.schema import Schema
 from lookalike.retrieval.stored_rows import ItemChange
@@ -245,19 +245,19 @@ def test_a_wrong_change_says_why(catalog: Catalog, options: dict[str, Any], said
 
 
 def test_fields_are_not_changed_while_a_feed_is_indexed(catalog: Catalog) -> None:
-    with catalog.writer(), Catalog.open(catalog._folder) as other, pytest.raises(CatalogBusy):
+    with catalog._core.writer(), Catalog.open(catalog._core.folder) as other, pytest.raises(CatalogBusy):
         other.drop_field("price")
 
 
 def test_a_writer_that_still_knows_the_old_type_is_refused_and_one_that_knows_the_old_name_adds_it(
     catalog: Catalog,
 ) -> None:
-    known = catalog.records.schema()
+    known = catalog._core.records.schema()
     catalog.change_fields(retype={"price": "float"}, rename={"brand": "maker"})
     with pytest.raises(FieldTypeError, match="'price' holds numbers and cannot hold text"):
-        catalog.records.update({"a": ItemChange({"price": "dear"})}, schema=known)
+        catalog._core.records.update({"a": ItemChange({"price": "dear"})}, schema=known)
     assert values(catalog, "price") == {"a": 9.5, "b": None, "c": 12.0}
-    catalog.records.update({"a": ItemChange({"brand": "q"})}, schema=Schema({"brand": known["brand"]}))
+    catalog._core.records.update({"a": ItemChange({"brand": "q"})}, schema=Schema({"brand": known["brand"]}))
     assert catalog.get("a")[0].fields == {"price": 9.5, "maker": "x", "brand": "q"}
 
 
@@ -265,13 +265,13 @@ def test_a_writer_that_still_knows_the_old_type_is_refused_and_one_that_knows_th
 def test_generations_never_show_a_column_of_the_wrong_type(catalog: Catalog, optimized: str) -> None:
     if optimized in ("before", "both"):
         catalog.optimize()
-    with Catalog.open(catalog._folder) as other:
+    with Catalog.open(catalog._core.folder) as other:
         assert other.search(filter='price == "12" and brand == "z"').keys == ["c"]
         catalog.change_fields(retype={"price": "int"}, rename={"brand": "price2"}, misfits="null")
         catalog.change_fields(rename={"price": "brand", "price2": "price"})
         if optimized in ("after", "both"):
             catalog.optimize()
-        for one in (catalog, other, Catalog.open(catalog._folder)):
+        for one in (catalog, other, Catalog.open(catalog._core.folder)):
             assert values(one, "brand") == {"a": None, "b": None, "c": 12}
             assert one.search(filter='brand == 12 and price == "z"').keys == ["c"]
             assert [hit.fields for hit in one.search(vector=ROWS[2], limit=1, fields=["brand", "price"])] == [
@@ -301,8 +301,8 @@ def test_a_purge_takes_what_fields_were_with_the_states_that_had_them(catalog: C
     catalog.purge(2)
     assert values(catalog, "price", as_of=2) == {"a": "9.5", "b": None, "c": "12"}
     catalog.purge(3)
-    assert catalog.records._database.connection.execute("SELECT count(*) FROM field_changes").fetchone() == (0,)
-    assert verify(catalog._folder).problems == []
+    assert catalog._core.records._database.connection.execute("SELECT count(*) FROM field_changes").fetchone() == (0,)
+    assert verify(catalog._core.folder).problems == []
 
 
 def test_changes_survive_backup_and_export(catalog: Catalog, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_changes_survive_backup_and_export(catalog: Catalog, tmp_path: Path) -> 
 
 
 def test_the_command_changes_fields(catalog: Catalog) -> None:
-    folder = catalog._folder
+    folder = catalog._core.folder
     done = call_json("update", folder, "--retype", "price=float", "--rename", "brand=maker")
     assert done == {"commit": 2, "items": 3, "nulled": 0}
     assert catalog.info().fields == {"price": "float", "maker": "string"}
@@ -346,7 +346,7 @@ def test_the_command_changes_fields(catalog: Catalog) -> None:
     ],
 )
 def test_a_wrong_command_says_why(catalog: Catalog, arguments: tuple[str, ...], said: str) -> None:
-    shown = " ".join(call("update", catalog._folder, *arguments, code=2).split())
+    shown = " ".join(call("update", catalog._core.folder, *arguments, code=2).split())
     assert said in shown
     assert "misfits=" not in shown
     assert len(catalog.log()) == 1
@@ -461,13 +461,13 @@ def test_random_changes_of_fields_and_items_are_what_a_dictionary_says_at_every_
         shop = Shop()
         for _ in range(40):
             change(catalog, shop, chance)
-            seq = catalog.records.version()[0]
+            seq = catalog._core.records.version()[0]
             if seq:
                 states[seq] = shop.copy()
                 check(chance.choice([catalog, other]), shop, None)
         for seq, state in chance.sample(sorted(states.items()), min(len(states), 12)):
             widened_since = {
-                name for name, kind in state.kinds.items() if catalog.records.schema(as_of=seq)[name] is not kind
+                name for name, kind in state.kinds.items() if catalog._core.records.schema(as_of=seq)[name] is not kind
             }
             assert all(state.kinds[name] is W for name in widened_since)
             for name in widened_since:

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import StorageFailed, UsageError
 from lookalike.data.pictures.decode_memory import decode_memory
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.files import forks
 from tests.conftest import ROOT
 
@@ -258,7 +258,7 @@ def test_a_fork_waits_for_the_transaction_of_another_thread(shop: Path) -> None:
         entered, order = threading.Event(), []
 
         def write() -> None:
-            with catalog.records._database.immediate():
+            with catalog._core.records._database.immediate():
                 entered.set()
                 time.sleep(0.3)
                 order.append("written")
@@ -280,7 +280,7 @@ def test_a_child_forked_in_the_middle_of_a_transaction_opens_nothing_and_harms_n
         entered, go_on = threading.Event(), threading.Event()
 
         def write() -> None:
-            with catalog.records._database.immediate() as connection:
+            with catalog._core.records._database.immediate() as connection:
                 connection.execute("UPDATE commits SET summary = 'half'")
                 entered.set()
                 go_on.wait()
@@ -302,7 +302,7 @@ def test_a_child_forked_in_the_middle_of_a_transaction_opens_nothing_and_harms_n
 
 def test_a_thread_that_forks_within_its_own_transaction_keeps_it(shop: Path) -> None:
     with Catalog.open(shop) as catalog:
-        with catalog.records._database.immediate() as connection:
+        with catalog._core.records._database.immediate() as connection:
             connection.execute("UPDATE commits SET summary = 'own'")
             said = in_a_child(lambda: catalog.get(["k1"]))
         assert said.startswith(StorageFailed.__name__)
@@ -313,7 +313,7 @@ def test_a_thread_that_forks_within_its_own_transaction_keeps_it(shop: Path) -> 
 def test_what_was_begun_before_a_fork_is_refused_in_the_child_and_goes_on_in_the_parent(shop: Path) -> None:
     with Catalog.open(shop) as catalog:
         items = catalog.items(batch=5)
-        cursor = catalog.records._database.connection.execute("SELECT id FROM items")
+        cursor = catalog._core.records._database.connection.execute("SELECT id FROM items")
         first = [cursor.fetchone()[0], next(items).key]
         said = in_a_child(cursor.fetchone)
         assert said.startswith("UsageError: This was begun before the process was forked")

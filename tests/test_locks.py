@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lookalike import Catalog
 from lookalike.data.errors import FeedError, NotAPicture, UsageError
-from lookalike.retrieval import Catalog
 from tests.conftest import ROOT
 from tests.fakes import ColourEncoder
 from tests.public_calls import KEYS, READS, ROWS, WRITES
@@ -150,7 +150,7 @@ def test_a_catalog_that_is_collected_within_a_transaction_of_another_stops_nothi
     catalog = Catalog.open(shop)
 
     def write() -> None:
-        with pytest.raises(UsageError, match="was closed"), catalog.records._database.immediate():
+        with pytest.raises(UsageError, match="was closed"), catalog._core.records._database.immediate():
             Catalog.open(shop).log(1)
             gc.collect()
             in_transaction.set()
@@ -254,7 +254,7 @@ def test_a_generation_that_names_the_records_among_its_files_is_not_looked_at(ca
     (generation / "manifest.json").write_bytes(text)
     forged = f"{generation.name.rpartition('-')[0]}-{hashlib.sha256(text).hexdigest()[:8]}"
     generation.rename(generation.with_name(forged))
-    catalog.records.put_generation(forged, "flat")
+    catalog._core.records.put_generation(forged, "flat")
     found = catalog.verify().problems
     assert [problem.what for problem in found] == [
         "The manifest of the generation cannot be read: it names a file outside of the generation."

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from lookalike import Catalog
 from lookalike.data.errors import ModelMismatch, WeightsUnavailable
-from lookalike.retrieval import Catalog
 from lookalike.ui.cli.main import app
 from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.page.uploads import Uploads
@@ -132,7 +132,7 @@ def test_a_picture_model_refuses_words_everywhere(tmp_path: Path, feed: Path) ->
     assert call_json("search", shop, "--image", image, "--limit", 1)["hits"][0]["key"] == key
     assert "This catalogue has no text model" in call("search", shop, "a cup", code=2)
     with Catalog.open(shop) as catalog:
-        assert set(catalog.file.spaces) == {"image"}
+        assert set(catalog._core.file.spaces) == {"image"}
         with TestClient(create_app(catalog), raise_server_exceptions=False) as client:
             answer = client.post("/api/v1/search", json={"text": "a cup"})
             assert answer.status_code == 422

@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from lookalike import Catalog
 from lookalike.data.errors import OriginalsMissing
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexRun
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.retrieval.reencode.reencode_run import ReencodeOptions, Reencoding
@@ -129,7 +129,7 @@ def test_where_feeds_and_weights_lie_is_shown_by_no_way_in(tmp_path: Path, feed:
     call("index", shop, feed, "--model", clip)
     call("reencode", shop, "--model", "compact", "--hold")
     with Catalog.open(shop) as catalog, TestClient(create_app(catalog), raise_server_exceptions=False) as client:
-        (source,) = catalog.records.ledger.sources().values()
+        (source,) = catalog._core.records.ledger.sources().values()
         assert source.path == str(feed)
         answers = [client.get(path).text for path in ("/", "/api/v1/info", "/metrics", "/api/v1/items/1")]
         answers.append(client.post("/api/v1/search", json={"text": "a cup"}).text)
@@ -151,7 +151,7 @@ def test_wrong_calls_are_said_in_a_sentence(tmp_path: Path, feed: Path, clip: Pa
     assert "or change the model of this one with: lookalike reencode shop --model compact" in shown
     with Catalog.open(shop) as catalog, sqlite3.connect(shop / "records.sqlite") as connection:
         connection.execute("DELETE FROM sources")
-        assert catalog.sets.version == 0
+        assert catalog._core.sets.version == 0
     shown = call("reencode", shop, "--model", "compact", code=1)
     assert f"{COUNT} pictures were not found" in shown and "lookalike reencode shop SOURCE..." in shown
     assert call_json("reencode", shop, feed)["swapped"] is True
@@ -165,9 +165,9 @@ def test_the_frames_of_a_video_are_encoded_again(tmp_path: Path, monkeypatch: py
     SHOTS[0][0].save(folder / "photo.png")
     with Catalog.create(tmp_path / "shop", model="colour") as shop:
         run(shop, folder)
-        *_, report = Reencoding(shop, model="turned", looks="edge")
+        *_, report = Reencoding(shop._core, model="turned", appearance="edge")
         assert (report.swapped, report.pictures) == (True, len(SHOTS) + 1)
-        with Catalog.create(tmp_path / "new", model="turned", looks="edge") as new:
+        with Catalog.create(tmp_path / "new", model="turned", appearance="edge") as new:
             run(new, folder)
             assert contents(shop) == contents(new)
 
@@ -182,19 +182,19 @@ def test_pictures_of_addresses_come_from_what_was_kept_or_are_fetched_again(
             host.answers[f"/{number}.png"] = with_etag(png(number), f'"{number}"')
         feed = tmp_path / "feed.csv"
         feed.write_text("key,image\n" + "".join(f"k{number},{host.url(f'/{number}.png')}\n" for number in range(4)))
-        for _ in IndexRun(shop, open_feed(feed), fetch=settings):
+        for _ in IndexRun(shop._core, open_feed(feed), fetch=settings):
             pass
         for model in ("turned", "edge"):
-            *_, report = Reencoding(shop, model=model, options=ReencodeOptions(fetch=settings))
+            *_, report = Reencoding(shop._core, model=model, options=ReencodeOptions(fetch=settings))
             assert (report.swapped, report.pictures) == (True, 4)
             with Catalog.create(tmp_path / model, model=model) as new:
-                for _ in IndexRun(new, open_feed(feed), fetch=settings):
+                for _ in IndexRun(new._core, open_feed(feed), fetch=settings):
                     pass
                 assert contents(shop) == contents(new)
-            shutil.rmtree(shop.fetched_folder)
+            shutil.rmtree(shop._core.fetched_folder)
         host.answers.clear()
         with pytest.raises(OriginalsMissing, match="4 pictures were not found"):
-            list(Reencoding(shop, model="colour", options=ReencodeOptions(fetch=settings)))
+            list(Reencoding(shop._core, model="colour", options=ReencodeOptions(fetch=settings)))
 
 
 def test_a_catalog_of_format_4_changes_its_model_when_its_source_is_named(
@@ -217,8 +217,8 @@ def test_a_catalog_of_format_4_changes_its_model_when_its_source_is_named(
     assert verify(tmp_path / "shop").problems == []
     with Catalog.open(tmp_path / "shop") as shop:
         assert shop.search(text="red").keys == before
-        assert shop.records._database._version() == FORMAT
-        *_, report = Reencoding(shop, model="turned", feeds=[open_feed(feed)])
+        assert shop._core.records._database._version() == FORMAT
+        *_, report = Reencoding(shop._core, model="turned", feeds=[open_feed(feed)])
         assert report.swapped
         with Catalog.create(tmp_path / "new", model="turned") as new:
             run(new, feed)

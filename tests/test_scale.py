@@ -26,7 +26,7 @@ ENDING_S = 10.0
 RUN = """
 import json, sys, time
 from pathlib import Path
-import lookalike.retrieval.catalog
+import lookalike.retrieval.core
 from lookalike.data.feeds.feed import open_feed
 from lookalike import Catalog
 from lookalike.retrieval.ingest.index_run import IndexRun
@@ -35,7 +35,7 @@ from lookalike.ui.cli.time_left import TimeLeftColumn
 
 if sys.argv[3] == "colour":
     from tests.fakes import ColourEncoder
-    lookalike.retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
+    lookalike.retrieval.core.load_encoder = lambda name, **_: ColourEncoder()
 
 def peak_mb():
     for line in Path("/proc/self/status").read_text().splitlines():

@@ -10,8 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 import lookalike.ui.server.guard
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval import Catalog
 from lookalike.ui.server.guard import LOOPBACK
 from lookalike.ui.server.server import create_app, serve
 from tests.fakes import ColourEncoder

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.ui.server.server import create_app
 from tests.running import call, call_json
 

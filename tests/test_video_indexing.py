@@ -10,8 +10,8 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+from lookalike import Catalog
 from lookalike.data.pictures.video import scenes
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexReport
 from lookalike.retrieval.maintenance.repair import repair
 from lookalike.retrieval.maintenance.verification import ProblemKind, verify
@@ -59,10 +59,10 @@ def test_a_video_is_an_item_whose_pictures_are_frames(catalog: Catalog, source: 
     assert {(image.width, image.height) for image in item.images} == {(320, 240)}
     assert len({image.sha256 for image in item.images}) == 3
     expected = encoder.encode_images([frame.rgb for frame in scenes(source / "clip.mp4")])
-    (row,) = catalog.records.items_of_keys(["clip.mp4"]).values()
-    assert np.allclose(catalog._live.view().vectors_of("image", row.id), expected, atol=1e-3)
+    (row,) = catalog._core.records.items_of_keys(["clip.mp4"]).values()
+    assert np.allclose(catalog._core.newest.state().vectors_of("image", row.id), expected, atol=1e-3)
     for image, (shot, _) in zip(item.images, SHOTS, strict=True):
-        thumbnail = catalog.thumbnails.path(image.sha256.hex())
+        thumbnail = catalog._core.thumbnails.path(image.sha256.hex())
         assert thumbnail is not None
         with Image.open(thumbnail) as small:
             assert np.abs(np.asarray(small.convert("RGB")).astype(int) - np.asarray(shot)).mean() < 8

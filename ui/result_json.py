@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lookalike.retrieval import Hit, Results
+from lookalike import Hit, Results
 
 __all__ = ["hit_json", "results_json"]
 

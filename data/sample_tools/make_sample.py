@@ -24,8 +24,8 @@ HERE = Path(__file__).resolve().parent
 FOLDER = HERE.with_name("sample")
 sys.path.insert(0, str(HERE.parent.parent))
 
+from lookalike.data.sample.openclipart import DEBIAN_ROOT, MAX_PIXELS, Clipart, picture_size, read_openclipart  # noqa: E402
 from lookalike.data.sample_tools.colour import dominant_colour  # noqa: E402
-from lookalike.data.sample_tools.openclipart import DEBIAN_ROOT, MAX_PIXELS, Clipart, picture_size, read_openclipart  # noqa: E402
 
 COLUMNS = ("key", "image", "title", "category", "tags", "author", "colour", "price", "in_stock")
 SIDE = 320

@@ -86,13 +86,16 @@ class CompactEncoder(TorchEncoder):
         return torch.cat([functional.normalize(part) * share**0.5 for part, share in parts], dim=1)
 
     def _text_rows(self, texts: Sequence[str]) -> Tensor:
+        return self._text_and_title_rows(texts)[0]
+
+    def _text_and_title_rows(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         with self.texts.use() as tower:
             vectors, figures = self._text_vectors(tower, texts), tower.figures
         semantic = text_semantics(vectors, figures)
         colour = functional.normalize(torch.from_numpy(text_colours(texts)).to(self.device))
         colour = colour * (COLOUR_OF_TEXT * (SEMANTIC_SHARE / COLOUR_SHARE) ** 0.5)
         visual = semantic.new_zeros(len(texts), self.spec.dim - semantic.shape[1] - colour.shape[1])
-        return torch.cat([visual, semantic, colour], dim=1)
+        return torch.cat([visual, semantic, colour], dim=1), vectors
 
     def _title_rows(self, texts: Sequence[str]) -> Tensor:
         with self.texts.use() as tower:

@@ -74,6 +74,10 @@ class OpenClipEncoder(TorchEncoder):
     def _title_rows(self, texts: Sequence[str]) -> Tensor:
         return self._text_rows(texts)
 
+    def _text_and_title_rows(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        rows = self._text_rows(texts)
+        return rows, rows
+
 
 def load_open_clip(
     checkpoint: Checkpoint, *, device: str = "auto", precision: torch.dtype | None = None

@@ -28,6 +28,9 @@ __all__ = ["TorchEncoder", "Tower", "keep_freed_memory", "pick_device", "precisi
 
 TEXTS_PER_BATCH = 64
 
+CHARACTERS_ON_ONE_THREAD = 400
+"""Texts of up to this many characters in all are encoded on one processor."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT_BYTES = 1 << 27
 
@@ -109,6 +112,10 @@ class TorchEncoder(ABC):
         """Turn texts into float32 rows [n, spec.title_dim] of any length, for comparing texts with texts."""
         raise NotImplementedError
 
+    def _text_and_title_rows(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return the rows of `_text_rows` and of `_title_rows`; a model that runs one network for both overrides it."""
+        return self._text_rows(texts), self._title_rows(texts)
+
     def encode_images(self, images: Sequence[Image.Image]) -> Matrix:
         """Turn RGB pictures into unit float32 rows, shape [len(images), spec.dim]."""
         return self.encode_prepared([self.prepare(image) for image in images])
@@ -122,7 +129,7 @@ class TorchEncoder(ABC):
         if self._pictures_per_batch is None:
             self._pictures_per_batch = pictures_per_batch(self.spec.input_size, self.device)
         rows, self._pictures_per_batch = self._in_batches(run, batch, self._pictures_per_batch, self.spec.dim)
-        return rows
+        return unit_rows(rows)
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Turn words that describe pictures into unit float32 rows in the pictures' space, [len(texts), spec.dim].
@@ -131,7 +138,24 @@ class TorchEncoder(ABC):
             ModalityUnsupported: the model reads no text.
         """
         self._check_reads_texts()
-        return self._in_batches(self._text_rows, texts, TEXTS_PER_BATCH, self.spec.dim)[0]
+        with _threads_for(texts):
+            return unit_rows(self._in_batches(self._text_rows, texts, TEXTS_PER_BATCH, self.spec.dim)[0])
+
+    def encode_texts_and_titles(self, texts: Sequence[str]) -> tuple[Matrix, Matrix]:
+        """Return what `encode_texts` and `encode_titles` return, from one run of the text network.
+
+        Raises:
+            ModalityUnsupported: the model reads no text.
+        """
+        self._check_reads_texts()
+        widths = self.spec.dim, self.spec.title_dim
+
+        def run(some: Sequence[str]) -> Tensor:
+            return torch.cat([part.float() for part in self._text_and_title_rows(some)], dim=1)
+
+        with _threads_for(texts):
+            rows = self._in_batches(run, texts, TEXTS_PER_BATCH, sum(widths))[0]
+        return unit_rows(rows[:, : widths[0]]), unit_rows(rows[:, widths[0] :])
 
     def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Give sentences for the person who wrote these texts; a model that reads them whole has none."""
@@ -144,7 +168,8 @@ class TorchEncoder(ABC):
             ModalityUnsupported: the model reads no text.
         """
         self._check_reads_texts()
-        return self._in_batches(self._title_rows, texts, TEXTS_PER_BATCH, self.spec.title_dim)[0]
+        with _threads_for(texts):
+            return unit_rows(self._in_batches(self._title_rows, texts, TEXTS_PER_BATCH, self.spec.title_dim)[0])
 
     def _check_reads_texts(self) -> None:
         if Modality.TEXT not in self.spec.modalities:
@@ -157,7 +182,7 @@ class TorchEncoder(ABC):
     def _in_batches(
         self, run: Callable[[Sequence[InputT]], Tensor], inputs: Sequence[InputT], size: int, dim: int
     ) -> tuple[Matrix, int]:
-        """Run over all inputs, `size` at a time or fewer as memory allows; give unit rows, and the size that fits."""
+        """Run over all inputs, `size` at a time or fewer as memory allows; return the rows and the size that fits."""
         rows = np.zeros((len(inputs), dim), dtype=np.float32)
         start = 0
         with torch.inference_mode():
@@ -175,7 +200,21 @@ class TorchEncoder(ABC):
                     start += size
                     continue
                 torch.cuda.empty_cache()  # here, where the failed pass is no longer held by the exception
-        return unit_rows(rows), size
+        return rows, size
+
+
+@contextmanager
+def _threads_for(texts: Sequence[str]) -> Iterator[None]:
+    """Run on one processor where a second would cost more than it saves: a few short texts, as in a query."""
+    before = torch.get_num_threads()
+    if before == 1 or sum(map(len, texts)) > CHARACTERS_ON_ONE_THREAD:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_freed_memory() -> None:

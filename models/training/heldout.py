@@ -1,8 +1,8 @@
 """Measure what the head of `compact` is worth on sources that it was not trained on.
 
 Needs what `make_compact.py` beside it needs, and for the stamps the Debian package `tuxpaint-stamps-default`. The
-head is trained anew on one or two sources and tried on another; what needs no captions is taken from `compact.npz`. Prints
-the table of `models/compact/README.md`.
+head is trained anew on one or two sources and tried on another; what needs no captions is taken from `compact.npz`.
+Prints the table of `models/compact/README.md`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lookalike.data.sample_tools.openclipart import half
+from lookalike.data.sample.openclipart import half
 from lookalike.models.colours import text_colours
 from lookalike.models.compact.encoder import COLOUR_OF_TEXT
 from lookalike.models.compact.figures import ClassFigures, CompactFigures

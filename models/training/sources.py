@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lookalike.data.errors import NotAPicture
 from lookalike.data.pictures.image_decoder import decode
-from lookalike.data.sample_tools.openclipart import (
+from lookalike.data.sample.openclipart import (
     DEBIAN_ROOT,
     MAX_PIXELS,
     Clipart,
@@ -32,7 +32,7 @@ from lookalike.data.sample_tools.openclipart import (
     picture_size,
     query_text,
 )
-from lookalike.data.sample_tools.openclipart import read_openclipart as read_cliparts
+from lookalike.data.sample.openclipart import read_openclipart as read_cliparts
 from lookalike.models.base import Prepared
 from lookalike.models.compact.encoder import prepare_picture
 

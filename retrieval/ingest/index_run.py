@@ -22,14 +22,15 @@ from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.fetched import FetchCounts
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.data.item import Rejected
-from lookalike.retrieval.catalog import Catalog
+from lookalike.models import Encoder
+from lookalike.retrieval.core import Core
 from lookalike.retrieval.ingest.item_pictures import LoadedImage, PictureLoader, encode_pictures
 from lookalike.retrieval.ingest.loader import Job, Loader
 from lookalike.retrieval.ingest.removals import Survey, leaving_after
 from lookalike.retrieval.ingest.retries import Retried
 from lookalike.retrieval.ingest.row_decision import Decider, Decision, Fate
 from lookalike.retrieval.ingest.worker_pool import Crew
-from lookalike.retrieval.store.ledger import FeedRun, Note, Notes, Rename
+from lookalike.retrieval.store.ledger import FeedRun, LedgerEntry, Note, Notes, Rename
 from lookalike.retrieval.stored_rows import ItemWrite
 
 __all__ = ["MOST_KEPT", "IndexReport", "IndexRun", "RunOptions"]
@@ -94,7 +95,7 @@ class IndexRun:
 
     def __init__(
         self,
-        catalog: Catalog,
+        core: Core,
         feed: Feed,
         *,
         restart: bool = False,
@@ -107,24 +108,26 @@ class IndexRun:
         if sync and (retry or partial):
             raise UsageError("A run takes all rows and removes what is gone, or takes some rows: not both.")
         self.report = IndexReport()
-        self._catalog = catalog
+        self._core = core
         self._feed = feed
         self._sync, self._force, self._partial, self._some = sync, force, partial, partial or retry
-        retried = Retried(feed, catalog.records.ledger) if retry else None
+        retried = Retried(feed, core.records.ledger) if retry else None
         self.count = feed.count if retried is None else retried.count
         self._loader = Loader(
-            catalog,
+            core,
             retried or feed,
-            PictureLoader(catalog, restart=restart),
+            PictureLoader(core, restart=restart),
             restart=restart,
             fetch=fetch or FetchSettings(),
         )
-        self._stored_schema = catalog.records.schema()
+        self._stored_schema = core.records.schema()
         self._decider = Decider(self._stored_schema, restart=restart)
         self._survey: Survey | None = None
         self._notes: list[Note] = []
-        self._file = catalog.file
-        self._encoders = {space: catalog.encoders.of(self._file, space) for space in self._file.picture_spaces}
+        self._file = core.file
+        self._encoders: dict[str, Encoder] = {
+            space: core.models.of(self._file, space) for space in self._file.picture_spaces
+        }
 
     def __iter__(self) -> Iterator[IndexReport]:
         """Run.
@@ -134,8 +137,8 @@ class IndexRun:
             SyncRefused: more would be removed than may be unasked; nothing was.
         """
         started = time.monotonic()
-        records = self._catalog.records
-        with self._catalog.writer():
+        records = self._core.records
+        with self._core.writer():
             if self._sync:
                 self._survey = Survey.of(self._feed, records.ledger)
                 self._survey.check(force=self._force)
@@ -149,6 +152,16 @@ class IndexRun:
                 self._finish(run)
         self.report.seconds = time.monotonic() - started
         yield self.report
+
+    def rejects(self) -> Iterator[LedgerEntry]:
+        """Yield everything that the run rejected; call it after the run."""
+        return self._core.records.ledger.rejects_of(self.report.run)
+
+    def finish(self) -> IndexReport:
+        """Run to the end without watching; return the last report."""
+        for _ in self:
+            pass
+        return self.report
 
     def _rows(self, run: FeedRun, crew: Crew) -> Generator[None]:
         """Take the rows one after another, in batches for the model and in batches for the records."""
@@ -189,7 +202,7 @@ class IndexRun:
 
     def _finish(self, run: FeedRun) -> None:
         """Note what the feed has no more, and remove it where that was asked for."""
-        records, ledger = self._catalog.records, self._catalog.records.ledger
+        records, ledger = self._core.records, self._core.records.ledger
         records.finish_run(run)
         self.report.missing = ledger.count_missing(run.feed)
         if self._survey is not None:
@@ -228,7 +241,7 @@ class IndexRun:
         changed = [decision for decision in decisions if decision.fate in (Fate.ADD, Fate.UPDATE)]
         renames = [rename for decision in changed if (rename := self._rename(decision)) is not None]
         writes = [decision.write for decision in changed if decision.write is not None]
-        records, schema = self._catalog.records, self._decider.schema
+        records, schema = self._core.records, self._decider.schema
         if writes:
             records.upsert(
                 self._with_titles(writes),

@@ -25,13 +25,13 @@ from lookalike.data.item import Rejected, Value, check_key, check_title
 from lookalike.data.pictures.image_decoder import check_thumbnail
 from lookalike.data.record_files import is_record_file
 from lookalike.retrieval.files.thumbnails import Thumbnails
-from lookalike.retrieval.generations.segment import Space
 from lookalike.retrieval.input_checks import checked_vectors, fields_json, with_fields_of
 from lookalike.retrieval.maintenance.parquet_format import IMAGES, METADATA, TITLE_VECTOR, VECTOR, ParquetForm
 from lookalike.retrieval.maintenance.verification import UNIT_TOLERANCE
 from lookalike.retrieval.progress import Progress, silent
 from lookalike.retrieval.schema import BUILT_IN, Schema
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.store.changed_items import changed_items
 from lookalike.retrieval.store.ledger import Note, Notes, State
 from lookalike.retrieval.store.records import Records

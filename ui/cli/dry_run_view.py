@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.table import Column, Table
 
 from lookalike.data.item import Json
-from lookalike.retrieval.ingest.dry_run import Action, Change, Plan
+from lookalike.retrieval.ingest.dry_run import Action, Change, DryRun
 from lookalike.ui.cli.terminal import err, out, plain, print_json_list, progress
 
 __all__ = ["show_plans"]
@@ -27,7 +27,7 @@ _WORDS = {
 }
 
 
-def show_plans(plans: Mapping[str, Plan], *, json: bool) -> None:
+def show_plans(plans: Mapping[str, DryRun], *, json: bool) -> None:
     """Go through plans by the names of their feeds; print counts and some changes of each kind, or all as JSON."""
     if json:
         changes = (
@@ -42,7 +42,7 @@ def show_plans(plans: Mapping[str, Plan], *, json: bool) -> None:
         _show(plan, f"{plain(name)}: " if len(plans) > 1 else "")
 
 
-def _show(plan: Plan, before: str) -> None:
+def _show(plan: DryRun, before: str) -> None:
     examples: dict[Action, list[Change]] = {action: [] for action in Action}
     with progress() as bar:
         task = bar.add_task("Comparing", total=plan.count, rate="")
@@ -85,7 +85,7 @@ def _shown(value: Json) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 
 
-def _facts(plans: Sequence[Plan]) -> dict[str, object]:
+def _facts(plans: Sequence[DryRun]) -> dict[str, object]:
     pictures: Counter[str] = sum((plan.pictures for plan in plans), Counter())
     return {
         **{action.value: sum(plan.counts[action] for plan in plans) for action in Action},

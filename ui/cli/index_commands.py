@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Unpack
 
 import typer
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogNotFound, SyncRefused, UsageError
 from lookalike.data.feeds.feed import Feed, open_feeds
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.models import choose_model, full_name, load_encoder, local_weights
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.ingest.dry_run import Plan
+from lookalike.data.field_type import FieldType
+from lookalike.models import choose_model
 from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun, RunOptions
-from lookalike.retrieval.schema import Schema
 from lookalike.retrieval.store.ledger import LedgerEntry
 from lookalike.ui.cli import ledger_commands
 from lookalike.ui.cli.dry_run_view import show_plans
@@ -95,17 +94,18 @@ def index(
     feeds = feeds if feed_name is None else [replace(feeds[0], name=feed_name)]
     if dry_run:
         with opened_to_look(catalog, model, looks) as opened:
-            show_plans({feed.name: Plan(opened, feed, **options) for feed in feeds}, json=json)
+            show_plans({feed.name: opened.dry_run(feed, **options) for feed in feeds}, json=json)
         return
     with opened_or_created(catalog, model, looks) as opened:
         if watch:
             watched = watch_of(opened, sources[0], columns, fetch)
-            show_report(*run_index(opened, [watched.feed], fetch=fetch, **options))
+            show_report(*(run.report for run in run_index(opened, [watched.feed], fetch=fetch, **options)))
             show_watch(watched)
             return
-        reports = run_index(opened, feeds, fetch=fetch, **options)
+        runs = run_index(opened, feeds, fetch=fetch, **options)
+        reports = [run.report for run in runs]
         if json:
-            rejects = (one for report in reports for one in opened.records.ledger.rejects_of(report.run))
+            rejects = (one for run in runs for one in run.rejects())
             print_json_list("rejects", map(_reject_json, rejects), lambda: _facts(reports))
             return
     for feed, report in zip(feeds, reports, strict=True):
@@ -134,11 +134,11 @@ def register(app: typer.Typer) -> None:
     ledger_commands.register(app)
 
 
-def types_of(folder: Path) -> Schema | None:
+def types_of(folder: Path) -> Mapping[str, FieldType] | None:
     """Return the types that the fields of a catalog have; None where there is no catalog."""
     try:
         with Catalog.open(folder) as catalog:
-            return catalog.records.schema()
+            return catalog.schema
     except CatalogNotFound:
         return None
 
@@ -150,12 +150,11 @@ def opened_or_created(folder: Path, model: str | None, looks: str | None = None)
         catalog = Catalog.open(folder)
     except CatalogNotFound:
         choice = choose_model() if model in (None, "auto") else None
-        catalog = Catalog.create(folder, model=model if choice is None else choice.name, looks=looks)
+        catalog = Catalog.create(folder, model=model if choice is None else choice.name, appearance=looks)
         if choice is not None:
             err.print(f"New catalog with the model {choice.name}: {choice.reason}.", highlight=False)
     with catalog:
-        _check_model(catalog, model)
-        _check_looks(catalog, looks)
+        catalog.check_models(model, looks)
         yield catalog
 
 
@@ -169,63 +168,30 @@ def opened_to_look(folder: Path, model: str | None, looks: str | None) -> Iterat
             yield empty
         return
     with catalog:
-        _check_model(catalog, model)
-        _check_looks(catalog, looks)
+        catalog.check_models(model, looks)
         yield catalog
-
-
-def _check_looks(catalog: Catalog, looks: str | None) -> None:
-    """Refuse another second model than the catalog's."""
-    if looks is None:
-        return
-    made_with = (catalog.file.looks_model or {}).get("name")
-    if looks != made_with and full_name(looks) != made_with:
-        has = "has no second model" if made_with is None else f"compares looks by the model {made_with}"
-        raise UsageError(
-            f"The catalog {has}, not {looks}. Change that with: lookalike reencode {catalog.name} --looks {looks}"
-        )
-
-
-def _check_model(catalog: Catalog, model: str | None) -> None:
-    """Refuse another model than the one that made the catalog, "auto" and None being whichever that is."""
-    if model is None:
-        return
-    made_with = (catalog.file.model or {}).get("name")
-    if model == made_with or (model == "auto" and made_with is not None):
-        return
-    try:
-        wanted = full_name(model)
-    except UsageError:  # no model is called that, but what matters first is that it is not the catalog's
-        wanted = None
-    if made_with is None or made_with != wanted:
-        raise UsageError(
-            f"The catalog was made with the model {made_with}, not {model}. "
-            f"Index into a new catalog with: lookalike index NEW SOURCE --model {model}, or change the model of this "
-            f"one with: lookalike reencode {catalog.name} --model {model}"
-        )
-    if local_weights(model) is not None:
-        catalog.file.check(load_encoder(model).spec)
 
 
 def run_index(
     catalog: Catalog, feeds: Sequence[Feed], *, fetch: FetchSettings | None = None, **options: Unpack[RunOptions]
-) -> list[IndexReport]:
+) -> list[IndexRun]:
     """Run the indexer over feeds, with one progress bar, then fold what is new into a generation."""
     for feed in feeds:
         if feed.columns:
             columns = ", ".join(f"{name} ({taken_for})" for name, taken_for in feed.columns.items())
             err.print(f"Columns{plain(f' of {feed.name}' * (len(feeds) > 1))}: {plain(columns)}", highlight=False)
-    ledger = catalog.records.ledger
-    counts = [ledger.count_to_retry(feed.name) if options.get("retry") else feed.count for feed in feeds]
+    counts = [catalog.count_to_retry(feed.name) if options.get("retry") else feed.count for feed in feeds]
     if not any(counts):
         err.print("No row is rejected in the ledger: there is nothing to try again.", highlight=False)
+    runs: list[IndexRun] = []
     reports: list[IndexReport] = []
     try:
         with progress() as bar:
             task = bar.add_task("Indexing", total=sum(counts), rate="")
             for feed in feeds:
                 before = sum(report.rows for report in reports)
-                run = IndexRun(catalog, feed, fetch=fetch, **options)
+                run = catalog.index(feed, fetch=fetch, **options)
+                runs.append(run)
                 reports.append(run.report)
                 for report in _now_and_then(run):
                     bar.update(task, completed=before + report.rows, rate=_shown_rate(reports))
@@ -239,7 +205,7 @@ def run_index(
         _optimize(catalog, reports)
         raise
     _optimize(catalog, reports)
-    return reports
+    return runs
 
 
 def _optimize(catalog: Catalog, reports: Sequence[IndexReport]) -> None:

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.store.ledger import LedgerEntry
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
 from lookalike.ui.cli.terminal import out, plain, print_json_list
@@ -39,7 +39,7 @@ def ledger(
     if as_csv and json:
         raise UsageError("The ledger is printed as CSV or as JSON, not both.")
     with Catalog.open(catalog) as opened:
-        counts = {name.value: count for name, count in opened.records.ledger.counts(feed).items()}
+        counts = {name.value: count for name, count in opened.ledger_counts(feed).items()}
         shown = _SHOWN_ENTRIES if limit is None and not (as_csv or json) else limit
         entries = opened.ledger(state=state, feed=feed, limit=shown)
         if as_csv:

@@ -14,16 +14,16 @@ from rich.logging import RichHandler
 from rich.table import Table
 from typer.core import TyperGroup
 
+from lookalike import Catalog
 from lookalike.data.errors import LookalikeError
 from lookalike.data.feeds.feed import open_feed
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.evaluation.measures import Evaluation, evaluate, read_queries
 from lookalike.ui.cli import index_commands, maintenance_commands, models_commands, reencode_command, store_commands
 from lookalike.ui.cli.bench import commands
 from lookalike.ui.cli.index_commands import opened_or_created, run_index, types_of
+from lookalike.ui.cli.maintenance_commands import shown_progress
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
 from lookalike.ui.cli.recall_view import show_recall
-from lookalike.ui.cli.terminal import err, out, plain, print_json, progress, show_report, show_results
+from lookalike.ui.cli.terminal import err, out, plain, print_json, show_report, show_results
 from lookalike.ui.errors import exit_code_of
 from lookalike.ui.result_json import results_json
 
@@ -78,7 +78,7 @@ def demo(
     """Index the sample shop that comes along and open its page."""
     feed = open_feed(SAMPLE, types=types_of(folder))
     with opened_or_created(folder, None) as catalog:
-        show_report(*run_index(catalog, [feed], restart=False))
+        show_report(*(run.report for run in run_index(catalog, [feed], restart=False)))
     if serve_it:
         serve(folder, host=host, port=port, api_key=api_key)
     else:
@@ -125,7 +125,7 @@ def search(
             limit=limit,
             recall=recall,
             balance=balance,
-            looks=looks,
+            appearance=looks,
             as_of=as_of,
         )
         if json:
@@ -146,18 +146,10 @@ def evaluate_command(
 ) -> None:
     """Measure how good search is on judged queries."""
     with Catalog.open(catalog) as opened:
-        judged = read_queries(queries)
         if keep:
             opened.keep_queries(queries)
-        found: Evaluation | None = None
-        with progress() as bar:
-            task = bar.add_task("Searching", total=len(judged), rate="")
-            for step in evaluate(opened, judged, limit=limit):
-                if isinstance(step, Evaluation):
-                    found = step
-                else:
-                    bar.update(task, completed=step)
-    assert found is not None
+        with shown_progress() as told:
+            found = opened.evaluate(queries, limit=limit, progress=told)
     measures: dict[str, float] = {
         "recall@1": round(found.recall_at_1, 4),
         "recall@5": round(found.recall_at_5, 4),

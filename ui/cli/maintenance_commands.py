@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogNotFound
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.backup import Snapshot, list_snapshots
 from lookalike.retrieval.maintenance.parquet_import import open_vector_table
 from lookalike.retrieval.maintenance.repair import repair

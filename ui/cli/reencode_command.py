@@ -11,14 +11,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Column, Table
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.data.feeds.feed import Feed, open_feeds
+from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.evaluation.measures import read_queries
+from lookalike.retrieval.evaluation.judged_queries import read_queries
 from lookalike.retrieval.evaluation.model_comparison import Comparison, Side
 from lookalike.retrieval.reencode.reencode_run import ReencodeOptions, ReencodeReport, Reencoding
-from lookalike.retrieval.reencode.rollback import forget, roll_back
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
 from lookalike.ui.cli.terminal import err, out, plain, print_json, progress
 
@@ -82,10 +81,9 @@ def reencode(
         fetch=FetchSettings(allow_private=allow_private),
     )
     with Catalog.open(catalog) as opened:
-        types = opened.records.schema()
-        feeds: Sequence[Feed] = open_feeds(sources, key=key, image=image, title=title, types=types) if sources else ()
+        feeds: Sequence[Feed] = opened.feeds(sources, key=key, image=image, title=title) if sources else ()
         judged = read_queries(queries) if queries else ()
-        run = Reencoding(opened, model=model, looks=looks, feeds=feeds, queries=judged, options=options)
+        run = opened.reencode(model=model, appearance=looks, feeds=feeds, queries=judged, options=options)
         report = _run(run)
     if json:
         print_json(_facts(report))
@@ -119,7 +117,7 @@ def _run(run: Reencoding) -> ReencodeReport:
 
 
 def _roll_back(catalog: Catalog, *, json: bool) -> None:
-    report = roll_back(catalog)
+    report = catalog.roll_back()
     if json:
         print_json(asdict(report))
         return
@@ -134,7 +132,7 @@ def _roll_back(catalog: Catalog, *, json: bool) -> None:
 
 def _forget(catalog: Catalog, *, json: bool) -> None:
     with err.status("Removing vectors that are not in use"):
-        count = sum(forget(catalog))
+        count = catalog.forget()
     if json:
         print_json({"removed": count})
     else:

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from lookalike import Catalog
 from lookalike.data.errors import FieldTypeError, MisfitsRefused, UsageError
 from lookalike.data.feeds.csv_table import parse_cell
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
-from lookalike.retrieval import Catalog
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
 from lookalike.ui.cli.terminal import out, plain, print_json
 
@@ -50,7 +50,7 @@ def update(
     if key is None:
         raise UsageError("Say which item to change, or change a field with --retype, --rename or --drop.")
     with Catalog.open(catalog) as opened:
-        kinds = {"title": FieldType.STRING, **opened.records.schema()}
+        kinds = {"title": FieldType.STRING, **opened.schema}
         values: dict[str, Value] = dict.fromkeys(unset or ())
         for assignment in assignments or ():
             name, text = _split(assignment, "FIELD=VALUE")

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column, Table
 
+from lookalike import Results
 from lookalike.data.fetch.fetched import FetchCounts
-from lookalike.retrieval import Results
 from lookalike.retrieval.ingest.index_run import IndexReport
 from lookalike.ui.cli.time_left import TimeLeftColumn
 from lookalike.ui.page.clock import clock_of

@@ -6,9 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypedDict
 
-from lookalike.data.feeds.feed import open_feed
+from lookalike import Catalog
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.watch import Look, Watch
 from lookalike.ui.cli.terminal import err, plain
 
@@ -25,7 +24,7 @@ class Columns(TypedDict):
 
 def watch_of(catalog: Catalog, source: Path, columns: Columns, fetch: FetchSettings) -> Watch:
     """Make the watch of one source, which is opened anew with the types that the catalog has by then."""
-    return Watch(catalog, source, lambda: open_feed(source, **columns, types=catalog.records.schema()), fetch=fetch)
+    return catalog.watch(source, **columns, fetch=fetch)
 
 
 def show_watch(watch: Watch) -> None:

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import orjson
 
+from lookalike import Hit
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
-from lookalike.retrieval import Hit
 from lookalike.retrieval.search.facets import Facet
 from lookalike.ui.page.clock import clock_of
 from lookalike.ui.templates import render

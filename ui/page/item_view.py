@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lookalike import StoredItem
 from lookalike.data.item import Value
-from lookalike.retrieval import StoredItem
 from lookalike.ui.page.cards import CardFields, display_text, field_label, title_of
 from lookalike.ui.templates import render
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.page.uploads import session_of
 from lookalike.ui.server.bounds import MAX_WAITING_CALLS, MAX_WORDS_LENGTH, PAGE_SEARCHES_AT_ONCE
@@ -28,7 +28,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
     page = gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True)
     with page:
         header = gr.HTML(elem_id="page-header", padding=False, apply_default_css=False)
-        has_model = catalog.file.model is not None
+        has_model = catalog.reads_pictures
         with gr.Column(elem_id="ask", elem_classes=[] if has_model else ["no-model"]):
             with gr.Row(elem_id="search-row"):
                 subject = _part("subject", "input")
@@ -52,13 +52,13 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                 elem_id="balance",
                 buttons=[],
             )
-            looks = gr.Slider(
+            appearance = gr.Slider(
                 0,
                 1,
                 1,
                 step=0.05,
                 label="Comparison of pictures: 0 by what they show, 1 by how they look",
-                elem_id="looks",
+                elem_id="appearance",
                 buttons=[],
             )
             with gr.Accordion("More options", open=False, elem_id="options"), gr.Row():
@@ -91,7 +91,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             "chosen": chosen,
             "without": without,
             "balance": balance,
-            "looks": looks,
+            "looks": appearance,
             "exact": exact,
             "min_score": min_score,
             "turn": turn,  # must be last: page.js counts it up
@@ -154,7 +154,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             min_score.submit,
             exact.input,
             balance.release,
-            looks.release,
+            appearance.release,
         ):
             connect(event, search, [results, panel], searches=True)
         for event in (subject.input, panel.input):

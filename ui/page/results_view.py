@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lookalike import Results
 from lookalike.data import errors
 from lookalike.data.pictures.image_decoder import FORMAT_NAMES
-from lookalike.retrieval import Results
 from lookalike.ui.page.cards import CardFields, cards, cards_html
 from lookalike.ui.server.messages import public_message
 from lookalike.ui.templates import render

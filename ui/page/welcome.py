@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lookalike.retrieval import Catalog, Hit
+from lookalike import Catalog, Hit
 from lookalike.ui.page.cards import title_of
 from lookalike.ui.templates import render
 
@@ -15,10 +15,10 @@ _MAX_PHRASES, _MAX_PICTURES = 5, 6
 _MAX_PHRASE_LENGTH = 28
 
 
-def header_html(name: str, items: int, *, looks: bool = False) -> str:
-    """Return the head of the page as HTML; `looks` is true if the catalogue has a space for how pictures look."""
+def header_html(name: str, items: int, *, appearance: bool = False) -> str:
+    """Return the head of the page as HTML; `appearance` is true if the catalogue has a space for it."""
     count = "1 item" if items == 1 else f"{items:,} items"
-    return render("page/header.html", name=name, count=count, has_looks=looks)
+    return render("page/header.html", name=name, count=count, has_appearance=appearance)
 
 
 def examples_html(catalog: Catalog, items: int, *, words: bool) -> str:
@@ -32,11 +32,11 @@ def examples_html(catalog: Catalog, items: int, *, words: bool) -> str:
         step = max(items // _SAMPLED_ITEMS, 1)
         places = range(0, items, step)[:_SAMPLED_ITEMS]
         samples = [hit for place in places for hit in catalog.search(limit=1, offset=place)]
-        phrases = _phrases(samples) if catalog.file.reads_texts else []
+        phrases = _phrases(samples) if catalog.reads_words else []
         pictures = [
             (hit.key, title_of(hit.key, hit.fields), hit.image_id)
             for hit in samples
-            if hit.image_id and catalog.thumbnails.path(hit.image_id)
+            if hit.image_id and catalog.thumbnail(hit.image_id)
         ][-_MAX_PICTURES:]
     return render("page/examples.html", has_model=words, phrases=phrases, items=pictures)
 

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from lookalike import Catalog, Results
 from lookalike.data.errors import UsageError
 from lookalike.data.item import MAX_KEY_LENGTH
-from lookalike.retrieval import Catalog, Results
 from lookalike.ui.page.uploads import FormLimit, full_disk_as_507
 from lookalike.ui.rest.schemas import (
     Deleted,
@@ -78,7 +78,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     forms = FormLimit(MAX_PICTURE_SEARCHES + MAX_WAITING_FORMS)
 
     def address(request: Request, image_id: str | None) -> str | None:
-        if image_id is None or catalog.thumbnails.path(image_id) is None:
+        if image_id is None or catalog.thumbnail(image_id) is None:
             return None
         return f"{request.scope.get('root_path', '')}/thumbnails/{image_id}.webp"
 

@@ -7,8 +7,8 @@ from typing import Annotated, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from lookalike import Hit, Results, StoredItem
 from lookalike.data.item import MAX_KEY_LENGTH, Value
-from lookalike.retrieval import Hit, Results, StoredItem
 from lookalike.retrieval.search.facets import Facet
 from lookalike.ui.result_json import hit_json, results_json
 from lookalike.ui.server.bounds import (
@@ -68,9 +68,9 @@ class SearchRequest(BaseModel):
     offset: int = Field(0, description="How many of the best hits to pass over.")
     recall: float | Key = Field(0.95, description='The share of the true best to find, or "exact".')
     balance: Finite = Field(0.5, description="The share of the words beside pictures, 0 to 1.")
-    looks: Finite | None = Field(
+    appearance: Finite | None = Field(
         None,
-        description="Where a second model compares looks: its share of pictures, 0 to 1; 1 if left out.",
+        description="Where a second model compares appearance: its share of pictures, 0 to 1; 1 if left out.",
     )
     min_score: Finite | None = Field(None, description="Leave out hits that score less.")
     as_of: Moment | None = Field(None, description="Answer as of a commit's number or an ISO 8601 time.")

@@ -9,7 +9,7 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 

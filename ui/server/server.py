@@ -24,9 +24,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 
+from lookalike import Catalog
 from lookalike.data.errors import LookalikeError, UsageError
-from lookalike.models import Modality
-from lookalike.retrieval import Catalog
 from lookalike.ui.errors import status_of
 from lookalike.ui.page.call_checks import CallChecks
 from lookalike.ui.page.gradio_app import PageApp
@@ -148,7 +147,7 @@ def _add_routes(app: FastAPI, catalog: Catalog, metrics: Metrics) -> None:
     @app.get("/thumbnails/{image_id}.webp", summary="Get a small picture", response_class=FileResponse)
     def thumbnail(image_id: str) -> FileResponse:
         """Give the WebP of a picture, by the id that hits and items name."""
-        path = catalog.thumbnails.path(image_id)
+        path = catalog.thumbnail(image_id)
         if path is None:
             raise HTTPException(404, "There is no such picture.")
         return FileResponse(path, media_type="image/webp", headers={"Cache-Control": _FOREVER})
@@ -233,14 +232,12 @@ def _in_a_loop(build: Callable[[], None]) -> None:
 
 def _warm(catalog: Catalog) -> None:
     """Load the model and run it once, so that the first search is as quick as the others."""
-    if catalog.file.model is None:
+    if not catalog.reads_pictures:
         return
     try:
-        for space in catalog.file.picture_spaces:
-            encoder = catalog.encoders.of(catalog.file, space)
-            encoder.encode_images([Image.new("RGB", (64, 64))])
-            if Modality.TEXT in encoder.spec.modalities and space == "image":
-                encoder.encode_texts(["a cup"])
+        catalog.search(image=Image.new("RGB", (64, 64)), limit=1)
+        if catalog.reads_words:
+            catalog.search("a cup", limit=1)
     except LookalikeError as error:
         log.warning("The model cannot be used: %s", error)
 

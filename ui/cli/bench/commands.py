@@ -9,12 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from lookalike import Catalog
 from lookalike.data.errors import FeedError
-from lookalike.data.feeds.feed import open_feed
-from lookalike.data.sample_tools.openclipart import DEBIAN_ROOT, write_evaluation
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.evaluation.measures import Evaluation, evaluate, read_queries
-from lookalike.retrieval.ingest.index_run import IndexRun
+from lookalike.data.sample.openclipart import DEBIAN_ROOT, write_evaluation
 from lookalike.ui.cli.bench import growth_bench, index_bench, search_bench
 from lookalike.ui.cli.terminal import err, out, print_json
 
@@ -44,11 +41,9 @@ def text_command(
             raise FeedError(f"No picture with a title is found below {pictures}.")
         err.print(f"Indexing {summary.pictures:,} pictures")
         with Catalog.create(Path(folder) / "shop", model=model) as catalog:
-            for _ in IndexRun(catalog, open_feed(Path(folder) / "pictures.csv")):
-                pass
+            catalog.index(Path(folder) / "pictures.csv").finish()
             catalog.optimize()
-            *_, found = evaluate(catalog, read_queries(Path(folder) / "queries.csv"))
-    assert isinstance(found, Evaluation)
+            found = catalog.evaluate(Path(folder) / "queries.csv")
     figures = {
         "pictures": summary.pictures,
         "queries": found.queries,

@@ -16,13 +16,12 @@ import typer
 from PIL import Image
 from rich.table import Column, Table
 
+from lookalike import Catalog
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.item import Item
 from lookalike.data.sample.photographs import write_photographs
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.bench.speed import fresh
-from lookalike.retrieval.ingest.index_run import IndexRun
 from lookalike.ui.cli.options import JsonOption
 from lookalike.ui.cli.terminal import err, out, print_json, progress
 
@@ -150,8 +149,7 @@ def _index(folder: Path, feed: Path, model: str) -> float:
         side = catalog.encoder.spec.input_size
         catalog.encoder.encode_images([Image.new("RGB", (side, side))])
         started = time.perf_counter()
-        for _ in IndexRun(catalog, open_feed(feed)):
-            pass
+        catalog.index(feed).finish()
         return time.perf_counter() - started
 
 
