@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
@@ -375,13 +374,13 @@ def test_a_second_model_given_while_the_page_is_served_brings_its_slider(
         with serving(create_app(catalog, hosts=LOOPBACK)) as place:
             for page in watched(context, f"{place}/?like=5.png", WIDE, origin=place):
                 expect(page.locator(".subject-chip")).to_be_visible()
-                expect(page.locator("#looks")).to_be_hidden()
+                expect(page.locator("#appearance")).to_be_hidden()
                 list(Reencoding(catalog._core, appearance="edge"))
                 page.reload()
-                expect(page.locator("#looks")).to_be_visible()
+                expect(page.locator("#appearance")).to_be_visible()
                 settled(page)
                 assert first_key(page) == catalog.search(like="5.png").keys[0]
-                page.locator("#looks input[type=range]").click(position={"x": 1, "y": 4})
+                page.locator("#appearance input[type=range]").click(position={"x": 1, "y": 4})
                 expected = catalog.search(like="5.png", appearance=0.0).keys[0]
                 expect(page.locator(".card").first).to_have_attribute("data-key", expected)
                 assert expected != catalog.search(like="5.png").keys[0]
@@ -389,7 +388,7 @@ def test_a_second_model_given_while_the_page_is_served_brings_its_slider(
 
 def test_without_a_model_the_item_compared_with_is_shown_and_removed(context: BrowserContext, tmp_path: Path) -> None:
     with Catalog.create(tmp_path / "bare", dim=2) as catalog:
-        catalog.add_vectors(["a", "b", "c"], np.array([[1, 0], [0, 1], [0.9, 0.1]]))
+        catalog.add_vectors(["a", "b", "c"], [[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]])
         with serving(create_app(catalog, hosts=LOOPBACK)) as place:
             for viewport in (WIDE, NARROW):
                 for page in watched(context, place, viewport):

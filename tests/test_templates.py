@@ -175,7 +175,7 @@ VIEWS: dict[str, Callable[[Text], str]] = {
     "item": lambda text: item_html(item(text), FIELDS, [(IMAGE, text("clock")), (IMAGE, None)]),
     "item without pictures": lambda text: item_html(item(text), FIELDS, []),
     "panel": panel,
-    "header": lambda text: header_html(text("name"), 1234, looks=True),
+    "header": lambda text: header_html(text("name"), 1234, appearance=True),
     "examples": lambda text: templates.render(
         "page/examples.html",
         has_model=True,
@@ -258,7 +258,7 @@ def test_no_template_or_module_of_the_page_turns_escaping_off() -> None:
 
 def test_a_value_that_is_not_passed_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="count"):
-        templates.render("page/header.html", name="Shop", has_looks=False)
+        templates.render("page/header.html", name="Shop", has_appearance=False)
 
 
 def test_templates_and_styles_are_installed() -> None:

@@ -32,7 +32,7 @@ _ENVIRONMENT.filters["thousands"] = "{:,}".format  # 1234 is written 1,234
 def render(template: str, /, **values: object) -> str:
     """Return the HTML of `template` with `values` in it.
 
-    >>> render("page/header.html", name="Tea & Co", count="2 items", has_looks=False)[:23]
+    >>> render("page/header.html", name="Tea & Co", count="2 items", has_appearance=False)[:23]
     '<a class="brand" href="'
     """
     return _ENVIRONMENT.get_template(template).render(values)

@@ -56,7 +56,7 @@ class Handlers:
         try:
             items = self._catalog.count()
             self._look_at_fields(items)
-            header = header_html(self._catalog.name, items, looks=self._has_looks())
+            header = header_html(self._catalog.name, items, appearance=self._has_looks())
             examples = examples_html(self._catalog, items, words=self._catalog.reads_pictures)
         except Exception as error:  # whatever is wrong, the page opens and says so
             return {"header": header_html(self._catalog.name, 0), "results": self._problem(error)}

@@ -52,13 +52,13 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
                 elem_id="balance",
                 buttons=[],
             )
-            looks = gr.Slider(
+            appearance = gr.Slider(
                 0,
                 1,
                 1,
                 step=0.05,
                 label="Comparison of pictures: 0 by what they show, 1 by how they look",
-                elem_id="looks",
+                elem_id="appearance",
                 buttons=[],
             )
             with gr.Accordion("More options", open=False, elem_id="options"), gr.Row():
@@ -91,7 +91,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             "chosen": chosen,
             "without": without,
             "balance": balance,
-            "looks": looks,
+            "looks": appearance,
             "exact": exact,
             "min_score": min_score,
             "turn": turn,  # must be last: page.js counts it up
@@ -154,7 +154,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             min_score.submit,
             exact.input,
             balance.release,
-            looks.release,
+            appearance.release,
         ):
             connect(event, search, [results, panel], searches=True)
         for event in (subject.input, panel.input):

@@ -15,10 +15,10 @@ _MAX_PHRASES, _MAX_PICTURES = 5, 6
 _MAX_PHRASE_LENGTH = 28
 
 
-def header_html(name: str, items: int, *, looks: bool = False) -> str:
-    """Return the head of the page as HTML; `looks` is true if the catalogue has a space for how pictures look."""
+def header_html(name: str, items: int, *, appearance: bool = False) -> str:
+    """Return the head of the page as HTML; `appearance` is true if the catalogue has a space for it."""
     count = "1 item" if items == 1 else f"{items:,} items"
-    return render("page/header.html", name=name, count=count, has_looks=looks)
+    return render("page/header.html", name=name, count=count, has_appearance=appearance)
 
 
 def examples_html(catalog: Catalog, items: int, *, words: bool) -> str:

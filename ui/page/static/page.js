@@ -353,7 +353,7 @@
   // Gradio searches when the pointer releases a slider; do the same when a key has moved it.
   document.addEventListener("keyup", ({ key, target }) => {
     const moves = key.startsWith("Arrow") || ["Home", "End", "PageUp", "PageDown"].includes(key);
-    if (moves && target.matches("#balance input[type=range], #looks input[type=range]")) {
+    if (moves && target.matches("#balance input[type=range], #appearance input[type=range]")) {
       target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
     }
   });
