@@ -237,9 +237,9 @@ def _feed_of_table(
     return Feed(_readable(source), table.count, columns.words, lambda: items_of(table, columns, resolve))
 
 
-def _check_unnamed(what: str, named: _Named) -> None:
+def _check_unnamed(kind: str, named: _Named) -> None:
     if any(named.values()):
-        raise FeedError(f"{what} of pictures has no columns; --key, --image and --title are for feed files.")
+        raise FeedError(f"{kind} of pictures has no columns; --key, --image and --title are for feed files.")
 
 
 def _readable(source: Path) -> str:
