@@ -78,7 +78,7 @@ class FieldType(StrEnum):
         plain = list(values)
         types = set(map(type, plain)) - {_NULL}
         if types <= _TYPES.keys():  # fast path: other types, such as lists, need a look at each value
-            kinds = {_TYPES[one] for one in types}
+            kinds = {_TYPES[type_] for type_ in types}
         else:
             kinds = {_type_of(value) for value in plain if value is not None}
         if len(kinds) > 1:

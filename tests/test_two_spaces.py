@@ -149,7 +149,7 @@ def test_what_comes_later_has_both_vectors_and_a_filter_stays_exact(shop: Catalo
     ]
     info = shop.info()
     assert info.spaces == {"image": 81, "title": 41, "looks": 81}
-    assert (info.model, info.looks) == ("colour", "edge")
+    assert (info.model, info.appearance) == ("colour", "edge")
     assert verify(shop._core.folder).problems == []
     shop.delete(keys=["new"])
     assert "new" not in shop.search(image=tmp_path / "new.png", limit=COUNT).keys
@@ -189,26 +189,26 @@ def test_an_export_carries_both_spaces_and_imports_bit_for_bit(shop: Catalog, tm
 
 def test_the_command_line_the_api_and_the_page_know_the_share(shop: Catalog, tmp_path: Path) -> None:
     expected = shop.search(like="k5", appearance=0.25, limit=3).keys
-    command = ["search", str(shop._core.folder), "--like", "k5", "--looks", "0.25", "--limit", "3", "--json"]
+    command = ["search", str(shop._core.folder), "--like", "k5", "--appearance", "0.25", "--limit", "3", "--json"]
     assert [hit["key"] for hit in json.loads(CliRunner().invoke(app, command).stdout)["hits"]] == expected
     with TestClient(create_app(shop), raise_server_exceptions=False) as client:
-        answer = client.post("/api/v1/search", json={"like": "k5", "looks": 0.25, "limit": 3})
+        answer = client.post("/api/v1/search", json={"like": "k5", "appearance": 0.25, "limit": 3})
         assert [hit["key"] for hit in answer.json()["hits"]] == expected
-        assert client.post("/api/v1/search", json={"like": "k5", "looks": 2}).status_code == 422
-        assert client.get("/api/v1/info").json()["looks"] == "edge"
+        assert client.post("/api/v1/search", json={"like": "k5", "appearance": 2}).status_code == 422
+        assert client.get("/api/v1/info").json()["appearance"] == "edge"
     handlers = Handlers(shop, Uploads(), Metrics(shop))
-    assert "data-looks" in handlers.opened([])["header"]
-    results, _ = handlers.searched({"subject": json.dumps({"key": "k5"}), "looks": 0.25, "turn": 1})
-    assert json.loads(results)["recipe"]["looks"] == 0.25
+    assert "data-appearance" in handlers.opened([])["header"]
+    results, _ = handlers.searched({"subject": json.dumps({"key": "k5"}), "appearance": 0.25, "turn": 1})
+    assert json.loads(results)["recipe"]["appearance"] == 0.25
     assert json.loads(results)["html"].index(expected[0]) < json.loads(results)["html"].index(expected[2])
     with Catalog.create(tmp_path / "plain", model="colour") as plain:
-        assert "data-looks" not in Handlers(plain, Uploads(), Metrics(plain)).opened([])["header"]
+        assert "data-appearance" not in Handlers(plain, Uploads(), Metrics(plain)).opened([])["header"]
 
 
 def test_another_second_model_is_refused_by_an_index_run(shop: Catalog, tmp_path: Path) -> None:
     feed = str(tmp_path / "feed.csv")
-    again = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--looks", "edge", "--json"])
+    again = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--appearance", "edge", "--json"])
     assert json.loads(again.stdout)["unchanged"] == COUNT
-    other = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--looks", "resnet50"])
+    other = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--appearance", "resnet50"])
     assert other.exit_code == 2
-    assert "compares looks by the model edge, not resnet50" in " ".join(other.output.split())
+    assert "compares appearance by the model edge, not resnet50" in " ".join(other.output.split())

@@ -77,8 +77,10 @@ def _header(cells: list[str], path: Path) -> tuple[str, ...]:
     names = tuple(cell.strip() for cell in cells)
     twice = {name for name in names if names.count(name) > 1}
     if twice or "" in names:
-        what = f"the column {sorted(twice)[0]!r} twice" if twice and "" not in twice else "a column without a name"
-        raise FeedError(f"{path.name} has {what} in its first row.", remedy="Make the names of all columns different.")
+        problem = f"the column {sorted(twice)[0]!r} twice" if twice and "" not in twice else "a column without a name"
+        raise FeedError(
+            f"{path.name} has {problem} in its first row.", remedy="Make the names of all columns different."
+        )
     return names
 
 

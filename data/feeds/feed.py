@@ -239,9 +239,9 @@ def _feed_of_table(
     return Feed(_readable(source), table.count, columns.words, lambda: items_of(table, columns, resolve))
 
 
-def _check_unnamed(what: str, named: _Named) -> None:
+def _check_unnamed(kind: str, named: _Named) -> None:
     if any(named.values()):
-        raise FeedError(f"{what} of pictures has no columns.", remedy="Leave out --key, --image and --title.")
+        raise FeedError(f"{kind} of pictures has no columns.", remedy="Leave out --key, --image and --title.")
 
 
 def _readable(source: Path) -> str:

@@ -166,9 +166,9 @@ def _find(columns: tuple[str, ...], wanted: str | None, usual: tuple[str, ...], 
     return next((by_lower[candidate] for candidate in usual if candidate in by_lower), "")
 
 
-def _not_found(what: str, option: str, usual: tuple[str, ...], table: Table, name: str) -> FeedError:
+def _not_found(role: str, option: str, usual: tuple[str, ...], table: Table, name: str) -> FeedError:
     return FeedError(
-        f"{name} has no column for {what} (looked for {', '.join(usual[:6])}...).",
+        f"{name} has no column for {role} (looked for {', '.join(usual[:6])}...).",
         remedy=f"Name it with {option}; the columns are {_listed(table.columns)}.",
     )
 

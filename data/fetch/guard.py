@@ -25,8 +25,8 @@ _METADATA = frozenset(  # AWS, Azure, Google and others; Alibaba; Oracle; Azure'
 )
 # IANA's special-purpose registries: https://www.iana.org/assignments/iana-ipv4-special-registry and -ipv6-.
 _SPECIAL_4 = tuple(
-    (IPv4Network(network), what)
-    for network, what in (
+    (IPv4Network(network), kind)
+    for network, kind in (
         ("0.0.0.0/8", "an address of this machine"),
         ("10.0.0.0/8", "a private address"),
         ("100.64.0.0/10", "a private address"),
@@ -45,8 +45,8 @@ _SPECIAL_4 = tuple(
     )
 )
 _SPECIAL_6 = tuple(
-    (IPv6Network(network), what)
-    for network, what in (
+    (IPv6Network(network), kind)
+    for network, kind in (
         ("::1/128", "an address of this machine"),
         ("::/128", "an address of this machine"),
         ("fe80::/10", "a link-local address"),
@@ -64,7 +64,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def why_not_public(address: str) -> str | None:
-    """Return what kind of address it is ("a private address"), or None if it is a public internet address.
+    """Return the kind of a non-public address ("a private address"), or None for a public internet address.
 
     An IPv4 address embedded in an IPv6 address (mapped or NAT64) is judged by itself.
     """
@@ -81,8 +81,8 @@ def why_not_public(address: str) -> str | None:
     if found in _METADATA:
         return "a cloud metadata address"
     if isinstance(found, IPv4Address):
-        return next((what for network, what in _SPECIAL_4 if found in network), None)
-    special = next((what for network, what in _SPECIAL_6 if found in network), None)
+        return next((kind for network, kind in _SPECIAL_4 if found in network), None)
+    special = next((kind for network, kind in _SPECIAL_6 if found in network), None)
     return special or (None if found in _GLOBAL_6 else "a reserved address")
 
 
@@ -128,11 +128,11 @@ class Guard:
         if not found:
             raise FetchFailed(f"The host {host} was not found.")
         for address in found if not self._allow_private else ():
-            what = why_not_public(address)
-            if what is not None and address not in self._allowed:
+            kind = why_not_public(address)
+            if kind is not None and address not in self._allowed:
                 shown = host if host == address else f"{host} ({address})"
                 raise FetchFailed(
-                    f"{shown} is {what}; pictures are fetched from public internet addresses only.",
+                    f"{shown} is {kind}; pictures are fetched from public internet addresses only.",
                     remedy="If you trust the feed, add --allow-private.",
                 )
         return found

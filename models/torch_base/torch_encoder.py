@@ -171,7 +171,7 @@ class TorchEncoder(ABC):
             raise ModalityUnsupported(
                 f"This catalogue has no text model: {self.spec.name} reads only pictures.",
                 remedy="Search by picture, or use a model that reads text and keep this one in a second space for how "
-                f"items look: lookalike reencode CATALOG --model clip --looks {self.spec.name}",
+                f"items look: lookalike reencode CATALOG --model clip --appearance {self.spec.name}",
             )
 
     def _in_batches(

@@ -56,7 +56,7 @@ class Handlers:
         try:
             items = self._catalog.count()
             self._look_at_fields(items)
-            header = header_html(self._catalog.name, items, appearance=self._has_looks())
+            header = header_html(self._catalog.name, items, appearance=self._has_appearance())
             examples = examples_html(self._catalog, items, words=self._catalog.reads_pictures)
         except Exception as error:  # whatever is wrong, the page opens and says so
             return {"header": header_html(self._catalog.name, 0), "results": self._problem(error)}
@@ -156,10 +156,10 @@ class Handlers:
                 recall="exact" if recipe.exact else 0.95,
                 balance=recipe.balance,
                 min_score=recipe.min_score if _is_search(recipe) else None,
-                appearance=recipe.looks if self._has_looks() else None,
+                appearance=recipe.appearance if self._has_appearance() else None,
             )
 
-    def _has_looks(self) -> bool:
+    def _has_appearance(self) -> bool:
         return self._catalog.has_appearance
 
     def _panel(self, recipe: Recipe, narrowing: PanelFilter | None, problem: str = "") -> str:

@@ -91,7 +91,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             "chosen": chosen,
             "without": without,
             "balance": balance,
-            "looks": appearance,
+            "appearance": appearance,
             "exact": exact,
             "min_score": min_score,
             "turn": turn,  # must be last: page.js counts it up

@@ -76,7 +76,7 @@ class Recipe(BaseModel):
     without: Words = ""
     chosen: Chosen = Chosen()
     balance: Annotated[float, Field(ge=0, le=1)] = 0.5
-    looks: Annotated[float, Field(ge=0, le=1)] = 1.0
+    appearance: Annotated[float, Field(ge=0, le=1)] = 1.0
     exact: bool = False
     min_score: Annotated[float | None, Field(allow_inf_nan=False)] = None
     turn: Annotated[int, Field(ge=0, lt=2**53)] = 0
