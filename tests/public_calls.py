@@ -47,8 +47,14 @@ def _keep_queries(catalog: Catalog, folder: Path) -> int:
 
 
 def _refused(call: Callable[[], object]) -> None:
-    with pytest.raises(UsageError):
+    """Call what a catalog of ready vectors refuses, for that reason and no other."""
+    try:
         call()
+    except UsageError as error:
+        if "ready vectors" in str(error) or "nothing to go back to" in str(error):
+            return
+        raise
+    pytest.fail("a catalog of ready vectors has no models to change")
 
 
 def _feed(folder: Path) -> Path:
