@@ -87,7 +87,7 @@ def test_siglip_2_from_a_folder_with_its_tokenizer(tmp_path: Path) -> None:
     check_parity(str(tmp_path), theirs.eval(), transform, open_clip.get_tokenizer(f"local-dir:{tmp_path}"))
     encoder = load_encoder(str(tmp_path), device="cpu")
     assert encoder.notices_about(["bread " * 70]) == (
-        "The model reads the first 64 tokens of a text; the end of yours was not read.",
+        "The model reads only the first 64 tokens of a text; the end of yours was not read.",
     )
     assert encoder.notices_about(TEXTS) == ()
     (tmp_path / "tokenizer.json").write_text((tmp_path / "tokenizer.json").read_text().replace("▁dogs", "▁cogs"))
