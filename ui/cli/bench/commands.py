@@ -20,7 +20,7 @@ from lookalike.ui.cli.terminal import err, out
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Run benchmarks; every figure is a ratio of things timed in one run.")
 index_bench.register(app)
 search_bench.register(app)
 growth_bench.register(app)
