@@ -276,7 +276,7 @@ def test_other_numbers_are_no_counts(catalog: Catalog, call: str) -> None:
             WHOLE[call](catalog, value)
 
 
-@pytest.mark.parametrize("option", ["balance", "min_score", "looks"])
+@pytest.mark.parametrize("option", ["balance", "min_score", "appearance"])
 @pytest.mark.parametrize("value", [True, "0.5", float("nan"), [0.5], np.complex64(1)])
 def test_what_is_no_number_is_refused_in_words(catalog: Catalog, option: str, value: Any) -> None:  # noqa: ANN401
     with pytest.raises(UsageError, match="must be a number"):

@@ -158,7 +158,7 @@ class Harm:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (pickle.dumps(Harm()), "code in it would have to be run"),
+        (pickle.dumps(Harm()), "reading it would run code from it"),
         (b"PK\x03\x04 cut short", "damaged"),
         (b"", "damaged"),
     ],

@@ -228,10 +228,10 @@ def test_no_path_that_comes_in_leads_to_the_records(tmp_path: Path, encoder: Col
         feed.write_text("key,image\n" + "".join(f"k{at},{path}\n" for at, path in enumerate([*files, *links])))
         report = run(catalog, feed)
         assert report.added == 0 and len(report.rejects) == 7
-        assert all("belongs to a catalog's records" in reject.reason for reject in report.rejects)
+        assert all("is part of a catalog's records" in reject.reason for reject in report.rejects)
         assert locks(shop) == BOTH
         for picture in [*files, *links]:
-            with pytest.raises(NotAPicture, match="belongs to a catalog's records"):
+            with pytest.raises(NotAPicture, match="is part of a catalog's records"):
                 catalog.search(image=picture)
         for source in [*files, *(tmp_path / f"link{suffix}" for suffix in (".csv", ".parquet", ".zip", ".tar"))]:
             with pytest.raises(FeedError):

@@ -75,7 +75,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: Hub) -> None:
 @pytest.mark.parametrize("file", ["open_clip_model.safetensors", "tokenizer.json"])
 def test_a_file_with_another_hash_than_announced_is_removed_and_said(hub: Hub, file: str, tmp_path: Path) -> None:
     hub.corrupt = file
-    with pytest.raises(WeightsUnavailable, match=rf"{file} of shop/\w+ came otherwise than the hub announced"):
+    with pytest.raises(WeightsUnavailable, match=rf"{file} of shop/\w+ differs from the hash that the hub announced"):
         fetch(parse_name(SHOP_CLIP), ignore)
     assert not list((tmp_path / "cache").rglob(file))
     with pytest.raises(WeightsUnavailable, match="lookalike models fetch hf-hub:shop/clip"):

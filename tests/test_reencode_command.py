@@ -95,13 +95,13 @@ def test_from_compact_to_clip_and_back_and_a_second_model_for_looks(
     with Catalog.open(shop) as changed, Catalog.open(tmp_path / "new") as new:
         assert_same(changed, new)
     assert "In use again: compact, instead of local:shop-clip" in call("reencode", shop, "--rollback")
-    shown = call("reencode", shop, "--looks", backbone)
-    assert "In use: compact, looks timm:resnet10t/mine.safetensors, instead of compact" in shown
+    shown = call("reencode", shop, "--appearance", backbone)
+    assert "In use: compact, appearance timm:resnet10t/mine.safetensors, instead of compact" in shown
     assert "judged queries" in shown and "ndcg@10" in shown and "Of the first ten hits for 8 items" in shown
     key, image = pl.read_csv(feed).select("key", "image").row(5)
     found = call_json("search", shop, "--image", image, "--limit", 1)["hits"][0]
-    assert found["key"] == key and set(found["scores"]) == {"looks"}
-    assert call_json("search", shop, "a cup", "--looks", 0)["hits"]
+    assert found["key"] == key and set(found["scores"]) == {"appearance"}
+    assert call_json("search", shop, "a cup", "--appearance", 0)["hits"]
     assert "Removed" in call("reencode", shop, "--forget")
     assert "nothing to go back to" in call("reencode", shop, "--rollback", code=2)
     assert verify(shop).problems == []

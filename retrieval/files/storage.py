@@ -77,7 +77,9 @@ def locked(path: Path, doing: str) -> Iterator[None]:
             try:
                 lock.acquire()
             except Timeout as error:
-                raise CatalogBusy(f"Another process is {doing} the catalog; try again when it is done.") from error
+                raise CatalogBusy(
+                    f"Another process is {doing} the catalog.", remedy="Try again when it is done."
+                ) from error
     except StorageFailed as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _READ_ONLY:
             raise CatalogReadOnly(f"{path.parent} cannot be written to: it can be searched, not changed.") from error

@@ -149,11 +149,11 @@ def import_parquet(
         rejects: list[Rejected] = []
         for number, entry in enumerate(rows.writes(schema, thumbnails), start=start + 1):
             if isinstance(entry, Rejected):
-                rejects.append(replace(entry, again=entry.key in seen or entry.key in refused))
+                rejects.append(replace(entry, repeated=entry.key in seen or entry.key in refused))
                 refused.add(entry.key)
             elif entry.key in seen:
                 reason = f"The key {entry.key!r} occurred before."
-                rejects.append(Rejected(number, reason, entry.key, again=True))
+                rejects.append(Rejected(number, reason, entry.key, repeated=True))
             else:
                 seen.add(entry.key)
                 row_of[entry.key] = number
