@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from lookalike import Catalog
 from lookalike.data import errors
 from lookalike.data.errors import (
     CatalogDamaged,
@@ -20,7 +21,6 @@ from lookalike.data.errors import (
     NotAPicture,
     UsageError,
 )
-from lookalike.retrieval import Catalog
 from lookalike.ui.errors import exit_code_of, status_of
 from lookalike.ui.server.messages import UNEXPECTED, public_message, public_words
 from lookalike.ui.server.server import create_app
