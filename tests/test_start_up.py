@@ -70,6 +70,7 @@ def test_the_help_screen_imports_no_command() -> None:
     assert set(printed(code).split()[1:]) == {
         "lookalike.data",
         "lookalike.data.errors",
+        "lookalike.data.garbage_collection",
         "lookalike.ui",
         "lookalike.ui.cli",
         "lookalike.ui.cli.main",
