@@ -256,7 +256,7 @@ clock,Alarm clock,Acme,home,,20.00,pictures/alarm-clock.webp,draft
 """
 
 
-def run_command(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_command(line: str) -> None:
     """Run one line of a command block: a call of ours in this process, anything else in a shell."""
     line = re.sub(r"^pip install .*? && ", "", line)
     if line.startswith(("pip install", "pytest")):
@@ -265,13 +265,11 @@ def run_command(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
         subprocess.run(["bash", "-ec", line], check=True, capture_output=True, text=True)
         return
     words = shlex.split(line.partition(" > ")[0])[1:]
-    if words[0] == "demo":
-        words.append("--no-serve")
-        monkeypatch.setattr("lookalike.ui.cli.demo_command._SAMPLE", Path("data/sample/catalog.csv").absolute())
-    if words[0] == "serve":
-        words += ["--port", "0"]
-        monkeypatch.setattr(uvicorn.Server, "run", _answer_once)
-    done = CliRunner().invoke(app, words)
+    words += {"demo": ["--no-serve"], "serve": ["--port", "0"]}.get(words[0], [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lookalike.ui.cli.demo_command._SAMPLE", Path("data/sample/catalog.csv").absolute())
+        patch.setattr(uvicorn.Server, "run", _answer_once)
+        done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, (line, done.output)
 
 
@@ -280,7 +278,7 @@ def _answer_once(server: uvicorn.Server, sockets: object = None) -> None:
         assert client.get("/healthz").json() == {"status": "ok"}
 
 
-def run_block(language: str, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_block(language: str, block: str) -> None:
     if language == "python":
         exec(compile(block, "block", "exec"), {"__name__": "block"})
     elif SERVED in block:
@@ -299,26 +297,26 @@ def run_block(language: str, block: str, monkeypatch: pytest.MonkeyPatch) -> Non
         subprocess.run(["bash", "-ec", block], check=True)
     else:
         for line in lines_of(block):
-            run_command(line.partition(" #")[0].strip(), monkeypatch)
+            run_command(line.partition(" #")[0].strip())
 
 
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.parametrize("page", RUN)
-def test_every_block_runs(page: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_runs(page: str, place: Path) -> None:
     found = re.findall(r"^```(bash|python)\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
     assert len(found) > 2
     for language, block in found:
-        run_block(language, block, monkeypatch)
+        run_block(language, block)
 
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_python_blocks_of_the_pages_on_feeds_and_search_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_command("lookalike index shop data/sample/catalog.csv --model compact", monkeypatch)
+def test_python_blocks_of_the_pages_on_feeds_and_search_run(place: Path) -> None:
+    run_command("lookalike index shop data/sample/catalog.csv --model compact")
     for page in ("feeds.md", "search.md"):
         for block in blocks(DOCS / page, "python"):
-            run_block("python", block, monkeypatch)
+            run_block("python", block)
     with Catalog.create("shopify", model="compact") as catalog:
         report = catalog.index("shopify.csv").finish()
         (ball,) = catalog.get("ball")
@@ -330,16 +328,14 @@ def test_python_blocks_of_the_pages_on_feeds_and_search_run(place: Path, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_prices_with_a_currency_sign_are_mended_as_the_page_on_feeds_says(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prices_with_a_currency_sign_are_mended_as_the_page_on_feeds_says(place: Path) -> None:
     feed = Path("catalogue.csv")
     feed.write_text('key,image,price\na,pictures/baseball.webp,"€12,50"\nb,pictures/bananas.webp,"€3,20"\n')
-    run_command("lookalike index shop catalogue.csv --model compact", monkeypatch)
+    run_command("lookalike index shop catalogue.csv --model compact")
     feed.write_text("key,image,price\na,pictures/baseball.webp,12.50\nb,pictures/bananas.webp,3.20\n")
     section = (DOCS / "feeds.md").read_text().partition("### Prices such as")[2]
     for line in lines_of(section.partition("```bash\n")[2].partition("```")[0]):
-        run_command(line, monkeypatch)
+        run_command(line)
     with Catalog.open("shop") as catalog:
         assert [item.key for item in catalog.items("price < 5")] == ["b"]
         catalog.delete("b")
