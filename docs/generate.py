@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import enum
+import functools
 import inspect
 import re
 import types
@@ -55,6 +56,7 @@ def pages() -> dict[Path, str]:
 # --- the command line ----------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def commands() -> dict[str, Command]:
     """Return every command by its full name, such as "models fetch", in the order of the help screen."""
     found: dict[str, Command] = {}
