@@ -294,7 +294,7 @@ def just_before_writing(patch: pytest.MonkeyPatch, folder: Path, *changes: Field
 @pytest.fixture(params=WRITES)
 def written(request: pytest.FixtureRequest, tmp_path: Path, encoder: ColourEncoder) -> Iterator[tuple[Catalog, Any]]:
     """A catalog with two items, and a function that writes fields of one of them in one of the ways there are."""
-    base = {"price": [1.0, 2.0], "junk": ["x", "y"], "brand": ["p", "q"]}
+    base: dict[str, list[Any]] = {"price": [1.0, 2.0], "junk": ["x", "y"], "brand": ["p", "q"]}
     pictured = request.param == "add"
     options: dict[str, Any] = {"model": "colour"} if pictured else {"dim": DIM}
     with Catalog.create(tmp_path / "shop", **options) as catalog:
@@ -360,7 +360,7 @@ def test_a_value_that_no_longer_fits_is_refused(
             "The field 'price' holds text; 3.5 is a number."
         ]
     assert catalog.schema["price"] is S
-    assert [item.fields | {"price": "1.0"} for item in before] == [item.fields for item in catalog.get("a")]
+    assert [{**item.fields, "price": "1.0"} for item in before] == [item.fields for item in catalog.get("a")]
 
 
 def test_the_rest_of_a_long_write_follows_a_change_of_fields(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
