@@ -20,8 +20,8 @@ class CatalogInfo:
     `learned_from`: number of vectors each space's index was trained on; spaces that are searched exactly are left out.
     `stored_as`: the type, float16 or float32, that each space's vectors are searched in. It is float32 if any row needs
     it: under l2 any that float16 does not hold exactly, under ip one that it holds badly, under the cosine none.
-    `model` reads words and titles, and pictures too unless there is another for their `looks`. `upcoming` names the
-    models of a set of vectors that is being made beside, `previous` those of the set before.
+    `model` reads words and titles, and pictures too unless there is another for their `appearance`. `upcoming` names
+    the models of a set of vectors that is being made beside, `previous` those of the set before.
     """
 
     items: int
@@ -36,7 +36,7 @@ class CatalogInfo:
     fields: Mapping[str, str]
     rejected: int
     learned_from: Mapping[str, int]
-    looks: str | None = None
+    appearance: str | None = None
     upcoming: str | None = None
     previous: str | None = None
     stored_as: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ def info_of(folder: Path, records: Records, live: NewestState) -> CatalogInfo:
         fields=state.schema.to_json(),
         rejected=records.ledger.count_rejected(),
         learned_from=_learned_from(state),
-        looks=None if file.looks_model is None else file.looks_model["name"],
+        appearance=None if file.looks_model is None else file.looks_model["name"],
         upcoming=None if sets.upcoming is None else sets.upcoming.models,
         previous=None if sets.previous is None else sets.previous.models,
         stored_as={name: state.stored_as(name) for name in file.spaces},

@@ -100,7 +100,7 @@ class EdgeEncoder(ColourEncoder):
         return unit_rows(steps.reshape(len(batch), -1) @ self._turn + 0.05)
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
-        raise ModalityUnsupported(f"This catalogue has no text model: {self._name} reads pictures only.")
+        raise ModalityUnsupported(f"This catalogue has no text model: {self._name} reads only pictures.")
 
     encode_titles = encode_texts
 

@@ -122,7 +122,7 @@ def test_watching_follows_a_folder_until_it_is_interrupted(tmp_path: Path) -> No
     command = [
         sys.executable,
         "-m",
-        "lookalike.ui.cli.main",
+        "lookalike",
         "index",
         str(tmp_path / "shop"),
         str(tmp_path / "photos"),

@@ -367,12 +367,12 @@ def test_memory_for_decoding_that_a_thread_had_taken_is_free_in_the_child() -> N
     taken, go_on = threading.Event(), threading.Event()
 
     def take() -> None:
-        with decode_memory.taken(decode_memory.size):
+        with decode_memory.reserve(decode_memory.size):
             taken.set()
             go_on.wait()
 
     def decode_in_child() -> str:
-        with decode_memory.taken(decode_memory.size):
+        with decode_memory.reserve(decode_memory.size):
             return "free"
 
     thread = threading.Thread(target=take)

@@ -12,7 +12,7 @@ import pytest
 
 from lookalike import Catalog
 from lookalike.data.errors import FilterError, UsageError
-from lookalike.ui.page.chosen_filter import Narrowing
+from lookalike.ui.page.chosen_filter import PanelFilter
 from lookalike.ui.page.handlers import PAGE_ITEMS, Handlers
 from lookalike.ui.page.recipe import Chosen, Recipe
 from lookalike.ui.page.uploads import Uploads
@@ -165,7 +165,7 @@ def test_what_is_chosen_becomes_one_exact_filter(
     catalog: Catalog, chosen: dict[str, Any], passes: Callable[[int], bool]
 ) -> None:
     kinds = catalog._core.records.schema().filterable
-    text = Narrowing.of(Chosen.model_validate(chosen), kinds).text()
+    text = PanelFilter.read(Chosen.model_validate(chosen), kinds).text()
     expected = [f"k{number:02}" for number in range(COUNT) if passes(number)]
     assert sorted(catalog.search(filter=text, limit=COUNT).keys) == expected
 
@@ -186,7 +186,7 @@ def test_a_wrong_filter_is_an_error_and_shown_in_words(
     catalog: Catalog, handlers: Handlers, chosen: dict[str, Any]
 ) -> None:
     with pytest.raises((FilterError, UsageError)):
-        Narrowing.of(Chosen.model_validate(chosen), catalog._core.records.schema().filterable)
+        PanelFilter.read(Chosen.model_validate(chosen), catalog._core.records.schema().filterable)
     found, panel = handlers.searched({"text": "red", "chosen": json.dumps(chosen)})
     assert read(found)["problem"] and 'class="state"' in read(found)["html"]
     assert "Filters" in read(panel)["html"], "the panel stays, to be mended"

@@ -133,7 +133,7 @@ def test_words_find_pictures_by_what_they_show_and_by_title(catalog: Catalog, tm
     assert set(results[0].scores) == {"text", "title"}
     assert catalog.search(text="r", limit=1).keys == ["r"]  # a key
     assert catalog.search(text="blue", without="blue", image=tmp_path / "red.png", balance=0.1, limit=1).keys == ["r"]
-    with pytest.raises(UsageError, match="as well as"):
+    with pytest.raises(UsageError, match="at least one thing to look for"):
         catalog.search(without="blue")
 
 

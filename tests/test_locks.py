@@ -21,7 +21,7 @@ from lookalike import Catalog
 from lookalike.data.errors import FeedError, NotAPicture, UsageError
 from tests.conftest import ROOT
 from tests.fakes import ColourEncoder
-from tests.public_calls import KEYS, READS, ROWS, WRITES
+from tests.public_calls import INNER_READS, INNER_WRITES, KEYS, READS, ROWS, WRITES
 from tests.running import call, run
 
 SHARED = "1073741826 1073742335"
@@ -61,13 +61,16 @@ def catalog(shop: Path) -> Iterator[Catalog]:
         yield opened
 
 
-@pytest.mark.parametrize("name", [*READS, *WRITES])
+CALLS = READS | WRITES | INNER_READS | INNER_WRITES
+
+
+@pytest.mark.parametrize("name", CALLS)
 def test_the_locks_are_intact_after_every_public_call(catalog: Catalog, shop: Path, tmp_path: Path, name: str) -> None:
     assert locks(shop) == BOTH
-    (READS | WRITES)[name](catalog, tmp_path)
+    CALLS[name](catalog, tmp_path)
     assert locks(shop) == BOTH
     with Catalog.open(shop) as other:
-        (READS | WRITES)[name](other, tmp_path)
+        CALLS[name](other, tmp_path)
         assert locks(shop) == BOTH
     assert locks(shop) == BOTH
 
@@ -228,10 +231,10 @@ def test_no_path_that_comes_in_leads_to_the_records(tmp_path: Path, encoder: Col
         feed.write_text("key,image\n" + "".join(f"k{at},{path}\n" for at, path in enumerate([*files, *links])))
         report = run(catalog, feed)
         assert report.added == 0 and len(report.rejects) == 7
-        assert all("belongs to a catalog's records" in reject.reason for reject in report.rejects)
+        assert all("is part of a catalog's records" in reject.reason for reject in report.rejects)
         assert locks(shop) == BOTH
         for picture in [*files, *links]:
-            with pytest.raises(NotAPicture, match="belongs to a catalog's records"):
+            with pytest.raises(NotAPicture, match="is part of a catalog's records"):
                 catalog.search(image=picture)
         for source in [*files, *(tmp_path / f"link{suffix}" for suffix in (".csv", ".parquet", ".zip", ".tar"))]:
             with pytest.raises(FeedError):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ LINES = [line.strip() for block in BLOCKS for line in block.replace("\\\n", " ")
 CALLS = [call for line in LINES for call in re.findall(r"(?:^|&& )(lookalike .*?)(?=$| &&| #)", line)]
 
 
+@functools.cache
 def commands() -> dict[str, click.Command]:
     group = typer.main.get_command(app)
     found: dict[str, click.Command] = {}

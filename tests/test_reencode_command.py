@@ -88,20 +88,20 @@ def test_from_compact_to_clip_and_back_and_a_second_model_for_looks(
         assert held["comparison"]["old"][name] == measured[name]
     assert call_json("info", shop)["upcoming"] == "local:shop-clip"
     shown = call("reencode", shop)
-    assert "In use: local:shop-clip, instead of compact. Back with: lookalike reencode" in shown
+    assert "In use: local:shop-clip, instead of compact. Go back with: lookalike reencode" in shown
     assert "0 pictures and 0 titles encoded" in shown
     assert call_json("evaluate", shop, feed.with_name("queries.csv"))["mrr"] == held["comparison"]["new"]["mrr"]
     call("index", tmp_path / "new", feed, "--model", clip)
     with Catalog.open(shop) as changed, Catalog.open(tmp_path / "new") as new:
         assert_same(changed, new)
     assert "In use again: compact, instead of local:shop-clip" in call("reencode", shop, "--rollback")
-    shown = call("reencode", shop, "--looks", backbone)
-    assert "In use: compact, looks timm:resnet10t/mine.safetensors, instead of compact" in shown
+    shown = call("reencode", shop, "--appearance", backbone)
+    assert "In use: compact, appearance timm:resnet10t/mine.safetensors, instead of compact" in shown
     assert "judged queries" in shown and "ndcg@10" in shown and "Of the first ten hits for 8 items" in shown
     key, image = pl.read_csv(feed).select("key", "image").row(5)
     found = call_json("search", shop, "--image", image, "--limit", 1)["hits"][0]
-    assert found["key"] == key and set(found["scores"]) == {"looks"}
-    assert call_json("search", shop, "a cup", "--looks", 0)["hits"]
+    assert found["key"] == key and set(found["scores"]) == {"appearance"}
+    assert call_json("search", shop, "a cup", "--appearance", 0)["hits"]
     assert "Removed" in call("reencode", shop, "--forget")
     assert "nothing to go back to" in call("reencode", shop, "--rollback", code=2)
     assert verify(shop).problems == []

@@ -135,7 +135,7 @@ def test_search_goes_on_with_the_old_model_until_the_swap_and_then_with_the_new(
 def test_a_space_for_looks_is_added_replaced_and_taken_away(shop: Catalog, pictures: Path, tmp_path: Path) -> None:
     main = contents(shop)
     report = reencode(shop, looks="edge")
-    assert (report.pictures, report.titles, report.new) == (2 * COUNT, 0, "colour, looks edge")
+    assert (report.pictures, report.titles, report.new) == (2 * COUNT, 0, "colour, appearance edge")
     assert contents(shop) == made_anew(tmp_path / "both", pictures / "feed.csv", "colour", "edge")
     reencode(shop, looks="edge2")
     assert contents(shop) == made_anew(tmp_path / "other", pictures / "feed.csv", "colour", "edge2")
@@ -144,7 +144,7 @@ def test_a_space_for_looks_is_added_replaced_and_taken_away(shop: Catalog, pictu
     report = reencode(shop, "colour", "none")
     assert (report.pictures, shop._core.file.models) == (2 * COUNT, "colour")
     assert contents(shop) == main
-    assert roll_back(shop._core).new == "turned, looks edge2"
+    assert roll_back(shop._core).new == "turned, appearance edge2"
     assert sum(forget(shop._core)) > 0
     assert set(shop._core.records.count_vectors()) == {space.stored for space in shop._core.file.spaces.values()}
     assert verify(shop._core.folder).problems == []
@@ -325,7 +325,7 @@ def test_the_models_are_compared_on_the_queries_that_the_catalog_keeps(
     assert len(same) == len(comparison.examples) == 3
     words_only = reencode(shop, "edge", hold=True).comparison
     assert words_only is not None and words_only.new.refused is not None
-    assert "reads pictures only" in words_only.new.refused
+    assert "reads only pictures" in words_only.new.refused
 
 
 def _restored(backup: Path, folder: Path) -> Path:

@@ -90,7 +90,7 @@ def test_pictures_are_compared_by_looks_and_words_by_the_main_model(shop: Catalo
     found = shop.search(image=path, limit=COUNT)
     best = {key: float((vectors @ looks).max()) for key, vectors in stored(shop, "looks").items()}
     assert dict(zip(found.keys, found.scores, strict=True)) == pytest.approx(best, abs=2e-3)
-    assert found.keys[0] in ("k6", "k7") and set(found[0].scores) == {"looks"}
+    assert found.keys[0] in ("k6", "k7") and set(found[0].scores) == {"appearance"}
     words = shop.search(text="green cup", limit=COUNT)
     assert set(words[0].scores) == {"text", "title"}
     assert words[0].fields["title"] == "green cup"
@@ -117,7 +117,7 @@ def test_words_and_a_picture_are_fused_over_all_spaces_by_their_weights(
     ]
     expected = oracle(shop, [part for part in parts if part[2]])
     assert_ranked(shop, found.keys, found.scores, expected)
-    assert ("looks" in found[0].scores, "image" in found[0].scores) == (share > 0, share < 1)
+    assert ("appearance" in found[0].scores, "image" in found[0].scores) == (share > 0, share < 1)
     assert found.exact
 
 
@@ -149,21 +149,21 @@ def test_what_comes_later_has_both_vectors_and_a_filter_stays_exact(shop: Catalo
     ]
     info = shop.info()
     assert info.spaces == {"image": 81, "title": 41, "looks": 81}
-    assert (info.model, info.looks) == ("colour", "edge")
+    assert (info.model, info.appearance) == ("colour", "edge")
     assert verify(shop._core.folder).problems == []
     shop.delete(keys=["new"])
     assert "new" not in shop.search(image=tmp_path / "new.png", limit=COUNT).keys
 
 
 def test_a_share_out_of_range_or_without_a_space_is_refused(shop: Catalog, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"The share of the looks is 1.5"):
+    with pytest.raises(UsageError, match=r"The share of the appearance is 1.5"):
         shop.search(like="k3", appearance=1.5)
     with pytest.raises(ItemNotFound):
         shop.search(like="gone", appearance=0.5)
-    why = "no second space for looks.*lookalike reencode CATALOG --looks resnet50"
+    why = "no second model for appearance.*lookalike reencode CATALOG --appearance resnet50"
     with Catalog.create(tmp_path / "plain", model="colour") as plain, pytest.raises(UsageError, match=why):
         plain.search(text="red", appearance=0.5)
-    with pytest.raises(UsageError, match="A second model is for the looks"):
+    with pytest.raises(UsageError, match="A model for appearance compares pictures"):
         Catalog.create(tmp_path / "vectors", dim=3, appearance="edge")
 
 
@@ -189,26 +189,26 @@ def test_an_export_carries_both_spaces_and_imports_bit_for_bit(shop: Catalog, tm
 
 def test_the_command_line_the_api_and_the_page_know_the_share(shop: Catalog, tmp_path: Path) -> None:
     expected = shop.search(like="k5", appearance=0.25, limit=3).keys
-    command = ["search", str(shop._core.folder), "--like", "k5", "--looks", "0.25", "--limit", "3", "--json"]
+    command = ["search", str(shop._core.folder), "--like", "k5", "--appearance", "0.25", "--limit", "3", "--json"]
     assert [hit["key"] for hit in json.loads(CliRunner().invoke(app, command).stdout)["hits"]] == expected
     with TestClient(create_app(shop), raise_server_exceptions=False) as client:
-        answer = client.post("/api/v1/search", json={"like": "k5", "looks": 0.25, "limit": 3})
+        answer = client.post("/api/v1/search", json={"like": "k5", "appearance": 0.25, "limit": 3})
         assert [hit["key"] for hit in answer.json()["hits"]] == expected
-        assert client.post("/api/v1/search", json={"like": "k5", "looks": 2}).status_code == 422
-        assert client.get("/api/v1/info").json()["looks"] == "edge"
+        assert client.post("/api/v1/search", json={"like": "k5", "appearance": 2}).status_code == 422
+        assert client.get("/api/v1/info").json()["appearance"] == "edge"
     handlers = Handlers(shop, Uploads(), Metrics(shop))
-    assert "data-looks" in handlers.opened([])["header"]
-    results, _ = handlers.searched({"subject": json.dumps({"key": "k5"}), "looks": 0.25, "turn": 1})
-    assert json.loads(results)["recipe"]["looks"] == 0.25
+    assert "data-appearance" in handlers.opened([])["header"]
+    results, _ = handlers.searched({"subject": json.dumps({"key": "k5"}), "appearance": 0.25, "turn": 1})
+    assert json.loads(results)["recipe"]["appearance"] == 0.25
     assert json.loads(results)["html"].index(expected[0]) < json.loads(results)["html"].index(expected[2])
     with Catalog.create(tmp_path / "plain", model="colour") as plain:
-        assert "data-looks" not in Handlers(plain, Uploads(), Metrics(plain)).opened([])["header"]
+        assert "data-appearance" not in Handlers(plain, Uploads(), Metrics(plain)).opened([])["header"]
 
 
 def test_another_second_model_is_refused_by_an_index_run(shop: Catalog, tmp_path: Path) -> None:
     feed = str(tmp_path / "feed.csv")
-    again = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--looks", "edge", "--json"])
+    again = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--appearance", "edge", "--json"])
     assert json.loads(again.stdout)["unchanged"] == COUNT
-    other = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--looks", "resnet50"])
+    other = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--appearance", "resnet50"])
     assert other.exit_code == 2
-    assert "compares looks by the model edge, not resnet50" in " ".join(other.output.split())
+    assert "compares appearance by the model edge, not resnet50" in " ".join(other.output.split())

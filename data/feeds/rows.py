@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from os import PathLike, fspath
+from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from lookalike.data.column_values import plain_value
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.feeds.table import Cell, Row, Table
-from lookalike.data.feeds.table_feed import columns_of, file_beside, items_of
+from lookalike.data.feeds.table_feed import columns_of, feed_folder_resolver, items_of
 from lookalike.data.pictures.picture_sources import Stored, check_size
 
 __all__ = ["feed_of_rows"]
@@ -48,7 +48,7 @@ def feed_of_rows(
 
     table = Table(columns, len(listed), {}, read, pictures)
     found = columns_of(table, f"The feed of {name}", key=key, image=image, title=title)
-    return Feed(name, len(listed), found.words, lambda: items_of(table, found, file_beside(Path.cwd())))
+    return Feed(name, len(listed), found.words, lambda: items_of(table, found, feed_folder_resolver(Path.cwd())))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,10 +86,9 @@ def _values_of(row: object, number: int) -> dict[str, Cell]:
 
 def _cell(value: Any, number: int) -> Cell:  # noqa: ANN401  # whatever a caller holds
     if isinstance(value, list | tuple):
-        cells: list[Any] = [_cell(one, number) for one in value]  # texts, bytes or pictures
-        return cells
+        return [_cell(one, number) for one in value]  # type: ignore[return-value]  # texts, bytes or pictures
     if isinstance(value, PathLike):
-        return fspath(value)
+        return fsdecode(value)
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
     if isinstance(value, Image.Image):

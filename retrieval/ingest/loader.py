@@ -15,7 +15,7 @@ from itertools import islice
 from lookalike.data.fetch.fetched import FetchCounts, Fetched
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.data.item import Item, ItemImage, Rejected
-from lookalike.data.pictures.picture_sources import Address, Nowhere
+from lookalike.data.pictures.picture_sources import Address, Unreadable
 from lookalike.data.pictures.video import VIDEO_SUFFIXES
 from lookalike.retrieval.core import Core
 from lookalike.retrieval.ingest.fetch_stage import Fetching
@@ -30,7 +30,7 @@ _FETCH_AHEAD_ITEMS = 256
 _ITEMS_LIKE_A_VIDEO = 32  # so that the frames of three videos at most wait for the model
 _CHUNK_ITEMS = 32
 _TICK_S = 0.2
-_READ = Nowhere("It has been read.")
+_READ = Unreadable("It has been read.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,9 +182,9 @@ def _told_apart(
     for row, entry in entries:
         again = entry.key in seen or entry.key in keys
         if isinstance(entry, Rejected):
-            rejects.append(replace(entry, again=again))
+            rejects.append(replace(entry, repeated=again))
         elif again:
-            rejects.append(Rejected(row, f"The key {entry.key!r} occurred before.", entry.key, again=True))
+            rejects.append(Rejected(row, f"The key {entry.key!r} occurred before.", entry.key, repeated=True))
         else:
             accepted.append((row, entry))
         if entry.key is not None:

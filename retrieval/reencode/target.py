@@ -56,7 +56,7 @@ class Target:
         if _same_models(file, sets.active) and not _lacks(core, sets.active):
             raise UsageError(
                 f"There is nothing to do: the catalog is made with {sets.active.models}, and every picture has its "
-                "vectors. Name another --model, or another model for --looks."
+                "vectors. Name another --model, or another model for --appearance."
             )
         upcoming = _with_fresh_spaces(file, sets)
         changed = replace(sets, upcoming=upcoming, built=False).without_unused(before=sets)

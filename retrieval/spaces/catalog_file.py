@@ -87,7 +87,7 @@ class CatalogFile:
     @property
     def models(self) -> str:
         """Its models in words."""
-        looks = "" if self.looks_model is None else f", looks {self.looks_model['name']}"
+        looks = "" if self.looks_model is None else f", appearance {self.looks_model['name']}"
         return "no model" if self.model is None else self.model["name"] + looks
 
     @property

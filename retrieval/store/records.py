@@ -355,7 +355,9 @@ class Records(FieldWriter):
         if moved:
             connection.executemany(statements.TO_IMAGE_HISTORY, moved)
             if connection.executemany(statements.MOVE_IMAGE, moved).rowcount != len(moved):
-                raise CatalogBusy("Another process changed the items that were about to be written; run this again.")
+                raise CatalogBusy(
+                    "Another process changed the items that were about to be written.", remedy="Run this again."
+                )
         connection.executemany(
             statements.INSERT_VECTOR,
             [
