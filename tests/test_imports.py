@@ -78,6 +78,7 @@ ROOMS = (
     "spaces",
     "input_checks",
     "store",
+    "item_writes",
     "generations",
     "search",
     "catalog_info",
