@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lookalike.data.errors import MissingDependency, UsageError, WeightsUnavailable
+from lookalike.data.garbage_collection import collector_paused
 from lookalike.models.base import Encoder
 from lookalike.models.registry.checkpoint import find_checkpoint
 from lookalike.models.registry.names import Family, parse_name
@@ -41,15 +42,18 @@ def load_encoder(name: str, *, device: str = "auto", weights: Path | None = None
     """
     parsed = parse_name(choose_model().name if name == "auto" else name)
     if parsed.family is Family.COMPACT:
-        from lookalike.models.compact.encoder import load_compact
+        with collector_paused():
+            from lookalike.models.compact.encoder import load_compact
 
         return load_compact(KNOWN_MODELS["compact"], device=device)
     checkpoint = find_checkpoint(parsed, weights=weights, sha256=sha256)
     if checkpoint.reads_texts:
-        from lookalike.models.encoders.open_clip_encoder import load_open_clip
+        with collector_paused():
+            from lookalike.models.encoders.open_clip_encoder import load_open_clip
 
         return load_open_clip(checkpoint, device=device)
-    from lookalike.models.encoders.backbones import load_backbone
+    with collector_paused():
+        from lookalike.models.encoders.backbones import load_backbone
 
     return load_backbone(checkpoint, device=device)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lookalike.data.errors import CatalogNotFound, ItemExists, ItemNotFound, UsageError
+from lookalike.data.errors import CatalogNotFound, ItemNotFound, UsageError
 from lookalike.data.feeds.feed import Feed, open_feeds
 from lookalike.data.feeds.rows import feed_of_rows
 from lookalike.data.fetch.settings import FetchSettings
@@ -40,14 +40,8 @@ from lookalike.retrieval.filters.nodes import Parameters
 from lookalike.retrieval.ingest.dry_run import DryRun
 from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun
 from lookalike.retrieval.ingest.watch import Watch
-from lookalike.retrieval.input_checks import (
-    Column,
-    changes,
-    checked_rows,
-    checked_vectors,
-    vector_writes,
-    with_fields_of,
-)
+from lookalike.retrieval.input_checks import Column, checked_rows, checked_vectors
+from lookalike.retrieval.item_writes import change_items, put_vectors
 from lookalike.retrieval.maintenance import field_changes
 from lookalike.retrieval.maintenance.backup import BackupReport, Snapshot, restore, write_backup
 from lookalike.retrieval.maintenance.history import purge_history
@@ -352,16 +346,8 @@ class Catalog:
             raise UsageError(f"Existing items can be replaced or refused, not {existing!r}.")
         keys, columns, titles = keys_of(keys), columns_of(fields), titles_of(titles)
         records, file = self._core.records, self._core.file
-        space = file.spaces[SpaceName.IMAGE]
-        rows = checked_rows(vectors, space)
-        schema = with_fields_of(records.schema(), columns, columns.kinds)
-        refuse = existing == "refuse"
-        if refuse and (there := records.items_of_keys(keys)):
-            raise ItemExists(next(key for key in keys if key in there))
-        seq = records.version()[0]
-        for writes in vector_writes(keys, rows, columns, titles, schema, space):
-            seq = records.put_vectors(writes, schema=schema, refuse=refuse, stored=file.stored)
-        return seq
+        rows = checked_rows(vectors, file.spaces[SpaceName.IMAGE])
+        return put_vectors(records, file, keys, rows, columns, titles, refuse=existing == "refuse")
 
     def update(
         self,
@@ -383,12 +369,10 @@ class Catalog:
         """
         keys, columns, titles = keys_of(keys), columns_of(fields), titles_of(titles)
         records, file = self._core.records, self._core.file
-        schema = with_fields_of(records.schema(), columns, columns.kinds)
         vectors = None
         if titles is not None and SpaceName.TITLE in file.spaces and keys:
             vectors = self._core.models.of(file).encode_titles([title or "" for title in titles])
-        changed = changes(keys, columns, titles, vectors, schema)
-        return records.update(changed, schema=schema, stored=file.stored)
+        return change_items(records, file, keys, columns, titles, vectors)
 
     def delete(self, keys: Keys | None = None, *, filter: str | None = None, params: Parameters | None = None) -> int:
         """Delete items by key, or all that satisfy a filter; return how many. `params` are the filter's values.

@@ -87,6 +87,9 @@ class Query:
         1,
     )
 
+    parsed_filter: Filter | None = field(init=False, default=None, repr=False, compare=False)
+    """The filter with its parameters bound."""
+
     def __post_init__(self) -> None:
         if type(self.limit) is not int or not 1 <= self.limit <= MAX_LIMIT:
             object.__setattr__(self, "limit", whole(self.limit, "limit", 1, MAX_LIMIT))
@@ -101,13 +104,8 @@ class Query:
         if self.appearance is not None:
             share = _share(self.appearance, "share of the appearance", "only the main model", "only the appearance")
             object.__setattr__(self, "appearance", share)
-        if self.filter is not None or self.params:
-            parse_filter(self.filter, self.params)
-
-    @property
-    def parsed_filter(self) -> Filter | None:
-        """The filter with its parameters bound."""
-        return None if self.filter is None else parse_filter(self.filter, self.params)
+        if self.filter is not None or self.params:  # once, since parameters may be iterators
+            object.__setattr__(self, "parsed_filter", parse_filter(self.filter, self.params))
 
     @property
     def end(self) -> int:
@@ -154,5 +152,7 @@ def _share(value: object, what: str, none: str, all_of_it: str) -> float:
     return share
 
 
-OPTIONS = MappingProxyType({one.name: Option(one.name, one.default, **one.metadata) for one in fields(Query)})
+OPTIONS = MappingProxyType(
+    {one.name: Option(one.name, one.default, **one.metadata) for one in fields(Query) if one.init}
+)
 """The options of a query by name."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,10 +23,31 @@ import lookalike.retrieval.core
 from tests.fakes import ColourEncoder
 from tests.public_calls import make_catalog
 
+# A fresh interpreter that may not keep bytecode compiles the whole product: a third of the time it takes to start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+DISK = Path(tempfile.gettempdir())
+"""The folder for temporary files on a real disk; that of other tests may lie in memory."""
+
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 2 << 30
+if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))  # a file system in memory has nothing to sync
+
+if sys.platform == "linux":  # where Playwright looks for its browsers in the folder of caches, which is moved below
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("PLAYWRIGHT_BROWSERS_PATH", str(caches / "ms-playwright"))
+
 _CACHES = Path(tempfile.mkdtemp())  # weights that are on this machine by chance are none of the tests' business
 atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
 os.environ |= {"HF_HOME": str(_CACHES / "hub"), "TORCH_HOME": str(_CACHES / "torch"), "XDG_CACHE_HOME": str(_CACHES)}
 os.environ.pop("LOOKALIKE_MODELS", None)
+
+NOT_QUICK = ("slow", "kill", "browser", "weights")
+"""The marks that take a test out of the quick ones; `pyproject.toml` says what they mean."""
+
+WHOLE_MODULE = re.compile(rf"^pytestmark = .*\bmark\.({'|'.join(NOT_QUICK)})\b", re.MULTILINE)
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample" / "catalog.csv"
@@ -43,6 +66,37 @@ sys.argv = ['lookalike', 'search', shop, 'a cup of coffee', '--json']
 main()
 """
 """Makes the sample shop and searches it, every socket being refused from before the first import on."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m quick`, leave out the modules that are marked as a whole: some import every library of models."""
+    if config.option.markexpr != "quick" or collection_path.suffix != ".py":
+        return None
+    return True if WHOLE_MODULE.search(collection_path.read_text()) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `quick` every test that has no mark which says otherwise."""
+    for item in items:
+        if not any(item.get_closest_marker(name) for name in NOT_QUICK):
+            item.add_marker("quick")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported from garbage collection, which would walk through all of it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """The test's own folder; that of a test that kills lies on a disk."""
+    if request.node.get_closest_marker("kill") is None:
+        yield tmp_path
+    else:
+        with tempfile.TemporaryDirectory(prefix="lookalike-", dir=DISK, ignore_cleanup_errors=True) as place:
+            yield Path(place)
 
 
 @pytest.fixture(scope="session")
@@ -74,10 +128,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def encoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[ColourEncoder]:
+def encoder() -> Iterator[ColourEncoder]:
+    yield from colour_encoder()
+
+
+def colour_encoder() -> Iterator[ColourEncoder]:
+    """Make every catalog that names a model load one fake, which is yielded."""
     fake = ColourEncoder()
-    monkeypatch.setattr(lookalike.retrieval.core, "load_encoder", lambda name, **_: fake)
-    yield fake
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lookalike.retrieval.core, "load_encoder", lambda name, **_: fake)
+        yield fake
 
 
 @pytest.fixture

@@ -12,20 +12,34 @@ import lookalike.ui.server.guard
 from lookalike import Catalog
 from lookalike.data.errors import CatalogDamaged
 from lookalike.ui.server.server import create_app
+from tests.conftest import colour_encoder
 from tests.fakes import ColourEncoder
 from tests.web_shop import COLOURS, COUNT, make_shop, picture
 
 
-@pytest.fixture
-def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
-    with make_shop(tmp_path) as made:
+@pytest.fixture(scope="module")
+def encoder() -> Iterator[ColourEncoder]:
+    yield from colour_encoder()
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory, encoder: ColourEncoder) -> Iterator[Catalog]:
+    """A catalog for all tests here; one that changes it takes `changing`."""
+    with make_shop(tmp_path_factory.mktemp("served")) as made:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(catalog: Catalog) -> Iterator[TestClient]:
     with TestClient(create_app(catalog), raise_server_exceptions=False) as made:
         yield made
+
+
+@pytest.fixture
+def changing(tmp_path: Path, encoder: ColourEncoder) -> Iterator[tuple[Catalog, TestClient]]:
+    """A catalog of the test's own, and a client of its application."""
+    with make_shop(tmp_path) as catalog, TestClient(create_app(catalog), raise_server_exceptions=False) as client:
+        yield catalog, client
 
 
 def search(client: TestClient, **query: object) -> dict[str, Any]:
@@ -195,7 +209,8 @@ def test_items_by_key(client: TestClient) -> None:
     assert missing.status_code == 404 and "a/b c" in missing.json()["error"]["message"]
 
 
-def test_keys_with_slashes_are_found(client: TestClient, catalog: Catalog, encoder: ColourEncoder) -> None:
+def test_keys_with_slashes_are_found(changing: tuple[Catalog, TestClient], encoder: ColourEncoder) -> None:
+    catalog, client = changing
     catalog.add_vectors(["food/a cup?.png"], encoder.encode_texts(["red"]))
     assert client.get("/api/v1/items/food/a%20cup%3F.png").json()["key"] == "food/a cup?.png"
 
@@ -218,7 +233,8 @@ def test_info_says_what_the_catalog_is(client: TestClient) -> None:
     assert (info["items"], info["vectors"], info["dim"]) == (COUNT, COUNT + 1, 12)
 
 
-def test_deleting_by_key_and_by_filter(client: TestClient, catalog: Catalog) -> None:
+def test_deleting_by_key_and_by_filter(changing: tuple[Catalog, TestClient]) -> None:
+    catalog, client = changing
     assert client.request("DELETE", "/api/v1/items", json={"keys": ["k00", "k01"]}).json() == {"deleted": 2}
     body = {"filter": "price >= {least}", "params": {"least": 20}}
     assert client.request("DELETE", "/api/v1/items", json=body).json() == {"deleted": 10}

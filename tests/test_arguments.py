@@ -251,7 +251,6 @@ WHOLE: dict[str, Call] = {
     "log": log_of,
     "facets": lambda catalog, value: len(catalog.facets("price", limit=value)) + 1,
     "items": lambda catalog, value: len(list(catalog.items(batch=value))) - 5,
-    "sample_keys": lambda catalog, value: len(catalog._core.sample_keys(value)),
     "ledger": lambda catalog, value: len(list(catalog.ledger(limit=value))) + 2,
     "measure_recall": lambda catalog, value: catalog.measure_recall(limit=value)[0].limit,
     "offset": lambda catalog, value: 7 - len(catalog.search(vector=ROWS[0], offset=value)),

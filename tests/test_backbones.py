@@ -21,8 +21,8 @@ from tests.checkpoints import assert_same_rows, pictures, reference, settled
 
 
 def check_parity(name: str, network: nn.Module, inputs: Tensor) -> None:
-    """Compare our rows of 64 pictures with what the library's own network gives before its classifier."""
-    images = pictures()
+    """Compare our rows of 24 pictures with what the library's own network gives before its classifier."""
+    images = pictures(24)
     theirs = reference(network, inputs)
     encoder = load_encoder(name, device="cpu")
     assert encoder.spec.modalities == {Modality.IMAGE}
@@ -35,7 +35,7 @@ def check_parity(name: str, network: nn.Module, inputs: Tensor) -> None:
 def test_resnet50_gives_its_penultimate_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)
     preset = torchvision.models.ResNet50_Weights.DEFAULT.transforms()
-    inputs = torch.stack([preset(image) for image in pictures()])
+    inputs = torch.stack([preset(image) for image in pictures(24)])
     network = torchvision.models.resnet50()
     settled(network, network, inputs[:8])
     torch.save(network.state_dict(), tmp_path / "resnet50-11ad3fa6.pth")
@@ -53,7 +53,7 @@ def test_a_timm_backbone_from_a_file_and_from_a_folder_as_timm_saves_it(tmp_path
     torch.manual_seed(4)
     network = timm.create_model("mobilenetv3_small_050.lamb_in1k", num_classes=10)
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(network), is_training=False)
-    inputs = torch.stack([transform(image) for image in pictures()])
+    inputs = torch.stack([transform(image) for image in pictures(24)])
     settled(network, network, inputs[:8])
     save_file(network.state_dict(), tmp_path / "mine.safetensors")
     timm.models.save_for_hf(network, tmp_path / "saved")

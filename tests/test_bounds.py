@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +26,7 @@ from lookalike.ui.server.bounds import (
     PAGE_SEARCHES_AT_ONCE,
 )
 from lookalike.ui.server.server import create_app
+from tests.conftest import colour_encoder
 from tests.fakes import ColourEncoder
 from tests.serving import CONTROLS, search_of, serving
 from tests.web_shop import COLOURS, make_shop, picture
@@ -35,13 +35,18 @@ LONG = "x" * (MAX_TEXT_LENGTH + 1)
 WIDE_FILTER = "price < 1 or " * (MAX_TEXT_LENGTH // 13 + 1) + "price < 1"
 
 
-@pytest.fixture
-def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
-    with make_shop(tmp_path) as made:
+@pytest.fixture(scope="module")
+def encoder() -> Iterator[ColourEncoder]:
+    yield from colour_encoder()
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory, encoder: ColourEncoder) -> Iterator[Catalog]:
+    with make_shop(tmp_path_factory.mktemp("served")) as made:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(catalog: Catalog) -> Iterator[TestClient]:
     with TestClient(create_app(catalog), raise_server_exceptions=False) as made:
         yield made

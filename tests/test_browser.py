@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from lookalike.retrieval.reencode.reencode_run import Reencoding
 from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.server.guard import LOOPBACK
 from lookalike.ui.server.server import create_app
+from tests.browser import launch
 from tests.conftest import SAMPLE
 from tests.fakes import ColourEncoder, fake_models
 from tests.running import run
@@ -34,16 +34,10 @@ from tests.serving import serving
 from tests.test_indexing import picture
 from tests.web_shop import HOSTILE, make_shop
 
+pytestmark = pytest.mark.browser
+
 WIDE, NARROW = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
-SWITCHES = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-expect.set_options(timeout=20_000)  # other workers of pytest use the processors too
+expect.set_options(timeout=20_000)  # other workers of pytest want the processors too
 CUT_OFF = """selectors => {
   const shown = [...document.querySelectorAll(selectors)].filter(one => one.offsetParent);
   const cut = shown.filter(one => one.scrollWidth > one.clientWidth);
@@ -64,10 +58,8 @@ def address(shop: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert program, "these tests need Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=SWITCHES)
+        started = launch(playwright)
         yield started
         started.close()
 

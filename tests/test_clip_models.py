@@ -35,21 +35,22 @@ from tests.checkpoints import (
 
 
 def check_parity(name: str, network: nn.Module, transform: Any, tokenizer: Any) -> None:  # noqa: ANN401
-    """Compare our rows of 64 pictures and 64 texts with those that open_clip itself makes from the same network."""
-    images = pictures()
+    """Compare our rows of 24 pictures and 22 texts with those that open_clip itself makes from the same network."""
+    images = pictures(24)
+    texts = TEXTS[::3]
     inputs = torch.stack([transform(image) for image in images])
     their_pictures = reference(network.encode_image, inputs)  # type: ignore[arg-type]
-    their_texts = reference(network.encode_text, tokenizer(TEXTS))  # type: ignore[arg-type]
+    their_texts = reference(network.encode_text, tokenizer(texts))  # type: ignore[arg-type]
     del inputs
     encoder = load_encoder(name, device="cpu")  # in the precision that is quickest on this machine
     assert encoder.spec.modalities == {Modality.IMAGE, Modality.TEXT}
     assert encoder.spec.dim == encoder.spec.title_dim == their_pictures.shape[1]
-    ours, our_texts = encoder.encode_images(images), encoder.encode_texts(TEXTS)
+    ours, our_texts = encoder.encode_images(images), encoder.encode_texts(texts)
     assert (ours * their_pictures).sum(axis=1).min() > 0.999
     assert (our_texts * their_texts).sum(axis=1).min() > 0.999
     if not QUICKEST_IS_EXACT:
         encoder = load_open_clip(find_checkpoint(parse_name(name)), device="cpu", precision=torch.float32)
-        ours, our_texts = encoder.encode_images(images[:12]), encoder.encode_texts(TEXTS[:12])
+        ours, our_texts = encoder.encode_images(images[:12]), encoder.encode_texts(texts[:12])
     assert_same_rows(ours, their_pictures)
     assert_same_rows(our_texts, their_texts)
     np.testing.assert_allclose(ours, their_pictures[: len(ours)], atol=2e-5)
@@ -87,7 +88,7 @@ def test_siglip_2_from_a_folder_with_its_tokenizer(tmp_path: Path) -> None:
     check_parity(str(tmp_path), theirs.eval(), transform, open_clip.get_tokenizer(f"local-dir:{tmp_path}"))
     encoder = load_encoder(str(tmp_path), device="cpu")
     assert encoder.notices_about(["bread " * 70]) == (
-        "The model reads the first 64 tokens of a text; the end of yours was not read.",
+        "The model reads only the first 64 tokens of a text; the end of yours was not read.",
     )
     assert encoder.notices_about(TEXTS) == ()
     (tmp_path / "tokenizer.json").write_text((tmp_path / "tokenizer.json").read_text().replace("▁dogs", "▁cogs"))
@@ -214,7 +215,9 @@ def test_a_bare_file_without_configuration_says_how_to_name_it(tmp_path: Path) -
 
 def test_missing_weights_are_said_within_a_second_and_without_torch() -> None:
     code = (
-        "import sys, time\nfrom lookalike.data.errors import WeightsUnavailable\nfrom models import load_encoder\n"
+        "import sys, time\n"
+        "from lookalike import WeightsUnavailable\n"
+        "from lookalike.models import load_encoder\n"
         "started = time.perf_counter()\n"
         "for name in ('clip', 'open_clip:ViT-B-16/openai', 'hf-hub:a/b', 'resnet50'):\n"
         "    try: load_encoder(name)\n"

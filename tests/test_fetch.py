@@ -407,7 +407,7 @@ def test_an_address_that_leads_inside_or_nowhere_is_refused(make: Make, url: str
         ("fec0::1", "a private address"),
         ("ff02::1", "a multicast address"),
         ("4000::1", "a reserved address"),
-        ("nonsense", "no address"),
+        ("nonsense", "not a valid address"),
     ],
 )
 def test_a_name_that_resolves_inside_is_refused(make: Make, address: str, reason: str) -> None:
@@ -455,7 +455,7 @@ def test_a_name_that_is_none_is_not_asked_for_twice(make: Make) -> None:
         asked.append(name)
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
-    assert "The host shop.example is not found." in why(make(addresses=addresses), "https://shop.example/")
+    assert "The host shop.example was not found." in why(make(addresses=addresses), "https://shop.example/")
     assert len(asked) == 1
 
 

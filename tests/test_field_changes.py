@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+from PIL import Image
 
 from lookalike import Catalog
 from lookalike.data.errors import CatalogBusy, FieldTypeError, UsageError
 from lookalike.data.field_conversion import converted
 from lookalike.data.field_type import FieldType
+from lookalike.retrieval import input_checks
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.store.field_changes import FieldChange
+from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import ItemChange
+from tests.fakes import ColourEncoder
 from tests.running import call, call_json
 
 DIM = 4
@@ -259,6 +266,133 @@ def test_a_writer_that_still_knows_the_old_type_is_refused_and_one_that_knows_th
     assert values(catalog, "price") == {"a": 9.5, "b": None, "c": 12.0}
     catalog._core.records.update({"a": ItemChange({"brand": "q"})}, schema=Schema({"brand": known["brand"]}))
     assert catalog.get("a")[0].fields == {"price": 9.5, "maker": "x", "brand": "q"}
+
+
+WRITES: dict[str, Callable[[Catalog, Path, dict[str, list[Any]]], object]] = {
+    "add_vectors": lambda catalog, _, fields: catalog.add_vectors(["a"], ROWS[:1, : catalog.info().dim], fields),
+    "update": lambda catalog, _, fields: catalog.update(["a"], fields),
+    "import": lambda catalog, table, _: catalog.import_parquet(table),
+    "add": lambda catalog, _, fields: catalog.add(
+        [{"key": "a", "image": Image.new("RGB", (9, 9), "red"), **{name: one for name, (one,) in fields.items()}}]
+    ),
+}
+
+
+def just_before_writing(patch: pytest.MonkeyPatch, folder: Path, *changes: FieldChange) -> None:
+    """Have another handle change fields when the next commit is about to begin."""
+    commit = Records._commit
+
+    def changed_first(records: Records, summary: str) -> AbstractContextManager[Any]:
+        patch.setattr(Records, "_commit", commit)
+        with Catalog.open(folder) as other:
+            other._core.records.change_fields(changes)
+        return commit(records, summary)
+
+    patch.setattr(Records, "_commit", changed_first)
+
+
+@pytest.fixture(params=WRITES)
+def written(request: pytest.FixtureRequest, tmp_path: Path, encoder: ColourEncoder) -> Iterator[tuple[Catalog, Any]]:
+    """A catalog with two items, and a function that writes fields of one of them in one of the ways there are."""
+    base: dict[str, list[Any]] = {"price": [1.0, 2.0], "junk": ["x", "y"], "brand": ["p", "q"]}
+    pictured = request.param == "add"
+    options: dict[str, Any] = {"model": "colour"} if pictured else {"dim": DIM}
+    with Catalog.create(tmp_path / "shop", **options) as catalog:
+        if pictured:
+            picture = Image.new("RGB", (9, 9), "blue")
+            catalog.add(
+                {"key": key, "image": picture, **{name: one[place] for name, one in base.items()}}
+                for place, key in enumerate("ab")
+            )
+        else:
+            catalog.add_vectors(["a", "b"], ROWS[:2], base)
+
+        def write(fields: dict[str, list[Any]]) -> None:
+            table = tmp_path / "table.parquet"
+            columns = {"key": ["a"], "vector": ROWS[:1].tolist(), **fields}
+            pl.DataFrame(columns, schema_overrides={"vector": pl.List(pl.Float32)}).write_parquet(table)
+            WRITES[request.param](catalog, table, fields)
+
+        yield catalog, write
+
+
+CHANGES = (FieldChange("price", "price", W), FieldChange("junk", None), FieldChange("brand", "maker"))
+
+
+def test_a_write_leaves_the_fields_that_it_does_not_name_as_another_writer_has_just_made_them(
+    written: tuple[Catalog, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, write = written
+    just_before_writing(monkeypatch, catalog.path, *CHANGES)
+    write({"stock": [7]})
+    assert catalog.schema == {"price": W, "maker": S, "stock": W}
+    assert values(catalog, "stock") == {"a": 7, "b": None}
+    assert catalog.get("b")[0].fields == {"price": 2, "maker": "q", "stock": None}
+    assert verify(catalog.path).problems == []
+
+
+def test_a_write_is_coerced_by_the_fields_as_its_transaction_finds_them(
+    written: tuple[Catalog, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, write = written
+    just_before_writing(monkeypatch, catalog.path, *CHANGES)
+    write({"price": [3.0], "junk": ["z"], "brand": ["r"]})
+    assert catalog.schema == {"price": W, "maker": S, "junk": S, "brand": S}
+    price = catalog.get("a")[0].fields["price"]
+    assert (price, type(price)) == (3, int)
+    assert [catalog.get("a")[0].fields[name] for name in ("junk", "brand")] == ["z", "r"]
+    assert catalog.search(filter='price == 3 and junk == "z" and brand == "r"').keys == ["a"]
+    assert verify(catalog.path).problems == []
+
+
+def test_a_value_that_no_longer_fits_is_refused(
+    written: tuple[Catalog, Any], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    catalog, write = written
+    just_before_writing(monkeypatch, catalog.path, FieldChange("price", "price", S))
+    before = catalog.get("a")
+    if request.node.callspec.params["written"] in ("add_vectors", "update"):
+        with pytest.raises(FieldTypeError, match="'price' holds text; 3.5 is a number"):
+            write({"price": [3.5]})
+    else:
+        write({"price": [3.5]})
+        assert [entry.reason for entry in catalog.ledger(state="rejected")] == [
+            "The field 'price' holds text; 3.5 is a number."
+        ]
+    assert catalog.schema["price"] is S
+    assert [{**item.fields, "price": "1.0"} for item in before] == [item.fields for item in catalog.get("a")]
+
+
+def test_the_rest_of_a_long_write_follows_a_change_of_fields(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_checks, "_WRITE_ROWS", 2)
+    put, calls = catalog._core.records.put_vectors, 0
+
+    def changing(*arguments: Any, **options: Any) -> int:  # noqa: ANN401
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            with Catalog.open(catalog.path) as other:
+                other.change_fields(retype={"stock": "int"}, drop="brand")
+        return put(*arguments, **options)
+
+    monkeypatch.setattr(catalog._core.records, "put_vectors", changing)
+    catalog.add_field("stock", "float")
+    keys = list("stuvw")
+    catalog.add_vectors(keys, ROWS[:5], {"stock": [1.0, 2.0, 3.0, 4.0, 5.0]}, existing="refuse")
+    assert catalog.schema == {"price": S, "stock": W}
+    assert [catalog.get(key)[0].fields["stock"] for key in keys] == [1, 2, 3, 4, 5]
+    assert [type(catalog.get(key)[0].fields["stock"]) for key in keys] == [int] * 5
+
+
+def test_a_row_that_is_refused_declares_no_field(tmp_path: Path, encoder: ColourEncoder) -> None:
+    with Catalog.create(tmp_path / "shop", model="colour") as catalog:
+        catalog.add([{"key": "a", "image": Image.new("RGB", (9, 9), "red"), "size": 1}])
+        rows = [
+            {"key": "b", "image": Image.new("RGB", (9, 9), "red"), "size": "large", "weight": 5},
+            {"key": "c", "image": Image.new("RGB", (9, 9), "red"), "weight": "heavy"},
+        ]
+        assert [one.key for one in catalog.add(rows).rejects] == ["b"]
+        assert catalog.schema == {"size": W, "weight": S}
 
 
 @pytest.mark.parametrize("optimized", ["before", "after", "both", "never"])

@@ -21,7 +21,7 @@ from lookalike import Catalog
 from lookalike.data.errors import FeedError, NotAPicture, UsageError
 from tests.conftest import ROOT
 from tests.fakes import ColourEncoder
-from tests.public_calls import KEYS, READS, ROWS, WRITES
+from tests.public_calls import INNER_READS, INNER_WRITES, KEYS, READS, ROWS, WRITES
 from tests.running import call, run
 
 SHARED = "1073741826 1073742335"
@@ -61,13 +61,16 @@ def catalog(shop: Path) -> Iterator[Catalog]:
         yield opened
 
 
-@pytest.mark.parametrize("name", [*READS, *WRITES])
+CALLS = READS | WRITES | INNER_READS | INNER_WRITES
+
+
+@pytest.mark.parametrize("name", CALLS)
 def test_the_locks_are_intact_after_every_public_call(catalog: Catalog, shop: Path, tmp_path: Path, name: str) -> None:
     assert locks(shop) == BOTH
-    (READS | WRITES)[name](catalog, tmp_path)
+    CALLS[name](catalog, tmp_path)
     assert locks(shop) == BOTH
     with Catalog.open(shop) as other:
-        (READS | WRITES)[name](other, tmp_path)
+        CALLS[name](other, tmp_path)
         assert locks(shop) == BOTH
     assert locks(shop) == BOTH
 

@@ -65,7 +65,7 @@ def test_a_folder_of_weights_indexes_and_searches_by_picture_and_words(shop: Pat
     assert call_json("search", shop, "--image", image, "--limit", 1)["hits"][0]["key"] == key
     assert len(call_json("search", shop, "a cup of coffee")["hits"]) == 10
     long = call_json("search", shop, "a cup of coffee " * 10)
-    assert long["notices"] == ["The model reads the first 16 tokens of a text; the end of yours was not read."]
+    assert long["notices"] == ["The model reads only the first 16 tokens of a text; the end of yours was not read."]
     assert "first 16 tokens" in call("search", shop, "a cup of coffee " * 10)
     assert call_json("info", shop)["model"] == "local:shop-clip"
     assert call_json("index", shop, feed, "--model", clip)["unchanged"] == 24

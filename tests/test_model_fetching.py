@@ -106,7 +106,7 @@ def test_a_byte_that_changed_on_the_disk_is_found_by_verify(hub: Hub) -> None:
 def test_what_the_hub_does_not_have_is_said(hub: Hub, repositories: Path) -> None:
     with pytest.raises(WeightsUnavailable, match="no repository shop/none"):
         fetch(parse_name("hf-hub:shop/none"), ignore)
-    with pytest.raises(WeightsUnavailable, match="shop/words has none of open_clip_config.json"):
+    with pytest.raises(WeightsUnavailable, match="shop/words has none of the files open_clip_config.json"):
         fetch(parse_name("hf-hub:shop/words"), ignore)
     with pytest.raises(UsageError, match="nothing to fetch"):
         fetch(parse_name("compact"), ignore)

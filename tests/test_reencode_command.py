@@ -88,7 +88,7 @@ def test_from_compact_to_clip_and_back_and_a_second_model_for_looks(
         assert held["comparison"]["old"][name] == measured[name]
     assert call_json("info", shop)["upcoming"] == "local:shop-clip"
     shown = call("reencode", shop)
-    assert "In use: local:shop-clip, instead of compact. Back with: lookalike reencode" in shown
+    assert "In use: local:shop-clip, instead of compact. Go back with: lookalike reencode" in shown
     assert "0 pictures and 0 titles encoded" in shown
     assert call_json("evaluate", shop, feed.with_name("queries.csv"))["mrr"] == held["comparison"]["new"]["mrr"]
     call("index", tmp_path / "new", feed, "--model", clip)

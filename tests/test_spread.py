@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lookalike.models import unit_rows
 from lookalike.retrieval.bench.synthetic import QueryKind, Synthetic
-from lookalike.retrieval.vector_index import IndexKind, Metric, Selection, Vectors, build_approximate
+from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
 from lookalike.retrieval.vector_index.list_spread import NEAREST_LISTS, Lists, Spread
 from lookalike.retrieval.vector_index.quantizer import list_of_each
 
-MADE = Synthetic(40_000, dim=128)
-CHUNKS = list(MADE.chunks())
-ROWS = np.concatenate([chunk.vectors for chunk in CHUNKS])
-TOPICS = np.concatenate([chunk.columns["topic"] for chunk in CHUNKS])
-STOCK = np.concatenate([chunk.columns["in_stock"] for chunk in CHUNKS]).astype(np.bool_)
-OWN, ANY = MADE.queries(QueryKind.OWN, 200), MADE.queries(QueryKind.ANY, 200)
-OF_TOPIC = MADE.topic == TOPICS
-INDEX = build_approximate(Vectors.of(ROWS.astype(np.float16), Metric.COSINE), IndexKind.IVF_PQ)
+COUNT = 40_000
+
+
+@dataclass(frozen=True)
+class Made:
+    """Rows in clusters, what is known of each, an index of them, and queries of one topic and of any."""
+
+    rows: NDArray[np.float32]
+    topics: NDArray[np.int64]
+    of_topic: NDArray[np.bool_]
+    in_stock: NDArray[np.bool_]
+    own: NDArray[np.float32]
+    any: NDArray[np.float32]
+    index: Approximate
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    source = Synthetic(COUNT, dim=128)
+    chunks = list(source.chunks())
+    rows = np.concatenate([chunk.vectors for chunk in chunks])
+    topics = np.concatenate([chunk.columns["topic"] for chunk in chunks])
+    return Made(
+        rows=rows,
+        topics=topics,
+        of_topic=np.asarray(topics == source.topic),
+        in_stock=np.concatenate([chunk.columns["in_stock"] for chunk in chunks]).astype(np.bool_),
+        own=source.queries(QueryKind.OWN, 200),
+        any=source.queries(QueryKind.ANY, 200),
+        index=build_approximate(Vectors.of(rows.astype(np.float16), Metric.COSINE), IndexKind.IVF_PQ),
+    )
 
 
 def recall(
@@ -33,28 +59,29 @@ def recall(
 
 
 @pytest.mark.parametrize(
-    ("mask", "queries"),
+    ("mask_of", "queries_of"),
     [
-        (~OF_TOPIC, OWN),
-        (~OF_TOPIC & STOCK, OWN),
-        (OF_TOPIC, OWN),
-        (TOPICS % 3 > 0, ANY),
-        (TOPICS % 3 == 0, ANY),
+        (lambda made: ~made.of_topic, lambda made: made.own),
+        (lambda made: ~made.of_topic & made.in_stock, lambda made: made.own),
+        (lambda made: made.of_topic, lambda made: made.own),
+        (lambda made: made.topics % 3 > 0, lambda made: made.any),
+        (lambda made: made.topics % 3 == 0, lambda made: made.any),
     ],
     ids=["not of the topic", "nor out of stock", "of the topic", "most topics", "few topics"],
 )
 def test_filters_that_have_to_do_with_the_vectors_find_as_much_as_is_asked_for(
-    mask: NDArray[np.bool_], queries: NDArray[np.float32]
+    made: Made, mask_of: Callable[[Made], NDArray[np.bool_]], queries_of: Callable[[Made], NDArray[np.float32]]
 ) -> None:
+    index, rows, mask, queries = made.index, made.rows, mask_of(made), queries_of(made)
     selection = Selection(mask)
-    many = INDEX.search(queries, 10, 0.95, selection)
+    many = index.search(queries, 10, 0.95, selection)
     assert not many.exact
     assert mask[many.rows].all()
-    assert recall(many.rows, queries, ROWS, mask) > 0.93
-    one_by_one = np.concatenate([INDEX.search(query[None], 10, 0.95, selection).rows for query in queries])
-    bound = INDEX.bound_one(10, 0.95, selection)
-    assert recall(one_by_one, queries, ROWS, mask) > 0.93
-    assert recall(np.stack([bound(query[None]).rows for query in queries]), queries, ROWS, mask) > 0.93
+    assert recall(many.rows, queries, rows, mask) > 0.93
+    one_by_one = np.concatenate([index.search(query[None], 10, 0.95, selection).rows for query in queries])
+    bound = index.bound_one(10, 0.95, selection)
+    assert recall(one_by_one, queries, rows, mask) > 0.93
+    assert recall(np.stack([bound(query[None]).rows for query in queries]), queries, rows, mask) > 0.93
 
 
 def test_queries_whose_own_clusters_are_filtered_out_find_what_is_next_to_them() -> None:
@@ -74,10 +101,10 @@ def test_queries_whose_own_clusters_are_filtered_out_find_what_is_next_to_them()
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.1, 0.02, 0.002])
-def test_rows_at_random_are_spread_evenly(share: float) -> None:
-    lists = Lists(INDEX.stored, len(ROWS))
+def test_rows_at_random_are_spread_evenly(made: Made, share: float) -> None:
+    lists = Lists(made.index.stored, COUNT)
     for seed in range(20):
-        assert not lists.spread(Selection(np.random.default_rng(seed).random(len(ROWS)) < share)).uneven
+        assert not lists.spread(Selection(np.random.default_rng(seed).random(COUNT) < share)).uneven
 
 
 @pytest.mark.parametrize("count", [40_000, 300_000])

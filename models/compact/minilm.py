@@ -24,16 +24,30 @@ _LAYERS, _HEADS, _HIDDEN_DIM = 6, 12, 1536
 _LAYER_NORM_EPSILON = 1e-12
 
 
+class _Linear(nn.Linear):
+    """A linear layer whose weights come from a checkpoint: random ones would take a fifth of a second to make."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights as they are."""
+
+
+class _Embedding(nn.Embedding):
+    """A table of vectors from a checkpoint, likewise."""
+
+    def reset_parameters(self) -> None:
+        """Leave the vectors as they are."""
+
+
 class _Layer(nn.Module):
     """One transformer layer, with a layer norm after each of its two halves."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.query_key_value = nn.Linear(TEXT_DIM, 3 * TEXT_DIM)
-        self.attended = nn.Linear(TEXT_DIM, TEXT_DIM)
+        self.query_key_value = _Linear(TEXT_DIM, 3 * TEXT_DIM)
+        self.attended = _Linear(TEXT_DIM, TEXT_DIM)
         self.attended_norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
-        self.widen = nn.Linear(TEXT_DIM, _HIDDEN_DIM)
-        self.narrow = nn.Linear(_HIDDEN_DIM, TEXT_DIM)
+        self.widen = _Linear(TEXT_DIM, _HIDDEN_DIM)
+        self.narrow = _Linear(_HIDDEN_DIM, TEXT_DIM)
         self.narrow_norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
 
     def forward(self, words: Tensor, visible: Tensor) -> Tensor:
@@ -50,9 +64,9 @@ class MiniLM(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.word = nn.Embedding(_VOCABULARY, TEXT_DIM)
-        self.position = nn.Embedding(_POSITIONS, TEXT_DIM)
-        self.segment = nn.Embedding(_SEGMENTS, TEXT_DIM)
+        self.word = _Embedding(_VOCABULARY, TEXT_DIM)
+        self.position = _Embedding(_POSITIONS, TEXT_DIM)
+        self.segment = _Embedding(_SEGMENTS, TEXT_DIM)
         self.norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
         self.layers = nn.ModuleList(_Layer() for _ in range(_LAYERS))
 

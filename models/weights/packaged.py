@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lookalike.data.errors import WeightsUnavailable
 from lookalike.models.registry.spec import WeightFile
+from lookalike.models.weights.hashes import remembered_hash_of
 
 __all__ = ["find_weights", "read_weights"]
 
@@ -32,17 +33,21 @@ def find_weights(file: WeightFile) -> Path:
     raise WeightsUnavailable(f"The package {file.distribution} lacks {name}.", remedy=f"{install} --force-reinstall")
 
 
-def read_weights(file: WeightFile) -> bytes:
+def read_weights(file: WeightFile, *, trust_memory: bool = True) -> bytes:
     """Return the bytes of a file of weights after checking their hash.
+
+    With `trust_memory`, a file that has kept its size and time since it was last hashed on this machine is not hashed
+    again, which would take longer than the first search.
 
     Raises:
         WeightsUnavailable: the file is missing, cannot be read, or has another hash than expected.
     """
     try:
-        content = find_weights(file).read_bytes()
+        path = find_weights(file)
+        content = path.read_bytes()
+        found = remembered_hash_of(path) if trust_memory else hashlib.sha256(content).hexdigest()
     except OSError as error:
         raise WeightsUnavailable(f"The weights {Path(file.path).name} cannot be read: {error.strerror}.") from error
-    found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise WeightsUnavailable(
             f"The weights {Path(file.path).name} are not the ones expected (SHA-256 {found[:12]}..., not "

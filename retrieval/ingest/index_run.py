@@ -30,6 +30,8 @@ from lookalike.retrieval.ingest.removals import Survey, leaving_after
 from lookalike.retrieval.ingest.retries import Retried
 from lookalike.retrieval.ingest.row_decision import Decider, Decision, Fate
 from lookalike.retrieval.ingest.worker_pool import Crew
+from lookalike.retrieval.item_writes import by_current_fields
+from lookalike.retrieval.store.commits import FieldsMoved
 from lookalike.retrieval.store.ledger import FeedRun, LedgerEntry, Note, Notes, Rename
 from lookalike.retrieval.stored_rows import ItemWrite
 
@@ -231,33 +233,61 @@ class IndexRun:
         return jobs
 
     def _commit(self, run: FeedRun, jobs: Sequence[_Loaded]) -> None:
-        """Write what is decided of some rows, and into the ledger what became of them, in one transaction."""
-        decisions = [self._decider.decide(job, loaded) for job, loaded in jobs]
+        """Write what is decided of some rows, and into the ledger what became of them, in one transaction.
+
+        If a field of theirs was changed since the catalog's fields were last read, they are decided anew.
+        """
+        renamed: dict[str, Rename] = {}
+
+        def write() -> list[Decision]:
+            decisions = [self._decider.decide(job, loaded) for job, loaded in jobs]
+            notes = [*self._notes, *(note for decision in decisions for note in decision.notes())]
+            changed = [decision for decision in decisions if decision.fate in (Fate.ADD, Fate.UPDATE)]
+            for decision in changed:
+                if decision.item.key not in renamed and (rename := self._rename(decision)) is not None:
+                    renamed[decision.item.key] = rename
+            if not changed:
+                if notes:
+                    self._core.records.note(Notes(run, notes))
+                return decisions
+            renames = [renamed[one.item.key] for one in changed if one.item.key in renamed]
+            self._put(changed, Notes(run, notes, renames))
+            return decisions
+
+        decisions = by_current_fields(write)
+        self._notes = []
         for decision in decisions:
             for _, one in decision.rejects:
                 self._reject(one)
-        notes = [*self._notes, *(note for decision in decisions for note in decision.notes())]
-        self._notes = []
-        changed = [decision for decision in decisions if decision.fate in (Fate.ADD, Fate.UPDATE)]
-        renames = [rename for decision in changed if (rename := self._rename(decision)) is not None]
-        writes = [decision.write for decision in changed if decision.write is not None]
-        records, schema = self._core.records, self._decider.schema
-        if writes:
-            records.upsert(
-                self._with_titles(writes),
-                schema=schema if schema != self._stored_schema else None,
-                summary=f"index {self._feed.name}",
-                notes=Notes(run, notes, renames),
-                stored=self._file.stored,
-            )
-            self._stored_schema = schema
-        elif notes:
-            records.note(Notes(run, notes))
+        renames = list(renamed.values())
         self.report.added += sum(decision.fate is Fate.ADD for decision in decisions) - len(renames)
         self.report.updated += sum(decision.fate is Fate.UPDATE for decision in decisions)
         self.report.unchanged += sum(decision.fate is Fate.LEAVE for decision in decisions)
         self.report.renamed += len(renames)
         self.report.renames += renames[: max(MOST_KEPT - len(self.report.renames), 0)]
+
+    def _put(self, changed: Sequence[Decision], notes: Notes) -> None:
+        """Write items in one transaction.
+
+        Raises:
+            FieldsMoved: a field of theirs was changed meanwhile; the next decisions are made by the fields as they are.
+        """
+        records, schema = self._core.records, self._decider.schema
+        names = {name for decision in changed for name in decision.item.fields}
+        try:
+            records.upsert(
+                self._with_titles([decision.write for decision in changed if decision.write is not None]),
+                schema=schema.only(names),
+                before=self._stored_schema,
+                summary=f"index {self._feed.name}",
+                notes=notes,
+                stored=self._file.stored,
+            )
+        except FieldsMoved:
+            self._stored_schema = records.schema()
+            self._decider.follow(self._stored_schema)
+            raise
+        self._stored_schema = schema
 
     def _rename(self, decision: Decision) -> Rename | None:
         if self._survey is None or decision.fate is not Fate.ADD or decision.write is None:

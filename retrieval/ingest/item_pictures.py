@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from lookalike.data.errors import FetchFailed, NotAPicture
 from lookalike.data.fetch.fetched import Fetched
@@ -52,6 +53,7 @@ class PictureLoader:
     """Loads the pictures of items, in any thread; with `restart` as if nothing were known."""
 
     def __init__(self, core: Core, *, restart: bool, file: CatalogFile | None = None) -> None:
+        Image.init()  # imports Pillow's plugins, before there are threads that would: see `forks`
         self._core = core
         self._restart = restart
         self._file = file or core.file

@@ -276,7 +276,7 @@ def said(error: sqlite3.DatabaseError, path: Path) -> LookalikeError | sqlite3.P
     if name.startswith(_BUSY):
         return CatalogBusy("Another process is writing to the catalog.", remedy="Try again when it is done.")
     if name.startswith("SQLITE_FULL"):
-        return StorageFailed(no_room(folder))
+        return no_room(folder)
     if name.startswith("SQLITE_READONLY"):
         return CatalogReadOnly(f"{folder} cannot be written to: it can be searched, not changed.")
     if name.startswith(_NOT_READ):

@@ -144,7 +144,7 @@ def _translated(written: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith("SQLITE_FULL"):
-            raise StorageFailed(no_room(written.parent)) from error
+            raise no_room(written.parent) from error
         if name.startswith(_NOT_WRITTEN) and not name.startswith("SQLITE_IOERR_READ"):
             raise StorageFailed(
                 f"{written.parent} cannot be written to: {error}.",

@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from lookalike.data.errors import LookalikeError
+from lookalike.data.garbage_collection import collector_paused
 from lookalike.ui.cli.terminal import err, plain
 from lookalike.ui.errors import exit_code_of
 from lookalike.ui.process import configure
@@ -57,7 +58,8 @@ class _Modules(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  # Typer keeps the types of its commands to itself
         module, _ = COMMANDS[name]
-        group = get_group(importlib.import_module(f"{_HERE}.{module}").app)
+        with collector_paused():
+            group = get_group(importlib.import_module(f"{_HERE}.{module}").app)
         return group if name in _GROUPS else group.commands[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -102,7 +102,7 @@ def verify(name: NameArgument, json: JsonOption = False) -> None:
     parsed = parse_name(name)
     if parsed.family is Family.COMPACT:
         for file in KNOWN_MODELS["compact"].files.values():
-            read_weights(file)
+            read_weights(file, trust_memory=False)
         checked = []
     else:
         from lookalike.models.weights import download

@@ -12,7 +12,7 @@ from rich.table import Table
 from lookalike import Catalog
 from lookalike.data.errors import FeedError
 from lookalike.data.sample.openclipart import DEBIAN_ROOT, write_evaluation
-from lookalike.ui.cli.bench import growth_bench, index_bench, search_bench
+from lookalike.ui.cli.bench import growth_bench, index_bench, query_bench, search_bench
 from lookalike.ui.cli.evaluate_command import measures_of
 from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import JsonOption
@@ -20,10 +20,11 @@ from lookalike.ui.cli.terminal import err, out
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Run benchmarks; every figure is a ratio of things timed in one run.")
 index_bench.register(app)
 search_bench.register(app)
 growth_bench.register(app)
+query_bench.register(app)
 
 
 @app.command(name="text")
