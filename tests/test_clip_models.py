@@ -33,6 +33,8 @@ from tests.checkpoints import (
     settled,
 )
 
+pytestmark = pytest.mark.weights
+
 
 def check_parity(name: str, network: nn.Module, transform: Any, tokenizer: Any) -> None:  # noqa: ANN401
     """Compare our rows of 24 pictures and 22 texts with those that open_clip itself makes from the same network."""
@@ -215,7 +217,8 @@ def test_a_bare_file_without_configuration_says_how_to_name_it(tmp_path: Path) -
 
 def test_missing_weights_are_said_within_a_second_and_without_torch() -> None:
     code = (
-        "import sys, time\nfrom lookalike.data.errors import WeightsUnavailable\nfrom lookalike.models import load_encoder\n"
+        "import sys, time\nfrom lookalike.data.errors import WeightsUnavailable\n"
+        "from lookalike.models import load_encoder\n"
         "started = time.perf_counter()\n"
         "for name in ('clip', 'open_clip:ViT-B-16/openai', 'hf-hub:a/b', 'resnet50'):\n"
         "    try: load_encoder(name)\n"

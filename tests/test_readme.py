@@ -47,7 +47,9 @@ def test_files_that_the_readme_names_are_there() -> None:
         assert (ROOT / target).exists(), target
     assert "pip install -c constraints.txt -e . && lookalike demo" in README
     assert re.search(
-        r"^pip install -c constraints.txt -e '\.\[test\]' && pytest -n 3 --dist worksteal$", README, re.MULTILINE
+        r"^pip install -c constraints.txt -e '\.\[test\]' && python -m tests.browser && pytest -n 3 --dist worksteal$",
+        README,
+        re.MULTILINE,
     )
 
 
