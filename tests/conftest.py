@@ -27,13 +27,13 @@ from tests.public_calls import make_catalog
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-DISK = Path(tempfile.gettempdir())
-"""The folder for temporary files on a real disk; that of other tests may lie in memory."""
-
+# Temporary files lie in memory where there is room: SQLite syncs at every commit, which takes no time there.
+DISK = Path(os.environ.setdefault("LOOKALIKE_TEST_DISK", tempfile.gettempdir()))
+"""The folder for the temporary files of tests that kill processes; it is on a real disk."""
 _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES = 2 << 30
 if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))  # a file system in memory has nothing to sync
+    os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 if sys.platform == "linux":  # where Playwright looks for its browsers in the folder of caches, which is moved below
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -77,8 +77,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `quick` every test that has no mark which says otherwise."""
+    """Mark what takes the sample shop, which is made with real weights; `quick` is what has no mark otherwise."""
     for item in items:
+        if "demo" in getattr(item, "fixturenames", ()):
+            item.add_marker("weights")
         if not any(item.get_closest_marker(name) for name in NOT_QUICK):
             item.add_marker("quick")
 
@@ -91,11 +93,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """The test's own folder; that of a test that kills lies on a disk."""
+    """The test's own folder; that of a test that kills processes lies on a disk, and so do its temporary files."""
     if request.node.get_closest_marker("kill") is None:
         yield tmp_path
     else:
-        with tempfile.TemporaryDirectory(prefix="lookalike-", dir=DISK, ignore_cleanup_errors=True) as place:
+        with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir=DISK) as place:
+            patch.setenv("TMPDIR", str(DISK))
             yield Path(place)
 
 

@@ -36,6 +36,7 @@ def arenas(path: Path, imported: str) -> int:
     return path.read_text().count("<heap nr=")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the arenas are glibc's")
 def test_all_threads_of_the_program_take_memory_from_one_arena(tmp_path: Path) -> None:
     assert arenas(tmp_path / "without", "nothing") > 1

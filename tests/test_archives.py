@@ -244,6 +244,7 @@ def test_a_compression_that_is_not_read_is_named(tmp_path: Path) -> None:
         open_feed(tmp_path / "a.tar.zst")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [".tar.gz", ".tar.bz2", ".tar.xz"])
 def test_a_tar_that_unpacks_to_many_times_its_size_is_given_up(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -414,6 +415,7 @@ def test_whatever_the_bytes_an_archive_is_read_or_refused_in_words(
     assert [one.name for one in folder.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_pictures_in_hand_beyond_the_bound_lie_in_files_without_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

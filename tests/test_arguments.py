@@ -411,6 +411,7 @@ EVERYTHING: dict[str, Call] = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(call=st.sampled_from(sorted(EVERYTHING)), value=ANYTHING | st.lists(ANYTHING, max_size=3))
 def test_no_argument_ever_fails_but_in_words(catalog: Catalog, call: str, value: Any) -> None:  # noqa: ANN401

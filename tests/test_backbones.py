@@ -19,6 +19,8 @@ from lookalike.models.torch_base.batches import largest_batch, pictures_per_batc
 from lookalike.models.torch_base.torch_encoder import TorchEncoder
 from tests.checkpoints import assert_same_rows, pictures, reference, settled
 
+pytestmark = pytest.mark.weights
+
 
 def check_parity(name: str, network: nn.Module, inputs: Tensor) -> None:
     """Compare our rows of 24 pictures with what the library's own network gives before its classifier."""

@@ -115,6 +115,7 @@ def test_a_second_backup_writes_only_what_changed(catalog: Catalog, tmp_path: Pa
     assert [Catalog.open(tmp_path / name).count() for name in ("old", "new")] == [6000, 6001]
 
 
+@pytest.mark.slow
 def test_old_snapshots_are_pruned_with_the_chunks_that_only_they_have(catalog: Catalog, tmp_path: Path) -> None:
     backups = tmp_path / "backups"
     for number in range(4):
@@ -141,6 +142,7 @@ def test_nothing_is_pruned_while_a_manifest_that_stays_is_damaged(catalog: Catal
     Catalog.restore(backups, tmp_path / "first", snapshot=names[0])
 
 
+@pytest.mark.slow
 def test_a_backup_while_others_write_is_of_exactly_one_commit(tmp_path: Path) -> None:
     keys = [f"k{number}" for number in range(200)]
     stop = threading.Event()
@@ -450,6 +452,7 @@ def kill_and_restore(folder: Path, kills: int, seed: int, name: str = "backups")
     return most
 
 
+@pytest.mark.kill
 def test_a_killed_backup_harms_no_other_and_is_cleared_away(tmp_path: Path) -> None:
     kill_and_restore(tmp_path, kills=4, seed=1)
 

@@ -17,6 +17,7 @@ from tests.running import call, call_json
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+@pytest.mark.slow
 def test_growth_is_measured_at_every_size_and_drawn(tmp_path: Path) -> None:
     plot = tmp_path / "growth.svg"
     found = call_json(

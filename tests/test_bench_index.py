@@ -18,6 +18,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return list(write_photographs(PICTURES, tmp_path_factory.mktemp("made"), 3))
 
 
+@pytest.mark.slow
 def test_made_photographs_have_from_1_to_12_million_pixels_evenly_spread(made: list[Path]) -> None:
     sizes = []
     for path in made:
@@ -26,6 +27,7 @@ def test_made_photographs_have_from_1_to_12_million_pixels_evenly_spread(made: l
     assert sorted(round(pixels / 1e6, 1) for pixels in sizes) == [1.0, 6.5, 12.0]
 
 
+@pytest.mark.slow
 def test_the_same_photographs_are_made_again_and_taken_where_they_were_left(made: list[Path], tmp_path: Path) -> None:
     first = _made(PICTURES, tmp_path, 3)
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in made]
@@ -40,6 +42,7 @@ def test_photographs_are_not_made_from_nothing(tmp_path: Path) -> None:
         list(write_photographs([tmp_path / "no.png"], tmp_path, 1))
 
 
+@pytest.mark.slow
 def test_every_step_of_indexing_takes_some_time_and_decoding_is_mostly_libjpeg(made: list[Path]) -> None:
     seconds = step_seconds(made, "compact")
     assert seconds.keys() == _STEPS.keys()

@@ -54,6 +54,7 @@ def grown_by(numbers: int) -> Memory:
     return after - before
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_process_grows_with_what_it_holds() -> None:
     grown = fresh(grown_by, 8_000_000)  # this one may have freed memory to take it from
     assert 60_000_000 < grown.anonymous < 70_000_000
@@ -78,6 +79,7 @@ def test_the_exact_answers_are_those_of_numpy(tmp_path: Path) -> None:
     assert np.array_equal(plan.columns()["price"], chunk.columns["price"])
 
 
+@pytest.mark.slow
 def test_the_search_benchmark_measures_both_sides_under_every_filter(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     found = call_json(*search("--keep", kept, "--baselines", "faiss-flat,faiss-ivf-flat"))

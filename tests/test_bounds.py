@@ -192,6 +192,7 @@ class Held:
         return self._search(**options)
 
 
+@pytest.mark.slow
 def test_searches_with_pictures_that_wait_are_bounded(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held(catalog, monkeypatch)
     files = {"image": ("a.png", picture(COLOURS["red"]))}
@@ -217,6 +218,7 @@ def test_searches_with_pictures_that_wait_are_bounded(catalog: Catalog, monkeypa
     _within(catalog, crowd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "name", "admitted"),
     [
@@ -255,6 +257,7 @@ def test_forms_with_pictures_that_are_being_received_are_bounded(
     _within(catalog, crowd)
 
 
+@pytest.mark.slow
 def test_calls_of_the_page_that_run_and_wait_are_bounded(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(create_app(catalog)) as address, httpx.Client(base_url=address) as client:
         held, function = Held(catalog, monkeypatch), search_of(client)

@@ -146,6 +146,7 @@ def test_everything_derived_can_be_deleted(catalog: Catalog, tmp_path: Path) -> 
     assert [one.keys for one in again.search_many(ROWS[:10], recall="exact")] == before
 
 
+@pytest.mark.slow
 def test_another_process_sees_a_commit_without_reopening(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.count() == COUNT
     context = multiprocessing.get_context("spawn")
@@ -163,6 +164,7 @@ def add_one(path: Path) -> None:
         catalog.optimize()
 
 
+@pytest.mark.slow
 def test_two_writers_queue(catalog: Catalog, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=add_many, args=(tmp_path / "shop", name)) for name in "ab"]
@@ -462,7 +464,7 @@ class CatalogAgainstDictionary(RuleBasedStateMachine):
 
 
 CatalogAgainstDictionary.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
-TestCatalogAgainstDictionary = CatalogAgainstDictionary.TestCase
+TestCatalogAgainstDictionary = pytest.mark.slow(CatalogAgainstDictionary.TestCase)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])

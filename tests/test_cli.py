@@ -115,6 +115,7 @@ def test_several_sources_are_one_run_and_told_apart(shop: Path, tmp_path: Path) 
     assert "one source" in call("index", shop, tmp_path / "a.zip", tmp_path / "folder", "--watch", code=2)
 
 
+@pytest.mark.weights
 def test_watching_follows_a_folder_until_it_is_interrupted(tmp_path: Path) -> None:
     pictures = sorted((SAMPLE / "pictures").iterdir())[:2]
     (tmp_path / "photos").mkdir()
@@ -165,6 +166,7 @@ def test_info_evaluate_delete_and_optimize(shop: Path, tmp_path: Path) -> None:
     assert "items" in call("info", shop)
 
 
+@pytest.mark.weights
 def test_a_small_catalogue_can_be_made_searched_and_emptied(tmp_path: Path) -> None:
     rows = sample_rows().head(4).with_columns(image=str(SAMPLE) + "/" + pl.col("image").str.split("|").list.first())
     rows.write_csv(tmp_path / "feed.csv")

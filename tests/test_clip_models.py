@@ -33,6 +33,8 @@ from tests.checkpoints import (
     settled,
 )
 
+pytestmark = pytest.mark.weights
+
 
 def check_parity(name: str, network: nn.Module, transform: Any, tokenizer: Any) -> None:  # noqa: ANN401
     """Compare our rows of 24 pictures and 22 texts with those that open_clip itself makes from the same network."""

@@ -15,7 +15,7 @@ from lookalike.retrieval.search.gpu_lists import Costs, GpuLists
 from lookalike.retrieval.search.gpu_vectors import GpuVectors
 from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, Selection, Vectors, build_approximate
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 CPU = torch.device("cpu")
 RANDOM = np.random.default_rng(5)

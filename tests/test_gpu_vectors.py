@@ -240,6 +240,7 @@ def test_room_is_free_memory_and_what_torch_has_put_by(monkeypatch: pytest.Monke
         assert gpu_vectors.has_room(device, vectors) is fits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 def test_a_plain_search_imports_no_torch(device: str, made: Path) -> None:
     code = f"""

@@ -14,10 +14,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lookalike import Catalog
 from lookalike.retrieval.store.records import Records
 from tests.test_indexing import picture
+
+pytestmark = pytest.mark.kill
 
 ROOT = Path(__file__).parent.parent
 RUN = """
@@ -171,6 +174,7 @@ def test_a_killed_sync_removes_all_that_is_gone_or_nothing(tmp_path: Path) -> No
     check_ledger(shop)
 
 
+@pytest.mark.weights
 def test_control_c_keeps_what_is_written_and_says_how_to_go_on(tmp_path: Path) -> None:
     sample = ROOT / "data" / "sample" / "catalog.csv"
     command = [sys.executable, "-m", "lookalike", "index", str(tmp_path / "shop"), str(sample)]

@@ -28,6 +28,8 @@ from lookalike.data.errors import UsageError
 from lookalike.data.item import Json
 from lookalike.retrieval.maintenance.verification import verify
 
+pytestmark = pytest.mark.kill
+
 ROOT = Path(__file__).parent.parent
 DIM = 8
 KEYS = [f"k{number:03}" for number in range(400)]

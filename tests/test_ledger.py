@@ -394,6 +394,7 @@ def test_the_command_lists_the_ledger(catalog: Catalog, tmp_path: Path) -> None:
     assert "--sync --force" in " ".join(refused.split())
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_ledger_may_stop_reading(catalog: Catalog, tmp_path: Path) -> None:
     run(catalog, write_feed(tmp_path, [f"k{number},gone.png,t,1" for number in range(3000)]))
     for form in ("--csv", "--json"):

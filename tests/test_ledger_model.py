@@ -23,6 +23,8 @@ from lookalike.retrieval.ingest.index_run import IndexRun, RunOptions
 from tests.fakes import ColourEncoder
 from tests.test_indexing import picture, write_feed
 
+pytestmark = pytest.mark.slow
+
 KEYS, FILES = "abcdef", range(5)
 BROKEN = 0
 

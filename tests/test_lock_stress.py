@@ -30,6 +30,8 @@ from lookalike.data.errors import CatalogBusy
 from lookalike.retrieval.maintenance.verification import verify
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.kill
+
 DIM = 8
 MOST_S = 3.0
 ROWS = np.random.default_rng(3).standard_normal((64, DIM))
@@ -206,6 +208,7 @@ def stress(folder: Path, seconds: float, processes: int, seed: int) -> Counter[s
 
 
 @pytest.mark.parametrize("processes", [2, 4, 8])
+@pytest.mark.usefixtures("tmp_path")  # lets temporary files lie on a disk
 def test_nothing_acknowledged_is_lost_whatever_other_processes_do(processes: int) -> None:
     # In a process of its own: the children of one that has searched, as that of the tests may have, cannot search.
     command = [sys.executable, "-m", "tests.test_lock_stress", str(MOST_S), str(processes)]

@@ -75,6 +75,7 @@ def test_the_locks_are_intact_after_every_public_call(catalog: Catalog, shop: Pa
     assert locks(shop) == BOTH
 
 
+@pytest.mark.slow
 def test_the_locks_are_intact_after_every_command(catalog: Catalog, shop: Path, tmp_path: Path) -> None:
     feed = tmp_path / "feed.csv"
     feed.write_text("key,image\na,none.png\n")
@@ -107,6 +108,7 @@ def test_the_locks_are_intact_after_every_command(catalog: Catalog, shop: Path, 
         assert locks(shop) == BOTH, command
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12)
 @given(st.permutations(range(4)), st.integers(0, 3))
 def test_the_locks_last_until_the_last_of_several_is_closed_in_any_order(
@@ -132,6 +134,7 @@ def test_a_catalog_that_is_never_closed_gives_its_locks_back(shop: Path) -> None
     assert not (shop / "records.sqlite-wal").exists()
 
 
+@pytest.mark.slow
 def test_at_the_end_of_a_process_logs_are_folded_in_though_nothing_was_closed(shop: Path) -> None:
     code = """
 import sys
@@ -147,6 +150,7 @@ del dropped
         assert catalog.keys(["last"]) == ["last"]
 
 
+@pytest.mark.slow
 def test_a_catalog_that_is_collected_within_a_transaction_of_another_stops_nothing(shop: Path, made: Path) -> None:
     written, closed = threading.Event(), threading.Event()
     in_transaction, go_on = threading.Event(), threading.Event()
@@ -188,6 +192,7 @@ def commit_and_look(catalog: Catalog, shop: Path) -> list[str]:
     return look()
 
 
+@pytest.mark.slow
 def test_a_commit_after_others_closed_is_seen_though_code_of_others_read_the_file(
     catalog: Catalog, shop: Path, tmp_path: Path
 ) -> None:
@@ -197,6 +202,7 @@ def test_a_commit_after_others_closed_is_seen_though_code_of_others_read_the_fil
     assert catalog.verify().problems == []
 
 
+@pytest.mark.slow
 def test_without_open_file_description_locks_the_locks_of_sqlite_protect_the_log(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

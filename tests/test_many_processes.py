@@ -14,6 +14,8 @@ import pytest
 from lookalike import Catalog
 from lookalike.data.errors import CatalogBusy, UsageError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 DIM = 8
 COUNT = 300
@@ -176,6 +178,7 @@ else:
 """
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("what", ["optimize", "index"])
 def test_the_lock_of_a_killed_process_holds_nobody_up(folder: Path, what: str) -> None:
     (before,) = (folder / "generations").iterdir()

@@ -163,6 +163,7 @@ def test_a_migrated_catalog_gives_room_back_too(folder: Path) -> None:
     assert pragma(folder, "auto_vacuum") == 2
 
 
+@pytest.mark.slow
 def test_many_processes_may_open_a_catalog_of_format_1_at_once(folder: Path) -> None:
     code = "import sys; from lookalike import Catalog; print(Catalog.open(sys.argv[1]).count(as_of=3))"
     command = [sys.executable, "-c", code, str(folder)]

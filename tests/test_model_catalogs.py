@@ -29,6 +29,8 @@ from tests.checkpoints import TEXTS, TINY, save_folder, save_tokenizer
 from tests.hub import Hub
 from tests.running import call_json
 
+pytestmark = pytest.mark.weights
+
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
 

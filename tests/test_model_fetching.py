@@ -19,6 +19,8 @@ from lookalike.models.weights.download import fetch, verify
 from tests.checkpoints import TEXTS, TINY, save_folder, save_tokenizer
 from tests.hub import Hub
 
+pytestmark = pytest.mark.weights
+
 SHOP_CLIP = "hf-hub:shop/clip"
 
 

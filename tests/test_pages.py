@@ -21,6 +21,8 @@ from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
 from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, build_approximate
 from tests.weak_plans import weak_plans
 
+pytestmark = pytest.mark.slow
+
 COUNT, DIM = 6_000, 12
 RANDOM = np.random.default_rng(5)
 BASE = RANDOM.standard_normal((700, DIM))

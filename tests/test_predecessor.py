@@ -31,6 +31,8 @@ from lookalike.retrieval.vector_index import (
 )
 from lookalike.retrieval.vector_index.calibration import Setting, Training, cheapest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 DIM = 160
 RANDOM = np.random.default_rng(8)
@@ -306,6 +308,7 @@ with Catalog.open(sys.argv[1]) as catalog:
 """
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize(
     ("event", "at"),
     [

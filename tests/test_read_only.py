@@ -17,6 +17,8 @@ from lookalike import Catalog
 from lookalike.data.errors import CatalogDamaged, CatalogNotFound, LookalikeError
 from lookalike.ui.errors import exit_code_of, status_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 DIM = 8
 ROWS = np.random.default_rng(4).standard_normal((600, DIM)).astype(np.float32)
@@ -177,6 +179,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.kill
 def test_the_log_of_a_killed_writer_there_is_read_or_refused(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, check=False)
     shared = folder / "records.sqlite-shm"

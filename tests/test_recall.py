@@ -33,6 +33,7 @@ def only(reports: list[RecallReport]) -> RecallReport:
     return report
 
 
+@pytest.mark.slow
 def test_the_recall_among_all_items_is_that_of_brute_force(folder: Path) -> None:
     (chunk,) = MADE.chunks()
     scores = QUERIES[:100].astype(np.float64) @ chunk.vectors.astype(np.float16).astype(np.float64).T
@@ -50,6 +51,7 @@ def test_the_recall_among_all_items_is_that_of_brute_force(folder: Path) -> None
             assert figure.recall >= figure.target - 0.03
 
 
+@pytest.mark.slow
 def test_every_share_and_target_is_measured(folder: Path) -> None:
     with Catalog.open(folder) as catalog:
         report = only(catalog.measure_recall(vectors=QUERIES))
@@ -72,6 +74,7 @@ def test_items_are_left_out_of_their_own_answers_where_nothing_was_searched(fold
         assert report.figures[0].recall == 1
 
 
+@pytest.mark.slow
 def test_the_last_queries_of_the_process_are_measured_on(folder: Path) -> None:
     with Catalog.open(folder) as catalog:
         for query in QUERIES[:19]:
@@ -122,6 +125,7 @@ def test_a_limit_or_queries_that_do_not_fit_are_refused(folder: Path) -> None:
             catalog.measure_recall(vectors=np.ones((2, 5)))
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_the_recall(folder: Path) -> None:
     assert "recall" not in call_json("info", folder)
     (report,) = call_json("info", folder, "--recall")["recall"]

@@ -11,6 +11,8 @@ from lookalike.retrieval.vector_index.calibration import SHARES, recall_of_rows
 from lookalike.retrieval.vector_index.plans import Way
 from lookalike.retrieval.vector_index.stages import stages
 
+pytestmark = pytest.mark.slow
+
 COUNT = 20_000
 DEPTHS = (1, 10, 50, 100, 400, 1_000, 2_000)
 KINDS = [IndexKind.IVF_PQ, IndexKind.IVF_FLAT, IndexKind.IVF_SQ8, IndexKind.HNSW]

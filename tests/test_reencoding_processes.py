@@ -21,6 +21,8 @@ from tests.fakes import fake_models
 from tests.test_indexing import picture
 from tests.test_reencoding import contents
 
+pytestmark = pytest.mark.kill
+
 ROOT = Path(__file__).parent.parent
 COUNT = 400
 

@@ -15,6 +15,8 @@ from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, Sel
 from lookalike.retrieval.vector_index.list_spread import NEAREST_LISTS, Lists, Spread
 from lookalike.retrieval.vector_index.quantizer import list_of_each
 
+pytestmark = pytest.mark.slow
+
 COUNT = 40_000
 
 
