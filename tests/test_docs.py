@@ -34,7 +34,7 @@ RUN = ("README.md", "docs/quickstart.md")
 """The pages of which every block is run, in order."""
 
 INSTALLS = "pip install -c constraints.txt -e . && lookalike demo"
-TESTS = r"^pip install -c constraints\.txt -e '\.\[test\]' && (pytest.*)$"
+TESTS = r"^pip install -c constraints\.txt -e '\.\[test\]' && (python -m tests\.browser && pytest.*)$"
 PICTURES = ("alarm-clock", "baseball", "acoustic-guitar", "black-electric-guitar", "bananas", "bitten-apple")
 SERVED = "http://127.0.0.1:7860"
 
