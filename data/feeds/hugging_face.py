@@ -57,7 +57,7 @@ class _Part:
         return pl.scan_parquet(self.path).collect_schema()
 
 
-def is_dataset(folder: Path, files: Sequence[bytes]) -> bool:
+def is_dataset(files: Sequence[bytes]) -> bool:
     """Return whether a folder with these files is a dataset: it has state files, or holds nothing but Parquet data."""
     names = [file.decode("utf-8", "backslashreplace").lower() for file in files]
     if _SPLITS in names or _STATE in names:

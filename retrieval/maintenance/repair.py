@@ -75,7 +75,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
     try:
         with locked(catalog / "index.lock", "indexing into"):
             _quarantine(catalog, records, found, by_kind.get(ProblemKind.ITEM, ()), report)
-            _end_loose(catalog, records, found, by_kind, report)
+            _end_loose(records, by_kind, report)
             _remake_thumbnails(catalog, pictures, by_kind.get(ProblemKind.THUMBNAIL, ()), report)
         if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
             progress("Building the search index", 0, 1)
@@ -116,9 +116,7 @@ def _quarantine(
 
 
 def _end_loose(
-    catalog: Path,
     records: Records,
-    found: Verification,
     by_kind: dict[ProblemKind, list[Problem]],
     report: RepairReport,
 ) -> None:

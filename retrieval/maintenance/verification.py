@@ -193,14 +193,14 @@ def _bad_vectors(
             rows = [row for row in batch if row[1] == name]
             faults = dict(_faults([row[4] for row in rows], space))
             sound = [at for at, row in enumerate(rows) if row[6] and at not in faults and row[0] not in loose]
-            faults |= dict.fromkeys(_changed_vectors([rows[at] for at in sound], sound, space), _CHANGED)
+            faults |= dict.fromkeys(_changed_vectors([rows[at] for at in sound], sound), _CHANGED)
             for place, why in faults.items():
                 what = f"A vector of the item (space {name}) {why}."
                 yield Problem(ProblemKind.ITEM, what, f"item {rows[place][3]!r}", id=rows[place][2])
         progress("Checking vectors", done, found.checked["vectors"])
 
 
-def _changed_vectors(rows: Sequence[Any], places: Sequence[int], space: Space) -> Iterator[int]:
+def _changed_vectors(rows: Sequence[Any], places: Sequence[int]) -> Iterator[int]:
     """Yield the places of the vectors whose checksum is not the one that was written."""
     items, images, known = (np.array([row[at] for row in rows], dtype=np.int64) for at in (2, 5, 6))
     for at in np.flatnonzero(checksums.of_blobs(items, images, [row[4] for row in rows]) != known).tolist():
