@@ -1,1 +1,1 @@
-"""The vocabulary, and everything that comes in from outside."""
+"""The vocabulary of the project, and everything that reads data from outside: feeds, archives, pictures, the web."""

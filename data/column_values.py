@@ -1,10 +1,10 @@
-"""Columns as callers hold them, of NumPy, pandas, Polars or Arrow, as lists of plain Python values.
+"""Convert columns of NumPy, pandas, Polars or Arrow to lists of plain Python values.
 
-A column's dtype decides the type of its field where it names one; else its values do. Missing values become None:
-pandas' NA and NaT, masked values, nulls, and NaN beside values that are not numbers. pandas and pyarrow are never
-imported: a pandas column is known by its methods, an Arrow array by its C interface.
+If a column's dtype names a field type, that is its type; otherwise its values decide. Missing values become None: NA
+and NaT of pandas, masked values, nulls, and NaN among values that are not numbers. pandas and pyarrow are never
+imported: a pandas column is recognised by its methods, and an Arrow array by its C interface.
 
-Durations stay durations, whatever their unit and library, so that fields, keys and filters refuse them.
+Durations stay durations, whatever their unit and library, so that fields, keys and filters can refuse them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["kind_of_polars", "plain_value", "plain_values"]
 _PLAIN = frozenset({type(None), bool, int, float, str, datetime, list, tuple, dict})
 _NUMBERS = frozenset({type(None), int, float})
 _MISSING = ("NAType", "NaTType")
-"""Names of the types of pandas' missing values."""
+"""Type names of the missing values of pandas."""
 
 _KINDS: Mapping[str, FieldType] = {
     "b": FieldType.BOOL,
@@ -37,7 +37,7 @@ _KINDS: Mapping[str, FieldType] = {
     "U": FieldType.STRING,
     "T": FieldType.STRING,
 }
-"""Field types by the kind of a NumPy dtype."""
+"""Field types by the `kind` of a NumPy dtype."""
 
 _FIRST, _LAST = np.datetime64("0001-01-01T00:00:00"), np.datetime64("9999-12-31T23:59:59.999999")
 
@@ -53,13 +53,13 @@ class _PandasColumn(Protocol):
 
 
 def plain_values(values: object) -> tuple[list[Value], FieldType | None]:
-    """Return the values of a column as plain Python values, and the field type that its dtype names, if any.
+    """Return a column as a list of plain Python values, and the field type that its dtype names, if any.
 
-    An iterator is consumed. A list of plain values is returned as it is.
+    An iterator is consumed. A list of plain values is returned unchanged.
 
     Raises:
-        TypeError: the column is a single value, a mapping, a table or not iterable.
-        ValueError: an Arrow array has a type that Polars cannot read.
+        TypeError: `values` is a single value, a mapping, a table, or not iterable.
+        ValueError: `values` is an Arrow array of a type that Polars cannot read.
     """
     kind: FieldType | None = None
     found: list[Any]
@@ -77,10 +77,10 @@ def plain_values(values: object) -> tuple[list[Value], FieldType | None]:
         raise TypeError("a table")
     elif hasattr(values, "__arrow_c_array__") or hasattr(values, "__arrow_c_stream__"):
         try:
-            found, kind = _of_polars(pl.Series(values))  # type: ignore[arg-type]  # it has what Polars asks for
+            found, kind = _of_polars(pl.Series(values))  # type: ignore[arg-type]  # it has the Arrow C interface
         except (pl.exceptions.PolarsError, NotImplementedError, TypeError) as error:
             raise ValueError(str(error)) from error
-    elif hasattr(values, "tolist"):  # tensors, wherever they lie
+    elif hasattr(values, "tolist"):  # tensors, on any device
         found = values.tolist()
         if not isinstance(found, list):
             raise TypeError("one value")
@@ -92,7 +92,7 @@ def plain_values(values: object) -> tuple[list[Value], FieldType | None]:
 
 
 def kind_of_polars(dtype: pl.DataType) -> FieldType | None:
-    """Return the field type that a Polars dtype names; None where the values must decide."""
+    """Return the field type that a Polars dtype names, or None if the values must decide."""
     if dtype.is_integer():
         return FieldType.INT
     if dtype.is_float() or dtype.is_decimal():
@@ -124,8 +124,8 @@ def _of_numpy(values: NDArray[Any]) -> tuple[list[Any], FieldType | None]:
     return _listed(values), kind
 
 
-def _listed(values: NDArray[Any]) -> Any:  # noqa: ANN401  # nested lists, or one value
-    """Return an array as nested lists; `tolist` would make whole numbers of moments and durations in nanoseconds."""
+def _listed(values: NDArray[Any]) -> Any:  # noqa: ANN401  # nested lists, or a single value
+    """Return an array as nested lists; datetimes and durations in nanoseconds are not turned into integers."""
     if values.dtype.kind not in "mM":
         return values.tolist()
     if not values.ndim:
@@ -136,9 +136,9 @@ def _listed(values: NDArray[Any]) -> Any:  # noqa: ANN401  # nested lists, or on
 
 
 def _moments(values: NDArray[np.datetime64]) -> list[Any]:
-    """Return datetimes, None for NaT; what Python's datetime cannot hold stays as it is, for a message to name."""
+    """Return datetimes, with None for NaT. A value that Python's datetime cannot hold stays as it is, for messages."""
     unit = np.datetime_data(values.dtype)[0]
-    if unit == "generic":  # nothing but NaT
+    if unit == "generic":  # every value is NaT
         return [None] * len(values)
     found: list[Any] = values.astype("datetime64[us]").tolist()
     if unit not in FINE_UNITS:
@@ -176,7 +176,7 @@ def _masked(values: Sequence[Any], missing: NDArray[np.bool_]) -> list[Any]:
 
 
 def _with_nulls(values: list[Any]) -> list[Value]:
-    """Return the values with None for all that means missing, and scalars of libraries as Python's."""
+    """Return the values with None in place of missing ones, and scalars of other libraries as Python values."""
     types = set(map(type, values))
     if not types <= _PLAIN:
         values = [plain_value(value) for value in values]
@@ -186,8 +186,8 @@ def _with_nulls(values: list[Any]) -> list[Value]:
     return values
 
 
-def plain_value(value: Any) -> Any:  # noqa: ANN401  # of any type
-    """Return a value of any library as Python's own, None for what it calls missing; what is neither stays."""
+def plain_value(value: Any) -> Any:  # noqa: ANN401  # a value of any type
+    """Return a value of any library as a plain Python value, None if it is missing; other objects are unchanged."""
     if type(value) in _PLAIN:
         return value
     if type(value).__name__ in _MISSING:

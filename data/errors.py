@@ -1,38 +1,44 @@
-"""Everything that can go wrong, as one tree; the message of each says what to do next.
+"""Every error that Lookalike raises on purpose, as one tree.
 
     LookalikeError
-    ├── UsageError                  the call is wrong: an option, a limit, a combination
-    │   ├── FilterError             a filter expression that cannot be read or does not fit the fields
-    │   └── FieldTypeError          a value that does not fit its field's type
-    │       └── MisfitsRefused      stored values that do not fit the new type of their field
-    ├── NotAPicture                 bytes that cannot be shown as a picture, or are too large to try
-    │   └── FetchFailed             its address is refused, or does not answer with one
-    ├── FeedError                   a feed that cannot be read at all (a bad row is `Rejected`, not an error)
-    ├── CatalogError                the catalog itself
-    │   ├── CatalogNotFound         there is none at that address
-    │   ├── CatalogExists           there is one already
-    │   ├── CatalogGone             its folder was deleted or replaced while it was open
+    ├── UsageError                  the call is wrong: an option, a limit, or a combination of them
+    │   ├── FilterError             a filter expression cannot be read or does not fit the fields
+    │   └── FieldTypeError          a value does not fit the type of its field
+    │       └── MisfitsRefused      stored values do not fit the new type of their field
+    ├── NotAPicture                 bytes are not a picture, or are too large to decode
+    │   └── FetchFailed             a picture's address is refused, or does not answer with a picture
+    ├── FeedError                   a feed cannot be read at all (a bad row is `Rejected`, not an error)
+    ├── CatalogError                something is wrong with the catalog itself
+    │   ├── CatalogNotFound         there is no catalog at this address
+    │   ├── CatalogExists           there is a catalog at this address already
+    │   ├── CatalogGone             the folder was deleted or replaced while the catalog was open
     │   ├── CatalogBusy             another process is writing
-    │   ├── CatalogReadOnly         its folder cannot be written to
+    │   ├── CatalogReadOnly         the folder cannot be written to
     │   ├── CatalogDamaged          the records cannot be trusted
-    │   ├── CatalogFormat           written by a version this one cannot read
-    │   ├── ItemExists              an item of that key is there already
-    │   ├── OriginalsMissing        pictures that should be encoded anew are not where they were read from
-    │   ├── SyncRefused             more would be removed with a feed than may be unasked
-    │   ├── BackupNotFound          there is no backup at that place, or not the snapshot asked for
-    │   ├── BackupDamaged           a backup is incomplete, or was changed since it was written
-    │   └── ItemNotFound            no item of that key
-    ├── StorageFailed               a file cannot be read or written: no room, no permission, a failing disk
-    └── ModelError                  the model
+    │   ├── CatalogFormat           the catalog was written by a version that this one cannot read
+    │   ├── ItemExists              an item with this key exists already
+    │   ├── OriginalsMissing        pictures to encode again are not where they were read from
+    │   ├── SyncRefused             a feed would remove more items than it may without being told to
+    │   ├── BackupNotFound          there is no backup at this place, or not the requested snapshot
+    │   ├── BackupDamaged           a backup is incomplete, or was changed after it was written
+    │   └── ItemNotFound            there is no item with this key
+    ├── StorageFailed               a file cannot be read or written: no space, no permission, a failing disk
+    └── ModelError                  something is wrong with the model
         ├── ModelMismatch           the catalog was made with another model
         ├── MissingDependency       the model needs a package that is not installed
         ├── ModalityUnsupported     the model does not read texts (or pictures)
-        └── WeightsUnavailable      the weights are not on this machine, or are not the ones expected
+        └── WeightsUnavailable      the weights are not on this machine, or are not the expected ones
 
-Facts are attributes; `ui/errors.py` maps each class to an exit code and an HTTP status.
+Each error has a `message`, which says what is wrong and where (file, row, field), and a `remedy`, which says what to do
+next. Both are whole sentences; a remedy may end in a command after a colon, and is empty where there is no single next
+step. `str(error)` joins the two, so that a traceback or a log loses nothing. The command line prints the remedy on a
+line of its own, the REST API sends it as a field of the error, and the page shows it as a second sentence.
+`ui/errors.py` maps each class to an exit code and an HTTP status.
 """
 
 from __future__ import annotations
+
+import copyreg
 
 __all__ = [
     "BackupDamaged",
@@ -67,7 +73,27 @@ __all__ = [
 
 
 class LookalikeError(Exception):
-    """Base of every error this project raises on purpose; `str(error)` is a sentence for people."""
+    """Base class of every error that Lookalike raises on purpose.
+
+    `message` says what is wrong, `remedy` what to do next; the latter may be empty. `str(error)` is both.
+
+    Example:
+        >>> error = LookalikeError("There is no catalog at shop.", remedy="Make one with: lookalike index shop SOURCE")
+        >>> print(error)
+        There is no catalog at shop. Make one with: lookalike index shop SOURCE
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle an error with all of its attributes, whatever its constructor takes."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class UsageError(LookalikeError):
@@ -75,68 +101,67 @@ class UsageError(LookalikeError):
 
 
 class FilterError(UsageError):
-    """A filter expression that cannot be read, or that does not fit the catalog's fields.
+    """A filter expression cannot be read, or does not fit the catalog's fields.
 
-    `position` is the character (from 0) where reading stopped, or None when the text reads but does not fit.
+    `position` is the character, counted from 0, at which reading stopped; None if the expression can be read.
     """
 
-    def __init__(self, message: str, *, position: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, position: int | None = None, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
         self.position = position
 
 
 class FieldTypeError(UsageError):
-    """A value that does not fit its field's type."""
+    """A value does not fit the type of its field."""
 
-    def __init__(self, message: str, *, field: str, expected: str, found: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, field: str, expected: str, found: str, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
         self.field = field
         self.expected = expected
         self.found = found
 
 
 class MisfitsRefused(FieldTypeError):
-    """Stored values that do not fit the new type of their field; `misfits` is the message without the next step."""
+    """Stored values do not fit the new type of their field."""
 
-    def __init__(self, misfits: str, *, field: str, expected: str, found: str) -> None:
-        advice = 'Change them first, or pass misfits="null" to make them null.'
-        super().__init__(f"{misfits} {advice}", field=field, expected=expected, found=found)
-        self.misfits = misfits
+    def __init__(self, message: str, *, field: str, expected: str, found: str) -> None:
+        remedy = 'Change them first, or pass misfits="null" to make them null.'
+        super().__init__(message, field=field, expected=expected, found=found, remedy=remedy)
 
 
 class NotAPicture(LookalikeError):
-    """Bytes that cannot be shown as a picture, or that are too large to try."""
+    """The bytes are not a picture, or are too large to decode."""
 
 
 class FetchFailed(NotAPicture):
-    """A picture's address that is refused, or that does not answer with a picture.
+    """The address of a picture is refused, or does not answer with a picture.
 
-    `temporary` says that it may answer another time.
+    `temporary` is True if another attempt may succeed.
     """
 
-    def __init__(self, message: str, *, temporary: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, temporary: bool = False, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
         self.temporary = temporary
 
 
 class FeedError(LookalikeError):
-    """A feed that cannot be read at all."""
+    """A feed cannot be read at all."""
 
 
 class CatalogError(LookalikeError):
-    """Something about the catalog itself."""
+    """Something is wrong with the catalog itself."""
 
 
 class CatalogNotFound(CatalogError):
-    """There is no catalog at that address."""
+    """There is no catalog at this address."""
 
 
 class CatalogExists(CatalogError):
-    """There is a catalog at that address already."""
+    """There is a catalog at this address already."""
 
 
 class CatalogGone(CatalogError):
-    """The folder of an open catalog was deleted, or another one lies in its place."""
+    """The folder of an open catalog was deleted, or another one is in its place."""
 
 
 class CatalogBusy(CatalogError):
@@ -144,7 +169,7 @@ class CatalogBusy(CatalogError):
 
 
 class CatalogReadOnly(CatalogError):
-    """The catalog's folder cannot be written to: it can be searched, not changed."""
+    """The catalog's folder cannot be written to: the catalog can be searched but not changed."""
 
 
 class CatalogDamaged(CatalogError):
@@ -152,11 +177,11 @@ class CatalogDamaged(CatalogError):
 
 
 class CatalogFormat(CatalogError):
-    """The catalog was written by a version this one cannot read."""
+    """The catalog was written by a version that this one cannot read."""
 
 
 class ItemExists(CatalogError):
-    """The catalog has an item of that key already."""
+    """The catalog has an item with this key already."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The catalog has an item with the key {key!r} already.")
@@ -164,23 +189,23 @@ class ItemExists(CatalogError):
 
 
 class OriginalsMissing(CatalogError):
-    """Pictures of the catalog cannot be encoded anew: what they were read from is not there."""
+    """Pictures of the catalog cannot be encoded again, because their files are not where they were read from."""
 
 
 class SyncRefused(CatalogError):
-    """More items would be removed with what a feed no longer has than may be unasked."""
+    """A feed would remove more items than it may without being told to."""
 
 
 class BackupNotFound(CatalogError):
-    """There is no backup at that place, or not the snapshot that was asked for."""
+    """There is no backup at this place, or not the requested snapshot."""
 
 
 class BackupDamaged(CatalogError):
-    """A backup is incomplete, or was changed since it was written."""
+    """A backup is incomplete, or was changed after it was written."""
 
 
 class ItemNotFound(CatalogError):
-    """The catalog has no item of that key."""
+    """The catalog has no item with this key."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The catalog has no item with the key {key!r}.")
@@ -188,25 +213,26 @@ class ItemNotFound(CatalogError):
 
 
 class StorageFailed(LookalikeError):
-    """A file cannot be read or written: there is no room, no permission, or the disk fails."""
+    """A file cannot be read or written: there is no space, no permission, or the disk fails."""
 
 
 class ModelError(LookalikeError):
-    """Something about the model."""
+    """Something is wrong with the model."""
 
 
 class MissingDependency(ModelError):
-    """The model needs a package that is not installed."""
+    """The model needs a package that is not installed; `extra` is the extra of Lookalike that brings it."""
 
     def __init__(self, extra: str) -> None:
         super().__init__(
-            f"This model needs packages that are not installed. Install them with: pip install 'lookalike[{extra}]'"
+            "This model needs packages that are not installed.",
+            remedy=f"Install them with: pip install 'lookalike[{extra}]'",
         )
         self.extra = extra
 
 
 class ModelMismatch(ModelError):
-    """The catalog was made with another model; vectors of two models cannot be compared."""
+    """The catalog was made with another model, and vectors of two models cannot be compared."""
 
 
 class ModalityUnsupported(ModelError):
@@ -214,4 +240,4 @@ class ModalityUnsupported(ModelError):
 
 
 class WeightsUnavailable(ModelError):
-    """The model's weights are not on this machine, or are not the ones expected."""
+    """The model's weights are not on this machine, or are not the expected ones."""

@@ -1,9 +1,9 @@
-"""A stored value of one field type as the same value of another: what a change of a field's type does to each.
+"""Convert a stored value of one field type to another type, as a change of a field's type does.
 
-to string    numbers as they are written, true or false, ISO 8601, texts of a list joined by "|", JSON as JSON
-from string  read as a cell of a CSV file is; one that says there is no value ("", n/a) becomes null
-to json      everything, as it is; dates as ISO 8601 text
-else         whole numbers, numbers and booleans (0 and 1) where nothing is lost; JSON by what each value is
+to string    numbers as written, "true" or "false", ISO 8601, list elements joined by "|", JSON as JSON text
+from string  parsed like a cell of a CSV file; text that stands for no value ("", "n/a") becomes null
+to json      every value, unchanged; datetimes become ISO 8601 text
+otherwise    integers, floats and booleans (0 and 1) where nothing is lost; JSON according to the type of each value
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["converted"]
 
 
 def converted(value: Json, old: FieldType, new: FieldType) -> Json:
-    """Return a stored value of type `old` as one of type `new`.
+    """Return `value`, stored as type `old`, in the stored form of type `new`.
 
     Raises:
-        ValueError: it cannot be one without a loss; the message completes "the value is ...".
+        ValueError: the conversion would lose information. The message completes "the value is ...".
     """
     plain: Value = datetime_of(value) if old is FieldType.TIMESTAMP and isinstance(value, int) else value
     if plain is None or new is FieldType.JSON:
@@ -38,7 +38,7 @@ def converted(value: Json, old: FieldType, new: FieldType) -> Json:
     if new is FieldType.BOOL and isinstance(plain, int | float) and plain in (0, 1):
         return bool(plain)
     if new is FieldType.FLOAT and isinstance(plain, int) and float(plain) != plain:
-        raise ValueError("a whole number with more digits than a number with a fraction can hold")
+        raise ValueError("a whole number too large for a float to hold exactly")
     return new.coerce(plain)
 
 
@@ -62,6 +62,6 @@ def _text(value: Value) -> str:
         case list() if all(isinstance(part, str) for part in value):
             parts = [str(part) for part in value]
             if any(LIST_SEPARATOR in part for part in parts):
-                raise ValueError(f"a list with a text that has a {LIST_SEPARATOR} in it")
+                raise ValueError(f"a list with a text that contains {LIST_SEPARATOR}")
             return LIST_SEPARATOR.join(parts)
     return orjson.dumps(value).decode()

@@ -1,19 +1,19 @@
-"""The types of fields: what each accepts, and the one stored form of a value.
+"""Field types: which values each type accepts, and the single form in which a value is stored.
 
-    type        accepted                                        stored (JSON)
-    string      str                                             string
-    int         int; a float or Decimal that is a whole number  integer, 64 bits with sign
-    float       float, int, Decimal; NaN is null, infinities    number
-                are refused
-    bool        bool                                            true, false
-    timestamp   datetime (UTC if it has no zone), date, ISO     integer, microseconds since 1970 UTC
-                8601 text, of the years 1 to 9999 in UTC
-    strings     list or tuple of str                            list of strings
-    json        anything JSON can say; a datetime as ISO text   as it is
+    type        accepted values                                  stored form (JSON)
+    string      str                                              string
+    int         int; float or Decimal that is a whole number     integer, signed 64-bit
+    float       int, float, Decimal; NaN becomes null and        number
+                infinities are refused
+    bool        bool                                             true or false
+    timestamp   datetime (UTC if it has no time zone), date,     integer, microseconds since 1970 in UTC
+                ISO 8601 text; years 1 to 9999 in UTC
+    strings     list or tuple of str                             list of strings
+    json        any JSON value; a datetime becomes ISO text      unchanged
 
-NumPy's scalars are taken as Python's. Null fits every type. No type accepts a duration; give its seconds as a number.
-(The durations in a Parquet file become text when a feed or an import reads it.) `given.py` reads whole columns of other
-libraries.
+NumPy scalars are accepted like the Python values they stand for, and null fits every type. No type accepts a duration;
+store its seconds as a number instead. (Durations in a Parquet file become text when a feed or an import reads it.)
+`column_values.py` converts whole columns of other libraries to plain Python values.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ INT64_MAX = 2**63 - 1
 MAX_JSON_DEPTH = 32
 
 FINE_UNITS = ("ns", "ps", "fs", "as")
-"""NumPy's units in which every 64-bit moment lies between the years 1 and 9999."""
+"""NumPy datetime units in which every 64-bit value lies between the years 1 and 9999."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -57,7 +57,7 @@ _Number: TypeAlias = int | float | np.integer | np.floating | Decimal
 
 
 class FieldType(StrEnum):
-    """What a field holds."""
+    """The type of a field's values."""
 
     STRING = "string"
     INT = "int"
@@ -69,16 +69,16 @@ class FieldType(StrEnum):
 
     @property
     def words(self) -> str:
-        """The type in a sentence: "the field holds ..."."""
+        """The type as a phrase that completes "this field holds ..."."""
         return _WORDS[self]
 
     @classmethod
     def infer(cls, values: Iterable[Value]) -> FieldType | None:
-        """Find the narrowest type that holds every value; None when all are null."""
+        """Return the narrowest type that holds every value, or None if all values are null."""
         plain = list(values)
         types = set(map(type, plain)) - {_NULL}
-        if types <= _TYPES.keys():  # all at once: a value of any other type, such as a list, must be looked at
-            kinds = {_TYPES[one] for one in types}
+        if types <= _TYPES.keys():  # fast path: other types, such as lists, need a look at each value
+            kinds = {_TYPES[type_] for type_ in types}
         else:
             kinds = {_type_of(value) for value in plain if value is not None}
         if len(kinds) > 1:
@@ -86,15 +86,15 @@ class FieldType(StrEnum):
         return kinds.pop() if kinds else None
 
     def coerce(self, value: Value) -> Json:
-        """Return one value in its stored form.
+        """Return a value in its stored form.
 
         Raises:
-            ValueError: the value does not fit; the message completes "the value is ...".
+            ValueError: the value does not fit the type. The message completes "the value is ...".
         """
         return None if value is None else _COERCE[self](value)
 
     def coerce_all(self, values: Sequence[Value]) -> list[Json] | None:
-        """Return many values in their stored form, checked all at once; None if they must be checked one by one."""
+        """Return values in their stored form after checking them in bulk, or None if each must be checked by itself."""
         types = set(map(type, values)) - {_NULL}
         if types and types != {_PLAIN.get(self)}:
             return None
@@ -132,14 +132,16 @@ _PLAIN: Mapping[FieldType, type] = {
 """Types whose stored form is the Python value itself."""
 
 _TYPES: Mapping[type, FieldType] = {**{python: kind for kind, python in _PLAIN.items()}, datetime: FieldType.TIMESTAMP}
-"""Python types of which every value is of one of our types."""
+"""Python types that always map to the same field type."""
 
 
 def microseconds_of(moment: date | str) -> int:
-    """Count the microseconds since 1970 UTC of a datetime, a date (its midnight) or ISO 8601 text; no zone means UTC.
+    """Return the microseconds since 1970 in UTC of a datetime, a date (at midnight) or ISO 8601 text.
+
+    A value without a time zone is taken as UTC.
 
     Raises:
-        ValueError: the text is not a date, or in UTC the moment is not of the years 1 to 9999.
+        ValueError: the text is not a date, or the moment is outside the years 1 to 9999 in UTC.
     """
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment.strip())
@@ -148,13 +150,13 @@ def microseconds_of(moment: date | str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     count = (moment - _EPOCH) // _MICROSECOND
-    if not _FIRST_MICROSECOND <= count <= _LAST_MICROSECOND:  # a zone can move a date out of what can be read back
-        raise ValueError("not of the years 1 to 9999 in UTC")
+    if not _FIRST_MICROSECOND <= count <= _LAST_MICROSECOND:  # the time zone can move it out of range
+        raise ValueError("outside the years 1 to 9999 in UTC")
     return count
 
 
 def datetime_of(microseconds: int) -> datetime:
-    """Return the UTC datetime of a stored timestamp."""
+    """Return the UTC datetime of a stored timestamp, given in microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
@@ -162,7 +164,7 @@ def _type_of(value: Value) -> FieldType:
     match value:
         case bool() | np.bool_():
             return FieldType.BOOL
-        case np.timedelta64():  # NumPy makes it an integer
+        case np.timedelta64():  # a subclass of np.integer
             return FieldType.JSON
         case int() | np.integer():
             return FieldType.INT
@@ -179,9 +181,9 @@ def _type_of(value: Value) -> FieldType:
 
 
 def mixture_of(values: Sequence[Value]) -> tuple[int, int] | None:
-    """Find two values of types that no field but JSON holds together, by place; None where there are none.
+    """Return the positions of two values that only a JSON field can hold together, or None if there are no such values.
 
-    Objects and lists of more than texts are JSON, and anything may stand beside them.
+    Objects and lists with elements other than texts are JSON already, so anything may accompany them.
     """
     firsts: dict[FieldType, int] = {}
     for place, value in enumerate(values):
@@ -208,7 +210,7 @@ def _is_text(value: str) -> bool:
     return True
 
 
-# Each takes a value that is not null; the ValueError's message completes "... is".
+# Each converter takes a value that is not null. The ValueError's message completes "the value is ...".
 
 
 def _string(value: object) -> str:
@@ -216,7 +218,7 @@ def _string(value: object) -> str:
         raise ValueError(in_words(value))
     if not _is_text(value):
         raise ValueError("not valid text")
-    return str.__str__(value)  # of a member of an enumeration the text, not its name
+    return str.__str__(value)  # for an enum member: its text, not its name
 
 
 def _is_number(value: object) -> TypeGuard[_Number]:
@@ -231,7 +233,7 @@ def _int(value: object) -> int:
     if isinstance(value, Decimal) and not (value.is_finite() and value == int(value)):
         raise ValueError("not a whole number")
     if not INT64_MIN <= int(value) <= INT64_MAX:
-        raise ValueError("more than 64 bits")
+        raise ValueError("more than 64 bits wide")
     return int(value)
 
 
@@ -274,7 +276,7 @@ def _datetime_of_numpy(value: np.datetime64) -> datetime:
     if np.datetime_data(value)[0] not in FINE_UNITS:
         year = int(value.astype("datetime64[Y]").astype(np.int64)) + 1970
         if not 1 <= year <= 9999:
-            raise ValueError("not of the years 1 to 9999 in UTC")
+            raise ValueError("outside the years 1 to 9999 in UTC")
     return cast(datetime, value.astype("datetime64[us]").item())
 
 
@@ -283,13 +285,13 @@ def _strings(value: object) -> list[Json]:
         raise ValueError(in_words(value))
     for part in value:
         if not isinstance(part, str) or not _is_text(part):
-            raise ValueError("a list with parts that are not text")
+            raise ValueError("a list with elements that are not text")
     return [str(part) for part in value]
 
 
 def _json(value: object, depth: int = 0) -> Json:
     if depth > MAX_JSON_DEPTH:
-        raise ValueError(f"nested more than {MAX_JSON_DEPTH} deep")
+        raise ValueError(f"nested more than {MAX_JSON_DEPTH} levels deep")
     match value:
         case None:
             return None
@@ -341,7 +343,7 @@ _NAMES = {
 
 
 def name_of_type(value: object) -> str:
-    """Return the name of a value's Python type; NumPy's scalars count as Python's."""
+    """Return the name of a value's Python type; NumPy scalars are named like the Python values they stand for."""
     if isinstance(value, timedelta | np.timedelta64):
         return "timedelta"
     plain = value.item() if isinstance(value, np.generic) else value
@@ -349,6 +351,6 @@ def name_of_type(value: object) -> str:
 
 
 def in_words(value: object) -> str:
-    """Return what a value is, with an article: "a whole number"."""
+    """Return a value's type in words, with an article: "a whole number"."""
     name = name_of_type(value)
-    return _NAMES.get(name, f"a value of the type {name}")
+    return _NAMES.get(name, f"a value of type {name}")

@@ -1,4 +1,4 @@
-"""The vocabulary of what is indexed: items, their images, and rows that could not become items."""
+"""Items to be indexed, their images, and rows that could not become items."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ __all__ = [
 ]
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-"""A value that a field without a declared type may hold."""
+"""A JSON value, which a field without a declared type may hold."""
 
 Value = None | bool | int | float | str | datetime | list[str] | Json
-"""A field's value: null, a scalar, a timestamp (UTC), a list of strings, or free JSON."""
+"""A field's value: null, a scalar, a timestamp (UTC if it has no time zone), a list of strings, or any JSON value."""
 
 MAX_KEY_LENGTH = 512
+"""Longest key of an item, in characters."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_TEXT = re.compile("[\x00-\x1f\ud800-\udfff]")
@@ -39,7 +40,8 @@ _NOT_TEXT = re.compile("[\x00-\x1f\ud800-\udfff]")
 class ItemImage:
     """One picture of an item.
 
-    `source` is how the feed names it (shown to people, stored); `place` is where its bytes are now (never stored).
+    `source` is its name in the feed; it is stored and shown to people. `place` is where its bytes are at the moment;
+    it is never stored.
     """
 
     source: str
@@ -48,9 +50,19 @@ class ItemImage:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One product: a unique key, an optional title, scalar fields and any number of images.
+    """One product: a unique `key`, an optional `title`, scalar `fields` and any number of `images`.
 
-    `row` is where the feed had it (1-based, the header not counted), for messages.
+    `row` is the number of its row in the feed, from 1 and without the header; messages refer to it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> shoe = ItemImage("shoe.jpg", Path("photos/shoe.jpg"))
+        >>> item = Item("A-17", title="Red running shoe", fields={"price": 49.9}, images=(shoe,))
+        >>> item.fields["price"]
+        49.9
+
+    Raises:
+        UsageError: the key is empty, too long or not text, or the title is not text.
     """
 
     key: str
@@ -66,25 +78,25 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row (or a picture of one) that could not be indexed, and why.
+    """A row, or one picture of a row, that could not be indexed, and the reason.
 
-    `again` says that an earlier row has the same key. `cells` are the texts of a row that could be told apart, by
-    column.
+    `repeated` is true if an earlier row has the same key. `cells` holds the raw text of each column where the row could
+    at least be split into cells.
     """
 
     row: int
     reason: str
     key: str | None = None
     source: str | None = None
-    again: bool = False
+    repeated: bool = False
     cells: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that could not be stored, typed or shown.
+    """Check that a key can be stored, typed and shown.
 
     Raises:
-        UsageError: the key is empty, longer than `MAX_KEY_LENGTH`, or has characters that are not text.
+        UsageError: the key is empty, longer than `MAX_KEY_LENGTH`, or has control characters or lone surrogates.
     """
     if not key or not key.strip():
         raise UsageError("An item's key is empty.")
@@ -95,10 +107,10 @@ def check_key(key: str) -> None:
 
 
 def check_keys(keys: Sequence[str]) -> None:
-    """Refuse keys of which one is bad or occurs twice.
+    """Check that every key is valid and that no key occurs twice.
 
     Raises:
-        UsageError: so it is; it names the key.
+        UsageError: a key is invalid or repeated; the message names the key.
     """
     joined = "".join(keys)
     if _NOT_TEXT.search(joined) or max(map(len, keys), default=0) > MAX_KEY_LENGTH or not all(map(str.strip, keys)):
@@ -111,15 +123,15 @@ def check_keys(keys: Sequence[str]) -> None:
 
 
 def is_text(value: str) -> bool:
-    """Say whether a string can be written as UTF-8: a command line may hold bytes that are no text."""
+    """Return whether a string can be encoded as UTF-8; a command-line argument may hold bytes that are not text."""
     return _SURROGATE.search(value) is None
 
 
 def check_title(title: str | None) -> None:
-    """Refuse a title that could not be stored or shown.
+    """Check that a title can be stored and shown.
 
     Raises:
-        UsageError: it is neither text nor None, or has characters that are not text.
+        UsageError: the title is neither text nor None, or cannot be encoded as UTF-8.
     """
     if title is not None and (not isinstance(title, str) or not is_text(title)):
         raise UsageError(f"The title {title!r} is not text.")

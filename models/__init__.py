@@ -1,4 +1,4 @@
-"""Pictures and texts in, unit float32 rows out."""
+"""Encoders: pictures and texts in, unit float32 rows out."""
 
 from __future__ import annotations
 

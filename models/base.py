@@ -1,4 +1,4 @@
-"""What retrieval knows of a model: a protocol that says what it is and turns pictures and texts into unit rows."""
+"""The interface of a model as retrieval sees it: the `Encoder` protocol and the description of a model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lookalike.models.vectors import Matrix
 __all__ = ["Encoder", "Modality", "ModelSpec", "Prepared"]
 
 Prepared = NDArray[np.uint8]
-"""One picture as the model takes it: uint8, shape [input_size, input_size, 3], RGB."""
+"""A picture prepared for a model: uint8, shape [input_size, input_size, 3], RGB."""
 
 
 class Modality(StrEnum):
-    """What a model can read."""
+    """A kind of input that a model can read."""
 
     IMAGE = "image"
     TEXT = "text"
@@ -28,9 +28,10 @@ class Modality(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What makes two vectors comparable: a catalog stores this and refuses any other.
+    """The properties of a model that make its vectors comparable; a catalog stores them and refuses any other model.
 
-    `title_dim` is the length of `encode_titles` rows, 0 where the model reads no text.
+    `dim` is the length of picture and text rows, and `title_dim` that of `encode_titles` rows (0 if the model reads no
+    text). `input_size` is the side of a prepared picture in pixels.
     """
 
     name: str
@@ -43,36 +44,44 @@ class ModelSpec:
 
 
 class Encoder(Protocol):
-    """A model that is ready to run; safe to call from several threads."""
+    """A model that is ready to run. It may be called from several threads."""
 
     @property
     def spec(self) -> ModelSpec:
-        """What this encoder is."""
+        """The model's description."""
         ...
 
     @property
     def shares_processors(self) -> bool:
-        """Whether it runs on the processors that load pictures, too; not so on a GPU."""
+        """Whether the model runs on the same processors that load pictures, rather than on a GPU."""
         ...
 
     def use_threads(self, count: int) -> None:
-        """Run on so many processors from now on, when the calling thread asks; a GPU does not care."""
+        """Run on `count` processors from now on when called from the current thread; a GPU ignores it."""
         ...
 
     def prepare(self, image: Image.Image) -> Prepared:
-        """Resize and crop one RGB picture to the model's input; cheap enough for a loader thread."""
+        """Resize and crop an RGB picture to uint8 [input_size, input_size, 3]; cheap enough for a loader thread."""
         ...
 
     def encode_prepared(self, batch: Sequence[Prepared]) -> Matrix:
-        """Turn prepared pictures into unit float32 rows, shape [len(batch), spec.dim]."""
+        """Encode prepared pictures as unit float32 rows, shape [len(batch), spec.dim]."""
         ...
 
     def encode_images(self, images: Sequence[Image.Image]) -> Matrix:
-        """Turn RGB pictures into unit float32 rows, shape [len(images), spec.dim]."""
+        """Encode RGB pictures as unit float32 rows, shape [len(images), spec.dim]."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
-        """Turn words that describe pictures into unit float32 rows in the pictures' space, [len(texts), spec.dim].
+        """Encode descriptions of pictures as unit float32 rows in the space of pictures, shape [len(texts), spec.dim].
+
+        Raises:
+            ModalityUnsupported: the model reads no text.
+        """
+        ...
+
+    def encode_texts_and_titles(self, texts: Sequence[str]) -> tuple[Matrix, Matrix]:
+        """Return what `encode_texts` and `encode_titles` return, from one run of the text network.
 
         Raises:
             ModalityUnsupported: the model reads no text.
@@ -80,11 +89,11 @@ class Encoder(Protocol):
         ...
 
     def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
-        """Give sentences for the person who wrote these texts, if they are not read as written: cut at a length."""
+        """Return notices, as sentences for the author, about texts that are not read as written, such as truncation."""
         ...
 
     def encode_titles(self, texts: Sequence[str]) -> Matrix:
-        """Turn texts into unit float32 rows for comparing texts with texts, shape [len(texts), spec.title_dim].
+        """Encode texts for comparison with other texts, as unit float32 rows of shape [len(texts), spec.title_dim].
 
         Raises:
             ModalityUnsupported: the model reads no text.

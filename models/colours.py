@@ -1,9 +1,10 @@
-"""The eleven basic colours: how much of each a picture has, and which of them a text names.
+"""The eleven basic colours: the share of each in a picture, and which of them a text names.
 
-The networks of `compact` hardly tell a red shoe from a blue one, and people ask for red ones. The eleven names are
-those that every language with as many has (Berlin and Kay, 1969, "Basic Color Terms"); using them to find pictures
-follows van de Weijer et al., 2009, "Learning Color Names for Real-World Applications", though here nothing is learned:
-each name has a few typical colours, and a pixel belongs to the names whose typical colours lie near it in CIE L*a*b*.
+The networks of `compact` hardly distinguish a red shoe from a blue one, but people ask for red shoes. The eleven names
+are those of every language that has as many basic colour terms (Berlin and Kay, 1969, "Basic Color Terms"). Using them
+for retrieval follows van de Weijer et al., 2009, "Learning Color Names for Real-World Applications", but nothing is
+learned here: each name has a few typical colours, and a pixel belongs to the names with typical colours near it in CIE
+L*a*b*.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ _TYPICAL = {
     "white": "ffffff f5f5f5",
     "yellow": "ffff00 ffd700 f0e68c fff176 ffdb58",
 }
-"""Typical colours of each name, sRGB in hexadecimal: named colours of CSS, sorted by hand, and a few between them."""
+"""Typical colours of each name in hexadecimal sRGB: CSS colours assigned by hand, and a few in between."""
 
 COLOUR_NAMES = tuple(_TYPICAL)
 
-_OTHER_WORDS = {
+_SYNONYMS = {
     "beige": "brown",
     "crimson": "red",
     "cyan": "blue",
@@ -56,41 +57,38 @@ _UNCOLOURED = re.compile(r"\b(?:b\s?(?:and|&|/)?\s?w|black (?:and|&) white)\b")
 _WORD = re.compile(r"[a-z]+")
 
 _LEVELS = 16
-_NEARNESS = 10.0  # in units of L*a*b*, where 2 is just noticeable
-_WHITE_WEIGHT = 0.2  # most white is paper
+_NEARNESS = 10.0  # in units of L*a*b*, in which 2 is barely noticeable
+_WHITE_WEIGHT = 0.2  # most white is background
 _STRIDE = 4
 
 
 def picture_colours(pictures: Tensor) -> Tensor:
-    """Measure how much of a picture each colour takes.
+    """Return the square root of each colour's share of a picture: float32 [n, 11], rows of unit length.
 
     Args:
         pictures: uint8, shape [n, height, width, 3], RGB.
-
-    Returns:
-        float32, shape [n, 11]: the square roots of shares that add up to 1.
     """
     levels = (pictures[:, ::_STRIDE, ::_STRIDE].long() + 8) // 17
     cells = (levels[..., 0] * _LEVELS + levels[..., 1]) * _LEVELS + levels[..., 2]
-    shares = torch.from_numpy(_cells_to_names()).to(pictures.device)[cells.flatten(1)].mean(dim=1)
+    shares = torch.from_numpy(_memberships()).to(pictures.device)[cells.flatten(1)].mean(dim=1)
     shares[:, COLOUR_NAMES.index("white")] *= _WHITE_WEIGHT
     return (shares / shares.sum(dim=1, keepdim=True)).sqrt()
 
 
 def text_colours(texts: Sequence[str]) -> Matrix:
-    """Find the colours that texts name: 1 where one is named, float32 [n, 11]; "b/w" names black, grey and white."""
+    """Return the colours that texts name: float32 [n, 11], 1 for each of them; "b/w" names black, grey and white."""
     named = np.zeros((len(texts), len(COLOUR_NAMES)), dtype=np.float32)
     for row, text in zip(named, texts, strict=True):
         rest, uncoloured = _UNCOLOURED.subn(" ", text.lower())
-        names = {_OTHER_WORDS.get(word, word) for word in _WORD.findall(rest)}
+        names = {_SYNONYMS.get(word, word) for word in _WORD.findall(rest)}
         names.update(("black", "grey", "white") if uncoloured else ())
         row[[index for index, name in enumerate(COLOUR_NAMES) if name in names]] = 1
     return named
 
 
 @lru_cache(maxsize=1)
-def _cells_to_names() -> Matrix:
-    """For each of 16 x 16 x 16 cells of RGB, how much it belongs to each name: rows that add up to 1."""
+def _memberships() -> Matrix:
+    """Return how much each of 16 x 16 x 16 RGB cells belongs to each name: float32 [4096, 11], rows with sum 1."""
     steps = np.arange(_LEVELS) * 17.0
     cells = _lab(np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3))
     nearness = np.empty((len(cells), len(COLOUR_NAMES)))
@@ -98,12 +96,12 @@ def _cells_to_names() -> Matrix:
         typical = _lab(np.array([list(bytes.fromhex(code)) for code in codes.split()], dtype=np.float64))
         squares = np.square(cells[:, None] - typical[None]).sum(axis=2).min(axis=1)
         nearness[:, column] = -squares / (2 * _NEARNESS**2)
-    belongs = np.exp(nearness - nearness.max(axis=1, keepdims=True))
-    return np.asarray(belongs / belongs.sum(axis=1, keepdims=True), dtype=np.float32)
+    memberships = np.exp(nearness - nearness.max(axis=1, keepdims=True))
+    return np.asarray(memberships / memberships.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _lab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring sRGB from 0 to 255, shape [n, 3], to CIE L*a*b* under daylight (D65)."""
+    """Convert sRGB from 0 to 255, shape [n, 3], to CIE L*a*b* for daylight (D65), shape [n, 3]."""
     scaled = rgb / 255
     linear = np.where(scaled > 0.04045, ((scaled + 0.055) / 1.055) ** 2.4, scaled / 12.92)
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])

@@ -1,4 +1,4 @@
-"""Packages that not everybody installs."""
+"""Optional packages."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["is_installed", "require"]
 
 
 def is_installed(package: str) -> bool:
-    """Say whether a package can be imported, without importing it."""
+    """Return whether a package can be imported, without importing it."""
     return importlib.util.find_spec(package) is not None
 
 
 def require(package: str, *, extra: str) -> None:
-    """Refuse to go on without a package.
+    """Check that a package is installed.
 
     Raises:
-        MissingDependency: it is not installed; the message says how to install it.
+        MissingDependency: it is not installed; the message has the command that installs `extra`.
     """
     if not is_installed(package):
         raise MissingDependency(extra)

@@ -1,4 +1,4 @@
-"""From a model's name to an encoder: the one place that imports torch, and only when called."""
+"""Loading of encoders by name. This is the only module that imports torch, and only when it is called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lookalike.data.errors import MissingDependency, UsageError, WeightsUnavailable
+from lookalike.data.garbage_collection import collector_paused
 from lookalike.models.base import Encoder
 from lookalike.models.registry.checkpoint import find_checkpoint
 from lookalike.models.registry.names import Family, parse_name
@@ -16,69 +17,77 @@ __all__ = ["Choice", "choose_model", "full_name", "load_encoder", "local_weights
 
 
 class Choice(NamedTuple):
-    """What "auto" stands for on this machine, and why, as a clause that can follow "because"."""
+    """The model that "auto" stands for on this machine, and the reason as a clause that can follow "because"."""
 
     name: str
     reason: str
 
 
 def load_encoder(name: str, *, device: str = "auto", weights: Path | None = None, sha256: str | None = None) -> Encoder:
-    """Make the encoder of that name; `models/registry/names.py` says what names there are.
+    """Return the encoder of a model; `models/registry/names.py` lists the possible names.
 
-    Weights are looked for on this machine only, and read at first use. `device` is "auto" (CUDA where there is one),
-    "cpu", "cuda" or "cuda:1". For a model that a catalog names, `weights` is where a local file lay when the catalog
-    was made and `sha256` its hash, by which it is looked for if it is there no more.
+    Weights are only looked for on this machine, and are read at first use. `device` is "auto" (CUDA if available),
+    "cpu", "cuda" or "cuda:1". For the model of an existing catalog, `weights` is the path that a local file had when
+    the catalog was made, and `sha256` its hash, by which the file is found if it has moved.
+
+    Example:
+        >>> encoder = load_encoder("compact", device="cpu")
+        >>> encoder.encode_texts(["a red running shoe", "a lamp"]).shape
+        (2, 512)
 
     Raises:
-        UsageError: no model is called that, or this machine has no such device.
-        WeightsUnavailable: its weights are not on this machine.
-        MissingDependency: it needs a package that is not installed.
+        UsageError: there is no model of that name, or this machine has no such device.
+        WeightsUnavailable: the weights are not on this machine.
+        MissingDependency: the model needs a package that is not installed.
     """
     parsed = parse_name(choose_model().name if name == "auto" else name)
     if parsed.family is Family.COMPACT:
-        from lookalike.models.compact.encoder import load_compact
+        with collector_paused():
+            from lookalike.models.compact.encoder import load_compact
 
         return load_compact(KNOWN_MODELS["compact"], device=device)
     checkpoint = find_checkpoint(parsed, weights=weights, sha256=sha256)
     if checkpoint.reads_texts:
-        from lookalike.models.encoders.open_clip_encoder import load_open_clip
+        with collector_paused():
+            from lookalike.models.encoders.open_clip_encoder import load_open_clip
 
         return load_open_clip(checkpoint, device=device)
-    from lookalike.models.encoders.backbones import load_backbone
+    with collector_paused():
+        from lookalike.models.encoders.backbones import load_backbone
 
     return load_backbone(checkpoint, device=device)
 
 
 def choose_model() -> Choice:
-    """Say what "auto" stands for: `clip` if it can run here without a download, else `compact`."""
+    """Return the model that "auto" stands for: `clip` if it can run here without a download, otherwise `compact`."""
     try:
         find_checkpoint(parse_name(AUTO_MODEL))
     except MissingDependency:
-        missing = "open_clip is not installed"
+        obstacle = "open_clip is not installed"
     except WeightsUnavailable:
-        missing = "its weights are not on this machine"
+        obstacle = "its weights are not on this machine"
     else:
         return Choice(AUTO_MODEL, f"the weights of {AUTO_MODEL} are on this machine")
-    return Choice(DEFAULT_MODEL, f"it needs no download; {AUTO_MODEL} finds more by words, but {missing}")
+    return Choice(DEFAULT_MODEL, f"it needs no download; {AUTO_MODEL} finds more by words, but {obstacle}")
 
 
 def full_name(name: str) -> str:
-    """Give the name that a catalog stores for a model: short names written out, folders of the machine left out.
+    """Return the name under which a catalog stores a model: short names expanded, folders of this machine left out.
 
     Raises:
-        UsageError: no model can be called that.
+        UsageError: no model can have that name.
     """
     return str(parse_name(choose_model().name if name == "auto" else name))
 
 
 def local_weights(name: str) -> Path | None:
-    """Give the file of weights that a name points at, absolute; None for a model that is found by its name alone.
+    """Return the absolute path of the weights that a name points at, or None if the model is found by its name alone.
 
-    Whether there is a model of that name is not asked here, but by `load_encoder`.
+    Whether a model of that name exists is checked by `load_encoder`, not here.
 
     Raises:
-        UsageError: a folder has several such files.
-        WeightsUnavailable: there is none.
+        UsageError: the name is a folder with several files of weights.
+        WeightsUnavailable: there is no file of weights.
     """
     try:
         parsed = parse_name(name)

@@ -1,6 +1,7 @@
-"""How many pictures a second the parts of indexing manage by themselves, and two loops that people write instead.
+"""Throughput of the parts of indexing, each by itself, and of two loops that people commonly write instead.
 
-Every function runs in a process of its own, gets ready first, and returns the seconds of the work alone.
+Each function is meant to run in a fresh process. It prepares first, and returns the duration of the work alone, in
+seconds.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from lookalike.models.load import load_encoder
 
 __all__ = ["decode_only", "forward_only", "is_readable", "load_only", "loader_loop", "naive_loop", "step_seconds"]
 
-Answer = TypeVar("Answer")
+ResultT = TypeVar("ResultT")
 
 _LOADER_BATCH = 64
-_WARM = 16
+_WARMUP = 16
 _TIMED_PICTURES = 96
 
 
 def is_readable(path: Path) -> bool:
-    """Say whether a file is a picture that can be decoded."""
+    """Return whether a file is a picture that can be decoded."""
     try:
         decode(read_bytes(path), min_side=1)
     except NotAPicture:
@@ -43,64 +44,64 @@ def is_readable(path: Path) -> bool:
 
 
 def forward_only(paths: Sequence[Path], model: str) -> float:
-    """Run the model on pictures that are ready in memory, on all processors."""
+    """Encode pictures that are already prepared in memory, on all processors."""
     encoder = load_encoder(model)
     with ThreadPoolExecutor() as pool:
-        ready = list(pool.map(lambda path: _load(path, encoder, keep=False), paths))
-    encoder.encode_prepared(ready[:_WARM])
+        prepared = list(pool.map(lambda path: _load(path, encoder, keep=False), paths))
+    encoder.encode_prepared(prepared[:_WARMUP])
     started = time.perf_counter()
-    encoder.encode_prepared(ready)
+    encoder.encode_prepared(prepared)
     return time.perf_counter() - started
 
 
 def decode_only(paths: Sequence[Path], model: str) -> float:
-    """Decode JPEGs at the smallest scale that the model's input allows, and nothing else: what libjpeg itself takes."""
+    """Decode JPEGs at the smallest scale that the model's input allows; this is the time of libjpeg itself."""
     side = load_encoder(model).spec.input_size
     return _on_all_processors(lambda path: _libjpeg(path.read_bytes(), side), paths)
 
 
 def step_seconds(paths: Sequence[Path], model: str) -> dict[str, float]:
-    """Give the seconds of one processor that each step of indexing takes for a picture: means of some pictures.
+    """Return the processor seconds that each step of indexing takes for a picture, averaged over a sample.
 
-    It is processor time, so that it says the same whatever else the machine does; of two times the lesser counts.
+    Processor time does not depend on other load of the machine. Each step runs twice, and the shorter time counts.
     """
     encoder = load_encoder(model)
     encoder.use_threads(1)
     side = encoder.spec.input_size
-    some = paths[:: max(len(paths) // _TIMED_PICTURES, 1)][:_TIMED_PICTURES]
+    sample = paths[:: max(len(paths) // _TIMED_PICTURES, 1)][:_TIMED_PICTURES]
     seconds: dict[str, float] = {}
 
-    def timed(step: str, work: Callable[[], Answer]) -> Answer:
-        least = float("inf")
+    def timed(step: str, work: Callable[[], ResultT]) -> ResultT:
+        shortest = float("inf")
         for _ in range(2):
             started = time.thread_time()
-            answer = work()
-            least = min(least, time.thread_time() - started)
-        seconds[step] = seconds.get(step, 0.0) + least / len(some)
-        return answer
+            result = work()
+            shortest = min(shortest, time.thread_time() - started)
+        seconds[step] = seconds.get(step, 0.0) + shortest / len(sample)
+        return result
 
-    ready = []
-    for path in some:
+    prepared = []
+    for path in sample:
         content = timed("read", partial(read_bytes, path))
         timed("hash", partial(hashlib.sha256, content))
         timed("libjpeg", partial(_libjpeg, content, side))
         picture = timed("decode", partial(decode, content, min_side=side)).rgb
         timed("thumbnail", partial(thumbnail, picture))
-        ready.append(timed("prepare", partial(encoder.prepare, picture)))
-    encoder.encode_prepared(ready[:_WARM])
-    for start in range(0, len(ready), _WARM):
-        timed("network", partial(encoder.encode_prepared, ready[start : start + _WARM]))
+        prepared.append(timed("prepare", partial(encoder.prepare, picture)))
+    encoder.encode_prepared(prepared[:_WARMUP])
+    for start in range(0, len(prepared), _WARMUP):
+        timed("network", partial(encoder.encode_prepared, prepared[start : start + _WARMUP]))
     return seconds
 
 
 def load_only(paths: Sequence[Path], model: str) -> float:
-    """Do all that indexing does with a picture before the model gets it: read, hash, decode, thumbnail, resize."""
+    """Run every step of indexing before the model: read, hash, decode, thumbnail, resize."""
     encoder = load_encoder(model)
     return _on_all_processors(lambda path: _load(path, encoder, keep=True), paths)
 
 
 def naive_loop(paths: Sequence[Path], model: str) -> float:
-    """Open, prepare and encode one picture after the other, as most tutorials do."""
+    """Open, prepare and encode one picture after another, as most tutorials do."""
     encoder = load_encoder(model)
     encoder.encode_prepared([_prepared(paths[0], encoder)])
     started = time.perf_counter()
@@ -109,16 +110,16 @@ def naive_loop(paths: Sequence[Path], model: str) -> float:
 
 
 def loader_loop(paths: Sequence[Path], model: str) -> float:
-    """Prepare in worker processes of a torch DataLoader, encode in batches, as clip-retrieval does with open_clip."""
+    """Prepare in workers of a torch DataLoader and encode in batches, as clip-retrieval does with open_clip."""
     encoder = load_encoder(model)
-    encoder.encode_prepared([_prepared(paths[0], encoder)] * _WARM)
+    encoder.encode_prepared([_prepared(paths[0], encoder)] * _WARMUP)
     loader = DataLoader(
         _Pictures(paths, encoder),
         batch_size=_LOADER_BATCH,
         num_workers=os.cpu_count() or 1,
         prefetch_factor=2,
         collate_fn=list,
-        multiprocessing_context="fork",  # as on Linux by default, where nothing else was chosen
+        multiprocessing_context="fork",  # the default on Linux
     )
     started = time.perf_counter()
     np.concatenate([encoder.encode_prepared(batch) for batch in loader])
@@ -126,7 +127,7 @@ def loader_loop(paths: Sequence[Path], model: str) -> float:
 
 
 class _Pictures(Dataset[Prepared]):
-    """Pictures opened and prepared by number."""
+    """Pictures opened and prepared by index."""
 
     def __init__(self, paths: Sequence[Path], encoder: Encoder) -> None:
         self._paths = paths
@@ -135,12 +136,12 @@ class _Pictures(Dataset[Prepared]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, place: int) -> Prepared:
-        return _prepared(self._paths[place], self._encoder)
+    def __getitem__(self, index: int) -> Prepared:
+        return _prepared(self._paths[index], self._encoder)
 
 
 def _prepared(path: Path, encoder: Encoder) -> Prepared:
-    """Open and prepare a picture as the loops of tutorials do: at its full size."""
+    """Open and prepare a picture at its full size, as tutorials do."""
     with Image.open(path) as image:
         return encoder.prepare(image.convert("RGB"))
 

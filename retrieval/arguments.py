@@ -25,6 +25,7 @@ from lookalike.data.item import Value
 __all__ = [
     "Columns",
     "Keys",
+    "Texts",
     "columns_of",
     "filter_text",
     "fraction",
@@ -40,6 +41,9 @@ __all__ = [
 
 Keys: TypeAlias = str | int | Iterable[str] | Iterable[int]
 """One key or several; whole numbers stand for their decimal texts."""
+
+Texts: TypeAlias = str | Iterable[str]
+"""One text or several."""
 
 _SHOWN = 60
 _MOST = 2**63 - 1

@@ -1,60 +1,89 @@
-"""The catalog: everything that can be done with one, as methods of one class."""
+"""The catalogue: everything that can be done with one, as methods of one class.
+
+This module declares the public API and nothing more: each method checks what it is given and calls the room that does
+the work. It is longer than other modules because every method has its documentation here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lookalike.data.errors import ItemExists, ItemNotFound, UsageError
-from lookalike.models import Encoder, load_encoder, local_weights
-from lookalike.retrieval.arguments import Keys, columns_of, images_of, keys_of, names_of, texts_of, titles_of, whole
-from lookalike.retrieval.catalog_info import info_of
-from lookalike.retrieval.files.catalog_folder import CatalogFolder
-from lookalike.retrieval.filters.nodes import Parameters
-from lookalike.retrieval.input_checks import (
-    Column,
-    changes,
-    checked_rows,
-    checked_vector,
-    checked_vectors,
-    vector_writes,
-    with_fields_of,
+from lookalike.data.errors import CatalogNotFound, ItemNotFound, UsageError
+from lookalike.data.feeds.feed import Feed, open_feeds
+from lookalike.data.feeds.rows import feed_of_rows
+from lookalike.data.fetch.settings import FetchSettings
+from lookalike.data.field_type import FieldType
+from lookalike.models import Encoder
+from lookalike.retrieval.arguments import (
+    Keys,
+    Texts,
+    columns_of,
+    images_of,
+    keys_of,
+    names_of,
+    texts_of,
+    titles_of,
+    whole,
 )
-from lookalike.retrieval.maintenance.maintenance import Care, folder_of
-from lookalike.retrieval.new_catalog import described, make
-from lookalike.retrieval.query import CatalogInfo, Results, StoredItem, recall_of
-from lookalike.retrieval.search.catalog_models import Encoders
-from lookalike.retrieval.search.device import Device
+from lookalike.retrieval.catalog_info import CatalogInfo, info_of
+from lookalike.retrieval.core import Core
+from lookalike.retrieval.evaluation.judged_queries import JudgedQuery, keep_queries, kept_queries, read_queries
+from lookalike.retrieval.evaluation.measures import Evaluation, evaluated
+from lookalike.retrieval.filters.nodes import Parameters
+from lookalike.retrieval.ingest.dry_run import DryRun
+from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun
+from lookalike.retrieval.ingest.watch import Watch
+from lookalike.retrieval.input_checks import Column, checked_rows, checked_vectors
+from lookalike.retrieval.item_writes import change_items, put_vectors
+from lookalike.retrieval.maintenance import field_changes
+from lookalike.retrieval.maintenance.backup import BackupReport, Snapshot, restore, write_backup
+from lookalike.retrieval.maintenance.history import purge_history
+from lookalike.retrieval.maintenance.parquet_export import export_parquet
+from lookalike.retrieval.maintenance.parquet_import import ImportReport, import_parquet, open_vector_table
+from lookalike.retrieval.maintenance.repair import RepairReport, repair
+from lookalike.retrieval.maintenance.verification import Verification, verify
+from lookalike.retrieval.progress import Progress, silent
+from lookalike.retrieval.query import MAX_LIMIT, Moment, Query, QueryImage, parse_filter, recall_of
+from lookalike.retrieval.reencode.reencode_run import ReencodeOptions, Reencoding
+from lookalike.retrieval.reencode.rollback import RollbackReport, forget, roll_back
+from lookalike.retrieval.results import Results
 from lookalike.retrieval.search.facets import Facet, facets_of
-from lookalike.retrieval.search.newest_state import Live
-from lookalike.retrieval.search.query_parts import QueryImage
-from lookalike.retrieval.search.recall import RecentQueries
-from lookalike.retrieval.search.searcher import Request, Searcher, parse_filter
-from lookalike.retrieval.search.state import View
-from lookalike.retrieval.spaces.catalog_file import CatalogFile, Made
-from lookalike.retrieval.store.moments import Moment, commit_of
-from lookalike.retrieval.store.records import Records
+from lookalike.retrieval.search.recall import RecallReport, measure_recall
+from lookalike.retrieval.spaces.model_checks import check_vectors
+from lookalike.retrieval.spaces.space import SpaceName
+from lookalike.retrieval.store.field_changes import FieldsChanged
+from lookalike.retrieval.store.ledger import LedgerEntry, State
+from lookalike.retrieval.store.purge import PurgeReport
 from lookalike.retrieval.store.stored_items import items_of_keys, stream
-from lookalike.retrieval.stored_rows import Commit
+from lookalike.retrieval.stored_rows import Commit, StoredItem
+from lookalike.retrieval.vector_index import IndexKind
+
+if TYPE_CHECKING:
+    import threading
 
 __all__ = ["Catalog"]
 
 
-class Catalog(Care):
-    """A directory of items, their vectors, and what made them. Safe to use from several threads and processes."""
+class Catalog:
+    """A directory of items, their vectors, and the models that made them. Safe to use from several threads.
 
-    def __init__(self, file: CatalogFile, records: Records, device: Device) -> None:
-        self.records = records
-        self.device = device
-        self.encoders = Encoders(self._loaded)
-        self._live = Live(records, file, self.encoders.follow)
-        self._recent = RecentQueries()
-        self._searcher = Searcher(records, self.encoders, device, self._recent)
+    Any number of processes may have the same catalogue open; each sees what the others commit.
+
+        >>> catalog = Catalog.open("shop")  # doctest: +SKIP
+        >>> catalog.search("red shoes", filter="price < 80")  # doctest: +SKIP
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    # --- opening ---------------------------------------------------------------------------------------------------
 
     @classmethod
     def create(
@@ -62,53 +91,93 @@ class Catalog(Care):
         path: str | Path,
         *,
         model: str | None = None,
-        looks: str | None = None,
+        appearance: str | None = None,
         dim: int | None = None,
         metric: str = "cosine",
+        device: str = "auto",
     ) -> Catalog:
-        """Make a catalog whose vectors a model makes, or with `dim` one of ready vectors.
+        """Create a catalogue whose vectors a model makes, or with `dim` one of ready vectors, and open it.
 
-        With `looks` pictures are compared by a second model, in a space of its own, and words by the first.
+        With `appearance` a second model compares pictures, in a space of its own, and the first one reads words.
+        `metric`, for ready vectors, is cosine, ip or l2.
+
+            >>> catalog = Catalog.create("vectors", dim=512)  # doctest: +SKIP
 
         Raises:
             CatalogExists: there is something at that path.
             UsageError: both or neither of model and dim are given, or they are not valid.
             WeightsUnavailable: the model's weights are not on this machine.
         """
-        folder = folder_of(path)
-        spec = None if model is None else load_encoder(model).spec
-        file = described(spec, dim, metric, weights=None if model is None else local_weights(model))
-        if looks is not None:
-            if spec is None:
-                raise UsageError("A second model is for the looks of pictures; ready vectors have none.")
-            file = file.with_looks(load_encoder(looks).spec, local_weights(looks))
-        make(folder, file)
-        return cls.open(folder)
+        folder = _folder_of(path)
+        Core.create(folder, model=model, appearance=appearance, dim=dim, metric=metric)
+        return cls.open(folder, device=device)
 
     @classmethod
     def open(cls, path: str | Path, *, device: str = "auto") -> Catalog:
-        """Open a catalog.
+        """Open a catalogue.
 
-        `device` is where the model runs, and where `search_many` looks for 32 vectors or more: "cpu", "cuda",
-        "cuda:1", or "auto", which is CUDA where there is one that the vectors fit into, else the CPU.
+        `device` is where the models run, and where `search_many` searches for 32 vectors or more: "cpu", "cuda",
+        "cuda:1", or "auto", which is CUDA where there is a device that the vectors fit into, else the CPU.
+
+            >>> with Catalog.open("shop") as catalog:  # doctest: +SKIP
+            ...     print(len(catalog))
 
         Raises:
             UsageError: this machine has no such device.
-            CatalogNotFound: there is none.
+            CatalogNotFound: there is no catalogue at that path.
             CatalogFormat: a newer version wrote it.
             CatalogDamaged: its records cannot be trusted.
             CatalogReadOnly: it cannot be written to, and has to be before it can be read.
             StorageFailed: it cannot be read.
         """
-        chosen, folder = Device(device), CatalogFolder.open(folder_of(path))
-        file = CatalogFile.read(folder.path)
-        return cls(file, Records.open(folder.records, folder), chosen)
+        return cls(Core.open(_folder_of(path), device))
+
+    @classmethod
+    def open_or_create(
+        cls,
+        path: str | Path,
+        *,
+        model: str | None = None,
+        appearance: str | None = None,
+        dim: int | None = None,
+        metric: str = "cosine",
+        device: str = "auto",
+    ) -> Catalog:
+        """Open the catalogue at a path, or create it if there is none; see `create`.
+
+        A catalogue that is there has to have the models, or the dimension and metric, that are asked for.
+
+            >>> catalog = Catalog.open_or_create("shop", model="compact")  # doctest: +SKIP
+
+        Raises:
+            ModelMismatch: other models made the catalogue that is there.
+            UsageError: it has another dimension or metric.
+        """
+        try:
+            catalog = cls.open(path, device=device)
+        except CatalogNotFound:
+            return cls.create(path, model=model, appearance=appearance, dim=dim, metric=metric, device=device)
+        try:
+            catalog.check_models(model, appearance)
+            if dim is not None:
+                check_vectors(catalog._core.file, catalog.name, whole(dim, "dimension"), metric)
+        except BaseException:
+            catalog.close()
+            raise
+        return catalog
+
+    def check_models(self, model: str | None = None, appearance: str | None = None) -> None:
+        """Refuse other models than those that made the catalogue; "auto" and None stand for whichever they are.
+
+        Raises:
+            UsageError: another model made it.
+            ModelMismatch: the model has other weights or another preprocessing.
+        """
+        self._core.check_models(model, appearance)
 
     def close(self) -> None:
-        """Close the records; every later use of the catalog is refused."""
-        self.records.close()
-        self.records.folder.close()
-        self._live.close()
+        """Close the catalogue; every later use of it is refused."""
+        self._core.close()
 
     def __enter__(self) -> Catalog:
         return self
@@ -118,33 +187,138 @@ class Catalog(Care):
     ) -> None:
         self.close()
 
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return self.count()
+
+    def __bool__(self) -> bool:
+        """Return True: an empty catalogue is a catalogue, too."""
+        return True
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether there is an item with this key."""
+        return isinstance(key, str | int) and bool(self.keys(key))
+
+    def __iter__(self) -> Iterator[StoredItem]:
+        """Iterate over all items; see `items`."""
+        return self.items()
+
+    def __repr__(self) -> str:
+        """Return the path, the number of items and the models."""
+        try:
+            return f"Catalog({str(self.path)!r}: {self.count():,} items, {self.models})"
+        except Exception as error:
+            return f"Catalog({error})"
+
+    # --- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The absolute path of the catalogue's folder, also after it was moved."""
+        return self._core.folder
+
+    @property
+    def name(self) -> str:
+        """The name of the catalogue's folder."""
+        return self.path.name
+
+    @property
+    def models(self) -> str:
+        """The names of the models that make its vectors; "no model" for ready vectors."""
+        return self._core.file.models
+
+    @property
+    def schema(self) -> Mapping[str, FieldType]:
+        """The fields of the items and their types, in the order in which they came."""
+        return dict(self._core.records.schema())
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether its model reads words, so that they can be searched for."""
+        return self._core.file.reads_texts
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether it has a model, so that pictures can be searched for."""
+        return self._core.file.model is not None
+
+    @property
+    def has_appearance(self) -> bool:
+        """Whether a second model compares pictures in a space of its own."""
+        return SpaceName.APPEARANCE in self._core.file.spaces
+
     @property
     def encoder(self) -> Encoder:
-        """The model that made the catalog, loaded at first use.
+        """The model that reads words and, unless there is another for appearance, pictures; loaded at first use.
 
         Raises:
-            ModalityUnsupported: the catalog holds ready vectors and has no model.
-            ModelMismatch: the model on this machine is not the one that made the catalog.
+            ModalityUnsupported: the catalogue holds ready vectors and has no model.
+            ModelMismatch: the model on this machine is not the one that made the catalogue.
             WeightsUnavailable: its weights are not on this machine.
         """
-        return self.encoders.of(self.file)
+        return self._core.encoder()
 
-    def made_by(self, model: str) -> Made:
-        """Load a model by its name and say what its vectors are made as.
+    def info(self) -> CatalogInfo:
+        """Return what the catalogue is and how much it holds.
+
+        >>> catalog.info().items  # doctest: +SKIP
+        """
+        return info_of(self._core.folder, self._core.records, self._core.newest)
+
+    def log(self, limit: int | None = None) -> list[Commit]:
+        """Return the commits that are kept, newest first: what each was, and how many items it changed."""
+        return self._core.records.commits(None if limit is None else whole(limit, "limit"))
+
+    def ledger(
+        self, *, state: State | str | None = None, feed: str | None = None, limit: int | None = None
+    ) -> Iterator[LedgerEntry]:
+        """Iterate over what became of the rows of feeds, by feed and row: all, those in a state, or of one feed.
+
+            >>> for entry in catalog.ledger(state="rejected"):  # doctest: +SKIP
+            ...     print(entry.row, entry.reason)
 
         Raises:
-            UsageError: no model is called that.
-            WeightsUnavailable: its weights are not on this machine.
+            UsageError: there is no such state (indexed, unchanged, rejected, missing), or the limit is not positive.
         """
-        encoder = load_encoder(model, device=self.device.name)
-        self.encoders.add(encoder)
-        return Made.by(encoder.spec, local_weights(model))
+        return self._core.records.ledger.entries(state=state, feed=feed, limit=limit)
 
-    def _loaded(self, made: Made) -> Encoder:
-        sha256 = made.facts["weights_sha256"]
-        return load_encoder(made.name, device=self.device.name, weights=made.weights, sha256=sha256)
+    def ledger_counts(self, feed: str | None = None) -> dict[State, int]:
+        """Count the ledger's entries by state, of one feed or of all; rejected pictures are among the rejected."""
+        return self._core.records.ledger.counts(feed)
+
+    def count_to_retry(self, feed: str) -> int:
+        """Count the rows of a feed that `index` with `retry` would take."""
+        return self._core.records.ledger.count_to_retry(feed)
 
     # --- writing ---------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        rows: Iterable[object],
+        *,
+        key: str | None = None,
+        image: str | None = None,
+        title: str | None = None,
+        feed: str = "add",
+        fetch: FetchSettings | None = None,
+    ) -> IndexReport:
+        """Insert items with pictures, which the catalogue's model encodes; those of keys that exist are replaced.
+
+        A row is a mapping or a dataclass. The columns of the key, the pictures and the title are found by their usual
+        names (key, id, sku; image, images, photo; title, name), or named here; all others become fields. A picture is
+        a path, an address, the bytes of a file, a picture that Pillow has opened, or a uint8 array [height, width, 3].
+        A row that cannot be indexed does not stop the others: it is in the report's `rejects` and in the ledger, under
+        the name `feed`.
+
+            >>> catalog.add([{"key": "a1", "image": "a1.jpg", "title": "Red shoe", "price": 59.0}])  # doctest: +SKIP
+
+        Raises:
+            FeedError: a row is neither a mapping nor a dataclass, or no column for the key or the pictures is found.
+            ModalityUnsupported: the catalogue holds ready vectors; use `add_vectors`.
+            CatalogBusy: another process is indexing into the catalogue.
+        """
+        given = feed_of_rows(rows, name=feed, key=key, image=image, title=title)
+        return IndexRun(self._core, given, partial=True, fetch=fetch).finish()
 
     def add_vectors(
         self,
@@ -161,6 +335,8 @@ class Catalog(Care):
         position. A new field has the type of its dtype, or of all its values. Written in transactions of 20,000 items:
         when this returns, all of them are on disk; if it fails, none of the transaction at hand is.
 
+            >>> catalog.add_vectors(["a", "b"], np.eye(2), {"price": [10, 20]})  # doctest: +SKIP
+
         Raises:
             UsageError: lengths differ, a key is bad or occurs twice, a vector cannot be stored.
             FieldTypeError: a value does not fit its field's type, or those of a new field are of several types.
@@ -169,17 +345,9 @@ class Catalog(Care):
         if existing not in ("replace", "refuse"):
             raise UsageError(f"Existing items can be replaced or refused, not {existing!r}.")
         keys, columns, titles = keys_of(keys), columns_of(fields), titles_of(titles)
-        file = self.file
-        space = file.spaces["image"]
-        rows = checked_rows(vectors, space)
-        schema = with_fields_of(self.records.schema(), columns, columns.kinds)
-        refuse = existing == "refuse"
-        if refuse and (there := self.records.items_of_keys(keys)):
-            raise ItemExists(next(key for key in keys if key in there))
-        seq = self.records.version()[0]
-        for writes in vector_writes(keys, rows, columns, titles, schema, space):
-            seq = self.records.put_vectors(writes, schema=schema, refuse=refuse, stored=file.stored)
-        return seq
+        records, file = self._core.records, self._core.file
+        rows = checked_rows(vectors, file.spaces[SpaceName.IMAGE])
+        return put_vectors(records, file, keys, rows, columns, titles, refuse=existing == "refuse")
 
     def update(
         self,
@@ -192,63 +360,146 @@ class Catalog(Care):
 
         `fields` is {name: one value a key}; fields that are not given stay, None takes a value away.
 
+            >>> catalog.update(["a1"], {"price": [49.0]})  # doctest: +SKIP
+
         Raises:
             UsageError: lengths differ, a key is bad or occurs twice.
             FieldTypeError: a value does not fit its field's type.
             ItemNotFound: a key is not there; nothing is written.
         """
         keys, columns, titles = keys_of(keys), columns_of(fields), titles_of(titles)
-        schema = with_fields_of(self.records.schema(), columns, columns.kinds)
-        vectors, file = None, self.file
-        if titles is not None and "title" in file.spaces and keys:
-            vectors = self.encoders.of(file).encode_titles([title or "" for title in titles])
-        changed = changes(keys, columns, titles, vectors, schema)
-        return self.records.update(changed, schema=schema, stored=file.stored)
+        records, file = self._core.records, self._core.file
+        vectors = None
+        if titles is not None and SpaceName.TITLE in file.spaces and keys:
+            vectors = self._core.models.of(file).encode_titles([title or "" for title in titles])
+        return change_items(records, file, keys, columns, titles, vectors)
 
-    def delete(
-        self,
-        *,
-        keys: Keys | None = None,
-        filter: str | None = None,
-        params: Parameters | None = None,
-    ) -> int:
+    def delete(self, keys: Keys | None = None, *, filter: str | None = None, params: Parameters | None = None) -> int:
         """Delete items by key, or all that satisfy a filter; return how many. `params` are the filter's values.
+
+            >>> catalog.delete(["a1", "a2"])  # doctest: +SKIP
+            >>> catalog.delete(filter="stock == 0")  # doctest: +SKIP
 
         Raises:
             UsageError: both or neither are given.
             ItemNotFound: a key is not there; nothing is deleted.
         """
         if (keys is None) == (filter is None):
-            raise UsageError("Say what to delete: either keys, or a filter.")
+            raise UsageError("Name what to delete: either keys, or a filter.")
         if isinstance(filter, str) and not filter.strip():
-            raise UsageError("The filter is empty; say which items to delete.")
+            raise UsageError("The filter is empty; name the items to delete.")
         parsed = parse_filter(filter, params)
+        records = self._core.records
         if keys is not None:
             keys = keys_of(keys)
-            found = self.records.items_of_keys(keys)
+            found = records.items_of_keys(keys)
             for key in keys:
                 if key not in found:
                     raise ItemNotFound(key)
-            return self.records.delete(row.id for row in found.values()) if found else 0
+            return records.delete(row.id for row in found.values()) if found else 0
         deleted = 0
-        while True:  # what another process changes meanwhile is looked at again
-            view = self._live.view()
-            allowed = view.allowed(parsed)
+        while True:  # items that another process changes meanwhile are looked at again
+            state = self._core.state()
+            allowed = state.allowed(parsed)
             if not allowed.count:
                 return deleted
-            ids = view.item_ids(view.first_items(allowed, 0, allowed.count))
-            deleted += self.records.delete(ids.tolist(), as_of=view.seq)
+            ids = state.item_ids(state.first_items(allowed, 0, allowed.count))
+            deleted += records.delete(ids.tolist(), as_of=state.seq)
 
-    # --- reading ---------------------------------------------------------------------------------------------------
+    def index(
+        self,
+        source: str | Path | Feed | Sequence[str | Path],
+        *,
+        key: str | None = None,
+        image: str | None = None,
+        title: str | None = None,
+        restart: bool = False,
+        retry: bool = False,
+        sync: bool = False,
+        force: bool = False,
+        fetch: FetchSettings | None = None,
+    ) -> IndexRun:
+        """Return a run over a feed: iterate it to index, or call its `finish`; it yields a report now and then.
+
+        `source` is a feed file (CSV, JSON Lines, Parquet), a folder or an archive of pictures, WebDataset shards, the
+        folder of a Hugging Face dataset, or a `Feed`. What was committed stays when the iteration is broken off, and
+        the next run does the rest. `restart` reads every picture anew, `retry` takes only the rows that were rejected,
+        `sync` removes the items that the feed no longer has, and `force` does so even if they are more than half.
+
+            >>> for report in catalog.index("products.csv"):  # doctest: +SKIP
+            ...     print(report.added, report.rejected)
+
+        Raises:
+            FeedError: the source cannot be read, or no column for the key or the pictures is found.
+            UsageError: `sync` and `retry` are given together.
+            ModalityUnsupported: the catalogue holds ready vectors; use `add_vectors` or `import_parquet`.
+        """
+        (feed,) = self.feeds(source, key=key, image=image, title=title)
+        return IndexRun(
+            self._core, feed, restart=restart, retry=retry, sync=sync, force=force, fetch=fetch or FetchSettings()
+        )
+
+    def dry_run(
+        self,
+        source: str | Path | Feed,
+        *,
+        key: str | None = None,
+        image: str | None = None,
+        title: str | None = None,
+        restart: bool = False,
+        retry: bool = False,
+        sync: bool = False,
+        force: bool = False,
+    ) -> DryRun:
+        """Return what `index` would do, as an iterable of one change for each row; nothing is written."""
+        (feed,) = self.feeds(source, key=key, image=image, title=title)
+        return DryRun(self._core, feed, restart=restart, retry=retry, sync=sync, force=force)
+
+    def watch(
+        self,
+        source: str | Path,
+        *,
+        key: str | None = None,
+        image: str | None = None,
+        title: str | None = None,
+        fetch: FetchSettings | None = None,
+        stop: threading.Event | None = None,
+    ) -> Watch:
+        """Return what keeps the catalogue in step with a source: index its `feed`, then iterate it; see `Watch`."""
+        path = Path(source)
+        return Watch(
+            self._core,
+            path,
+            lambda: self.feeds(path, key=key, image=image, title=title)[0],
+            fetch=fetch or FetchSettings(),
+            stop=stop,
+        )
+
+    def feeds(
+        self,
+        source: str | Path | Feed | Sequence[str | Path],
+        *,
+        key: str | None = None,
+        image: str | None = None,
+        title: str | None = None,
+    ) -> list[Feed]:
+        """Open sources as feeds whose values have the types of the catalogue's fields; see `open_feed`."""
+        if isinstance(source, Feed):
+            return [source]
+        paths = [source] if isinstance(source, str | Path) else source
+        types = self._core.records.schema()
+        return open_feeds([Path(path) for path in paths], key=key, image=image, title=title, types=types)
+
+    # --- searching -------------------------------------------------------------------------------------------------
 
     def search(
         self,
+        text: Texts | None = None,
         *,
-        text: str | Iterable[str] | None = None,
         image: QueryImage | Iterable[QueryImage] | None = None,
         like: Keys | None = None,
         vector: ArrayLike | None = None,
-        without: str | Iterable[str] | None = None,
+        without: Texts | None = None,
         filter: str | None = None,
         params: Parameters | None = None,
         limit: int = 10,
@@ -256,88 +507,110 @@ class Catalog(Care):
         recall: float | str = 0.95,
         balance: float = 0.5,
         min_score: float | None = None,
-        fields: str | Iterable[str] | None = None,
+        fields: Texts | None = None,
         as_of: Moment | None = None,
-        looks: float | None = None,
+        appearance: float | None = None,
     ) -> Results:
-        """Find the items most like what is given: words, pictures, items by key, a vector, any of them together.
+        """Find the items most like what is given: words, pictures, items by key, a vector, or any of them together.
 
         `without` are words to keep away from, `balance` is the share of the words (0 to 1) beside pictures, `filter` an
         expression that every hit satisfies, `params` the values of its `{names}`. With nothing to be like, items come
         in the order they were added, as those of equal scores do. Pages of `limit` hits from `offset` on, joined, are
-        one big answer; what an approximate search has missed comes last of all items. `recall` is "exact" or
+        one long answer; hits that an approximate search has missed come last of all items. `recall` is "exact" or
         the share of the true best that should be found; `fields` are those that hits carry, by default all. `as_of`, a
-        commit's number or a time, here and below, asks for the answer that would have been given then. In a catalog
-        with a space for looks `looks` is the share of a picture's weight, and of an item's by key, that goes there (1
-        by default), the rest to the main model's.
+        commit's number or a time, here and below, asks for the answer that would have been given then. In a catalogue
+        with a second model for appearance, `appearance` is the share of a picture's weight, and of an item's by key,
+        that goes to it (1 by default); the rest goes to the main model. `Query` declares every option.
+
+            >>> results = catalog.search("red shoes", filter="price < {most}", params={"most": 80})  # doctest: +SKIP
+            >>> catalog.search(image="photo.jpg", limit=5).keys  # doctest: +SKIP
 
         Raises:
             UsageError: an option is out of range, there is only something to keep away from, or no state as of then.
             FilterError: the filter cannot be read or does not fit the fields.
-            NotAPicture: a picture is none.
+            NotAPicture: the bytes given as a picture are not one.
             ItemNotFound: a key of `like` is not there.
-            ModalityUnsupported: the catalog's model does not read what is given.
+            ModalityUnsupported: the catalogue's model does not read what is given.
         """
-        nothing_else = text is None and image is None and like is None and without is None and params is None
-        unchanged = min_score is None and as_of is None and looks is None
-        plain = type(offset) is int and offset == 0 and type(balance) is float and balance == 0.5
-        if vector is not None and nothing_else and unchanged and plain:
-            names = names_of(fields)
-            return self._searcher.by_vector(self._live.view(), vector, filter, limit, recall_of(recall), names)
-        view = self._view(as_of)
-        space = view.file.spaces["image"]
-        request = Request(
-            texts=texts_of(text, "text"),
-            images=images_of(image),
-            keys=texts_of(like, "key"),
-            vectors=None if vector is None else checked_vector(vector, space),
-            without=texts_of(without, "text to keep away from"),
-            filter=parse_filter(filter, params),
+        query = Query(
+            text=() if text is None else texts_of(text, "text"),
+            image=() if image is None else images_of(image),
+            like=() if like is None else texts_of(like, "key"),
+            vector=vector,
+            without=() if without is None else texts_of(without, "text to keep away from"),
+            filter=filter,
+            params=params,
             limit=limit,
             offset=offset,
             recall=recall_of(recall),
             balance=balance,
             min_score=min_score,
             fields=names_of(fields),
-            looks=looks,
+            as_of=as_of,
+            appearance=appearance,
         )
-        return self._searcher.search(view, request)
+        return self._core.search(query)
 
     def search_many(
         self,
         vectors: ArrayLike,
         *,
         filter: str | None = None,
+        params: Parameters | None = None,
         limit: int = 10,
         recall: float | str = 0.95,
-        fields: str | Iterable[str] | None = None,
+        fields: Texts | None = None,
         as_of: Moment | None = None,
     ) -> list[Results]:
         """Find the items most like each of many vectors, float [queries, dim], under one filter.
 
         On a GPU, for 32 or more, the search is exact whatever `recall` is.
+
+            >>> [results.keys for results in catalog.search_many(np.eye(512)[:3])]  # doctest: +SKIP
         """
-        view = self._view(as_of)
-        queries = checked_vectors(vectors, view.file.spaces["image"], what="query vectors")
-        request = Request(
-            vectors=queries,
-            filter=parse_filter(filter),
-            limit=limit,
-            recall=recall_of(recall),
-            fields=names_of(fields),
+        query = Query(
+            filter=filter, params=params, limit=limit, recall=recall_of(recall), fields=names_of(fields), as_of=as_of
         )
-        return self._searcher.search_many(view, request)
+        state = self._core.state(as_of)
+        queries = checked_vectors(vectors, state.file.spaces[SpaceName.IMAGE], what="query vectors")
+        return self._core.searcher.search_many(state, queries, query)
+
+    def facets(
+        self,
+        fields: Texts | None = None,
+        *,
+        filter: str | None = None,
+        params: Parameters | None = None,
+        limit: int = 50,
+        as_of: Moment | None = None,
+    ) -> list[Facet]:
+        """Count the values of fields among the items that satisfy a filter.
+
+        >>> catalog.facets("category", filter="price < 80")  # doctest: +SKIP
+        """
+        state = self._core.state(as_of)
+        allowed = state.allowed(parse_filter(filter, params))
+        return facets_of(state, allowed, names_of(fields), whole(limit, "limit"))
+
+    # --- reading ---------------------------------------------------------------------------------------------------
 
     def get(self, keys: Keys, *, as_of: Moment | None = None) -> list[StoredItem]:
         """Return items by key, in the order asked for.
 
+            >>> (item,) = catalog.get("a1")  # doctest: +SKIP
+
         Raises:
             ItemNotFound: a key is not there.
         """
-        return items_of_keys(self.records, keys_of(keys), self._seq(as_of))
+        return items_of_keys(self._core.records, keys_of(keys), self._core.commit(as_of))
 
     def items(
-        self, filter: str | None = None, *, as_of: Moment | None = None, batch: int = 1000
+        self,
+        filter: str | None = None,
+        *,
+        params: Parameters | None = None,
+        as_of: Moment | None = None,
+        batch: int = 1000,
     ) -> Iterator[StoredItem]:
         """Iterate over all items, or those that satisfy a filter, of one state, in the order they were first added.
 
@@ -347,45 +620,287 @@ class Catalog(Care):
             UsageError: that state was purged meanwhile, or the batch is empty.
         """
         batch = whole(batch, "batch")
-        if filter is None:
-            return stream(self.records, self._seq(as_of) or self.records.version()[0], batch)
-        view = self._view(as_of)
-        allowed = view.allowed(parse_filter(filter))
-        ids = np.sort(view.item_ids(view.first_items(allowed, 0, allowed.count)))
-        return stream(self.records, view.seq, batch, ids)
+        records = self._core.records
+        parsed = parse_filter(filter, params)
+        if parsed is None:
+            return stream(records, self._core.commit(as_of) or records.version()[0], batch)
+        state = self._core.state(as_of)
+        allowed = state.allowed(parsed)
+        ids = np.sort(state.item_ids(state.first_items(allowed, 0, allowed.count)))
+        return stream(records, state.seq, batch, ids)
 
     def keys(self, among: Keys, *, as_of: Moment | None = None) -> list[str]:
-        """Return those of some keys that are in the catalog, in their order, each once."""
+        """Return those of some keys that are in the catalogue, in their order, each once."""
         among = keys_of(among)
-        found = self.records.items_of_keys(among, as_of=self._seq(as_of))
+        found = self._core.records.items_of_keys(among, as_of=self._core.commit(as_of))
         return [key for key in dict.fromkeys(among) if key in found]
 
-    def count(self, *, filter: str | None = None, as_of: Moment | None = None) -> int:
-        """Return how many items there are, or how many satisfy a filter."""
-        return self._view(as_of).allowed(parse_filter(filter)).count
+    def count(self, filter: str | None = None, *, params: Parameters | None = None, as_of: Moment | None = None) -> int:
+        """Return the number of items, or of those that satisfy a filter.
 
-    def facets(
+        >>> catalog.count("price < 80")  # doctest: +SKIP
+        """
+        return self._core.state(as_of).allowed(parse_filter(filter, params)).count
+
+    def thumbnail(self, image_id: str) -> Path | None:
+        """Return the path of the thumbnail of a hit's picture by `Hit.image_id`, a WebP file; None if there is none."""
+        return self._core.thumbnails.path(image_id)
+
+    # --- the quality of search -------------------------------------------------------------------------------------
+
+    def evaluate(
+        self, queries: str | Path | Sequence[JudgedQuery], *, limit: int = 10, progress: Progress = silent
+    ) -> Evaluation:
+        """Search for judged queries, and measure recall, MRR and nDCG; see `Evaluation`.
+
+        `queries` is a CSV or JSON Lines file with text or image, optionally filter, and relevant keys.
+
+            >>> catalog.evaluate("queries.csv").recall_at_10  # doctest: +SKIP
+
+        Raises:
+            FeedError: the file cannot be read, or a query cannot be searched.
+        """
+        judged = read_queries(Path(queries)) if isinstance(queries, str | Path) else queries
+        return evaluated(self._core, judged, limit=whole(limit, "limit", 1, MAX_LIMIT), progress=progress)
+
+    def measure_recall(self, *, vectors: ArrayLike | None = None, limit: int = 10) -> list[RecallReport]:
+        """Compare approximate searches with exact ones, in every space that has vectors, under random filters.
+
+        The queries are `vectors`, float [queries, dim], in the space of the pictures; without them the last that this
+        process searched for, or where those are few, items at random, each left out of its own answer.
+
+        Raises:
+            UsageError: the vectors do not fit, or the limit is out of range.
+        """
+        limit = whole(limit, "limit", 1, MAX_LIMIT)
+        state = self._core.state()
+        space = state.file.spaces[SpaceName.IMAGE]
+        given = None if vectors is None else {space.name: checked_vectors(vectors, space, what="queries")}
+        return measure_recall(state, self._core.searcher.recent, given=given, limit=limit)
+
+    def keep_queries(self, path: str | Path) -> int:
+        """Keep a file of judged queries in the catalogue, to compare models on; return how many they are."""
+        return keep_queries(Path(path), self._core.folder)
+
+    def kept_queries(self) -> Sequence[JudgedQuery]:
+        """Return the judged queries that the catalogue keeps."""
+        return kept_queries(self._core.folder)
+
+    # --- models ----------------------------------------------------------------------------------------------------
+
+    def reencode(
         self,
-        fields: str | Iterable[str] | None = None,
+        *,
+        model: str | None = None,
+        appearance: str | None = None,
+        feeds: Sequence[Feed] = (),
+        queries: Sequence[JudgedQuery] = (),
+        options: ReencodeOptions | None = None,
+    ) -> Reencoding:
+        """Return a change of models: iterate it to make a second set of vectors, while search goes on, and swap.
+
+        `model` reads words and pictures, `appearance` compares pictures in a second space ("none": no more). Without
+        either, a change that was begun goes on. The pictures are read from `feeds`, or from where the catalogue's feeds
+        were last read. Both sets are compared on `queries`, or on those that the catalogue keeps.
+
+            >>> for report in catalog.reencode(model="clip"):  # doctest: +SKIP
+            ...     print(report.phase, report.done, report.total)
+        """
+        return Reencoding(self._core, model=model, appearance=appearance, feeds=feeds, queries=queries, options=options)
+
+    def roll_back(self) -> RollbackReport:
+        """Put the models before the last change in use again, in one transaction.
+
+        Raises:
+            UsageError: there are none, or another change is unfinished.
+            CatalogBusy: another process is indexing into the catalogue, or optimizing it.
+        """
+        return roll_back(self._core)
+
+    def forget(self) -> int:
+        """Remove the vectors of all models that are not in use; return how many there were."""
+        return sum(forget(self._core))
+
+    # --- fields ----------------------------------------------------------------------------------------------------
+
+    def add_field(self, name: str, kind: FieldType | str) -> int:
+        """Declare a field before any item has it: string, int, float, bool, timestamp, strings or json.
+
+        Raises:
+            UsageError: the name or the type is not valid.
+            FieldTypeError: the field is there with another type.
+        """
+        names_of([name])
+        return self._core.records.add_field(name, field_changes.kind_of(kind))
+
+    def change_field(
+        self, name: str, kind: FieldType | str, *, misfits: Literal["refuse", "null"] = "refuse"
+    ) -> FieldsChanged:
+        """Change the type of a field and of its values in one transaction: `change_field("price", "float")`.
+
+        Text is read as in a CSV file; numbers, booleans and dates become text; see `data/field_conversion.py`. Earlier
+        states (`as_of`) keep the type and the values that they had. See `change_fields`.
+        """
+        return self.change_fields(retype={name: kind}, misfits=misfits)
+
+    def rename_field(self, name: str, new_name: str) -> FieldsChanged:
+        """Rename a field in one transaction; earlier states keep the old name. See `change_fields`."""
+        return self.change_fields(rename={name: new_name})
+
+    def drop_field(self, name: str) -> FieldsChanged:
+        """Remove a field and its values, in one transaction; earlier states keep them. See `change_fields`."""
+        return self.change_fields(drop=name)
+
+    def change_fields(
+        self,
+        *,
+        retype: Mapping[str, FieldType | str] | None = None,
+        rename: Mapping[str, str] | None = None,
+        drop: Texts | None = None,
+        misfits: Literal["refuse", "null"] = "refuse",
+    ) -> FieldsChanged:
+        """Change types, drop fields and rename fields in one transaction; items with a value of them are written anew.
+
+        All three name fields as they are before the call. Renames take effect together, after drops: two fields can
+        swap names, and a field can take the name of one that is dropped. A value that does not fit its new type
+        refuses the whole change, or becomes null with `misfits` "null". Run `optimize` afterwards in a large
+        catalogue: items that were written anew are searched in memory until then.
+
+            >>> catalog.change_fields(retype={"price": "float"}, rename={"colour": "color"})  # doctest: +SKIP
+
+        Raises:
+            UsageError: a field or type does not exist, a field is dropped and changed as well, another field has or
+                gets the new name, or there is nothing to change.
+            FieldTypeError: values do not fit the new type; it names some, and nothing is changed.
+            CatalogBusy: another process is indexing into the catalogue.
+        """
+        planned = field_changes.planned(retype=retype, rename=rename, drop=drop, misfits=misfits)
+        with self._core.writer():
+            return self._core.records.change_fields(planned, null_misfits=misfits == "null")
+
+    # --- maintenance -----------------------------------------------------------------------------------------------
+
+    def optimize(self, *, index: str | None = None, retrain: bool = False) -> str:
+        """Fold what was committed since into a new generation; return its name.
+
+        `index` is the kind: auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk; without it that of the generation
+        before, at first auto, which goes by the number of vectors and the memory of the machine. An index of the same
+        kind reuses what the one before has learned while that serves, unless it is to `retrain`.
+
+        Raises:
+            UsageError: no index kind is called that.
+            CatalogBusy: another process is doing so.
+        """
+        if index is not None and index not in list(IndexKind):
+            raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
+        return self._core.newest.optimize(None if index is None else IndexKind(index), retrain=retrain)
+
+    def purge(self, older_than: Moment | timedelta) -> PurgeReport:
+        """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.
+
+        Raises:
+            UsageError: it is neither, or it is in the future.
+            CatalogBusy: another process is optimizing the catalogue, or kept writing for too long.
+        """
+        return purge_history(self._core, older_than)
+
+    def backup(self, path: str | Path, *, keep: int | None = None, progress: Progress = silent) -> BackupReport:
+        """Back the catalogue up while it is in use, into a folder of backups, or one file if the path ends in `.tar`.
+
+        Of a folder only the newest `keep` snapshots stay, all of them without it.
+
+        Raises:
+            CatalogDamaged: the records cannot be read.
+            CatalogBusy: another process is writing a backup there.
+            StorageFailed: the backup cannot be written.
+            UsageError: the path is in the catalogue, or is something else.
+        """
+        return write_backup(self._core.folder, Path(path), keep=keep, progress=progress)
+
+    @staticmethod
+    def restore(
+        backup: str | Path, path: str | Path, *, snapshot: str | None = None, progress: Progress = silent
+    ) -> Snapshot:
+        """Make a catalogue from the newest snapshot of a backup, or from the one whose name or id starts so.
+
+        Raises:
+            CatalogExists: there is something at that path.
+            BackupNotFound: there is no backup, or no such snapshot.
+            BackupDamaged: something is missing or was changed; nothing is left at the path.
+            StorageFailed: the catalogue cannot be written.
+        """
+        return restore(Path(backup), _folder_of(path), snapshot=snapshot, progress=progress)
+
+    def verify(self, *, progress: Progress = silent) -> Verification:
+        """Check everything: records, vectors, the generation's checksums and counts, thumbnails. Changes nothing.
+
+        Raises:
+            CatalogGone: the folder was deleted or replaced meanwhile.
+        """
+        folder = self._core.folder
+        found = verify(folder, progress=progress)
+        if self._core.folder == folder:
+            return found
+        return verify(self._core.folder, progress=progress)  # it was moved meanwhile
+
+    def repair(self, *, pictures: str | Path | None = None, progress: Progress = silent) -> RepairReport:
+        """Rebuild what is derived, put aside what cannot be trusted, and report what is left.
+
+        Missing thumbnails are made from the files of `pictures`, the folder that the feed's pictures lie in.
+
+        Raises:
+            CatalogBusy: another process is indexing into the catalogue or optimizing it.
+        """
+        return repair(self._core.folder, pictures=None if pictures is None else Path(pictures), progress=progress)
+
+    def export(
+        self,
+        path: str | Path,
         *,
         filter: str | None = None,
-        limit: int = 50,
-        as_of: Moment | None = None,
-    ) -> list[Facet]:
-        """Count the values of fields among the items that satisfy a filter."""
-        view = self._view(as_of)
-        return facets_of(view, view.allowed(parse_filter(filter)), names_of(fields), whole(limit, "limit"))
+        params: Parameters | None = None,
+        vectors: bool = True,
+        progress: Progress = silent,
+    ) -> int:
+        """Write all items, or those that satisfy a filter, to a new Parquet file; return how many.
 
-    def log(self, limit: int | None = None) -> list[Commit]:
-        """Return the commits that are kept, newest first: what each was, and how many items it changed."""
-        return self.records.commits(None if limit is None else whole(limit, "limit"))
+        Without `vectors` the file is for reading, and cannot be imported.
 
-    def info(self) -> CatalogInfo:
-        """Say what the catalog is and how much it holds."""
-        return info_of(self._folder, self.records, self._live)
+        Raises:
+            FilterError: the filter cannot be read or does not fit the fields.
+            StorageFailed: the file cannot be written.
+            UsageError: there is something at that path.
+        """
+        return export_parquet(
+            self._core.folder,
+            Path(path),
+            self._core.state,
+            filter=filter,
+            params=params,
+            vectors=vectors,
+            progress=progress,
+        )
 
-    def _seq(self, as_of: Moment | None) -> int | None:
-        return None if as_of is None else commit_of(self.records, as_of)
+    def import_parquet(self, path: str | Path, *, progress: Progress = silent) -> ImportReport:
+        """Insert the items of a Parquet file that `export` wrote, or of any with keys and vectors; an upsert.
 
-    def _view(self, as_of: Moment | None) -> View:
-        return self._live.view() if as_of is None else self._live.view_as_of(commit_of(self.records, as_of))
+        Raises:
+            FeedError: the file cannot be read, or has no keys or no vectors.
+            ModelMismatch: another model made its vectors.
+            CatalogBusy: another process is indexing into the catalogue.
+        """
+        core = self._core
+        with core.writer():
+            table = open_vector_table(Path(path))
+            return import_parquet(table, core.file, core.records, core.thumbnails, progress=progress)
+
+
+def _folder_of(path: str | Path) -> Path:
+    """Return the folder of a catalogue.
+
+    Raises:
+        UsageError: the address is not that of a folder.
+    """
+    if str(path).startswith("milvus://"):
+        raise UsageError("This version of Lookalike keeps catalogs in folders; milvus:// is not read yet.")
+    return Path(path)

@@ -15,8 +15,8 @@ from lookalike.data.errors import FieldTypeError, UsageError
 from lookalike.data.field_type import FieldType, in_words, mixture_of, name_of_type
 from lookalike.data.item import Json, Value, check_keys, check_title
 from lookalike.models import Matrix, unit_rows
-from lookalike.retrieval.generations.segment import Space
 from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.stored_rows import ItemChange, VectorWrites
 from lookalike.retrieval.vector_blobs import Stored, needs_float32
 from lookalike.retrieval.vector_index import Metric

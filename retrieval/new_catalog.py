@@ -28,7 +28,10 @@ def described(spec: ModelSpec | None, dim: int | None, metric: str, *, weights: 
         UsageError: both or neither of model and dim are given, or they are not valid.
     """
     if (spec is None) == (dim is None):
-        raise UsageError("Give either a model, or the dimension of ready vectors.")
+        raise UsageError(
+            "A catalog has either a model or ready vectors.",
+            remedy="Pass either a model, or the dimension of the vectors.",
+        )
     if spec is not None:
         return CatalogFile.for_model(spec, weights)
     dim = whole(dim, "dimension", 1, 65_536)

@@ -1,175 +1,136 @@
-"""What a catalog is asked and what it gives back: parts to be like or unlike; hits, results, items, facts."""
+"""One search, as a value: every option of it is declared here, once.
+
+`Catalog.search`, the command line, the REST API and the page take their options from `OPTIONS`; a test holds them
+together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, overload
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
+from PIL import Image
 
-from lookalike.data.errors import UsageError
-from lookalike.data.item import Value
-from lookalike.retrieval.stored_rows import StoredImage
+from lookalike.data.errors import FilterError, UsageError
+from lookalike.retrieval.arguments import filter_text, fraction, parameters_of, whole
+from lookalike.retrieval.filters import Filter
+from lookalike.retrieval.filters.nodes import Parameters
+from lookalike.retrieval.vector_index.kinds import EXACT
 
-__all__ = ["EXACT", "MAX_LIMIT", "CatalogInfo", "Hit", "Page", "Part", "Results", "StoredItem", "recall_of"]
+__all__ = [
+    "MAX_LIMIT",
+    "OPTIONS",
+    "Moment",
+    "Option",
+    "Query",
+    "QueryImage",
+    "parse_filter",
+    "recall_of",
+]
 
 MAX_LIMIT = 10_000
-EXACT = 1.0
-"""The recall that only an exhaustive search has."""
+
+Moment: TypeAlias = int | str | date
+"""A commit's number, a time (UTC without a zone; a date is its midnight), or a text with one of them."""
+
+QueryImage: TypeAlias = Path | str | bytes | Image.Image
+"""A picture to search with: the path of a file, its bytes, or a picture that Pillow has opened."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One thing that hits should be like, or with a negative weight unlike.
-
-    `name` is what its score is reported under; `vector` is float32 [dim] in the space named `space`.
-    """
+class Option:
+    """One option of a query: its default, one sentence of help, and the numbers it accepts, if it is one."""
 
     name: str
-    space: str
-    vector: NDArray[np.float32]
-    weight: float = 1.0
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
 
 
-class Hit(NamedTuple):
-    """One item found.
+def _option(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:  # noqa: ANN401
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
 
-    `score` is the similarity for a query of one part; for several parts it is their weighted mean in standard
-    deviations above what the catalog's vectors score on average. `scores` has each part's own similarity. `image` is
-    the picture that matched, as the feed named it, and `image_id` the opaque name of its thumbnail.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One search. Everything it names together makes one query; with nothing named, items come in the order added.
+
+    Raises:
+        UsageError: an option has the wrong type or is out of range.
+        FilterError: the filter cannot be read, or its parameters are not those given.
     """
 
-    key: str
-    score: float
-    scores: Mapping[str, float]
-    image: str | None
-    image_id: str | None
-    fields: Mapping[str, Value]
+    text: Sequence[str] = _option((), "Words to search for.")
+    image: Sequence[QueryImage] = _option((), "A picture to search with.")
+    like: Sequence[str] = _option((), "The key of an item that hits should be like.")
+    vector: ArrayLike | None = _option(None, "A vector to search with, one number for each dimension of the catalogue.")
+    without: Sequence[str] = _option((), "Words to keep away from.")
+    filter: str | None = _option(None, "A condition that every hit satisfies, such as 'category == \"shoes\"'.")
+    params: Parameters | None = _option(None, "Values of the filter's {name} parameters.")
+    limit: int = _option(10, "The most hits to return.", 1, MAX_LIMIT)
+    offset: int = _option(0, "The number of best hits to leave out, for further pages.", 0, MAX_LIMIT)
+    recall: float = _option(0.95, 'The share of the true best hits to find: 0.95, 0.99, or "exact".', 0, 1)
+    balance: float = _option(0.5, "The share of the words beside pictures: 0 (pictures only) to 1 (words only).", 0, 1)
+    min_score: float | None = _option(None, "Leave out hits that score less.")
+    fields: Sequence[str] | None = _option(None, "The fields that hits carry; by default all.")
+    as_of: Moment | None = _option(None, "Search the catalogue as it was: a commit's number, or a time (ISO 8601).")
+    appearance: float | None = _option(
+        None,
+        "In a catalogue with a second model for appearance, the share of a picture's weight that goes to it: 0 to 1.",
+        0,
+        1,
+    )
 
+    parsed_filter: Filter | None = field(init=False, default=None, repr=False, compare=False)
+    """The filter with its parameters bound."""
 
-class Page(NamedTuple):
-    """Hits as columns: quick to make, for it is not known which of them will be looked at.
-
-    `parts` has each part's similarities, NaN where the item has no vector for it; `fields` the values of each field.
-    """
-
-    keys: list[str]
-    scores: list[float]
-    parts: Mapping[str, list[float]]
-    images: list[StoredImage | None] | None
-    fields: Mapping[str, Sequence[Value]]
-
-    def hit(self, place: int) -> Hit:
-        """Make one hit."""
-        image = None if self.images is None else self.images[place]
-        return Hit(
-            self.keys[place],
-            self.scores[place],
-            {name: score for name, scores in self.parts.items() if (score := scores[place]) == score},
-            None if image is None else image.source,
-            None if image is None else image.sha256.hex(),
-            {name: values[place] for name, values in self.fields.items()},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Results(Sequence[Hit]):
-    """Hits, best first, and how they were found.
-
-    `total` is how many items satisfy the filter; `exact` says that no better item was passed over; `plan` says in words
-    how the search went; `notices` are sentences for the person who asked.
-    """
-
-    page: Page
-    total: int
-    exact: bool
-    plan: str
-    took_ms: float
-    notices: tuple[str, ...] = ()
+    def __post_init__(self) -> None:
+        if type(self.limit) is not int or not 1 <= self.limit <= MAX_LIMIT:
+            object.__setattr__(self, "limit", whole(self.limit, "limit", 1, MAX_LIMIT))
+        if type(self.offset) is not int or not 0 <= self.offset <= MAX_LIMIT:
+            object.__setattr__(self, "offset", whole(self.offset, "offset", 0, MAX_LIMIT))
+        if type(self.recall) is not float or not 0 < self.recall <= 1:
+            object.__setattr__(self, "recall", recall_of(self.recall))
+        if type(self.balance) is not float or not 0 <= self.balance <= 1:
+            object.__setattr__(self, "balance", _share(self.balance, "balance", "pictures only", "words only"))
+        if self.min_score is not None:
+            object.__setattr__(self, "min_score", fraction(self.min_score, "least score"))
+        if self.appearance is not None:
+            share = _share(self.appearance, "share of the appearance", "only the main model", "only the appearance")
+            object.__setattr__(self, "appearance", share)
+        if self.filter is not None or self.params:  # once, since parameters may be iterators
+            object.__setattr__(self, "parsed_filter", parse_filter(self.filter, self.params))
 
     @property
-    def hits(self) -> tuple[Hit, ...]:
-        """All hits."""
-        return tuple(self)
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys of the hits, best first."""
-        return self.page.keys
-
-    @property
-    def scores(self) -> list[float]:
-        """The scores of the hits, best first."""
-        return self.page.scores
-
-    def values(self, field: str) -> Sequence[Value]:
-        """Give the values of a field that the hits carry, best first; quicker than from one hit after the other."""
-        if field not in self.page.fields:
-            raise UsageError(f"The hits carry no field {field!r}, but {', '.join(self.page.fields) or 'none'}.")
-        return self.page.fields[field]
-
-    @overload
-    def __getitem__(self, index: int) -> Hit: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
-    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
-        if isinstance(index, slice):
-            return tuple(map(self.page.hit, range(*index.indices(len(self)))))
-        return self.page.hit(index)
-
-    def __len__(self) -> int:
-        return len(self.page.keys)
-
-    def __iter__(self) -> Iterator[Hit]:
-        return map(self.page.hit, range(len(self.page.keys)))
+    def end(self) -> int:
+        """The number of hits to look for: those of the page and all before it."""
+        return self.limit + self.offset
 
 
-@dataclass(frozen=True, slots=True)
-class StoredItem:
-    """One item as the catalog has it."""
+def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter | None:
+    """Parse a filter, if there is one, and bind its parameters.
 
-    key: str
-    title: str | None
-    fields: Mapping[str, Value]
-    images: tuple[StoredImage, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogInfo:
-    """What a catalog is and how much it holds; `tail` are items committed since the generation was built.
-
-    `learned_from`: number of vectors each space's index was trained on; spaces that are searched exactly are left out.
-    `stored_as`: the type, float16 or float32, that each space's vectors are searched in. It is float32 if any row needs
-    it: under l2 any that float16 does not hold exactly, under ip one that it holds badly, under the cosine none.
-    `model` reads words and titles, and pictures too unless there is another for their `looks`. `upcoming` names the
-    models of a set of vectors that is being made beside, `previous` those of the set before.
+    Raises:
+        FilterError: it cannot be parsed, or there are parameters and no filter.
     """
-
-    items: int
-    vectors: int
-    model: str | None
-    dim: int
-    metric: str
-    generation: str | None
-    tail: int
-    bytes_on_disk: int
-    spaces: Mapping[str, int]
-    fields: Mapping[str, str]
-    rejected: int
-    learned_from: Mapping[str, int]
-    looks: str | None = None
-    upcoming: str | None = None
-    previous: str | None = None
-    stored_as: Mapping[str, str] = field(default_factory=dict)
+    if params:
+        if filter is None:
+            raise FilterError("There are parameters, but no filter that they are for.")
+        params = parameters_of(params)
+    return None if filter is None else Filter.parse(filter_text(filter), params)
 
 
 def recall_of(wanted: float | str) -> float:
-    """Read a wanted recall: "exact", or a share above 0 and at most 1.
+    """Return a wanted recall as a share: "exact" is 1.0.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither "exact" nor a share above 0 and at most 1.
     """
     if type(wanted) is float and 0 < wanted <= 1:
         return wanted
@@ -182,3 +143,16 @@ def recall_of(wanted: float | str) -> float:
     if not 0 < share <= 1:
         raise UsageError(f"The recall is {wanted!r}; give a share such as 0.95, or exact.")
     return share
+
+
+def _share(value: object, what: str, none: str, all_of_it: str) -> float:
+    share = fraction(value, what)
+    if not 0 <= share <= 1:
+        raise UsageError(f"The {what} is {value}; it can be 0 ({none}) to 1 ({all_of_it}).")
+    return share
+
+
+OPTIONS = MappingProxyType(
+    {one.name: Option(one.name, one.default, **one.metadata) for one in fields(Query) if one.init}
+)
+"""The options of a query by name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import cast
@@ -142,6 +142,10 @@ class Schema(Mapping[str, FieldType]):
                     found=kind.value,
                 )
         return Schema({**self._fields, **fields})
+
+    def only(self, names: Collection[str]) -> Schema:
+        """Return the schema of those fields that are among `names`."""
+        return Schema({name: kind for name, kind in self._fields.items() if name in names})
 
     def to_json(self) -> dict[str, str]:
         """Give field name -> type name, as `catalog.json` has it."""

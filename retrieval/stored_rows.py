@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.data.item import Json
+from lookalike.data.item import Json, Value
 from lookalike.retrieval.vector_blobs import Stored
 
-__all__ = ["Commit", "ImageWrite", "ItemChange", "ItemRow", "ItemWrite", "StoredImage", "VectorRows", "VectorWrites"]
+__all__ = [
+    "Commit",
+    "Ids",
+    "ImageWrite",
+    "ItemChange",
+    "ItemRow",
+    "ItemWrite",
+    "StoredImage",
+    "StoredItem",
+    "VectorRows",
+    "VectorWrites",
+]
+
+Ids: TypeAlias = NDArray[np.int64]
+"""Ids or places of items, images or rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,16 @@ class StoredImage:
     sha256: bytes
     width: int = 0
     height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """One item as the catalogue has it."""
+
+    key: str
+    title: str | None
+    fields: Mapping[str, Value]
+    images: tuple[StoredImage, ...]
 
 
 @dataclass(frozen=True, slots=True)

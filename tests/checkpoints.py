@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
-from lookalike.models.torch_base.precision import quick_precision
+from lookalike.models.torch_base.precision import fastest_precision
 
 PICTURES = Path(__file__).parent.parent / "data" / "sample" / "pictures"
 WORDS = """\
@@ -32,7 +32,7 @@ TINY: dict[str, Any] = {
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
 
-QUICKEST_IS_EXACT = quick_precision(torch.device("cpu"), nn.Identity()) is torch.float32
+QUICKEST_IS_EXACT = fastest_precision(torch.device("cpu"), nn.Identity()) is torch.float32
 """Whether a network of layer norms runs in float32 here, so that there is no other precision to be compared."""
 
 

@@ -19,7 +19,7 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", str((os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) or 1)
 )
 
-import lookalike.retrieval.catalog
+import lookalike.retrieval.core
 from tests.fakes import ColourEncoder
 from tests.public_calls import make_catalog
 
@@ -139,7 +139,7 @@ def colour_encoder() -> Iterator[ColourEncoder]:
     """Make every catalog that names a model load one fake, which is yielded."""
     fake = ColourEncoder()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lookalike.retrieval.catalog, "load_encoder", lambda name, **_: fake)
+        patch.setattr(lookalike.retrieval.core, "load_encoder", lambda name, **_: fake)
         yield fake
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import lookalike.retrieval.catalog
+import lookalike.retrieval.core
 from lookalike.data.errors import ModalityUnsupported
 from lookalike.models import Encoder, Matrix, Modality, ModelSpec, Prepared, unit_rows
 
@@ -55,6 +55,13 @@ class ColourEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         return unit_rows(np.tile(self.encode_titles(texts), (1, 4)))
 
+    def encode_texts_and_titles(self, texts: Sequence[str]) -> tuple[Matrix, Matrix]:
+        rows = self.encode_texts(texts)
+        counted = len(self.texts)
+        titles = self.encode_titles(texts)
+        del self.texts[counted:]  # a real model runs its network once for both
+        return rows, titles
+
     def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
         return ()
 
@@ -93,7 +100,7 @@ class EdgeEncoder(ColourEncoder):
         return unit_rows(steps.reshape(len(batch), -1) @ self._turn + 0.05)
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
-        raise ModalityUnsupported(f"This catalogue has no text model: {self._name} reads pictures only.")
+        raise ModalityUnsupported(f"This catalogue has no text model: {self._name} reads only pictures.")
 
     encode_titles = encode_texts
 
@@ -120,5 +127,5 @@ def fake_models(patch: Any) -> dict[str, Encoder]:  # noqa: ANN401  # pytest's M
     fakes: dict[str, Encoder] = {
         one.spec.name: one for one in (ColourEncoder(), TurnedEncoder(), EdgeEncoder(), EdgeEncoder("edge2", seed=1))
     }
-    patch.setattr(lookalike.retrieval.catalog, "load_encoder", lambda name, **_: fakes[name])
+    patch.setattr(lookalike.retrieval.core, "load_encoder", lambda name, **_: fakes[name])
     return fakes

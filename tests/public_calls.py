@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.data.errors import ModalityUnsupported
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
+from lookalike.data.errors import FeedError, ModalityUnsupported, UsageError
 from lookalike.retrieval.spaces.space_sets import SpaceSets
 
 DIM = 4
@@ -46,6 +46,30 @@ def _keep_queries(catalog: Catalog, folder: Path) -> int:
     return catalog.keep_queries(path)
 
 
+def _refused(call: Callable[[], object]) -> None:
+    """Call what a catalog of ready vectors refuses, for that reason and no other."""
+    try:
+        call()
+    except UsageError as error:
+        if "ready vectors" in str(error) or "nothing to go back to" in str(error):
+            return
+        raise
+    pytest.fail("a catalog of ready vectors has no models to change")
+
+
+def _feed(folder: Path) -> Path:
+    path = _new(folder, ".csv")
+    path.write_text("key,image\na,gone.png\n")
+    return path
+
+
+def _evaluate(catalog: Catalog, folder: Path) -> None:
+    path = _new(folder, ".csv")
+    path.write_text("text,relevant\nred,k1\n")
+    with pytest.raises(FeedError):
+        catalog.evaluate(path)
+
+
 def _exchange(catalog: Catalog, folder: Path) -> object:
     path = _new(folder, ".parquet")
     catalog.export(path, filter="price > 35")
@@ -53,12 +77,14 @@ def _exchange(catalog: Catalog, folder: Path) -> object:
 
 
 def _writer(catalog: Catalog, folder: Path) -> None:
-    with catalog.writer():
+    with catalog._core.writer():
         pass
 
 
 def _change_sets(catalog: Catalog, folder: Path) -> str | None:
-    return catalog.change_sets(SpaceSets(catalog.file, version=catalog.sets.version), lambda: "not now")
+    return catalog._core.newest.change_sets(
+        SpaceSets(catalog._core.file, version=catalog._core.sets.version), lambda: "not now"
+    )
 
 
 def _new_field(catalog: Catalog) -> str:
@@ -90,13 +116,20 @@ READS: dict[str, Call] = {
     "log": lambda catalog, _: catalog.log(),
     "info": lambda catalog, _: catalog.info(),
     "name": lambda catalog, _: catalog.name,
-    "thumbnails": lambda catalog, _: catalog.thumbnails.path("ab" * 32),
-    "fetched_folder": lambda catalog, _: catalog.fetched_folder,
-    "file": lambda catalog, _: catalog.file,
-    "sets": lambda catalog, _: catalog.sets,
+    "path": lambda catalog, _: catalog.path,
+    "models": lambda catalog, _: catalog.models,
+    "schema": lambda catalog, _: catalog.schema,
+    "reads_words": lambda catalog, _: catalog.reads_words,
+    "reads_pictures": lambda catalog, _: catalog.reads_pictures,
+    "has_appearance": lambda catalog, _: catalog.has_appearance,
+    "check_models": lambda catalog, _: catalog.check_models(),
+    "thumbnail": lambda catalog, _: catalog.thumbnail("ab" * 32),
     "encoder": lambda catalog, _: _without_model(lambda: catalog.encoder),
-    "answering": lambda catalog, _: catalog.answering(catalog.file),
-    "sample_keys": lambda catalog, _: catalog.sample_keys(3),
+    "dry_run": lambda catalog, folder: list(catalog.dry_run(_feed(folder))),
+    "feeds": lambda catalog, folder: catalog.feeds(_feed(folder)),
+    "ledger_counts": lambda catalog, _: catalog.ledger_counts(),
+    "count_to_retry": lambda catalog, _: catalog.count_to_retry("feed"),
+    "evaluate": _evaluate,
     "kept_queries": lambda catalog, _: catalog.kept_queries(),
     "ledger": lambda catalog, _: list(catalog.ledger()),
     "measure_recall": lambda catalog, _: catalog.measure_recall(),
@@ -118,8 +151,22 @@ WRITES: dict[str, Call] = {
     "repair": lambda catalog, _: catalog.repair(),
     "keep_queries": _keep_queries,
     "import_parquet": _exchange,
-    "writer": _writer,
-    "change_sets": _change_sets,
+    "add": lambda catalog, _: _without_model(lambda: catalog.add([{"key": "a", "image": b"GIF89a"}])),
+    "index": lambda catalog, folder: _without_model(lambda: catalog.index(_feed(folder))),
+    "watch": lambda catalog, folder: catalog.watch(_feed(folder)),
+    "reencode": lambda catalog, _: _refused(lambda: list(catalog.reencode())),
+    "roll_back": lambda catalog, _: _refused(catalog.roll_back),
+    "forget": lambda catalog, _: catalog.forget(),
 }
-ELSEWHERE = {"create", "open", "close", "restore", "made_by", "answer"}
-"""Those that make or end a catalog, only load a model, or are what `search` calls."""
+INNER_READS: dict[str, Call] = {
+    "fetched_folder": lambda catalog, _: catalog._core.fetched_folder,
+    "file": lambda catalog, _: catalog._core.file,
+    "sets": lambda catalog, _: catalog._core.sets,
+    "search_by": lambda catalog, _: catalog._core.search_by(catalog._core.file),
+    "sample_keys": lambda catalog, _: catalog._core.sample_keys(3),
+}
+INNER_WRITES: dict[str, Call] = {"writer": _writer, "change_sets": _change_sets}
+"""Calls of the parts below the public face."""
+
+ELSEWHERE = {"create", "open", "open_or_create", "close", "restore"}
+"""Those that make or end a catalog."""

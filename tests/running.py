@@ -11,14 +11,14 @@ from typing import Any, Unpack
 
 from typer.testing import CliRunner
 
+from lookalike import Catalog
 from lookalike.data.feeds.feed import open_feed
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun, RunOptions
 from lookalike.ui.cli.main import app
 
 
 def run(catalog: Catalog, source: Path, **options: Unpack[RunOptions]) -> IndexReport:
-    *_, report = IndexRun(catalog, open_feed(source, types=catalog.records.schema()), **options)
+    *_, report = IndexRun(catalog._core, open_feed(source, types=catalog._core.records.schema()), **options)
     return report
 
 

@@ -50,7 +50,7 @@ CONTROLS: dict[str, object] = {
     "chosen": "",
     "without": "",
     "balance": 0.5,
-    "looks": 1,
+    "appearance": 1,
     "exact": False,
     "min_score": "",
     "turn": "0",

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parent.parent
 ARENAS = """
 import ctypes, sys, threading
 if sys.argv[2] == "ui":
-    import lookalike.ui.cli.main
+    from lookalike.ui.process import configure
+    configure()
+    import lookalike.ui.cli.search_command
 gate = threading.Barrier(4)
 def work():
     gate.wait()

@@ -9,8 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 import lookalike.ui.server.guard
+from lookalike import Catalog
 from lookalike.data.errors import CatalogDamaged
-from lookalike.retrieval import Catalog
 from lookalike.ui.server.server import create_app
 from tests.conftest import colour_encoder
 from tests.fakes import ColourEncoder

@@ -16,8 +16,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lookalike import Catalog
 from lookalike.data.errors import FilterError, ItemNotFound, LookalikeError, UsageError
-from lookalike.retrieval import Catalog
 from tests.test_given import Exported
 
 DIM = 4
@@ -251,7 +251,6 @@ WHOLE: dict[str, Call] = {
     "log": log_of,
     "facets": lambda catalog, value: len(catalog.facets("price", limit=value)) + 1,
     "items": lambda catalog, value: len(list(catalog.items(batch=value))) - 5,
-    "sample_keys": lambda catalog, value: len(catalog.sample_keys(value)),
     "ledger": lambda catalog, value: len(list(catalog.ledger(limit=value))) + 2,
     "measure_recall": lambda catalog, value: catalog.measure_recall(limit=value)[0].limit,
     "offset": lambda catalog, value: 7 - len(catalog.search(vector=ROWS[0], offset=value)),
@@ -276,7 +275,7 @@ def test_other_numbers_are_no_counts(catalog: Catalog, call: str) -> None:
             WHOLE[call](catalog, value)
 
 
-@pytest.mark.parametrize("option", ["balance", "min_score", "looks"])
+@pytest.mark.parametrize("option", ["balance", "min_score", "appearance"])
 @pytest.mark.parametrize("value", [True, "0.5", float("nan"), [0.5], np.complex64(1)])
 def test_what_is_no_number_is_refused_in_words(catalog: Catalog, option: str, value: Any) -> None:  # noqa: ANN401
     with pytest.raises(UsageError, match="must be a number"):

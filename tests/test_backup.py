@@ -23,6 +23,7 @@ import numpy as np
 import orjson
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import (
     BackupDamaged,
     BackupNotFound,
@@ -33,7 +34,6 @@ from lookalike.data.errors import (
     StorageFailed,
     UsageError,
 )
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.backup import list_snapshots
 from lookalike.retrieval.maintenance.backup_store import FolderStore, Snapshot
 from tests.running import call, call_json, no_file_grows_beyond
@@ -169,8 +169,13 @@ def test_a_backup_while_others_write_is_of_exactly_one_commit(tmp_path: Path) ->
         Catalog.restore(tmp_path / "backups", tmp_path / f"r{number}", snapshot=report.snapshot.name)
         with Catalog.open(tmp_path / f"r{number}") as restored:
             turn = report.snapshot.commit - 1  # the first commit is round 0
-            assert restored.records.version()[0] == report.snapshot.commit
-            assert restored.count() == restored.records.count_vectors()["image"] == 200 + turn == report.snapshot.items
+            assert restored._core.records.version()[0] == report.snapshot.commit
+            assert (
+                restored.count()
+                == restored._core.records.count_vectors()["image"]
+                == 200 + turn
+                == report.snapshot.items
+            )
             assert {item.fields["round"] for item in restored.get(keys)} == {turn}
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.retrieval.bench import growth
 from lookalike.retrieval.bench.catalog_build import build
 from lookalike.retrieval.bench.synthetic import Synthetic

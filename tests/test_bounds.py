@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from lookalike.retrieval import Catalog, Results
+from lookalike import Catalog, Results
 from lookalike.ui.server.bounds import (
     MAX_FACET_FIELDS,
     MAX_JSON_BYTES,

@@ -21,7 +21,7 @@ from playwright.sync_api import (
 )
 
 import lookalike.ui.page.uploads
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.retrieval.reencode.reencode_run import Reencoding
 from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.server.guard import LOOPBACK
@@ -66,7 +66,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """Pages of one visitor: what the first has fetched, the others take from the browser's cache."""
+    """The pages of one visitor, who fetches scripts and styles once and then has them in the cache."""
     made = browser.new_context()
     made.set_default_timeout(15_000)
     yield made
@@ -86,7 +86,7 @@ def wide_page(context: BrowserContext, address: str) -> Iterator[Page]:
 def watched(
     context: BrowserContext, address: str, viewport: ViewportSize, *, origin: str | None = None
 ) -> Iterator[Page]:
-    """Give an open page, and see to it that nothing went wrong on it and nothing left the server's origin."""
+    """Yield an open page; check that it had no errors and sent no request to another site."""
     wrong: list[str] = []
     origin = origin or address
 
@@ -366,16 +366,35 @@ def test_a_second_model_given_while_the_page_is_served_brings_its_slider(
         with serving(create_app(catalog, hosts=LOOPBACK)) as place:
             for page in watched(context, f"{place}/?like=5.png", WIDE, origin=place):
                 expect(page.locator(".subject-chip")).to_be_visible()
-                expect(page.locator("#looks")).to_be_hidden()
-                list(Reencoding(catalog, looks="edge"))
+                expect(page.locator("#appearance")).to_be_hidden()
+                list(Reencoding(catalog._core, appearance="edge"))
                 page.reload()
-                expect(page.locator("#looks")).to_be_visible()
+                expect(page.locator("#appearance")).to_be_visible()
                 settled(page)
                 assert first_key(page) == catalog.search(like="5.png").keys[0]
-                page.locator("#looks input[type=range]").click(position={"x": 1, "y": 4})
-                expected = catalog.search(like="5.png", looks=0.0).keys[0]
+                page.locator("#appearance input[type=range]").click(position={"x": 1, "y": 4})
+                expected = catalog.search(like="5.png", appearance=0.0).keys[0]
                 expect(page.locator(".card").first).to_have_attribute("data-key", expected)
                 assert expected != catalog.search(like="5.png").keys[0]
+
+
+def test_without_a_model_the_item_compared_with_is_shown_and_removed(context: BrowserContext, tmp_path: Path) -> None:
+    with Catalog.create(tmp_path / "bare", dim=2) as catalog:
+        catalog.add_vectors(["a", "b", "c"], [[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]])
+        with serving(create_app(catalog, hosts=LOOPBACK)) as place:
+            for viewport in (WIDE, NARROW):
+                for page in watched(context, place, viewport):
+                    expect(page.locator("#search-row")).to_be_hidden()
+                    page.locator(".card-open").first.click()
+                    page.get_by_role("button", name="Find similar", exact=True).click()
+                    expect(page.locator(".subject-name")).to_have_text("a")
+                    expect(page.locator(".subject-name")).to_be_visible()
+                    expect(page.locator(".card")).to_have_count(2)
+                    for hidden in ("#words", "#go", "#options", ".subject-add"):
+                        expect(page.locator(hidden)).to_be_hidden()
+                    page.get_by_role("button", name="Remove the picture").click()
+                    expect(page.locator(".card")).to_have_count(3)
+                    expect(page.locator("#search-row")).to_be_hidden()
 
 
 def test_what_is_given_before_the_page_has_opened_stays(

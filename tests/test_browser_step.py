@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 
 import pytest
@@ -29,7 +30,7 @@ class Machine:
 def use(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browser, "find", machine.find)
     monkeypatch.setattr(browser, "_run", machine.run)
-    monkeypatch.setattr(browser.shutil, "which", lambda name: name if name in machine.programs else None)
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in machine.programs else None)
     monkeypatch.setattr(os, "geteuid", lambda: 0 if machine.is_root else 1000)
 
 

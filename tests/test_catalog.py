@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from numpy.typing import NDArray
 
+from lookalike import Catalog
 from lookalike.data.errors import (
     CatalogBusy,
     CatalogDamaged,
@@ -28,9 +29,9 @@ from lookalike.data.errors import (
     UsageError,
 )
 from lookalike.data.item import Value
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.query import Results
-from lookalike.retrieval.search.prepared_search import Prepared
+from lookalike.retrieval.vector_index import Approximate, FoundOne, Selection
+
+Search = Callable[[NDArray[np.float32]], FoundOne]
 
 DIM = 16
 RANDOM = np.random.default_rng(5)
@@ -183,7 +184,7 @@ def add_many(path: Path, name: str) -> None:
 
 def test_two_indexing_runs_are_refused(catalog: Catalog, tmp_path: Path) -> None:
     other = Catalog.open(tmp_path / "shop")
-    with catalog.writer(), pytest.raises(CatalogBusy, match="indexing"), other.writer():
+    with catalog._core.writer(), pytest.raises(CatalogBusy, match="indexing"), other._core.writer():
         pass
 
 
@@ -376,21 +377,21 @@ def test_threads_that_ended_leave_no_connection(catalog: Catalog) -> None:
         thread = threading.Thread(target=catalog.count)
         thread.start()
         thread.join()
-    assert len(catalog.records._database._connections) <= 2
+    assert len(catalog._core.records._database._connections) <= 2
 
 
 def test_delete_by_filter_spares_what_another_process_has_just_changed(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    delete = catalog.records.delete
+    delete = catalog._core.records.delete
 
     def change_first(ids: Iterable[int], *, as_of: int | None = None) -> int:
-        monkeypatch.setattr(catalog.records, "delete", delete)
+        monkeypatch.setattr(catalog._core.records, "delete", delete)
         with Catalog.open(tmp_path / "shop") as other:
             other.add_vectors(["k001"], ROWS[1:2], {"price": [1000.0]})
         return delete(ids, as_of=as_of)
 
-    monkeypatch.setattr(catalog.records, "delete", change_first)
+    monkeypatch.setattr(catalog._core.records, "delete", change_first)
     assert catalog.delete(filter='key in ["k001", "k002"] and price < 999') == 1
     assert catalog.keys(["k001", "k002"]) == ["k001"]
 
@@ -477,13 +478,18 @@ def test_a_search_made_ready_answers_as_the_long_way_does(
         "lookalike.retrieval.vector_index.measurement._cost_of_a_scan", lambda *args: (scan_us, scan_us)
     )
     made: list[bool] = []
-    results = Prepared.results
+    bound_one = Approximate.bound_one
 
-    def counted(prepared: Prepared, query: NDArray[np.float32]) -> Results:
-        made.append(True)
-        return results(prepared, query)
+    def counted(index: Approximate, k: int, recall: float, selection: Selection | None) -> Search:
+        search = bound_one(index, k, recall, selection)
 
-    monkeypatch.setattr(Prepared, "results", counted)
+        def found(query: NDArray[np.float32]) -> FoundOne:
+            made.append(True)
+            return search(query)
+
+        return found
+
+    monkeypatch.setattr(Approximate, "bound_one", counted)
     catalog.optimize(index="ivf_pq")
     for filter in (None, 'brand == "b1"', "price > 1000"):
         for query in ROWS[:6]:
@@ -495,7 +501,7 @@ def test_a_search_made_ready_answers_as_the_long_way_does(
             assert short.scores == pytest.approx(long.scores, abs=1e-6)
             assert [hit.scores["vector"] for hit in short] == short.scores
     assert len(made) >= 8
-    catalog.add_vectors(["fresh"], ROWS[:1], {"price": [5.0]})  # another view: what was made ready is not used
+    catalog.add_vectors(["fresh"], ROWS[:1], {"price": [5.0]})  # another state: what was bound is not used
     assert "fresh" in catalog.search(vector=ROWS[0], limit=5, fields=["price"]).keys
 
 

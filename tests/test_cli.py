@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from tests.running import call, call_json
 
 ROOT = Path(__file__).parent.parent
@@ -123,7 +123,7 @@ def test_watching_follows_a_folder_until_it_is_interrupted(tmp_path: Path) -> No
     command = [
         sys.executable,
         "-m",
-        "lookalike.ui.cli.main",
+        "lookalike",
         "index",
         str(tmp_path / "shop"),
         str(tmp_path / "photos"),

@@ -90,7 +90,7 @@ def test_siglip_2_from_a_folder_with_its_tokenizer(tmp_path: Path) -> None:
     check_parity(str(tmp_path), theirs.eval(), transform, open_clip.get_tokenizer(f"local-dir:{tmp_path}"))
     encoder = load_encoder(str(tmp_path), device="cpu")
     assert encoder.notices_about(["bread " * 70]) == (
-        "The model reads the first 64 tokens of a text; the end of yours was not read.",
+        "The model reads only the first 64 tokens of a text; the end of yours was not read.",
     )
     assert encoder.notices_about(TEXTS) == ()
     (tmp_path / "tokenizer.json").write_text((tmp_path / "tokenizer.json").read_text().replace("▁dogs", "▁cogs"))
@@ -161,7 +161,7 @@ class Harm:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (pickle.dumps(Harm()), "code in it would have to be run"),
+        (pickle.dumps(Harm()), "reading it would run code from it"),
         (b"PK\x03\x04 cut short", "damaged"),
         (b"", "damaged"),
     ],
@@ -217,7 +217,8 @@ def test_a_bare_file_without_configuration_says_how_to_name_it(tmp_path: Path) -
 
 def test_missing_weights_are_said_within_a_second_and_without_torch() -> None:
     code = (
-        "import sys, time\nfrom lookalike.data.errors import WeightsUnavailable\n"
+        "import sys, time\n"
+        "from lookalike import WeightsUnavailable\n"
         "from lookalike.models import load_encoder\n"
         "started = time.perf_counter()\n"
         "for name in ('clip', 'open_clip:ViT-B-16/openai', 'hf-hub:a/b', 'resnet50'):\n"

@@ -177,13 +177,17 @@ def test_threads_get_the_same_rows(pictures: list[Image.Image]) -> None:
         assert np.allclose(texts, results[0][1], atol=1e-5)
 
 
+def loaded_towers(encoder: CompactEncoder) -> tuple[bool, bool]:
+    return encoder.pictures._part is not None, encoder.texts._part is not None
+
+
 def test_each_tower_is_loaded_when_first_used(pictures: list[Image.Image]) -> None:
     fresh = load_compact(KNOWN_MODELS["compact"], device="cpu")
-    assert (fresh.pictures.loaded, fresh.texts.loaded) == (False, False)
+    assert loaded_towers(fresh) == (False, False)
     fresh.encode_texts(["a dog"])
-    assert (fresh.pictures.loaded, fresh.texts.loaded) == (False, True)
+    assert loaded_towers(fresh) == (False, True)
     fresh.encode_images(pictures[:1])
-    assert (fresh.pictures.loaded, fresh.texts.loaded) == (True, True)
+    assert loaded_towers(fresh) == (True, True)
 
 
 @pytest.mark.parametrize("role", sorted(KNOWN_MODELS["compact"].files))

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from lookalike.data.pictures.image_decoder import decode
-from lookalike.data.sample_tools.openclipart import Clipart
-from lookalike.models.compact.efficientnet_lite import Sight
+from lookalike.data.sample.openclipart import Clipart
+from lookalike.models.compact.efficientnet_lite import NetworkOutput
 from lookalike.models.compact.encoder import load_compact
 from lookalike.models.compact.figures import ClassFigures, CompactFigures
 from lookalike.models.compact.rows import (
@@ -28,10 +28,10 @@ from lookalike.models.compact.rows import (
 )
 from lookalike.models.registry.spec import KNOWN_MODELS
 from lookalike.models.training.head import (
-    MOST_PICTURES_OF_A_CAPTION,
+    MAX_PICTURES_OF_A_CAPTION,
     RIDGE,
     Rows,
-    Seen,
+    TrainingPictures,
     joint_projections,
     train_head,
     unit,
@@ -55,10 +55,10 @@ def embed(texts: Sequence[str]) -> Rows:
     return unit(np.stack([np.random.default_rng(seed).standard_normal(384) for seed in seeds]))
 
 
-def seen(captions: Sequence[dict[str, float]]) -> Seen:
+def seen(captions: Sequence[dict[str, float]]) -> TrainingPictures:
     generator = torch.Generator().manual_seed(0)
     visual = torch.nn.functional.normalize(torch.randn(len(captions), 256, generator=generator))
-    return Seen(visual, torch.randn(len(captions), 1000, generator=generator), captions)
+    return TrainingPictures(visual, torch.randn(len(captions), 1000, generator=generator), captions)
 
 
 def bare(figures: CompactFigures) -> ClassFigures:
@@ -92,7 +92,7 @@ def test_the_head_solves_the_equations_of_ridge_regression(shipped: CompactFigur
 @pytest.mark.slow
 def test_captions_of_very_many_pictures_and_pictures_without_captions_are_left_out(shipped: CompactFigures) -> None:
     captions: list[dict[str, float]] = [{text: 1.0, "text 900": 0.3} for text in TEXTS]
-    captions += [{"text 900": 1.0}] * (MOST_PICTURES_OF_A_CAPTION + 1 - len(TEXTS)) + [{}]
+    captions += [{"text 900": 1.0}] * (MAX_PICTURES_OF_A_CAPTION + 1 - len(TEXTS)) + [{}]
     figures = train_head(bare(shipped), seen(captions), embed)
     assert len(figures.drawing_rows) == len(TEXTS)
     without = train_head(bare(shipped), seen([{text: 1.0} for text in TEXTS]), embed)
@@ -121,7 +121,7 @@ def test_joint_projections_keep_inner_products_and_lose_least_first() -> None:
 
 
 @pytest.fixture(scope="module")
-def sample(shipped: CompactFigures) -> tuple[Tensor, Sight, Tensor]:
+def sample(shipped: CompactFigures) -> tuple[Tensor, NetworkOutput, Tensor]:
     """Text vectors, what the network sees, and visual parts of every sixth item of the sample."""
     with (SAMPLE / "catalog.csv").open(encoding="utf-8", newline="") as file:
         items = list(csv.DictReader(file))[::6]
@@ -134,7 +134,7 @@ def sample(shipped: CompactFigures) -> tuple[Tensor, Sight, Tensor]:
 
 
 def test_the_joined_semantics_score_as_both_bridges_do(
-    shipped: CompactFigures, sample: tuple[Tensor, Sight, Tensor]
+    shipped: CompactFigures, sample: tuple[Tensor, NetworkOutput, Tensor]
 ) -> None:
     vectors, sight, visual = sample
     apart = text_classes(vectors, shipped) @ picture_classes(sight.scores, shipped).T
@@ -144,7 +144,7 @@ def test_the_joined_semantics_score_as_both_bridges_do(
 
 
 def test_more_titles_of_the_sample_find_their_pictures_than_without_the_head(
-    shipped: CompactFigures, sample: tuple[Tensor, Sight, Tensor]
+    shipped: CompactFigures, sample: tuple[Tensor, NetworkOutput, Tensor]
 ) -> None:
     vectors, sight, visual = sample
     wanted = [[place] for place in range(len(vectors))]
@@ -161,17 +161,17 @@ def test_recall_is_that_computed_by_hand() -> None:
 
 def test_a_trial_asks_for_one_half_of_the_names_among_all_pictures() -> None:
     names = ["cup", "", "apple", "cup", "dog", "mailbox"]
-    trials = [Trial.of(names, part) for part in (0, 1)]
+    trials = [Trial.from_names(names, part) for part in (0, 1)]
     assert sorted(trials[0].texts + trials[1].texts) == ["apple", "cup", "dog", "mailbox"]
     assert all(trial.pictures.tolist() == [0, 2, 3, 4, 5] for trial in trials)
-    found = dict(zip(trials[0].texts + trials[1].texts, trials[0].wanted + trials[1].wanted, strict=True))
+    found = dict(zip(trials[0].texts + trials[1].texts, trials[0].relevant + trials[1].relevant, strict=True))
     assert found == {"cup": [0, 2], "apple": [1], "dog": [3], "mailbox": [4]}
 
 
 def test_names_that_were_captions_can_be_left_out() -> None:
     trial = Trial(["a cup", "cup", "the apple", "dog"], [[0], [1], [2], [3]], torch.arange(4))
-    unheard = trial.unheard({"cup", "fruit"})
-    assert (unheard.texts, unheard.wanted) == (["the apple", "dog"], [[2], [3]])
+    unheard = trial.without({"cup", "fruit"})
+    assert (unheard.texts, unheard.relevant) == (["the apple", "dog"], [[2], [3]])
 
 
 def test_a_drawing_is_captioned_by_its_title_and_less_by_its_keywords() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogDamaged, LookalikeError
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.repair import repair
 from lookalike.retrieval.maintenance.verification import ProblemKind, verify
 from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
@@ -32,7 +32,7 @@ def make(folder: Path) -> None:
         tags = [[key, "any"] for key in KEYS]
         catalog.add_vectors(KEYS, ROWS[:COUNT], {"price": list(range(COUNT)), "tags": tags})
         images = [ImageWrite(f"{at}.png", bytes([at]) * 32, 9, 9, HALVES[COUNT + at].tobytes()) for at in range(3)]
-        catalog.records.upsert([ItemWrite("several", None, '{"price":1000}', images)])
+        catalog._core.records.upsert([ItemWrite("several", None, '{"price":1000}', images)])
 
 
 def answers(catalog: Catalog) -> list[object]:
@@ -171,7 +171,7 @@ def test_changed_words_and_numbers_are_found_by_verify(tmp_path: Path, where: st
     assert (len(report.quarantined), len(report.left)) == ((0, 1) if where == "history" else (1, 0))
     if where == "history":
         with Catalog.open(folder) as catalog:
-            catalog.purge(catalog.records.version()[0])  # as the problem says
+            catalog.purge(catalog._core.records.version()[0])  # as the problem says
         assert verify(folder).problems == []
 
 
@@ -200,7 +200,7 @@ def test_a_flipped_byte_of_the_log_ends_it_at_a_commit_or_is_refused(tmp_path: P
         flip(folder / "records.sqlite-wal", place, 0x55)
         with Catalog.open(folder) as catalog:
             # SQLite checks each frame of its log: it is believed up to the last whole commit before the damage
-            newest = catalog.records.version()[0]
+            newest = catalog._core.records.version()[0]
             assert 2 <= newest <= 8
             late = [f"late{number}" for number in range(newest - 2)]
             assert catalog.keys([f"late{number}" for number in range(6)]) == late

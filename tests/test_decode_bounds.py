@@ -43,8 +43,8 @@ from lookalike.data.pictures.heif import register_heif
 
 Image.init()
 register_heif()
-taken, take = [], decode_memory.taken
-decode_memory.taken = lambda count: (taken.append(count), take(count))[1]
+taken, take = [], decode_memory.reserve
+decode_memory.reserve = lambda count: (taken.append(count), take(count))[1]
 
 def bytes_of(name):
     return int(next(line for line in open('/proc/self/status') if line.startswith(name)).split()[1]) * 1024
@@ -195,7 +195,7 @@ def test_a_picture_at_the_bound_of_a_side_is_decoded() -> None:
 def test_a_tiff_in_millions_of_pieces_is_refused_before_it_is_opened(tag: int, big: bool) -> None:
     content = tiff({256: (1, 1), 257: (1, 1), tag: (4_000_000, 200)}, bytes(16_000_000), big=big)
     started = time.process_time()
-    with pytest.raises(NotAPicture, match="too many pieces"):
+    with pytest.raises(NotAPicture, match="too many parts"):
         decode(content)
     assert time.process_time() - started < 0.5
 
@@ -242,7 +242,7 @@ def test_the_memory_is_never_shared_out_twice_and_all_get_their_turn() -> None:
 
     def work(seed: int) -> None:
         for count in np.random.default_rng(seed).integers(1, 101, 50):
-            with memory.taken(int(count)):
+            with memory.reserve(int(count)):
                 with lock:
                     held[0] += int(count)
                     most[0] = max(most[0], held[0])
@@ -263,13 +263,13 @@ def test_memory_is_given_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) 
     free = decode_memory._free
     assert free == MAX_DECODE_BYTES
     taken: list[int] = []
-    take = decode_memory.taken
+    take = decode_memory.reserve
 
     def noted(count: int) -> AbstractContextManager[None]:
         taken.append(count)
         return take(count)
 
-    monkeypatch.setattr(decode_memory, "taken", noted)
+    monkeypatch.setattr(decode_memory, "reserve", noted)
     good = saved(Image.new("RGB", (50, 50)), "PNG")
     drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
     for content in (good, good[:60] + b"\0" * 40, drawing, drawing.replace(b"rect", b"<rect")):
@@ -284,7 +284,7 @@ def test_memory_is_given_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) 
     "prepare",
     [
         lambda picture: fit_to_square(picture, side=224, margin=8),
-        lambda picture: Transform.of(
+        lambda picture: Transform.from_steps(
             [
                 transforms.Resize(256),
                 transforms.CenterCrop(224),
@@ -310,6 +310,6 @@ def test_the_middle_of_a_long_picture_is_what_cropping_kept_before() -> None:
     numbers = [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
     stripes = np.kron(RANDOM.integers(0, 256, (600, 1, 3), dtype=np.uint8), np.ones((2, 10, 1), dtype=np.uint8))
     picture = Image.fromarray(stripes)
-    ours = Transform.of([*steps, *numbers], 32).prepare(picture)
+    ours = Transform.from_steps([*steps, *numbers], 32).prepare(picture)
     whole = np.array(steps[1](steps[0](picture)))
     assert np.array_equal(ours, whole)

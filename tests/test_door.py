@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from lookalike.retrieval import Catalog
-from lookalike.ui.page.call_checks import Door
-from lookalike.ui.page.uploads import Uploads, remove_left_folders
+from lookalike import Catalog
+from lookalike.ui.page.call_checks import CallChecks
+from lookalike.ui.page.uploads import Uploads, remove_leftover_folders
 from lookalike.ui.server.bounds import MAX_CALL_BYTES, MAX_SESSIONS, MAX_UNREAD, MAX_UPLOADS, MAX_UPLOADS_OF_ONE
 from lookalike.ui.server.server import create_app
 from tests.conftest import ROOT
@@ -151,7 +151,7 @@ def test_only_flat_calls_with_as_many_values_as_a_function_takes_pass(
 
     events = event.values() if isinstance(event, dict) else [event]
     good = takes.get(function) == len(data) and flat(data) and flat(events)
-    coming = Door(takes, {}, {}).checked("/gradio_api/queue/join", receive)
+    coming = CallChecks(takes, {}, {}).read_call("/gradio_api/queue/join", receive)
     try:
         coming.send(None)
     except StopIteration as done:
@@ -198,7 +198,7 @@ def test_calls_are_bounded(client: TestClient) -> None:
 def test_answers_that_nobody_reads_are_not_piled_up() -> None:
     unread: dict[str, set[str]] = {}
     answers: dict[str, object] = {}
-    door = Door({0: 0}, unread, answers)
+    checks = CallChecks({0: 0}, unread, answers)
 
     def checked(session: str) -> bool:
         body = json.dumps({"data": [], "fn_index": 0, "session_hash": session}).encode()
@@ -207,7 +207,7 @@ def test_answers_that_nobody_reads_are_not_piled_up() -> None:
             return {"type": "http.request", "body": body}
 
         try:
-            door.checked("/gradio_api/queue/join", receive).send(None)
+            checks.read_call("/gradio_api/queue/join", receive).send(None)
         except StopIteration:
             unread.setdefault(session, set()).add(str(time.monotonic_ns()))
             answers[session] = "answers"
@@ -326,7 +326,7 @@ def test_folders_of_killed_servers_are_removed_and_no_others(tmp_path: Path, mon
     for path in (*tmp_path.rglob("*"),):
         os.utime(path, (0, 0), follow_symlinks=False)
     os.utime(tmp_path / "lookalike-uploads-used" / "ab" / "photo.png")
-    remove_left_folders()
+    remove_leftover_folders()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "elsewhere",
         "lookalike-uploads",

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import FeedError
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.evaluation.measures import Evaluation, JudgedQuery, evaluate, read_queries
+from lookalike.retrieval.evaluation.judged_queries import JudgedQuery, read_queries
+from lookalike.retrieval.evaluation.measures import Evaluation, evaluate
 from tests.fakes import ColourEncoder
 from tests.running import run
 from tests.test_indexing import picture, write_feed
@@ -24,7 +25,7 @@ def test_measures_are_those_computed_by_hand(tmp_path: Path, encoder: ColourEnco
             JudgedQuery(frozenset({ranked[3], ranked[7]}), image=tmp_path / "3.png"),  # 4th and 8th
             JudgedQuery(frozenset({ranked[15], "gone"}), image=tmp_path / "3.png"),  # beyond 10, and none
         ]
-        *steps, found = evaluate(catalog, queries)
+        *steps, found = evaluate(catalog._core, queries)
     assert steps == [1, 2, 3]
     assert isinstance(found, Evaluation)
     assert found.recall_at_1 == pytest.approx(1 / 3)

@@ -16,11 +16,11 @@ import pytest
 
 import lookalike.retrieval.maintenance.parquet_export
 import lookalike.retrieval.maintenance.parquet_import
+from lookalike import Catalog
 from lookalike.data.errors import FeedError, FilterError, ModelMismatch, UsageError
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
 from lookalike.models import load_encoder
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.parquet_import import open_vector_table
 from lookalike.retrieval.new_catalog import make
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
@@ -66,9 +66,9 @@ def items(catalog: Catalog) -> list[object]:
 
 
 def vectors_of(catalog: Catalog) -> dict[str, bytes]:
-    with catalog.records.snapshot():
-        ids = {row.id: row.key for row in catalog.records.items()}
-        rows = catalog.records.vectors("image", catalog.file.spaces["image"].dim)
+    with catalog._core.records.snapshot():
+        ids = {row.id: row.key for row in catalog._core.records.items()}
+        rows = catalog._core.records.vectors("image", catalog._core.file.spaces["image"].dim)
     return {ids[int(id_)]: vector.tobytes() for id_, vector in zip(rows.item_ids, rows.vectors, strict=True)}
 
 
@@ -89,9 +89,9 @@ def test_items_fields_and_vectors_come_back_as_they_were(catalog: Catalog, tmp_p
     assert catalog.export(tmp_path / "out.parquet") == 5
     again = taken_in(tmp_path / "out.parquet", tmp_path / "again")
     assert items(again) == items(catalog)
-    assert again.records.schema() == catalog.records.schema()
+    assert again._core.records.schema() == catalog._core.records.schema()
     assert vectors_of(again) == vectors_of(catalog)
-    assert again.file == catalog.file
+    assert again._core.file == catalog._core.file
     for filter in (None, "price is null", 'since > "2000-01-01"', "stock < 0", 'array_contains(tags, "a")'):
         one, other = (each.search(vector=np.ones(DIM), filter=filter) for each in (catalog, again))
         assert (one.keys, one.scores) == (other.keys, other.scores)
@@ -234,7 +234,7 @@ def test_anybodys_file_with_keys_and_vectors_is_read(tmp_path: Path, vector_type
     ).drop("key")
     frame.write_parquet(tmp_path / "theirs.parquet")
     with taken_in(tmp_path / "theirs.parquet", tmp_path / "again") as again:
-        assert again.file.spaces["image"].dim == 3
+        assert again._core.file.spaces["image"].dim == 3
         one, two, _ = again.get(["1", "2", "3"])
         assert (one.title, two.title) == ("one", None)
         assert one.fields == {
@@ -274,7 +274,7 @@ def test_a_bad_row_is_listed_and_the_rest_is_taken(tmp_path: Path) -> None:
         assert len(list(again.ledger(state="rejected"))) == 7
         again.export(tmp_path / "out.parquet")
     with taken_in(tmp_path / "out.parquet", tmp_path / "third") as third:
-        assert third.file.spaces["image"].metric is Metric.IP
+        assert third._core.file.spaces["image"].metric is Metric.IP
 
 
 def test_files_without_keys_or_vectors_are_refused(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_bad_rows_are_rejected_with_their_number_and_reason(tmp_path: Path) -> N
     assert "2 cells where the header names 3" in found[42]
     assert found[43] == "The row has no key."
     assert "UTF-8" in found[44]
-    assert "row 2" in found[45]
+    assert "Row 2 has the key" in found[45]
     assert len(items(feed)) == 41
     assert items(feed)[-1].row == 46
 
@@ -183,7 +183,7 @@ def test_a_file_name_that_is_not_utf8_gets_a_readable_key(tmp_path: Path) -> Non
         ("f.csv", "", "empty"),
         ("f.csv", "key,key\n", "twice"),
         ("f.jsonl", "\n", "no row"),
-        ("f.xlsx", "x", "no kind"),
+        ("f.xlsx", "x", "not in a supported format"),
         ("f.parquet", "x", "cannot be read"),
     ],
 )

@@ -22,7 +22,7 @@ from PIL import Image
 
 from lookalike.data.errors import FetchFailed
 from lookalike.data.fetch.answer import seconds_until
-from lookalike.data.fetch.cache import About, FetchCache
+from lookalike.data.fetch.cache import CacheEntry, FetchCache
 from lookalike.data.fetch.fetcher import Fetcher
 from lookalike.data.fetch.hosts import Hosts, Stopped
 from lookalike.data.fetch.settings import FetchSettings
@@ -234,8 +234,10 @@ def test_what_may_pass_is_tried_again_and_then_said(host: WebHost, make: Make, h
             "damaged",
             id="not even gzip",
         ),
-        pytest.param(answer(PICTURE, Content_Encoding="br"), "packed with br", id="another packing"),
-        pytest.param(answer(PICTURE, Content_Encoding="gzip, gzip"), "packed with gzip, gzip", id="packed twice"),
+        pytest.param(answer(PICTURE, Content_Encoding="br"), "compressed its answer with br", id="another packing"),
+        pytest.param(
+            answer(PICTURE, Content_Encoding="gzip, gzip"), "compressed its answer with gzip, gzip", id="packed twice"
+        ),
         pytest.param(answer(b"<!DOCTYPE html><p>Not found", Content_Type="image/jpeg"), "web page", id="page as JPEG"),
         pytest.param(answer(b"\xef\xbb\xbf\n <HTML>"), "web page", id="a page after blanks"),
         pytest.param(answer(b"<p>gone</p>", Content_Type="text/html; charset=utf-8"), "web page", id="part of a page"),
@@ -247,8 +249,8 @@ def test_what_may_pass_is_tried_again_and_then_said(host: WebHost, make: Make, h
         pytest.param(answer(b"", "799 Odd"), "answers 799", id="a status that is none"),
         pytest.param(answer(b"", "302 Found"), "answers 302", id="a redirect to nowhere"),
         pytest.param(answer(b"", "302 Found", Location="/a.jpg"), "more than 5 times", id="a loop"),
-        pytest.param(answer(b"", "302 Found", Location="file:///etc/passwd"), "not by file", id="to a file"),
-        pytest.param(answer(b"", "302 Found", Location="ftp://127.0.0.1/a"), "not by ftp", id="to another protocol"),
+        pytest.param(answer(b"", "302 Found", Location="file:///etc/passwd"), "not over file", id="to a file"),
+        pytest.param(answer(b"", "302 Found", Location="ftp://127.0.0.1/a"), "not over ftp", id="to another protocol"),
         pytest.param(answer(b"", "302 Found", Location="http://a:b@127.0.0.1/"), "a password", id="to a password"),
         pytest.param(answer(b"", "302 Found", Location="http://[::1"), "is not followed", id="to no address"),
         pytest.param(answer(b"", "302 Found", Location="http://169.254.169.254/latest"), "metadata", id="to metadata"),
@@ -316,8 +318,8 @@ def test_a_pause_that_is_too_long_ends_the_asking_of_that_host(host: WebHost, ma
     later = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
     host.answers = {"/a": answer(b"", "503 Busy", Retry_After=later), "/b": answer(PICTURE)}
     fetcher = make()
-    assert "asks to be left alone for 7," in why(fetcher, host.url("/a"))
-    assert "asks to be left alone for 7," in why(fetcher, host.url("/b"))
+    assert "asks for a pause of 7," in why(fetcher, host.url("/a"))
+    assert "asks for a pause of 7," in why(fetcher, host.url("/b"))
     assert host.paths() == ["/a"]
 
 
@@ -364,17 +366,17 @@ def test_a_retry_after_is_a_date() -> None:
         ("http://1.2.3.4:25/", "Port 25"),
         ("http://user@1.2.3.4/", "a user name"),
         ("http://1.2.3.4\\@5.6.7.8/", "a user name"),
-        ("http://1.2.3.4\\.example/", "is no name"),
+        ("http://1.2.3.4\\.example/", "is not a valid name"),
         ("http:///a.png", "no host"),
-        ("http://a..b/", "is no name"),
-        ("http://exa mple/", "is no name"),
+        ("http://a..b/", "is not a valid name"),
+        ("http://exa mple/", "is not a valid name"),
         ("http://shop.example:99999/", "cannot be read"),
         ("http://shop.example/a\nb", "control characters"),
         ("http://shop.example/" + "a" * 9000, "characters"),
-        ("http://☃☃" + "a" * 70 + ".example/", "is no name"),
+        ("http://☃☃" + "a" * 70 + ".example/", "is not a valid name"),
         ("http://shop.example/\ud800", "cannot be read"),
-        ("gopher://shop.example/", "not by gopher"),
-        ("s3://bucket/a.png", "not by s3"),
+        ("gopher://shop.example/", "not over gopher"),
+        ("s3://bucket/a.png", "not over s3"),
     ],
 )
 def test_an_address_that_leads_inside_or_nowhere_is_refused(make: Make, url: str, reason: str) -> None:
@@ -405,7 +407,7 @@ def test_an_address_that_leads_inside_or_nowhere_is_refused(make: Make, url: str
         ("fec0::1", "a private address"),
         ("ff02::1", "a multicast address"),
         ("4000::1", "a reserved address"),
-        ("nonsense", "no address"),
+        ("nonsense", "not a valid address"),
     ],
 )
 def test_a_name_that_resolves_inside_is_refused(make: Make, address: str, reason: str) -> None:
@@ -453,7 +455,7 @@ def test_a_name_that_is_none_is_not_asked_for_twice(make: Make) -> None:
         asked.append(name)
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
-    assert "The host shop.example is not found." in why(make(addresses=addresses), "https://shop.example/")
+    assert "The host shop.example was not found." in why(make(addresses=addresses), "https://shop.example/")
     assert len(asked) == 1
 
 
@@ -539,7 +541,7 @@ def test_a_host_that_stays_silent_is_given_up() -> None:
     with hosts.turn("down.example"):
         pass
     hosts.note_silence("down.example")
-    with pytest.raises(FetchFailed, match="has not answered 16 requests running"), hosts.turn("down.example"):
+    with pytest.raises(FetchFailed, match="has not answered 16 requests in a row"), hosts.turn("down.example"):
         pass
     with hosts.turn("up.example"):
         pass
@@ -646,17 +648,17 @@ def test_pictures_not_used_for_longest_go_and_those_in_use_stay(tmp_path: Path) 
     paths = [kept(cache, bytes([number]) * 1000, 1000.0 - number) for number in range(5)]
     assert all(path.exists() for path in paths)  # all handed out
     for path in paths[1:]:
-        cache.let_go(path.name)
+        cache.release(path.name)
     cache.sweep()
     assert [path.exists() for path in paths] == [True, False, False, False, True]
-    cache.let_go(paths[0].name)
-    assert cache.use(paths[0].name) == paths[0]  # used just now, and in use
-    assert cache.use(paths[1].name) is None
+    cache.release(paths[0].name)
+    assert cache.acquire(paths[0].name) == paths[0]  # used just now, and in use
+    assert cache.acquire(paths[1].name) is None
 
 
 def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
     cache = FetchCache(tmp_path, max_bytes=2500)
-    cache.note("http://shop.example/", About("http://shop.example/", "0" * 64, None, None, 1.0))
+    cache.record("http://shop.example/", CacheEntry("http://shop.example/", "0" * 64, None, None, 1.0))
     with cache.receiving() as (_, path):
         young, old = path.with_name(".young"), path.with_name(".old")
         young.touch()
@@ -683,7 +685,7 @@ def test_two_caches_in_one_folder_do_not_get_in_each_others_way(host: WebHost, m
         except FileNotFoundError:  # the other one has tidied up
             return True
         finally:
-            fetcher.let_go(fetched)
+            fetcher.release(fetched)
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(fetch, range(80)))

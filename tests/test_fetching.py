@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 
 import lookalike.retrieval.ingest.index_run
+from lookalike import Catalog
 from lookalike.data.errors import StorageFailed
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.data.item import Item, ItemImage
 from lookalike.data.pictures.picture_sources import Address
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun
 from lookalike.retrieval.ingest.item_pictures import PictureLoader
 from lookalike.retrieval.ingest.loader import Loader
@@ -48,7 +48,7 @@ def write_feed(folder: Path, sources: dict[str, str]) -> Path:
 
 
 def run(catalog: Catalog, source: Path, settings: FetchSettings = OPEN, *, restart: bool = False) -> IndexReport:
-    *_, report = IndexRun(catalog, open_feed(source), restart=restart, fetch=settings)
+    *_, report = IndexRun(catalog._core, open_feed(source), restart=restart, fetch=settings)
     return report
 
 
@@ -110,7 +110,7 @@ def test_items_are_written_in_the_order_of_the_feed_however_long_each_takes(
     sources = {f"k{number}": "here.png" if number % 7 == 3 else host.url(f"/{number}") for number in range(50)}
     report = run(catalog, write_feed(tmp_path, sources))
     assert report.added == 50
-    assert [row.key for row in catalog.records.items()] == list(sources)
+    assert [row.key for row in catalog._core.records.items()] == list(sources)
 
 
 @dataclass
@@ -132,9 +132,9 @@ class CountedFeed:
 def test_the_feed_is_read_only_so_far_ahead(host: WebHost, catalog: Catalog) -> None:
     host.answers["/"] = answer(png())
     feed = CountedFeed(host.url("/"), 2000)
-    pictures = PictureLoader(catalog, restart=False)
+    pictures = PictureLoader(catalog._core, restart=False)
     with Crew((), 2) as crew:
-        jobs = Loader(catalog, feed, pictures, restart=False, fetch=OPEN).jobs(crew)
+        jobs = Loader(catalog._core, feed, pictures, restart=False, fetch=OPEN).jobs(crew)
         for taken, _ in enumerate((job for job in jobs if job is not None), start=1):
             assert feed.read - taken <= 256 + 96 + 1
     assert (taken, feed.read) == (2000, 2000)
@@ -153,9 +153,9 @@ def test_what_is_there_is_written_while_a_host_is_waited_for(
 
     host.answers = {"/quick": answer(png(2)), "/": waiting}
     feed = open_feed(write_feed(tmp_path, {"a": host.url("/quick"), "b": host.url("/")}))
-    indexing = IndexRun(catalog, feed, fetch=OPEN)
+    indexing = IndexRun(catalog._core, feed, fetch=OPEN)
     for _ in indexing:
-        if catalog.records.items_of_keys(["a"]):
+        if catalog._core.records.items_of_keys(["a"]):
             go_on.set()
     assert go_on.is_set()
     assert (indexing.report.added, indexing.report.fetched.fetched) == (2, 2)
@@ -163,7 +163,7 @@ def test_what_is_there_is_written_while_a_host_is_waited_for(
 
 def test_a_run_that_is_broken_off_ends_at_once(host: WebHost, catalog: Catalog, tmp_path: Path) -> None:
     host.answers["/"] = silent
-    reports = iter(IndexRun(catalog, open_feed(write_feed(tmp_path, {"a": host.url("/")})), fetch=OPEN))
+    reports = iter(IndexRun(catalog._core, open_feed(write_feed(tmp_path, {"a": host.url("/")})), fetch=OPEN))
     next(reports)
     started = time.monotonic()
     cast(Any, reports).close()
@@ -185,7 +185,7 @@ def test_what_is_indexed_needs_no_file_any_more(host: WebHost, catalog: Catalog,
     feed = write_feed(tmp_path, {f"k{number}": host.url(f"/{number}") for number in range(3)})
     frugal = replace(OPEN, cache_bytes=0)
     assert run(catalog, feed, frugal).added == 3
-    assert not [path for path in (catalog.fetched_folder / "pictures").rglob("*") if path.is_file()]
+    assert not [path for path in (catalog._core.fetched_folder / "pictures").rglob("*") if path.is_file()]
     again = run(catalog, feed, frugal)
     assert (again.unchanged, again.fetched.bytes, again.fetched.unchanged) == (3, 0, 3)
     anew = run(catalog, feed, frugal, restart=True)
@@ -198,7 +198,7 @@ def test_a_kept_picture_that_was_damaged_is_rejected_once_and_fetched_the_next_t
     host.answers["/"] = with_etag(png(), '"v"')
     feed = write_feed(tmp_path, {"a": host.url("/")})
     run(catalog, feed)
-    (kept,) = (path for path in (catalog.fetched_folder / "pictures").rglob("*") if path.is_file())
+    (kept,) = (path for path in (catalog._core.fetched_folder / "pictures").rglob("*") if path.is_file())
     kept.write_bytes(b"rubbish")
     (reject,) = run(catalog, feed, restart=True).rejects
     assert "not on disk any more; run this again" in reject.reason
@@ -210,6 +210,6 @@ def test_a_folder_that_cannot_be_written_to_ends_the_run_with_a_sentence(
     host: WebHost, catalog: Catalog, tmp_path: Path
 ) -> None:
     host.answers["/"] = answer(png())
-    catalog.fetched_folder.write_text("in the way")
+    catalog._core.fetched_folder.write_text("in the way")
     with pytest.raises(StorageFailed, match="fetched cannot be written to"):
         run(catalog, write_feed(tmp_path, {"a": host.url("/")}))

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+from PIL import Image
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogBusy, FieldTypeError, UsageError
 from lookalike.data.field_conversion import converted
 from lookalike.data.field_type import FieldType
-from lookalike.retrieval import Catalog
+from lookalike.retrieval import input_checks
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.store.field_changes import FieldChange
+from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import ItemChange
+from tests.fakes import ColourEncoder
 from tests.running import call, call_json
 
 DIM = 4
@@ -230,7 +237,7 @@ def test_renames_take_effect_together_after_drops(
                 (["price"], "a list"),
                 ("price", "text"),
                 (5, "a whole number"),
-                ({"price"}, "a value of the type set"),
+                ({"price"}, "a value of type set"),
             ]
         ),
         ({"retype": {5: "int"}}, "field name 5"),
@@ -245,33 +252,160 @@ def test_a_wrong_change_says_why(catalog: Catalog, options: dict[str, Any], said
 
 
 def test_fields_are_not_changed_while_a_feed_is_indexed(catalog: Catalog) -> None:
-    with catalog.writer(), Catalog.open(catalog._folder) as other, pytest.raises(CatalogBusy):
+    with catalog._core.writer(), Catalog.open(catalog._core.folder) as other, pytest.raises(CatalogBusy):
         other.drop_field("price")
 
 
 def test_a_writer_that_still_knows_the_old_type_is_refused_and_one_that_knows_the_old_name_adds_it(
     catalog: Catalog,
 ) -> None:
-    known = catalog.records.schema()
+    known = catalog._core.records.schema()
     catalog.change_fields(retype={"price": "float"}, rename={"brand": "maker"})
     with pytest.raises(FieldTypeError, match="'price' holds numbers and cannot hold text"):
-        catalog.records.update({"a": ItemChange({"price": "dear"})}, schema=known)
+        catalog._core.records.update({"a": ItemChange({"price": "dear"})}, schema=known)
     assert values(catalog, "price") == {"a": 9.5, "b": None, "c": 12.0}
-    catalog.records.update({"a": ItemChange({"brand": "q"})}, schema=Schema({"brand": known["brand"]}))
+    catalog._core.records.update({"a": ItemChange({"brand": "q"})}, schema=Schema({"brand": known["brand"]}))
     assert catalog.get("a")[0].fields == {"price": 9.5, "maker": "x", "brand": "q"}
+
+
+WRITES: dict[str, Callable[[Catalog, Path, dict[str, list[Any]]], object]] = {
+    "add_vectors": lambda catalog, _, fields: catalog.add_vectors(["a"], ROWS[:1, : catalog.info().dim], fields),
+    "update": lambda catalog, _, fields: catalog.update(["a"], fields),
+    "import": lambda catalog, table, _: catalog.import_parquet(table),
+    "add": lambda catalog, _, fields: catalog.add(
+        [{"key": "a", "image": Image.new("RGB", (9, 9), "red"), **{name: one for name, (one,) in fields.items()}}]
+    ),
+}
+
+
+def just_before_writing(patch: pytest.MonkeyPatch, folder: Path, *changes: FieldChange) -> None:
+    """Have another handle change fields when the next commit is about to begin."""
+    commit = Records._commit
+
+    def changed_first(records: Records, summary: str) -> AbstractContextManager[Any]:
+        patch.setattr(Records, "_commit", commit)
+        with Catalog.open(folder) as other:
+            other._core.records.change_fields(changes)
+        return commit(records, summary)
+
+    patch.setattr(Records, "_commit", changed_first)
+
+
+@pytest.fixture(params=WRITES)
+def written(request: pytest.FixtureRequest, tmp_path: Path, encoder: ColourEncoder) -> Iterator[tuple[Catalog, Any]]:
+    """A catalog with two items, and a function that writes fields of one of them in one of the ways there are."""
+    base: dict[str, list[Any]] = {"price": [1.0, 2.0], "junk": ["x", "y"], "brand": ["p", "q"]}
+    pictured = request.param == "add"
+    options: dict[str, Any] = {"model": "colour"} if pictured else {"dim": DIM}
+    with Catalog.create(tmp_path / "shop", **options) as catalog:
+        if pictured:
+            picture = Image.new("RGB", (9, 9), "blue")
+            catalog.add(
+                {"key": key, "image": picture, **{name: one[place] for name, one in base.items()}}
+                for place, key in enumerate("ab")
+            )
+        else:
+            catalog.add_vectors(["a", "b"], ROWS[:2], base)
+
+        def write(fields: dict[str, list[Any]]) -> None:
+            table = tmp_path / "table.parquet"
+            columns = {"key": ["a"], "vector": ROWS[:1].tolist(), **fields}
+            pl.DataFrame(columns, schema_overrides={"vector": pl.List(pl.Float32)}).write_parquet(table)
+            WRITES[request.param](catalog, table, fields)
+
+        yield catalog, write
+
+
+CHANGES = (FieldChange("price", "price", W), FieldChange("junk", None), FieldChange("brand", "maker"))
+
+
+def test_a_write_leaves_the_fields_that_it_does_not_name_as_another_writer_has_just_made_them(
+    written: tuple[Catalog, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, write = written
+    just_before_writing(monkeypatch, catalog.path, *CHANGES)
+    write({"stock": [7]})
+    assert catalog.schema == {"price": W, "maker": S, "stock": W}
+    assert values(catalog, "stock") == {"a": 7, "b": None}
+    assert catalog.get("b")[0].fields == {"price": 2, "maker": "q", "stock": None}
+    assert verify(catalog.path).problems == []
+
+
+def test_a_write_is_coerced_by_the_fields_as_its_transaction_finds_them(
+    written: tuple[Catalog, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, write = written
+    just_before_writing(monkeypatch, catalog.path, *CHANGES)
+    write({"price": [3.0], "junk": ["z"], "brand": ["r"]})
+    assert catalog.schema == {"price": W, "maker": S, "junk": S, "brand": S}
+    price = catalog.get("a")[0].fields["price"]
+    assert (price, type(price)) == (3, int)
+    assert [catalog.get("a")[0].fields[name] for name in ("junk", "brand")] == ["z", "r"]
+    assert catalog.search(filter='price == 3 and junk == "z" and brand == "r"').keys == ["a"]
+    assert verify(catalog.path).problems == []
+
+
+def test_a_value_that_no_longer_fits_is_refused(
+    written: tuple[Catalog, Any], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    catalog, write = written
+    just_before_writing(monkeypatch, catalog.path, FieldChange("price", "price", S))
+    before = catalog.get("a")
+    if request.node.callspec.params["written"] in ("add_vectors", "update"):
+        with pytest.raises(FieldTypeError, match="'price' holds text; 3.5 is a number"):
+            write({"price": [3.5]})
+    else:
+        write({"price": [3.5]})
+        assert [entry.reason for entry in catalog.ledger(state="rejected")] == [
+            "The field 'price' holds text; 3.5 is a number."
+        ]
+    assert catalog.schema["price"] is S
+    assert [{**item.fields, "price": "1.0"} for item in before] == [item.fields for item in catalog.get("a")]
+
+
+def test_the_rest_of_a_long_write_follows_a_change_of_fields(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_checks, "_WRITE_ROWS", 2)
+    put, calls = catalog._core.records.put_vectors, 0
+
+    def changing(*arguments: Any, **options: Any) -> int:  # noqa: ANN401
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            with Catalog.open(catalog.path) as other:
+                other.change_fields(retype={"stock": "int"}, drop="brand")
+        return put(*arguments, **options)
+
+    monkeypatch.setattr(catalog._core.records, "put_vectors", changing)
+    catalog.add_field("stock", "float")
+    keys = list("stuvw")
+    catalog.add_vectors(keys, ROWS[:5], {"stock": [1.0, 2.0, 3.0, 4.0, 5.0]}, existing="refuse")
+    assert catalog.schema == {"price": S, "stock": W}
+    assert [catalog.get(key)[0].fields["stock"] for key in keys] == [1, 2, 3, 4, 5]
+    assert [type(catalog.get(key)[0].fields["stock"]) for key in keys] == [int] * 5
+
+
+def test_a_row_that_is_refused_declares_no_field(tmp_path: Path, encoder: ColourEncoder) -> None:
+    with Catalog.create(tmp_path / "shop", model="colour") as catalog:
+        catalog.add([{"key": "a", "image": Image.new("RGB", (9, 9), "red"), "size": 1}])
+        rows = [
+            {"key": "b", "image": Image.new("RGB", (9, 9), "red"), "size": "large", "weight": 5},
+            {"key": "c", "image": Image.new("RGB", (9, 9), "red"), "weight": "heavy"},
+        ]
+        assert [one.key for one in catalog.add(rows).rejects] == ["b"]
+        assert catalog.schema == {"size": W, "weight": S}
 
 
 @pytest.mark.parametrize("optimized", ["before", "after", "both", "never"])
 def test_generations_never_show_a_column_of_the_wrong_type(catalog: Catalog, optimized: str) -> None:
     if optimized in ("before", "both"):
         catalog.optimize()
-    with Catalog.open(catalog._folder) as other:
+    with Catalog.open(catalog._core.folder) as other:
         assert other.search(filter='price == "12" and brand == "z"').keys == ["c"]
         catalog.change_fields(retype={"price": "int"}, rename={"brand": "price2"}, misfits="null")
         catalog.change_fields(rename={"price": "brand", "price2": "price"})
         if optimized in ("after", "both"):
             catalog.optimize()
-        for one in (catalog, other, Catalog.open(catalog._folder)):
+        for one in (catalog, other, Catalog.open(catalog._core.folder)):
             assert values(one, "brand") == {"a": None, "b": None, "c": 12}
             assert one.search(filter='brand == 12 and price == "z"').keys == ["c"]
             assert [hit.fields for hit in one.search(vector=ROWS[2], limit=1, fields=["brand", "price"])] == [
@@ -291,7 +425,7 @@ def test_whole_numbers_that_become_numbers_write_no_item_anew(catalog: Catalog) 
     catalog.update("a", {"stock": [0.5]})
     catalog.add_field("wide", "int")
     catalog.update("a", {"wide": [2**53 + 1]})
-    with pytest.raises(FieldTypeError, match="more digits"):
+    with pytest.raises(FieldTypeError, match="too large for a float"):
         catalog.change_field("wide", "float")
 
 
@@ -301,8 +435,8 @@ def test_a_purge_takes_what_fields_were_with_the_states_that_had_them(catalog: C
     catalog.purge(2)
     assert values(catalog, "price", as_of=2) == {"a": "9.5", "b": None, "c": "12"}
     catalog.purge(3)
-    assert catalog.records._database.connection.execute("SELECT count(*) FROM field_changes").fetchone() == (0,)
-    assert verify(catalog._folder).problems == []
+    assert catalog._core.records._database.connection.execute("SELECT count(*) FROM field_changes").fetchone() == (0,)
+    assert verify(catalog._core.folder).problems == []
 
 
 def test_changes_survive_backup_and_export(catalog: Catalog, tmp_path: Path) -> None:
@@ -319,7 +453,7 @@ def test_changes_survive_backup_and_export(catalog: Catalog, tmp_path: Path) -> 
 
 
 def test_the_command_changes_fields(catalog: Catalog) -> None:
-    folder = catalog._folder
+    folder = catalog._core.folder
     done = call_json("update", folder, "--retype", "price=float", "--rename", "brand=maker")
     assert done == {"commit": 2, "items": 3, "nulled": 0}
     assert catalog.info().fields == {"price": "float", "maker": "string"}
@@ -346,7 +480,7 @@ def test_the_command_changes_fields(catalog: Catalog) -> None:
     ],
 )
 def test_a_wrong_command_says_why(catalog: Catalog, arguments: tuple[str, ...], said: str) -> None:
-    shown = " ".join(call("update", catalog._folder, *arguments, code=2).split())
+    shown = " ".join(call("update", catalog._core.folder, *arguments, code=2).split())
     assert said in shown
     assert "misfits=" not in shown
     assert len(catalog.log()) == 1
@@ -461,13 +595,13 @@ def test_random_changes_of_fields_and_items_are_what_a_dictionary_says_at_every_
         shop = Shop()
         for _ in range(40):
             change(catalog, shop, chance)
-            seq = catalog.records.version()[0]
+            seq = catalog._core.records.version()[0]
             if seq:
                 states[seq] = shop.copy()
                 check(chance.choice([catalog, other]), shop, None)
         for seq, state in chance.sample(sorted(states.items()), min(len(states), 12)):
             widened_since = {
-                name for name, kind in state.kinds.items() if catalog.records.schema(as_of=seq)[name] is not kind
+                name for name, kind in state.kinds.items() if catalog._core.records.schema(as_of=seq)[name] is not kind
             }
             assert all(state.kinds[name] is W for name in widened_since)
             for name in widened_since:

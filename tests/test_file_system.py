@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import StorageFailed
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.files import file_system
 from lookalike.retrieval.files.file_system import check_file_system, file_system_of
 

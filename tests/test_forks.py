@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import StorageFailed, UsageError
 from lookalike.data.pictures.decode_memory import decode_memory
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.files import forks
 from tests.conftest import ROOT
 
@@ -258,7 +258,7 @@ def test_a_fork_waits_for_the_transaction_of_another_thread(shop: Path) -> None:
         entered, order = threading.Event(), []
 
         def write() -> None:
-            with catalog.records._database.immediate():
+            with catalog._core.records._database.immediate():
                 entered.set()
                 time.sleep(0.3)
                 order.append("written")
@@ -280,7 +280,7 @@ def test_a_child_forked_in_the_middle_of_a_transaction_opens_nothing_and_harms_n
         entered, go_on = threading.Event(), threading.Event()
 
         def write() -> None:
-            with catalog.records._database.immediate() as connection:
+            with catalog._core.records._database.immediate() as connection:
                 connection.execute("UPDATE commits SET summary = 'half'")
                 entered.set()
                 go_on.wait()
@@ -302,7 +302,7 @@ def test_a_child_forked_in_the_middle_of_a_transaction_opens_nothing_and_harms_n
 
 def test_a_thread_that_forks_within_its_own_transaction_keeps_it(shop: Path) -> None:
     with Catalog.open(shop) as catalog:
-        with catalog.records._database.immediate() as connection:
+        with catalog._core.records._database.immediate() as connection:
             connection.execute("UPDATE commits SET summary = 'own'")
             said = in_a_child(lambda: catalog.get(["k1"]))
         assert said.startswith(StorageFailed.__name__)
@@ -313,7 +313,7 @@ def test_a_thread_that_forks_within_its_own_transaction_keeps_it(shop: Path) -> 
 def test_what_was_begun_before_a_fork_is_refused_in_the_child_and_goes_on_in_the_parent(shop: Path) -> None:
     with Catalog.open(shop) as catalog:
         items = catalog.items(batch=5)
-        cursor = catalog.records._database.connection.execute("SELECT id FROM items")
+        cursor = catalog._core.records._database.connection.execute("SELECT id FROM items")
         first = [cursor.fetchone()[0], next(items).key]
         said = in_a_child(cursor.fetchone)
         assert said.startswith("UsageError: This was begun before the process was forked")
@@ -367,12 +367,12 @@ def test_memory_for_decoding_that_a_thread_had_taken_is_free_in_the_child() -> N
     taken, go_on = threading.Event(), threading.Event()
 
     def take() -> None:
-        with decode_memory.taken(decode_memory.size):
+        with decode_memory.reserve(decode_memory.size):
             taken.set()
             go_on.wait()
 
     def decode_in_child() -> str:
-        with decode_memory.taken(decode_memory.size):
+        with decode_memory.reserve(decode_memory.size):
             return "free"
 
     thread = threading.Thread(target=take)
@@ -388,3 +388,52 @@ def test_what_needs_threads_is_refused_only_in_such_a_child() -> None:
     with pytest.raises(UsageError), pytest.MonkeyPatch.context() as patch:
         patch.setattr(forks, "_can_search", False)
         forks.needs_threads()
+
+
+def test_no_thread_imports_a_module_at_its_first_use_of_a_catalog(tmp_path: Path) -> None:
+    code = """
+import sys, threading
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np, polars as pl
+from PIL import Image
+from lookalike import Catalog
+from tests.fakes import fake_models
+Catalog.open, pl.DataFrame({"key": ["z"], "vector": [[1.0, 0, 0, 0]]}).write_parquet(sys.argv[1] + ".parquet")
+found = []
+sys.addaudithook(lambda event, given: found.append(given[0]) if (
+    event == "import" and threading.current_thread() is not threading.main_thread()) else None)
+
+def ready_vectors():
+    with Catalog.create(sys.argv[1], dim=4) as shop:
+        shop.add_vectors(["a", "b", "c"], np.eye(4)[:3], {"n": [1, 2, 3], "s": ["x", "y", None], "t": [["u"]] * 3})
+        shop.update(["a"], {"n": np.array([5])})
+        shop.change_fields(retype={"n": "float"}, rename={"t": "tags"})
+        shop.delete(["c"])
+        shop.get("a"), list(shop.items()), shop.log(), shop.info(), shop.keys(["a"])
+        shop.import_parquet(sys.argv[1] + ".parquet")
+        shop.search(vector=np.eye(4)[0], filter='n > 1 and s like "x%" or array_contains(tags, "u")')
+        shop.search_many(np.eye(4)[:2]), shop.facets(), shop.search(as_of=1, limit=1).to_dicts()
+        shop.optimize(), shop.search(limit=1, filter="n > 1"), shop.measure_recall()
+        shop.backup(sys.argv[1] + "backup"), shop.purge(1), shop.verify()
+
+def pictures():
+    fake_models(SimpleNamespace(setattr=setattr))
+    folder = Path(sys.argv[1] + "pictures")
+    folder.mkdir()
+    for kind in ("png", "gif", "webp", "jpg", "tiff"):
+        Image.new("RGB", (9, 9), "red").save(folder / f"red.{kind}")
+    (folder / "feed.csv").write_text("id,image,title\\n1,red.png,Red\\n2,red.jpg,Red\\n")
+    with Catalog.create(sys.argv[1] + "shop", model="colour") as shop:
+        shop.index(folder).finish(), shop.index(folder / "feed.csv").finish()
+        shop.search("red"), shop.search(image=folder / "red.png")
+
+thread = threading.Thread(target=ready_vectors)
+thread.start(), thread.join()
+pictures()
+print(*found)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "shop")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.split() == []

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import StorageFailed
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.files.storage import failing
 from lookalike.retrieval.files.thumbnails import Thumbnails
 from lookalike.retrieval.maintenance.repair import repair
@@ -31,8 +31,8 @@ State = dict[str, tuple[bytes, dict[str, object]]]
 
 
 def state_of(catalog: Catalog) -> State:
-    ids = {row.id: row.key for row in catalog.records.items()}
-    rows = catalog.records.vectors("image", DIM)
+    ids = {row.id: row.key for row in catalog._core.records.items()}
+    rows = catalog._core.records.vectors("image", DIM)
     vectors = {ids[int(item)]: row.tobytes() for item, row in zip(rows.item_ids, rows.vectors, strict=True)}
     found: State = {item.key: (vectors[item.key], dict(item.fields)) for item in catalog.items()}
     assert catalog.count() == len(found) == len(vectors)
@@ -77,7 +77,7 @@ def perform(way: str, catalog: Catalog, backups: Path) -> None:
         case "optimize ivf":
             catalog.optimize(index="ivf_sq8")
         case "purge":
-            catalog.purge(catalog.records.version()[0])
+            catalog.purge(catalog._core.records.version()[0])
         case "backup":
             catalog.backup(backups)
         case "field":
@@ -106,7 +106,7 @@ def after(way: str, state: State) -> State:
 
 def leftovers(folder: Path) -> list[str]:
     with Catalog.open(folder) as catalog:
-        generation = catalog.records.version()[1]
+        generation = catalog._core.records.version()[1]
     names = {path.name for path in (folder / "generations").iterdir()} - {generation}
     names |= {path.name for path in folder.rglob(".*") if path.is_file()}
     return sorted(names | {path.name for path in folder.rglob("checked.json.*")})
@@ -116,7 +116,7 @@ def check_whole(folder: Path, state: State) -> None:
     """Nothing that was acknowledged is lost, nothing half is seen, and nothing lies around."""
     with Catalog.open(folder) as catalog:
         assert state_of(catalog) == state
-        assert catalog.records.purged_before() > 1 or catalog.count(as_of=1) == COUNT
+        assert catalog._core.records.purged_before() > 1 or catalog.count(as_of=1) == COUNT
     assert verify(folder).problems == []
     assert leftovers(folder) == []
 
@@ -172,7 +172,9 @@ def test_a_disk_that_is_full_takes_nothing_away(made: Made, small: Path, way: st
             assert str(small) in str(error)
             assert "again" in str(error)
         assert state_of(catalog) == state
-        assert {path.name for path in (small / "shop" / "generations").iterdir()} == {catalog.records.version()[1]}
+        assert {path.name for path in (small / "shop" / "generations").iterdir()} == {
+            catalog._core.records.version()[1]
+        }
         (small / "other").unlink()
         perform(way, catalog, small / "backups")
         assert state_of(catalog) == after(way, state)

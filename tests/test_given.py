@@ -15,11 +15,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lookalike import Catalog
 from lookalike.data.column_values import plain_values
 from lookalike.data.errors import FieldTypeError, UsageError
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
-from lookalike.retrieval import Catalog
 
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)
 DIM = 2
@@ -40,7 +40,7 @@ def stored(path: Path, column: Any, count: int | None = None) -> tuple[FieldType
     count = len(column) if count is None else count
     with Catalog.create(path, dim=DIM) as catalog:
         catalog.add_vectors([f"k{row}" for row in range(count)], np.ones((count, DIM)), {"field": column})
-        kind = catalog.records.schema().get("field")
+        kind = catalog._core.records.schema().get("field")
         return kind, [item.fields.get("field") for item in catalog.items()]
 
 

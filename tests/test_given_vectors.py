@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 import torch
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval import Catalog
 
 DIM = 4
 ROWS = np.random.default_rng(6).standard_normal((5, DIM)).astype(np.float32)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.retrieval.search import gpu_lists, gpu_vectors
 from lookalike.retrieval.search.gpu_lists import Costs, GpuLists
 from lookalike.retrieval.search.gpu_vectors import GpuVectors

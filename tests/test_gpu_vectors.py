@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.search import gpu_vectors
 from lookalike.retrieval.search.gpu_vectors import GpuVectors
 from lookalike.retrieval.vector_index import Metric, Selection, Vectors
@@ -181,7 +181,7 @@ def test_vectors_are_copied_once_and_dropped_with_their_generation(made: Path, t
             thread.start()
         for thread in threads:
             thread.join()
-        copies = catalog.device._copies
+        copies = catalog._core.device._copies
         assert not errors
         assert [copy.count for copy in copies.values()] == [200]
         catalog.add_vectors(["last"], ROWS[200:201].astype(np.float32))

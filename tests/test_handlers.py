@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import FilterError, UsageError
-from lookalike.retrieval import Catalog
-from lookalike.ui.page.chosen_filter import Narrowing
+from lookalike.ui.page.chosen_filter import PanelFilter
 from lookalike.ui.page.handlers import PAGE_ITEMS, Handlers
 from lookalike.ui.page.recipe import Chosen, Recipe
 from lookalike.ui.page.uploads import Uploads
@@ -164,8 +164,8 @@ def test_each_field_is_counted_under_the_other_filters(handlers: Handlers) -> No
 def test_what_is_chosen_becomes_one_exact_filter(
     catalog: Catalog, chosen: dict[str, Any], passes: Callable[[int], bool]
 ) -> None:
-    kinds = catalog.records.schema().filterable
-    text = Narrowing.of(Chosen.model_validate(chosen), kinds).text()
+    kinds = catalog._core.records.schema().filterable
+    text = PanelFilter.read(Chosen.model_validate(chosen), kinds).text()
     expected = [f"k{number:02}" for number in range(COUNT) if passes(number)]
     assert sorted(catalog.search(filter=text, limit=COUNT).keys) == expected
 
@@ -186,7 +186,7 @@ def test_a_wrong_filter_is_an_error_and_shown_in_words(
     catalog: Catalog, handlers: Handlers, chosen: dict[str, Any]
 ) -> None:
     with pytest.raises((FilterError, UsageError)):
-        Narrowing.of(Chosen.model_validate(chosen), catalog.records.schema().filterable)
+        PanelFilter.read(Chosen.model_validate(chosen), catalog._core.records.schema().filterable)
     found, panel = handlers.searched({"text": "red", "chosen": json.dumps(chosen)})
     assert read(found)["problem"] and 'class="state"' in read(found)["html"]
     assert "Filters" in read(panel)["html"], "the panel stays, to be mended"
@@ -331,7 +331,7 @@ def test_an_unexpected_error_is_said_without_its_text(
 def test_a_page_that_was_opened_with_an_item_searches_with_what_it_was_given(
     handlers: Handlers, catalog: Catalog
 ) -> None:
-    (key,) = catalog.sample_keys(1)
+    (key,) = catalog._core.sample_keys(1)
     opened = handlers.opened([("like", key)])
     subject = json.loads(opened["subject"])
     assert subject["key"] == key and subject["thumbnail"]

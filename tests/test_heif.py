@@ -113,7 +113,7 @@ def test_without_the_extra_the_reason_has_the_line_that_mends_it(tmp_path: Path)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False
     )
-    assert "NotAPicture: HEIC pictures are read by an extra" in done.stderr
+    assert "NotAPicture: HEIC pictures need an extra" in done.stderr
     assert "pip install 'lookalike[heic]'" in done.stderr
 
 

@@ -145,9 +145,9 @@ def test_a_picture_bomb_is_refused_by_its_header(width: int, height: int) -> Non
         (b"just some text", "not a picture"),
         (b"<!DOCTYPE html><html></html>", "web page"),
         (b"%PDF-1.7", "PDF"),
-        (b"\x89PNG\r\n\x1a\n", "damaged or cut short"),
-        (saved(Image.fromarray(PIXELS), "PNG")[:700], "damaged or cut short"),
-        (saved(Image.fromarray(PIXELS), "JPEG")[:700], "damaged or cut short"),
+        (b"\x89PNG\r\n\x1a\n", "damaged or truncated"),
+        (saved(Image.fromarray(PIXELS), "PNG")[:700], "damaged or truncated"),
+        (saved(Image.fromarray(PIXELS), "JPEG")[:700], "damaged or truncated"),
     ],
 )
 def test_what_is_no_picture_is_one_error_with_its_reason(content: bytes, reason: str) -> None:
@@ -174,7 +174,7 @@ def test_reading_says_why_it_cannot(tmp_path: Path) -> None:
         ("empty.png", "empty"),
         ("large.png", "at most"),
         (".", "not a regular file"),
-        ("dangling.png", "a link to a file that is not there"),
+        ("dangling.png", "a link to a file that does not exist"),
         ("nul\0.png", "no such file|cannot be read"),
     ]:
         with pytest.raises(NotAPicture, match=reason):

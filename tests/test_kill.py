@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.retrieval.store.records import Records
 from tests.test_indexing import picture
 
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.kill
 ROOT = Path(__file__).parent.parent
 RUN = """
 import sys
-import lookalike.retrieval.catalog, lookalike.retrieval.ingest.index_run
+import lookalike.retrieval.core, lookalike.retrieval.ingest.index_run
 from pathlib import Path
 from lookalike.data.feeds.feed import open_feed
 from lookalike import Catalog
 if sys.argv[3] == "colour":
     from tests.fakes import ColourEncoder
-    lookalike.retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
+    lookalike.retrieval.core.load_encoder = lambda name, **_: ColourEncoder()
 lookalike.retrieval.ingest.index_run._COMMIT_EVERY_S = float(sys.argv[4])
 opened = Catalog.open if Path(sys.argv[1]).exists() else Catalog.create
 with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": "compact"})) as catalog:
@@ -58,14 +58,14 @@ def contents(catalog: Path) -> dict[str, tuple[object, ...]]:
     """What a catalog holds by key, and its vectors and thumbnails."""
     held: dict[str, tuple[object, ...]] = {}
     with Catalog.open(catalog) as opened:
-        view = opened._live.view()
-        for row in opened.records.items():
-            images = opened.records.images([row.id]).get(row.id, [])
-            shown = [opened.thumbnails.path(image.sha256.hex()) is not None for image in images]
-            vectors = [view.vectors_of(space, row.id) for space in sorted(opened.file.spaces)]
+        view = opened._core.newest.state()
+        for row in opened._core.records.items():
+            images = opened._core.records.images([row.id]).get(row.id, [])
+            shown = [opened._core.thumbnails.path(image.sha256.hex()) is not None for image in images]
+            vectors = [view.vectors_of(space, row.id) for space in sorted(opened._core.file.spaces)]
             facts = [(image.source, image.sha256, image.width, image.height) for image in images]
             held[row.key] = (row.title, row.fields, facts, all(shown), vectors)
-        assert opened.count() == opened.records.count() == len(held)
+        assert opened.count() == opened._core.records.count() == len(held)
     return held
 
 
@@ -159,7 +159,7 @@ def test_a_killed_sync_removes_all_that_is_gone_or_nothing(tmp_path: Path) -> No
         process.communicate()
         states = check_ledger(shop)
         with Catalog.open(shop) as catalog:
-            keys = {row.key for row in catalog.records.items()}
+            keys = {row.key for row in catalog._core.records.items()}
         assert gone <= keys or not gone & keys
         assert {f"{number}.png" for number in range(600) if number not in range(200, 300)} <= {
             key.split("/")[1] for key in keys

@@ -23,9 +23,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
 from lookalike.data.item import Json
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.verification import verify
 
 pytestmark = pytest.mark.kill
@@ -179,7 +179,7 @@ def child(folder: Path, backups: Path) -> None:
     number = int(sys.stdin.readline())
     with Catalog.open(folder) as catalog:
         while True:
-            step = Step.of(number, sorted(catalog.keys(KEYS)), catalog.records.version()[0])
+            step = Step.of(number, sorted(catalog.keys(KEYS)), catalog._core.records.version()[0])
             sys.stdout.write(f"begin {step.kind}\n")
             sys.stdout.flush()
             sys.stdout.write(f"done {step.perform(catalog, backups)}\n")
@@ -207,8 +207,8 @@ def differences(catalog: Catalog, state: State, as_of: int | None, chance: np.ra
         yield f"other fields: {changed[0]} {found[changed[0]]} for {state[changed[0]][1]}"
     if (count := catalog.count(as_of=as_of)) != len(state):
         yield f"counted {count} of {len(state)}"
-    ids = {row.id: row.key for row in catalog.records.items(as_of=as_of)}
-    rows = catalog.records.vectors("image", DIM, as_of=as_of)
+    ids = {row.id: row.key for row in catalog._core.records.items(as_of=as_of)}
+    rows = catalog._core.records.vectors("image", DIM, as_of=as_of)
     vectors = [(ids.get(int(item), ""), row.tobytes()) for item, row in zip(rows.item_ids, rows.vectors, strict=True)]
     if len(vectors) != len(state):
         yield f"{len(vectors)} vectors for {len(state)} items"
@@ -236,7 +236,7 @@ def compare(folder: Path, backups: Path, model: Model, report: Report, chance: n
     step = model.next()
     wrong: list[str] = []
     with Catalog.open(folder) as catalog:
-        newest = catalog.records.version()[0]
+        newest = catalog._core.records.version()[0]
         if newest == model.newest + 1 and model.does_commit(step):
             model.take("-")
             report.whole += 1
@@ -260,8 +260,8 @@ def compare(folder: Path, backups: Path, model: Model, report: Report, chance: n
         name, commit = model.backup
         Catalog.restore(backups, restored, snapshot=name)
         with Catalog.open(restored) as again:
-            if again.records.version()[0] != commit:
-                wrong.append(f"the backup is of commit {again.records.version()[0]} instead of {commit}")
+            if again._core.records.version()[0] != commit:
+                wrong.append(f"the backup is of commit {again._core.records.version()[0]} instead of {commit}")
             wrong += [f"backup: {one}" for one in differences(again, model.states[commit], None, chance)]
         shutil.rmtree(restored)
     report.wrong += [f"kill {report.kills} during {step.kind}: {one}" for one in wrong]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import SyncRefused, UsageError
 from lookalike.data.feeds.feed import feed_of_files, open_feed
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import MOST_KEPT, IndexRun
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.retrieval.store.ledger import LedgerEntry
@@ -116,8 +116,8 @@ def test_retry_takes_only_failures(catalog: Catalog, tmp_path: Path, encoder: Co
     for number in (0, 1):  # what was well is not even looked at
         picture(tmp_path / f"{number}.png", 20 + number)
     rows[3] = "e,2.png,t,4"
-    feed = open_feed(write_feed(tmp_path, rows), types=catalog.records.schema())
-    retried = IndexRun(catalog, feed, retry=True)
+    feed = open_feed(write_feed(tmp_path, rows), types=catalog._core.records.schema())
+    retried = IndexRun(catalog._core, feed, retry=True)
     assert retried.count == 5
     *_, report = retried
     assert (report.rows, report.added, report.updated, report.unchanged, report.rejected) == (5, 2, 1, 0, 3)
@@ -208,8 +208,8 @@ def test_rows_whose_key_cannot_be_read_may_be_any(catalog: Catalog, tmp_path: Pa
 def test_a_run_that_is_stopped_removes_nothing_and_finds_nothing_missing(catalog: Catalog, tmp_path: Path) -> None:
     rows = [f"k{number},{number}.png,t,{number}" for number in range(8)]
     run(catalog, write_feed(tmp_path, rows))
-    feed = open_feed(write_feed(tmp_path, rows[:6]), types=catalog.records.schema())
-    for report in IndexRun(catalog, feed, sync=True):
+    feed = open_feed(write_feed(tmp_path, rows[:6]), types=catalog._core.records.schema())
+    for report in IndexRun(catalog._core, feed, sync=True):
         if report.rows == 4:
             break
     assert catalog.count() == 8
@@ -221,10 +221,10 @@ def test_a_feed_that_ends_in_an_error_removes_nothing(
 ) -> None:
     rows = [f"k{number},{number}.png,t,{number}" for number in range(8)]
     run(catalog, write_feed(tmp_path, rows))
-    feed = open_feed(write_feed(tmp_path, rows[:6]), types=catalog.records.schema())
+    feed = open_feed(write_feed(tmp_path, rows[:6]), types=catalog._core.records.schema())
     (tmp_path / "feed.csv").unlink()
     with pytest.raises(OSError, match="No such file"):
-        list(IndexRun(catalog, feed, sync=True))
+        list(IndexRun(catalog._core, feed, sync=True))
     assert catalog.count() == 8
     assert not list(catalog.ledger(state="missing"))
 
@@ -304,7 +304,7 @@ def test_a_run_over_some_files_finds_no_others_missing(catalog: Catalog, tmp_pat
     (folder / "bad.png").write_text("no")
     run(catalog, folder)
     picture(folder / "2.png", 9)
-    *_, report = IndexRun(catalog, feed_of_files(folder, [b"2.png"]), partial=True)
+    *_, report = IndexRun(catalog._core, feed_of_files(folder, [b"2.png"]), partial=True)
     assert (report.rows, report.updated, report.missing) == (1, 1, 0)
     assert {(one.key, one.state.value) for one in catalog.ledger()} == {
         ("0.png", "indexed"),
@@ -312,7 +312,7 @@ def test_a_run_over_some_files_finds_no_others_missing(catalog: Catalog, tmp_pat
         ("2.png", "indexed"),
         ("bad.png", "rejected"),
     }
-    assert catalog.records.remove_missing("photos", ["bad.png"], [], summary="watch") == 0
+    assert catalog._core.records.remove_missing("photos", ["bad.png"], [], summary="watch") == 0
     assert [one.key for one in catalog.ledger(state="missing")] == ["bad.png"]
 
 
@@ -348,7 +348,7 @@ def test_a_purge_forgets_what_was_removed_before(catalog: Catalog, tmp_path: Pat
 def test_a_report_keeps_few_rejects_and_the_ledger_all(catalog: Catalog, tmp_path: Path) -> None:
     report = run(catalog, write_feed(tmp_path, [f"k{number},gone.png,t,1" for number in range(MOST_KEPT + 50)]))
     assert (report.rejected, len(report.rejects)) == (MOST_KEPT + 50, MOST_KEPT)
-    listed = list(catalog.records.ledger.rejects_of(report.run))
+    listed = list(catalog._core.records.ledger.rejects_of(report.run))
     assert [one.row for one in listed] == list(range(1, MOST_KEPT + 51))
     assert [one.row for one in itertools.islice(catalog.ledger(limit=3), 9)] == [1, 2, 3]
 

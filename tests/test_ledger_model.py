@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import lookalike.retrieval.catalog
+import lookalike.retrieval.core
 import lookalike.retrieval.ingest.index_run
 import lookalike.retrieval.ingest.worker_pool
+from lookalike import Catalog
 from lookalike.data.errors import SyncRefused
 from lookalike.data.feeds.feed import open_feed
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.ingest.dry_run import Action, Plan
+from lookalike.retrieval.ingest.dry_run import Action, DryRun
 from lookalike.retrieval.ingest.index_run import IndexRun, RunOptions
 from tests.fakes import ColourEncoder
 from tests.test_indexing import picture, write_feed
@@ -145,7 +145,7 @@ class Model:
 def seen(catalog: Catalog, versions: dict[bytes, int]) -> tuple[dict[Name, Entry], dict[str, tuple[object, ...]]]:
     """The ledger and the items of a catalog, in the model's terms."""
     ledger: dict[Name, Entry] = {}
-    rows = catalog.records._database.connection.execute(
+    rows = catalog._core.records._database.connection.execute(
         "SELECT key, part, state, attempts, row, first_run, last_run FROM ledger"
     ).fetchall()
     for key, part, *rest in rows:
@@ -166,13 +166,13 @@ def compare(catalog: Catalog, folder: Path, step: Step, number: int, model: Mode
             path.write_text("broken")
         else:
             picture(path, shown)
-    feed = open_feed(write_feed(folder, [row.text() for row in step.rows]), types=catalog.records.schema())
+    feed = open_feed(write_feed(folder, [row.text() for row in step.rows]), types=catalog._core.records.schema())
     options = RunOptions(sync=step.mode in ("sync", "force"), force=step.mode == "force", retry=step.mode == "retry")
-    plan = Plan(catalog, feed, **options)
+    plan = DryRun(catalog._core, feed, **options)
     for _ in plan:
         pass
     assert bool(plan.refused) == model.refused(step)
-    run = IndexRun(catalog, feed, **options)
+    run = IndexRun(catalog._core, feed, **options)
     expected = model.run(step, number)
     if model.refused(step):
         with pytest.raises(SyncRefused):
@@ -185,7 +185,7 @@ def compare(catalog: Catalog, folder: Path, step: Step, number: int, model: Mode
     assert seen(catalog, versions) == (expected.ledger, expected.items)
     counts = {name: getattr(report, name) for name in ("rows", "added", "updated", "unchanged", "rejected", "deleted")}
     assert counts == {name: expected.counts[name] for name in counts}
-    assert report.rejected == len(list(catalog.records.ledger.rejects_of(report.run)))
+    assert report.rejected == len(list(catalog._core.records.ledger.rejects_of(report.run)))
     changed = plan.counts[Action.UPDATE] + plan.counts[Action.REPRICE]
     planned = (plan.rows, plan.counts[Action.ADD], changed, plan.counts[Action.LEAVE], plan.counts[Action.REJECT])
     assert planned == (report.rows, report.added, report.updated, report.unchanged, report.rejected)
@@ -234,7 +234,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_the_ledger_is_a_dictionary(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lookalike.retrieval.catalog, "load_encoder", lambda name, **_: ColourEncoder())
+        patch.setattr(lookalike.retrieval.core, "load_encoder", lambda name, **_: ColourEncoder())
         patch.setattr(lookalike.retrieval.ingest.worker_pool, "_BATCH_ON_CPU", 2)
         patch.setattr(lookalike.retrieval.ingest.index_run, "_COMMIT_EVERY_S", 0.0)
         folder = Path(place)
@@ -242,6 +242,6 @@ def test_the_ledger_is_a_dictionary(steps: list[Step]) -> None:
         with Catalog.create(folder / "shop", model="compact") as catalog:
             model = Model()
             for step in steps:
-                run = catalog.records._database.connection.execute("SELECT coalesce(max(id), 0) + 1 FROM runs")
+                run = catalog._core.records._database.connection.execute("SELECT coalesce(max(id), 0) + 1 FROM runs")
                 model = compare(catalog, folder, step, run.fetchone()[0], model, versions)
             assert catalog.verify().problems == []

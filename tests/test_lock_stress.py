@@ -25,8 +25,8 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogBusy
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.verification import verify
 from tests.conftest import ROOT
 

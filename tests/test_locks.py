@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lookalike import Catalog
 from lookalike.data.errors import FeedError, NotAPicture, UsageError
-from lookalike.retrieval import Catalog
 from tests.conftest import ROOT
 from tests.fakes import ColourEncoder
-from tests.public_calls import KEYS, READS, ROWS, WRITES
+from tests.public_calls import INNER_READS, INNER_WRITES, KEYS, READS, ROWS, WRITES
 from tests.running import call, run
 
 SHARED = "1073741826 1073742335"
@@ -61,13 +61,16 @@ def catalog(shop: Path) -> Iterator[Catalog]:
         yield opened
 
 
-@pytest.mark.parametrize("name", [*READS, *WRITES])
+CALLS = READS | WRITES | INNER_READS | INNER_WRITES
+
+
+@pytest.mark.parametrize("name", CALLS)
 def test_the_locks_are_intact_after_every_public_call(catalog: Catalog, shop: Path, tmp_path: Path, name: str) -> None:
     assert locks(shop) == BOTH
-    (READS | WRITES)[name](catalog, tmp_path)
+    CALLS[name](catalog, tmp_path)
     assert locks(shop) == BOTH
     with Catalog.open(shop) as other:
-        (READS | WRITES)[name](other, tmp_path)
+        CALLS[name](other, tmp_path)
         assert locks(shop) == BOTH
     assert locks(shop) == BOTH
 
@@ -154,7 +157,7 @@ def test_a_catalog_that_is_collected_within_a_transaction_of_another_stops_nothi
     catalog = Catalog.open(shop)
 
     def write() -> None:
-        with pytest.raises(UsageError, match="was closed"), catalog.records._database.immediate():
+        with pytest.raises(UsageError, match="was closed"), catalog._core.records._database.immediate():
             Catalog.open(shop).log(1)
             gc.collect()
             in_transaction.set()
@@ -234,10 +237,10 @@ def test_no_path_that_comes_in_leads_to_the_records(tmp_path: Path, encoder: Col
         feed.write_text("key,image\n" + "".join(f"k{at},{path}\n" for at, path in enumerate([*files, *links])))
         report = run(catalog, feed)
         assert report.added == 0 and len(report.rejects) == 7
-        assert all("belongs to a catalog's records" in reject.reason for reject in report.rejects)
+        assert all("is part of a catalog's records" in reject.reason for reject in report.rejects)
         assert locks(shop) == BOTH
         for picture in [*files, *links]:
-            with pytest.raises(NotAPicture, match="belongs to a catalog's records"):
+            with pytest.raises(NotAPicture, match="is part of a catalog's records"):
                 catalog.search(image=picture)
         for source in [*files, *(tmp_path / f"link{suffix}" for suffix in (".csv", ".parquet", ".zip", ".tar"))]:
             with pytest.raises(FeedError):
@@ -260,7 +263,7 @@ def test_a_generation_that_names_the_records_among_its_files_is_not_looked_at(ca
     (generation / "manifest.json").write_bytes(text)
     forged = f"{generation.name.rpartition('-')[0]}-{hashlib.sha256(text).hexdigest()[:8]}"
     generation.rename(generation.with_name(forged))
-    catalog.records.put_generation(forged, "flat")
+    catalog._core.records.put_generation(forged, "flat")
     found = catalog.verify().problems
     assert [problem.what for problem in found] == [
         "The manifest of the generation cannot be read: it names a file outside of the generation."

@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogBusy, UsageError
-from lookalike.retrieval import Catalog
 
 pytestmark = pytest.mark.slow
 
@@ -94,8 +94,8 @@ def test_every_acknowledged_commit_of_two_writers_of_the_same_keys_is_there_in_o
                 for key in gone:
                     del state[key]
             assert now == {key: mark for key, (mark, _) in state.items()}
-        ids = {row.id: row.key for row in catalog.records.items()}
-        rows = catalog.records.vectors("image", DIM)
+        ids = {row.id: row.key for row in catalog._core.records.items()}
+        rows = catalog._core.records.vectors("image", DIM)
         found = {ids[int(item)]: row.tobytes() for item, row in zip(rows.item_ids, rows.vectors, strict=True)}
         assert found == {key: row for key, (_, row) in state.items()}
         assert catalog.verify().problems == []
@@ -190,7 +190,7 @@ def test_the_lock_of_a_killed_process_holds_nobody_up(folder: Path, what: str) -
         def take() -> str:
             if what == "optimize":
                 return catalog.optimize()
-            with catalog.writer():
+            with catalog._core.writer():
                 return before.name
 
         with pytest.raises(CatalogBusy):
@@ -212,7 +212,7 @@ def test_a_clock_that_goes_back_shifts_no_moment_and_no_purge(folder: Path, monk
     with Catalog.open(folder) as catalog:
         times = [began - 5000, began - 4000, began - 90_000, began - 3000, began - 80_000, began - 2000]
         monkeypatch.setattr("lookalike.retrieval.store.commits.time.time", lambda: times.pop(0))
-        with catalog.records._database.immediate() as connection:
+        with catalog._core.records._database.immediate() as connection:
             connection.execute("UPDATE commits SET time = ?", (began - 6000,))
         for turn in range(1, 7):
             catalog.update(KEYS, {"turn": [turn] * COUNT})

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogFormat
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.retrieval.store import tables
 from lookalike.retrieval.store.database import FORMAT, Database
@@ -147,9 +147,9 @@ def test_what_format_3_had_rejected_is_in_the_ledger(tmp_path: Path) -> None:
             ("rejected", 1, True)
         }
         assert catalog.info().rejected == 5
-        assert catalog.records.ledger.feeds() == ["b.csv", "a.csv"]
-        assert catalog.records.ledger.rejected_among("a.csv", ["cup", "jug"], [7]) == ({"cup"}, set())
-        assert catalog.records.ledger.rejected_among("b.csv", ["cup"], [6, 7, 8]) == (set(), {7, 8})
+        assert catalog._core.records.ledger.feeds() == ["b.csv", "a.csv"]
+        assert catalog._core.records.ledger.rejected_among("a.csv", ["cup", "jug"], [7]) == ({"cup"}, set())
+        assert catalog._core.records.ledger.rejected_among("b.csv", ["cup"], [6, 7, 8]) == (set(), {7, 8})
     assert pragma(tmp_path / "shop", "user_version") == FORMAT
 
 

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from lookalike import Catalog
 from lookalike.data.errors import ModelMismatch, WeightsUnavailable
-from lookalike.retrieval import Catalog
 from lookalike.ui.cli.main import app
 from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.page.uploads import Uploads
@@ -67,7 +67,7 @@ def test_a_folder_of_weights_indexes_and_searches_by_picture_and_words(shop: Pat
     assert call_json("search", shop, "--image", image, "--limit", 1)["hits"][0]["key"] == key
     assert len(call_json("search", shop, "a cup of coffee")["hits"]) == 10
     long = call_json("search", shop, "a cup of coffee " * 10)
-    assert long["notices"] == ["The model reads the first 16 tokens of a text; the end of yours was not read."]
+    assert long["notices"] == ["The model reads only the first 16 tokens of a text; the end of yours was not read."]
     assert "first 16 tokens" in call("search", shop, "a cup of coffee " * 10)
     assert call_json("info", shop)["model"] == "local:shop-clip"
     assert call_json("index", shop, feed, "--model", clip)["unchanged"] == 24
@@ -134,7 +134,7 @@ def test_a_picture_model_refuses_words_everywhere(tmp_path: Path, feed: Path) ->
     assert call_json("search", shop, "--image", image, "--limit", 1)["hits"][0]["key"] == key
     assert "This catalogue has no text model" in call("search", shop, "a cup", code=2)
     with Catalog.open(shop) as catalog:
-        assert set(catalog.file.spaces) == {"image"}
+        assert set(catalog._core.file.spaces) == {"image"}
         with TestClient(create_app(catalog), raise_server_exceptions=False) as client:
             answer = client.post("/api/v1/search", json={"text": "a cup"})
             assert answer.status_code == 422

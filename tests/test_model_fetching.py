@@ -77,7 +77,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: Hub) -> None:
 @pytest.mark.parametrize("file", ["open_clip_model.safetensors", "tokenizer.json"])
 def test_a_file_with_another_hash_than_announced_is_removed_and_said(hub: Hub, file: str, tmp_path: Path) -> None:
     hub.corrupt = file
-    with pytest.raises(WeightsUnavailable, match=rf"{file} of shop/\w+ came otherwise than the hub announced"):
+    with pytest.raises(WeightsUnavailable, match=rf"{file} of shop/\w+ differs from the hash that the hub announced"):
         fetch(parse_name(SHOP_CLIP), ignore)
     assert not list((tmp_path / "cache").rglob(file))
     with pytest.raises(WeightsUnavailable, match="lookalike models fetch hf-hub:shop/clip"):
@@ -108,7 +108,7 @@ def test_a_byte_that_changed_on_the_disk_is_found_by_verify(hub: Hub) -> None:
 def test_what_the_hub_does_not_have_is_said(hub: Hub, repositories: Path) -> None:
     with pytest.raises(WeightsUnavailable, match="no repository shop/none"):
         fetch(parse_name("hf-hub:shop/none"), ignore)
-    with pytest.raises(WeightsUnavailable, match="shop/words has none of open_clip_config.json"):
+    with pytest.raises(WeightsUnavailable, match="shop/words has none of the files open_clip_config.json"):
         fetch(parse_name("hf-hub:shop/words"), ignore)
     with pytest.raises(UsageError, match="nothing to fetch"):
         fetch(parse_name("compact"), ignore)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lookalike.data.sample_tools import openclipart
-from lookalike.data.sample_tools.openclipart import (
+from lookalike.data.sample import openclipart
+from lookalike.data.sample.openclipart import (
     Clipart,
     half,
     is_flag,

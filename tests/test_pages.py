@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.generations.segment import Space
-from lookalike.retrieval.query import Part
+from lookalike import Catalog
 from lookalike.retrieval.search.fusion import rank
-from lookalike.retrieval.search.newest_state import Live
-from lookalike.retrieval.search.state import View
+from lookalike.retrieval.search.newest_state import NewestState
+from lookalike.retrieval.search.query_parts import Part
+from lookalike.retrieval.search.segmented_state import SegmentedState
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
 from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, build_approximate
@@ -47,7 +47,7 @@ def catalog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def true_order(catalog: Catalog, query: NDArray[np.float32], some: NDArray[np.bool_] | None = None) -> list[str]:
     """Brute force in float64 over the stored coordinates, equal scores by the order of adding."""
-    stored = catalog._live.view().segments[0].spaces["image"].vectors.rows(np.arange(COUNT)).astype(np.float64)
+    stored = catalog._core.newest.state().segments[0].spaces["image"].vectors.rows(np.arange(COUNT)).astype(np.float64)
     wide = query.astype(np.float64)
     scores = -np.square(stored - wide).sum(axis=1) if catalog.info().metric == "l2" else stored @ wide
     _, ranks = np.unique(np.round(scores, 9), return_inverse=True)
@@ -93,7 +93,7 @@ def test_pages_of_any_size_joined_are_one_big_answer(catalog: Catalog, data: st.
 
 
 def test_a_thousand_equal_vectors_come_once_each_and_in_order(catalog: Catalog) -> None:
-    index = catalog._live.view().segments[0].spaces["image"].approximate
+    index = catalog._core.newest.state().segments[0].spaces["image"].approximate
     if index is not None and index.kind is IndexKind.NSG:
         return
     vector = BASE[0].astype(np.float32)
@@ -164,8 +164,8 @@ def test_pages_of_an_index_that_misses_much_are_one_big_answer_to_the_last_item(
         assert missed
 
 
-def view_of_two_spaces(folder: Path, count: int) -> View:
-    """Return a view of items with a picture and a title each, with an index in both spaces."""
+def view_of_two_spaces(folder: Path, count: int) -> SegmentedState:
+    """Return a state of items with a picture and a title each, with an index in both spaces."""
     random = np.random.default_rng(6)
     spaces = {name: Space(name, DIM, Metric.COSINE) for name in ("image", "title")}
     records = Records.create(folder / "records.sqlite")
@@ -176,24 +176,24 @@ def view_of_two_spaces(folder: Path, count: int) -> View:
         for n, (image, title) in enumerate(vectors.astype(np.float16))
     ]
     records.upsert(writes)
-    view = Live(records, CatalogFile(spaces, None)).view()
-    for rows in view.segments[0].spaces.values():
+    state = NewestState(records, CatalogFile(spaces, None)).state()
+    for rows in state.segments[0].spaces.values():
         object.__setattr__(rows, "approximate", build_approximate(rows.vectors, IndexKind.IVF_FLAT))
-    return view
+    return state
 
 
 @pytest.mark.usefixtures("weak")
 def test_two_spaces_whose_indexes_miss_much_give_longer_answers_that_begin_with_shorter_ones(tmp_path: Path) -> None:
-    view = view_of_two_spaces(tmp_path, 1_500)
+    state = view_of_two_spaces(tmp_path, 1_500)
     random = np.random.default_rng(7)
     for _ in range(6):
         queries = random.standard_normal((2, DIM)).astype(np.float32)
         parts = [Part("image", "image", queries[0], 0.6), Part("title", "title", queries[1], 0.4)]
-        whole = rank(view, parts, view.everything, 1_500, 0.9)
+        whole = rank(state, parts, state.everything, 1_500, 0.9)
         assert sorted(whole.items.tolist()) == list(range(1_500))
         ranked_before_the_missed(whole.scores.tolist())
         for limit in (1, 9, 10, 11, 60, 100, 101, 400, 999, 1_000, 1_001, 1_499):
-            some = rank(view, parts, view.everything, limit, 0.9)
+            some = rank(state, parts, state.everything, limit, 0.9)
             assert some.items.tolist() == whole.items[:limit].tolist()
             assert np.array_equal(some.scores, whole.scores[:limit])
             if limit <= 1_000:

@@ -7,9 +7,9 @@ from typing import Unpack
 
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.feeds.feed import open_feed
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.ingest.dry_run import Action, Change, Plan
+from lookalike.retrieval.ingest.dry_run import Action, Change, DryRun
 from lookalike.retrieval.ingest.index_run import RunOptions
 from tests.fakes import ColourEncoder
 from tests.running import call, call_json, run
@@ -24,12 +24,12 @@ def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
         yield made
 
 
-def plan(catalog: Catalog, source: Path, **options: Unpack[RunOptions]) -> tuple[Plan, list[Change]]:
-    made = Plan(catalog, open_feed(source, types=catalog.records.schema()), **options)
+def plan(catalog: Catalog, source: Path, **options: Unpack[RunOptions]) -> tuple[DryRun, list[Change]]:
+    made = DryRun(catalog._core, open_feed(source, types=catalog._core.records.schema()), **options)
     return made, [change for change in made if change.action is not Action.LEAVE]
 
 
-def counts(made: Plan) -> dict[str, int]:
+def counts(made: DryRun) -> dict[str, int]:
     return {action.value: count for action, count in made.counts.items() if count}
 
 

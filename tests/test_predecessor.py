@@ -15,7 +15,7 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.retrieval.generations.generation import _state
 from lookalike.retrieval.generations.predecessor import before_of
 from lookalike.retrieval.generations.segment import SpaceRows
@@ -108,7 +108,7 @@ def test_an_index_that_learns_nothing_finds_what_is_promised(kind: IndexKind, me
         found = index.search(QUERIES, 10, 0.95, selection)
         assert recall(found.rows, expected) >= 0.92
         for place, rows in enumerate(found.rows):
-            assert np.allclose(vectors.scores(QUERIES[place], rows), found.scores[place], rtol=1e-3, atol=1e-3)
+            assert np.allclose(vectors.scores(QUERIES[place][None], rows)[0], found.scores[place], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", LISTED)
@@ -199,7 +199,7 @@ def test_settings_found_before_are_kept_while_they_are_enough_and_else_made_hard
 
 
 def catalog_training(catalog: Catalog) -> Training:
-    index = catalog._live.view().segments[0].spaces["image"].approximate
+    index = catalog._core.newest.state().segments[0].spaces["image"].approximate
     assert index is not None
     return training_of(index)
 
@@ -242,7 +242,7 @@ def test_deletes_and_changes_between_two_generations_are_honoured(built: Path, t
         there = change(catalog)
         catalog.optimize()
         assert catalog_training(catalog) == first
-        assert len(catalog._live.view().segments) == 1
+        assert len(catalog._core.newest.state().segments) == 1
         keys, rows = list(there), np.stack(list(there.values())).astype(np.float64)
         near, every = [], []
         for query in QUERIES:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogDamaged, CatalogNotFound, LookalikeError
-from lookalike.retrieval import Catalog
 from lookalike.ui.errors import exit_code_of, status_of
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.bench.synthetic import QueryKind, Synthetic
 from lookalike.retrieval.search.recall import SHARES, TARGETS, QueriesFrom, RecallReport, RecentQueries
 from tests.fakes import ColourEncoder

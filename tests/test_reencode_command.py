@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from lookalike import Catalog
 from lookalike.data.errors import OriginalsMissing
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexRun
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.retrieval.reencode.reencode_run import ReencodeOptions, Reencoding
@@ -90,20 +90,20 @@ def test_from_compact_to_clip_and_back_and_a_second_model_for_looks(
         assert held["comparison"]["old"][name] == measured[name]
     assert call_json("info", shop)["upcoming"] == "local:shop-clip"
     shown = call("reencode", shop)
-    assert "In use: local:shop-clip, instead of compact. Back with: lookalike reencode" in shown
+    assert "In use: local:shop-clip, instead of compact. Go back with: lookalike reencode" in shown
     assert "0 pictures and 0 titles encoded" in shown
     assert call_json("evaluate", shop, feed.with_name("queries.csv"))["mrr"] == held["comparison"]["new"]["mrr"]
     call("index", tmp_path / "new", feed, "--model", clip)
     with Catalog.open(shop) as changed, Catalog.open(tmp_path / "new") as new:
         assert_same(changed, new)
     assert "In use again: compact, instead of local:shop-clip" in call("reencode", shop, "--rollback")
-    shown = call("reencode", shop, "--looks", backbone)
-    assert "In use: compact, looks timm:resnet10t/mine.safetensors, instead of compact" in shown
+    shown = call("reencode", shop, "--appearance", backbone)
+    assert "In use: compact, appearance timm:resnet10t/mine.safetensors, instead of compact" in shown
     assert "judged queries" in shown and "ndcg@10" in shown and "Of the first ten hits for 8 items" in shown
     key, image = pl.read_csv(feed).select("key", "image").row(5)
     found = call_json("search", shop, "--image", image, "--limit", 1)["hits"][0]
-    assert found["key"] == key and set(found["scores"]) == {"looks"}
-    assert call_json("search", shop, "a cup", "--looks", 0)["hits"]
+    assert found["key"] == key and set(found["scores"]) == {"appearance"}
+    assert call_json("search", shop, "a cup", "--appearance", 0)["hits"]
     assert "Removed" in call("reencode", shop, "--forget")
     assert "nothing to go back to" in call("reencode", shop, "--rollback", code=2)
     assert verify(shop).problems == []
@@ -131,7 +131,7 @@ def test_where_feeds_and_weights_lie_is_shown_by_no_way_in(tmp_path: Path, feed:
     call("index", shop, feed, "--model", clip)
     call("reencode", shop, "--model", "compact", "--hold")
     with Catalog.open(shop) as catalog, TestClient(create_app(catalog), raise_server_exceptions=False) as client:
-        (source,) = catalog.records.ledger.sources().values()
+        (source,) = catalog._core.records.ledger.sources().values()
         assert source.path == str(feed)
         answers = [client.get(path).text for path in ("/", "/api/v1/info", "/metrics", "/api/v1/items/1")]
         answers.append(client.post("/api/v1/search", json={"text": "a cup"}).text)
@@ -153,7 +153,7 @@ def test_wrong_calls_are_said_in_a_sentence(tmp_path: Path, feed: Path, clip: Pa
     assert "or change the model of this one with: lookalike reencode shop --model compact" in shown
     with Catalog.open(shop) as catalog, sqlite3.connect(shop / "records.sqlite") as connection:
         connection.execute("DELETE FROM sources")
-        assert catalog.sets.version == 0
+        assert catalog._core.sets.version == 0
     shown = call("reencode", shop, "--model", "compact", code=1)
     assert f"{COUNT} pictures were not found" in shown and "lookalike reencode shop SOURCE..." in shown
     assert call_json("reencode", shop, feed)["swapped"] is True
@@ -167,9 +167,9 @@ def test_the_frames_of_a_video_are_encoded_again(tmp_path: Path, monkeypatch: py
     SHOTS[0][0].save(folder / "photo.png")
     with Catalog.create(tmp_path / "shop", model="colour") as shop:
         run(shop, folder)
-        *_, report = Reencoding(shop, model="turned", looks="edge")
+        *_, report = Reencoding(shop._core, model="turned", appearance="edge")
         assert (report.swapped, report.pictures) == (True, len(SHOTS) + 1)
-        with Catalog.create(tmp_path / "new", model="turned", looks="edge") as new:
+        with Catalog.create(tmp_path / "new", model="turned", appearance="edge") as new:
             run(new, folder)
             assert contents(shop) == contents(new)
 
@@ -184,19 +184,19 @@ def test_pictures_of_addresses_come_from_what_was_kept_or_are_fetched_again(
             host.answers[f"/{number}.png"] = with_etag(png(number), f'"{number}"')
         feed = tmp_path / "feed.csv"
         feed.write_text("key,image\n" + "".join(f"k{number},{host.url(f'/{number}.png')}\n" for number in range(4)))
-        for _ in IndexRun(shop, open_feed(feed), fetch=settings):
+        for _ in IndexRun(shop._core, open_feed(feed), fetch=settings):
             pass
         for model in ("turned", "edge"):
-            *_, report = Reencoding(shop, model=model, options=ReencodeOptions(fetch=settings))
+            *_, report = Reencoding(shop._core, model=model, options=ReencodeOptions(fetch=settings))
             assert (report.swapped, report.pictures) == (True, 4)
             with Catalog.create(tmp_path / model, model=model) as new:
-                for _ in IndexRun(new, open_feed(feed), fetch=settings):
+                for _ in IndexRun(new._core, open_feed(feed), fetch=settings):
                     pass
                 assert contents(shop) == contents(new)
-            shutil.rmtree(shop.fetched_folder)
+            shutil.rmtree(shop._core.fetched_folder)
         host.answers.clear()
         with pytest.raises(OriginalsMissing, match="4 pictures were not found"):
-            list(Reencoding(shop, model="colour", options=ReencodeOptions(fetch=settings)))
+            list(Reencoding(shop._core, model="colour", options=ReencodeOptions(fetch=settings)))
 
 
 def test_a_catalog_of_format_4_changes_its_model_when_its_source_is_named(
@@ -219,8 +219,8 @@ def test_a_catalog_of_format_4_changes_its_model_when_its_source_is_named(
     assert verify(tmp_path / "shop").problems == []
     with Catalog.open(tmp_path / "shop") as shop:
         assert shop.search(text="red").keys == before
-        assert shop.records._database._version() == FORMAT
-        *_, report = Reencoding(shop, model="turned", feeds=[open_feed(feed)])
+        assert shop._core.records._database._version() == FORMAT
+        *_, report = Reencoding(shop._core, model="turned", feeds=[open_feed(feed)])
         assert report.swapped
         with Catalog.create(tmp_path / "new", model="turned") as new:
             run(new, feed)

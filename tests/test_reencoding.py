@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogBusy, ModalityUnsupported, OriginalsMissing, UsageError
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.pictures.image_decoder import decode
 from lookalike.models import Encoder
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.evaluation.measures import evaluate, read_queries
+from lookalike.retrieval.evaluation.judged_queries import read_queries
+from lookalike.retrieval.evaluation.measures import evaluate
 from lookalike.retrieval.maintenance.repair import repair
 from lookalike.retrieval.maintenance.verification import ProblemKind, verify
 from lookalike.retrieval.reencode.reencode_run import ReencodeOptions, ReencodeReport, Reencoding
@@ -54,13 +55,13 @@ def shop(tmp_path: Path, models: dict[str, Encoder], pictures: Path) -> Iterator
 
 
 def reencode(catalog: Catalog, model: str | None = None, looks: str | None = None, **options: bool) -> ReencodeReport:
-    *_, report = Reencoding(catalog, model=model, looks=looks, options=ReencodeOptions(**options))  # type: ignore[arg-type]
+    *_, report = Reencoding(catalog._core, model=model, appearance=looks, options=ReencodeOptions(**options))  # type: ignore[arg-type]
     return report
 
 
 def contents(catalog: Catalog, as_of: int | None = None) -> Contents:
     """What a catalog holds by key: title, pictures with a vector of each space, the title's vector."""
-    file, records = catalog.file, catalog.records
+    file, records = catalog._core.file, catalog._core.records
     vectors: dict[str, dict[tuple[int, int], NDArray[np.float16]]] = {}
     with records.snapshot():
         for name, space in file.spaces.items():
@@ -75,7 +76,7 @@ def contents(catalog: Catalog, as_of: int | None = None) -> Contents:
         held = [
             (
                 image.sha256,
-                {name: vectors[name][item.id, image.id].tobytes() for name in file.picture_spaces},
+                {str(name): vectors[name][item.id, image.id].tobytes() for name in file.picture_spaces},
             )
             for image in images.get(item.id, ())
         ]
@@ -84,7 +85,7 @@ def contents(catalog: Catalog, as_of: int | None = None) -> Contents:
 
 
 def made_anew(folder: Path, feed: Path, model: str, looks: str | None = None) -> Contents:
-    with Catalog.create(folder, model=model, looks=looks) as catalog:
+    with Catalog.create(folder, model=model, appearance=looks) as catalog:
         run(catalog, feed)
         return contents(catalog)
 
@@ -98,14 +99,14 @@ def test_after_it_the_catalog_is_as_if_made_with_the_new_model(shop: Catalog, pi
     info = shop.info()
     assert (info.model, info.previous, info.upcoming) == ("turned", "colour", None)
     assert info.spaces == {"image": 2 * COUNT, "title": COUNT}
-    assert verify(shop._folder).problems == []
-    with Catalog.open(shop._folder) as again:
+    assert verify(shop._core.folder).problems == []
+    with Catalog.open(shop._core.folder) as again:
         assert again.search(text="green cup", limit=9).keys == shop.search(text="green cup", limit=9).keys
         assert again.search(like="k3").keys == shop.search(like="k3").keys
-    assert roll_back(shop).new == "colour"
+    assert roll_back(shop._core).new == "colour"
     assert contents(shop) == before
     assert shop.info().model == "colour"
-    assert verify(shop._folder).problems == []
+    assert verify(shop._core.folder).problems == []
 
 
 def test_search_goes_on_with_the_old_model_until_the_swap_and_then_with_the_new(
@@ -116,18 +117,18 @@ def test_search_goes_on_with_the_old_model_until_the_swap_and_then_with_the_new(
         run(new, pictures / "feed.csv")
         expected = new.search(text="green", image=pictures / "3.png", limit=COUNT)
     phases = set()
-    with Catalog.open(shop._folder) as reader:
-        for report in Reencoding(shop, model="turned"):
+    with Catalog.open(shop._core.folder) as reader:
+        for report in Reencoding(shop._core, model="turned"):
             phases.add(report.phase)
             found = reader.search(text="green", image=pictures / "3.png", limit=COUNT)
             wanted = expected if report.swapped else old
             assert found.keys == wanted.keys
             assert found.scores == pytest.approx(wanted.scores, abs=1e-4)
-            assert reader.file.models == ("turned" if report.swapped else "colour")
+            assert reader._core.file.models == ("turned" if report.swapped else "colour")
             if report.phase == "Encoding pictures":
                 with pytest.raises(CatalogBusy):
                     run(reader, pictures / "feed.csv")
-        assert [encoder.spec.name for encoder in reader.encoders._kept.values()] == ["turned"]
+        assert [encoder.spec.name for encoder in reader._core.models._kept.values()] == ["turned"]
     assert phases == {"Encoding pictures", "Encoding titles", "Building the search index", "Comparing", "Changing over"}
 
 
@@ -135,19 +136,19 @@ def test_search_goes_on_with_the_old_model_until_the_swap_and_then_with_the_new(
 def test_a_space_for_looks_is_added_replaced_and_taken_away(shop: Catalog, pictures: Path, tmp_path: Path) -> None:
     main = contents(shop)
     report = reencode(shop, looks="edge")
-    assert (report.pictures, report.titles, report.new) == (2 * COUNT, 0, "colour, looks edge")
+    assert (report.pictures, report.titles, report.new) == (2 * COUNT, 0, "colour, appearance edge")
     assert contents(shop) == made_anew(tmp_path / "both", pictures / "feed.csv", "colour", "edge")
     reencode(shop, looks="edge2")
     assert contents(shop) == made_anew(tmp_path / "other", pictures / "feed.csv", "colour", "edge2")
     reencode(shop, "turned")
     assert contents(shop) == made_anew(tmp_path / "third", pictures / "feed.csv", "turned", "edge2")
     report = reencode(shop, "colour", "none")
-    assert (report.pictures, shop.file.models) == (2 * COUNT, "colour")
+    assert (report.pictures, shop._core.file.models) == (2 * COUNT, "colour")
     assert contents(shop) == main
-    assert roll_back(shop).new == "turned, looks edge2"
-    assert sum(forget(shop)) > 0
-    assert set(shop.records.count_vectors()) == {space.stored for space in shop.file.spaces.values()}
-    assert verify(shop._folder).problems == []
+    assert roll_back(shop._core).new == "turned, appearance edge2"
+    assert sum(forget(shop._core)) > 0
+    assert set(shop._core.records.count_vectors()) == {space.stored for space in shop._core.file.spaces.values()}
+    assert verify(shop._core.folder).problems == []
     assert contents(shop) == made_anew(tmp_path / "fourth", pictures / "feed.csv", "turned", "edge2")
 
 
@@ -160,8 +161,8 @@ def test_a_picture_model_gets_a_text_model_beside_it(pictures: Path, tmp_path: P
         assert contents(shop) == made_anew(tmp_path / "both", pictures / "feed.csv", "colour", "edge")
         assert shop.search(text="red cup")[0].fields["title"] == "red cup"
         reencode(shop, "edge2")
-        assert set(shop.file.spaces) == {"image", "looks"}
-        assert verify(shop._folder).problems == []
+        assert set(shop._core.file.spaces) == {"image", "looks"}
+        assert verify(shop._core.folder).problems == []
 
 
 def test_pictures_are_found_by_their_bytes_wherever_they_are_now(shop: Catalog, pictures: Path, tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_pictures_are_found_by_their_bytes_wherever_they_are_now(shop: Catalog, 
         assert word in str(caught.value)
     assert shop.info().upcoming == "turned"
     assert shop.search(text="red cup")[0].fields["title"] == "red cup"
-    *_, report = Reencoding(shop, feeds=[open_feed(moved)])
+    *_, report = Reencoding(shop._core, feeds=[open_feed(moved)])
     assert (report.swapped, report.pictures, report.new) == (True, 2 * COUNT, "turned")
     for number in range(COUNT + 1):
         (moved / "deep" / f"other-{number}.png").rename(pictures / f"{number}.png")
@@ -190,16 +191,16 @@ def test_what_is_gone_is_encoded_from_its_thumbnail_or_goes_without(shop: Catalo
     report = reencode(shop, from_thumbnails=True)
     assert (report.swapped, report.thumbnails, report.lacking) == (True, 4, 0)
     assert shop.search(like="k5", limit=50).total == COUNT - 1
-    roll_back(shop)
-    sum(forget(shop))
+    roll_back(shop._core)
+    sum(forget(shop._core))
     report = reencode(shop, "turned", drop_missing=True)
     assert (report.swapped, report.pictures, report.lacking) == (True, 2 * COUNT - 4, 4)
-    found = verify(shop._folder).problems
+    found = verify(shop._core.folder).problems
     assert {(one.kind, one.where) for one in found} == {
         (ProblemKind.LACKING, f"item 'k{number}'") for number in (4, 5, 6)
     }
     assert all(one.mend == "lookalike reencode CATALOG" for one in found)
-    assert repair(shop._folder).quarantined == []
+    assert repair(shop._core.folder).quarantined == []
     assert len(shop.search(text="cup", limit=50)) == COUNT
     with pytest.raises(UsageError, match="The item 'k5' has no picture to compare with"):
         shop.search(like="k5")
@@ -207,7 +208,7 @@ def test_what_is_gone_is_encoded_from_its_thumbnail_or_goes_without(shop: Catalo
     picture(pictures / "6.png", 6)
     report = reencode(shop)
     assert (report.swapped, report.pictures, report.copied) == (True, 4, 2 * COUNT - 4 + COUNT)
-    assert verify(shop._folder).problems == []
+    assert verify(shop._core.folder).problems == []
     assert shop.info().previous == "colour"
 
 
@@ -215,9 +216,9 @@ def test_a_held_change_takes_in_what_came_meanwhile_and_swaps_with_the_next_run(
     shop: Catalog, pictures: Path, tmp_path: Path
 ) -> None:
     report = reencode(shop, "turned", hold=True)
-    assert (report.swapped, shop.file.models, shop.info().upcoming) == (False, "colour", "turned")
+    assert (report.swapped, shop._core.file.models, shop.info().upcoming) == (False, "colour", "turned")
     assert report.comparison is not None
-    assert verify(shop._folder).problems == []
+    assert verify(shop._core.folder).problems == []
     picture(pictures / "new.png", 99)
     with (pictures / "feed.csv").open("a") as feed:
         feed.write("new,new.png,white cup,3\n")
@@ -231,19 +232,19 @@ def test_a_held_change_takes_in_what_came_meanwhile_and_swaps_with_the_next_run(
     lines = [line for line in feed_text.splitlines() if not line.startswith("k2,")]
     (pictures / "feed.csv").write_text("\n".join(lines) + "\n")
     assert contents(shop) == made_anew(tmp_path / "new", pictures / "feed.csv", "turned")
-    assert verify(shop._folder).problems == []
+    assert verify(shop._core.folder).problems == []
 
 
 def test_a_title_changed_in_the_middle_is_that_of_the_new_set(shop: Catalog, models: dict[str, Encoder]) -> None:
     changed = False
-    for report in Reencoding(shop, model="turned"):
+    for report in Reencoding(shop._core, model="turned"):
         if report.phase == "Comparing" and not changed:
             shop.update(["k3"], titles=["green cup"])
             changed = True
     assert report.swapped and report.titles == COUNT + 1
     title = contents(shop)["k3"][2]
     assert title == models["turned"].encode_titles(["green cup"]).astype(np.float16)[0].tobytes()
-    assert verify(shop._folder).problems == []
+    assert verify(shop._core.folder).problems == []
 
 
 def test_after_the_way_back_what_is_new_is_made_and_forward_is_still_there(
@@ -254,15 +255,15 @@ def test_after_the_way_back_what_is_new_is_made_and_forward_is_still_there(
     with (pictures / "feed.csv").open("a") as feed:
         feed.write("new,new.png,white cup,3\n")
     run(shop, pictures / "feed.csv")
-    report = roll_back(shop)
+    report = roll_back(shop._core)
     assert (report.old, report.new, report.pictures, report.titles) == ("turned", "colour", 1, 1)
     assert "new" not in shop.search(image=pictures / "new.png", limit=50).keys
     filled = reencode(shop)
     assert (filled.pictures, filled.titles, filled.copied) == (1, 1, 3 * COUNT)
     assert contents(shop) == made_anew(tmp_path / "new", pictures / "feed.csv", "colour")
     assert shop.search(image=pictures / "new.png").keys[0] == "new"
-    assert roll_back(shop).new == "turned"
-    assert verify(shop._folder).problems == []
+    assert roll_back(shop._core).new == "turned"
+    assert verify(shop._core.folder).problems == []
     assert contents(shop) == made_anew(tmp_path / "turned", pictures / "feed.csv", "turned")
 
 
@@ -274,7 +275,7 @@ def test_earlier_states_are_searched_by_the_new_model(shop: Catalog, pictures: P
     shop.delete(keys=["k20"])
     feed.write_text(rows.replace("k5,5.png|6.png", "k5,7.png").replace("k20,", "k99,"))
     run(shop, feed)
-    newest = shop.records.version()[0]
+    newest = shop._core.records.version()[0]
     reencode(shop, "turned")
     assert contents(shop, as_of=1) == expected
     assert [contents(shop, as_of=seq)["k1"][0] for seq in range(1, newest + 1)] == [
@@ -292,7 +293,7 @@ def test_earlier_states_are_searched_by_the_new_model(shop: Catalog, pictures: P
     assert dict(zip(found.keys, found.scores, strict=True)) == pytest.approx(best, abs=2e-3)
     assert set(found.keys[:2]) == {"k4", "k5"}
     assert "k20" not in shop.search(image=image, limit=50).keys
-    assert verify(shop._folder).problems == []
+    assert verify(shop._core.folder).problems == []
 
 
 def test_the_models_are_compared_on_the_queries_that_the_catalog_keeps(
@@ -305,9 +306,9 @@ def test_the_models_are_compared_on_the_queries_that_the_catalog_keeps(
     kept = shop.kept_queries()
     assert [(one.text, one.relevant) for one in kept] == [(one.text, one.relevant) for one in queries]
     assert all(one.image is not None and one.image.is_file() and pictures not in one.image.parents for one in kept)
-    *_, old = evaluate(shop, queries)
+    *_, old = evaluate(shop._core, queries)
     comparison = reencode(shop, "turned").comparison
-    *_, new = evaluate(shop, queries)
+    *_, new = evaluate(shop._core, queries)
     assert comparison is not None
     for side, expected in ((comparison.old, old), (comparison.new, new)):
         assert side.evaluation is not None
@@ -325,7 +326,7 @@ def test_the_models_are_compared_on_the_queries_that_the_catalog_keeps(
     assert len(same) == len(comparison.examples) == 3
     words_only = reencode(shop, "edge", hold=True).comparison
     assert words_only is not None and words_only.new.refused is not None
-    assert "reads pictures only" in words_only.new.refused
+    assert "reads only pictures" in words_only.new.refused
 
 
 def _restored(backup: Path, folder: Path) -> Path:
@@ -342,8 +343,8 @@ def test_a_backup_in_the_middle_goes_on_elsewhere(shop: Catalog, pictures: Path,
     for number in (5, 6):
         (tmp_path / f"{number}.png").rename(pictures / f"{number}.png")
     with Catalog.open(_restored(tmp_path / "backup.tar", tmp_path / "again")) as again:
-        assert verify(again._folder).problems == []
-        assert again.file.models == "colour"
+        assert verify(again._core.folder).problems == []
+        assert again._core.file.models == "colour"
         report = reencode(again)
         assert (report.swapped, report.pictures) == (True, 4)
         assert contents(again) == made_anew(tmp_path / "new", pictures / "feed.csv", "turned")
@@ -362,25 +363,25 @@ def test_what_cannot_be_done_is_said(shop: Catalog, pictures: Path, tmp_path: Pa
     with pytest.raises(UsageError, match="nothing to do"):
         reencode(shop, looks="none")
     with pytest.raises(UsageError, match="There is nothing to go back to"):
-        roll_back(shop)
-    assert sum(forget(shop)) == 0
+        roll_back(shop._core)
+    assert sum(forget(shop._core)) == 0
     reencode(shop, "turned", hold=True)
     with pytest.raises(UsageError, match="A change to turned is unfinished.*reencode shop;.*edge with --restart"):
         reencode(shop, "edge")
     with pytest.raises(UsageError, match="nothing to go back to"):
-        roll_back(shop)
+        roll_back(shop._core)
     assert reencode(shop, "edge", restart=True).swapped
-    assert shop.file.models == "edge"
+    assert shop._core.file.models == "edge"
     assert contents(shop) == made_anew(tmp_path / "edge", pictures / "feed.csv", "edge")
-    assert verify(shop._folder).problems == []
+    assert verify(shop._core.folder).problems == []
     reencode(shop, "turned", hold=True)
     with pytest.raises(UsageError, match="A change to turned is unfinished"):
-        roll_back(shop)
-    held = shop.records.count_vectors()
+        roll_back(shop._core)
+    held = shop._core.records.count_vectors()
     assert len(held) > 3
-    assert sum(forget(shop)) == sum(held.values()) - held[shop.file.spaces["image"].stored]
-    assert shop.sets.stored == {shop.file.spaces["image"].stored}
-    with shop.writer(), pytest.raises(CatalogBusy), Catalog.open(shop._folder) as other:
+    assert sum(forget(shop._core)) == sum(held.values()) - held[shop._core.file.spaces["image"].stored]
+    assert shop._core.sets.stored == {shop._core.file.spaces["image"].stored}
+    with shop._core.writer(), pytest.raises(CatalogBusy), Catalog.open(shop._core.folder) as other:
         reencode(other, "turned")
     with Catalog.create(tmp_path / "vectors", dim=3) as vectors, pytest.raises(UsageError, match="ready vectors"):
         reencode(vectors, "turned")
@@ -391,12 +392,12 @@ def test_what_cannot_be_done_is_said(shop: Catalog, pictures: Path, tmp_path: Pa
 
 
 def test_vectors_made_before_a_swap_are_not_written_after_it(shop: Catalog) -> None:
-    made_for = shop.file.stored
+    made_for = shop._core.file.stored
     reencode(shop, "turned")
-    seq = shop.records.version()[0]
+    seq = shop._core.records.version()[0]
     with pytest.raises(CatalogBusy, match="model was changed while this was being written"):
-        shop.records.update({"k1": ItemChange(title="red", title_vector=bytes(6))}, stored=made_for)
-    assert shop.records.version()[0] == seq
+        shop._core.records.update({"k1": ItemChange(title="red", title_vector=bytes(6))}, stored=made_for)
+    assert shop._core.records.version()[0] == seq
     shop.update(["k1"], titles=["red"])
     assert shop.search(text="red", filter='key == "k1"').keys == ["k1"]
-    assert roll_back(shop).titles == 1  # the title of before is not that of the item any more
+    assert roll_back(shop._core).titles == 1  # the title of before is not that of the item any more

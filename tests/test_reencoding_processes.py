@@ -13,8 +13,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.feeds.feed import open_feed
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexRun
 from lookalike.retrieval.maintenance.verification import verify
 from tests.fakes import fake_models
@@ -28,7 +28,7 @@ COUNT = 400
 
 FAKES = """
 import sys, time
-import lookalike.retrieval.catalog, lookalike.retrieval.reencode.reencode_run
+import lookalike.retrieval.core, lookalike.retrieval.reencode.reencode_run
 from lookalike import Catalog
 from lookalike.retrieval.reencode.reencode_run import Reencoding
 from tests.fakes import fake_models
@@ -67,7 +67,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         rows.append(f"k{number},{number}.png,{colours[number % 4]} cup")
     (tmp_path / "feed" / "feed.csv").write_text("key,image,title\n" + "\n".join(rows) + "\n")
     with Catalog.create(tmp_path / "shop", model="colour") as catalog:
-        for _ in IndexRun(catalog, open_feed(tmp_path / "feed" / "feed.csv")):
+        for _ in IndexRun(catalog._core, open_feed(tmp_path / "feed" / "feed.csv")):
             pass
         catalog.update(["k3"], titles=["white cup"])
         catalog.optimize()
@@ -98,7 +98,7 @@ def test_a_change_that_is_killed_goes_on_and_ends_as_if_it_never_was(shop: Path,
         old = contents(catalog), catalog.search(text="red cup", limit=50).keys
     with Catalog.open(whole) as catalog:
         new = contents(catalog), catalog.search(text="red cup", limit=50).keys
-        spaces = catalog.records.count_vectors()
+        spaces = catalog._core.records.count_vectors()
     moments, hits = random.Random(5), 0
     for _ in range(4):
         process = start(REENCODE, killed)
@@ -110,13 +110,13 @@ def test_a_change_that_is_killed_goes_on_and_ends_as_if_it_never_was(shop: Path,
         process.communicate()
         assert verify(killed).problems == []
         with Catalog.open(killed) as catalog:
-            swapped = catalog.file.models == "turned"
+            swapped = catalog._core.file.models == "turned"
             assert (contents(catalog), catalog.search(text="red cup", limit=50).keys) == (new if swapped else old)
     finished(start(REENCODE, killed))
     assert hits
     with Catalog.open(killed) as catalog:
         assert (contents(catalog), catalog.search(text="red cup", limit=50).keys) == new
-        assert catalog.records.count_vectors() == spaces  # each once, and nothing of what was broken off
+        assert catalog._core.records.count_vectors() == spaces  # each once, and nothing of what was broken off
         assert catalog.info().previous == "colour"
     assert verify(killed).problems == []
 

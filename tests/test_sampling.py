@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.generations.segment import Space
-from lookalike.retrieval.search.newest_state import Live
-from lookalike.retrieval.search.searcher import Request
+from lookalike import Catalog
+from lookalike.retrieval.search.fusion import rank
+from lookalike.retrieval.search.newest_state import NewestState
+from lookalike.retrieval.search.query_parts import Part
 from lookalike.retrieval.search.vector_sample import sampled
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
 from lookalike.retrieval.vector_index import Metric
@@ -22,7 +23,7 @@ SPACES = {"image": Space("image", 4, Metric.IP), "title": Space("title", 2, Metr
 def test_the_sample_is_spread_over_what_is_there_however_it_came_to_be(tmp_path: Path, seed: int) -> None:
     random = np.random.default_rng(seed)
     records = Records.create(tmp_path / "records.sqlite")
-    live = Live(records, CatalogFile(SPACES, None))
+    live = NewestState(records, CatalogFile(SPACES, None))
     there: dict[str, list[float]] = {}  # by key, in the order first added: the first number of each vector
     mark = 0
     for step in range(int(random.integers(2, 12))):
@@ -39,22 +40,22 @@ def test_the_sample_is_spread_over_what_is_there_however_it_came_to_be(tmp_path:
         gone = [key for key in there if random.random() < 0.2]
         records.delete([item.id for item in records.items_of_keys(gone).values()])
         there = {key: marks for key, marks in there.items() if key not in gone}
-        live.view()
-    view = live.view()
+        live.state()
+    state = live.state()
     if seed == 5:
-        assert len(view.segments) > 2
+        assert len(state.segments) > 2
     expected = [mark for marks in there.values() for mark in marks]
-    again = Live(records, CatalogFile(SPACES, None)).view()
+    again = NewestState(records, CatalogFile(SPACES, None)).state()
     live.optimize()
-    assert len(live.view().segments) == 1
+    assert len(live.state().segments) == 1
     for most in (1, 7, 50, 10_000):
         count = min(most, len(expected))
-        found = sampled(view.segments, view.gone, "image", most)
+        found = sampled(state.segments, state.gone, "image", most)
         assert found[:, 0].tolist() == [expected[place * len(expected) // count] for place in range(count)]
-        for other in (again, live.view()):
+        for other in (again, live.state()):
             for name in SPACES:
                 theirs = sampled(other.segments, other.gone, name, most)
-                np.testing.assert_array_equal(theirs, sampled(view.segments, view.gone, name, most))
+                np.testing.assert_array_equal(theirs, sampled(state.segments, state.gone, name, most))
 
 
 def row(first: float, dim: int) -> bytes:
@@ -83,4 +84,6 @@ def test_where_nothing_is_left_a_mixed_query_finds_nothing(tmp_path: Path) -> No
         catalog.add_vectors(["a", "b"], np.eye(8, dtype=np.float32)[:2])
         catalog.optimize()
         catalog.delete(keys=["a", "b"])
-        assert catalog.answer(Request(vectors=np.stack([np.ones(8), np.arange(8)]).astype(np.float32))).keys == []
+        state = catalog._core.state()
+        parts = [Part("vector", "image", row.astype(np.float32)) for row in (np.ones(8), np.arange(8))]
+        assert len(rank(state, parts, state.everything, 10, 0.95).items) == 0

@@ -29,35 +29,33 @@ ENDING_S = 10.0
 RUN = """
 import json, sys, time
 from pathlib import Path
-import lookalike.retrieval.catalog
+import lookalike.retrieval.core
 from lookalike.data.feeds.feed import open_feed
 from lookalike import Catalog
 from lookalike.retrieval.ingest.index_run import IndexRun
-from lookalike.ui import index_commands
-from lookalike.ui.cli.time_left import TimeLeftColumn
+from lookalike.ui.cli import indexing
 
 if sys.argv[3] == "colour":
     from tests.fakes import ColourEncoder
-    lookalike.retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()
+    lookalike.retrieval.core.load_encoder = lambda name, **_: ColourEncoder()
 
 def peak_mb():
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024
 
-told, bars, plain_progress = [], [], index_commands.progress
+told, bars, plain_progress = [], [], indexing.progress
 def recorded():
     bar = plain_progress()
-    (column,) = (column for column in bar.columns if isinstance(column, TimeLeftColumn))
     update = bar.update
     def noted(task, **values):
         update(task, **values)
-        left = column.seconds_left(bar.tasks[0])
+        left = bar.tasks[0].time_remaining
         if left is not None and (not told or values["completed"] - told[-1][1] >= 50):  # else this grew by the row
             told.append((time.monotonic() - started, values["completed"], left))
     bar.update = noted
     return bar
-index_commands.progress = recorded
+indexing.progress = recorded
 
 with Catalog.create(sys.argv[1], model="compact") as catalog:
     feed = open_feed(Path(sys.argv[2]))
@@ -69,7 +67,8 @@ with Catalog.create(sys.argv[1], model="compact") as catalog:
         optimize()
     catalog.optimize = noting
     started = time.monotonic()
-    (report,) = index_commands.run_index(catalog, [feed])
+    (run,) = indexing.run_index(catalog, [feed])
+    report = run.report
     print(json.dumps({"peak_mb": peaks["run"], "peak_with_optimize_mb": peak_mb(), "seconds": peaks["run_s"],
                       "rows": report.rows, "added": report.added, "rejected": report.rejected, "told": told}))
 """

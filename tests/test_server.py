@@ -10,8 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 import lookalike.ui.server.guard
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval import Catalog
 from lookalike.ui.server.guard import LOOPBACK
 from lookalike.ui.server.server import create_app, serve
 from tests.fakes import ColourEncoder
@@ -111,7 +111,7 @@ def test_the_page_has_our_head_and_a_strict_policy(client: TestClient) -> None:
 def test_only_what_the_page_needs_of_gradio_exists(client: TestClient, tmp_path: Path, path: str) -> None:
     answer = client.get(path.replace("{folder}", str(tmp_path / "shop")))
     assert answer.status_code in (404, 405)
-    assert set(answer.json()["error"]) == {"type", "message"}
+    assert set(answer.json()["error"]) == {"type", "message", "remedy"}
 
 
 def test_gradio_functions_cannot_be_called_past_the_queue(client: TestClient) -> None:

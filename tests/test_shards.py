@@ -112,7 +112,7 @@ def test_what_is_wrong_with_a_sample_or_a_shard_costs_no_other(tmp_path: Path) -
     assert [found[row].key for row in (1, 2, 3)] == ["bad", "list", "text"]
     assert all("metadata" in found[row].reason or "JSON object" in found[row].reason for row in (1, 2, 3))
     assert "s-1.tar is not a tar archive" in found[5].reason
-    assert "that of row 4 too" in found[6].reason
+    assert "Row 4 has the key" in found[6].reason
     with pytest.raises(FeedError, match="no shard at 's-3.tar'"):
         open_feed(tmp_path / "s-{0..3}.tar")
 

@@ -42,7 +42,7 @@ def made() -> Made:
     return Made(
         rows=rows,
         topics=topics,
-        of_topic=source.topic == topics,
+        of_topic=np.asarray(topics == source.topic),
         in_stock=np.concatenate([chunk.columns["in_stock"] for chunk in chunks]).astype(np.bool_),
         own=source.queries(QueryKind.OWN, 200),
         any=source.queries(QueryKind.ANY, 200),

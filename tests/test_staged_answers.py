@@ -45,7 +45,7 @@ def test_prepared_searches_find_what_others_do(weak: Approximate, k: int, filter
     for query in QUERIES:
         one, other = prepared(query[None]), weak.search(query[None], k, 0.95, selection)
         assert one.rows.tolist() == other.rows[0].tolist()
-        assert one.scores == other.scores[0].tolist()
+        assert one.scores.tolist() == other.scores[0].tolist()
         assert one.how == other.how
 
 

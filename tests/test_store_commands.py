@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.ui.server.server import create_app
 from tests.running import call, call_json
 
@@ -38,10 +38,10 @@ def test_update_reads_values_as_the_fields_types(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("a", "--set", "price=cheap"), 2, "The field 'price' holds numbers; 'cheap' cannot be read so"),
+        (("a", "--set", "price=cheap"), 2, "The field 'price' holds numbers; 'cheap' cannot be read as that"),
         (("a", "--set", "colour=red"), 2, "There is no field 'colour'; the fields are title, price, tags, added"),
         (("a", "--unset", "colour"), 2, "There is no field 'colour'"),
-        (("a", "--set", "price"), 2, "'price' is no assignment; write FIELD=VALUE"),
+        (("a", "--set", "price"), 2, "'price' is no assignment. Write FIELD=VALUE"),
         (("a",), 2, "Say what to change"),
         (("b", "--set", "price=1"), 1, "no item with the key 'b'"),
     ],

@@ -267,8 +267,8 @@ def test_a_drawing_that_takes_too_long_is_ended() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (drawing("")[:-9], "cannot be drawn"),
-        (gzip.compress(drawing(""))[:-12], "cut short"),
+        (drawing("")[:-9], "cannot be rendered"),
+        (gzip.compress(drawing(""))[:-12], "truncated"),
         (drawing("").replace(b"#0000ff", b"#ffffff"), "shows nothing"),
         (b"<?xml version='1.0' encoding='UTF-7'?>" + drawing(""), "save it as UTF-8"),
         (b"\xff" + drawing("")[1:] + b"\xff", "not a picture"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.retrieval.bench.synthetic import CHUNK_ROWS, QueryKind, Synthetic
 from lookalike.retrieval.vector_index.baselines import Baseline, BaselineKind, BaselineSetting
 

@@ -3,22 +3,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from rich.progress import Progress
 
-from lookalike.ui.cli.time_left import TimeLeftColumn
+from lookalike.ui.cli.progress_bar import progress
 
 
 def told(steps: Iterable[tuple[float, int]], total: int) -> list[tuple[float, int, float | None]]:
     """Let a task go on by steps of (seconds, rows); return the time, the rows and the time left after each."""
     now = 0.0
-    column = TimeLeftColumn()
-    bar = Progress(column, get_time=lambda: now, disable=True)
-    task = bar.add_task("Indexing", total=total)
+    bar = progress()
+    bar.disable, bar.get_time = True, lambda: now
+    task = bar.add_task("Indexing", total=total, rate="")
     found = []
     for seconds, rows in steps:
         now += seconds
         bar.advance(task, rows)
-        found.append((now, int(bar.tasks[0].completed), column.seconds_left(bar.tasks[0])))
+        found.append((now, int(bar.tasks[0].completed), bar.tasks[0].time_remaining))
     return found
 
 
@@ -46,4 +45,4 @@ def test_rows_that_were_skipped_do_not_count_for_long(known: int) -> None:
 
 
 def test_nothing_is_said_before_anything_is_done() -> None:
-    assert [left for _, _, left in told([(1.0, 0), (1.0, 0), (1.0, 10)], 100)] == [None, None, pytest.approx(27)]
+    assert [left for _, _, left in told([(1.0, 0), (1.0, 0), (1.0, 10)], 100)] == [None, None, pytest.approx(18)]

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from numpy.typing import NDArray
 
+from lookalike import Catalog
 from lookalike.data.errors import ItemNotFound, UsageError
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.item import Value
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexRun
 from tests.fakes import ColourEncoder
 from tests.test_catalog import stored
@@ -49,7 +49,7 @@ def aged(catalog: Catalog) -> Catalog:
     catalog.delete(keys=["b"])
     catalog.add_vectors(["d"], rows_of(4), {"price": [4]})
     first = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-    catalog.records._database.connection.execute("UPDATE commits SET time = ? + 3600 * (seq - 1)", (first,))
+    catalog._core.records._database.connection.execute("UPDATE commits SET time = ? + 3600 * (seq - 1)", (first,))
     return catalog
 
 
@@ -178,24 +178,24 @@ def test_items_says_so_when_its_state_is_purged_meanwhile(catalog: Catalog) -> N
 
 
 def test_the_last_earlier_states_asked_for_stay_in_memory(aged: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.retrieval.search.earlier_states._KEPT_VIEWS", 2)
-    views = {commit: aged._view(commit) for commit in (1, 2)}
-    assert aged._view(1) is views[1] and aged._view(2) is views[2]
-    aged._view(3)
-    assert aged._view(2) is views[2] and aged._view(1) is not views[1]
+    monkeypatch.setattr("lookalike.retrieval.search.earlier_states._KEPT_STATES", 2)
+    views = {commit: aged._core.state(commit) for commit in (1, 2)}
+    assert aged._core.state(1) is views[1] and aged._core.state(2) is views[2]
+    aged._core.state(3)
+    assert aged._core.state(2) is views[2] and aged._core.state(1) is not views[1]
     monkeypatch.setattr("lookalike.retrieval.search.earlier_states._KEPT_ITEMS", 1)
-    last = aged._view(2)
-    assert list(aged._live._past._views) == [2] and aged._view(2) is last
+    last = aged._core.state(2)
+    assert list(aged._core.newest._past._states) == [2] and aged._core.state(2) is last
     aged.optimize()
-    assert aged._view(2) is not last
+    assert aged._core.state(2) is not last
 
 
 def test_a_state_is_read_whole_when_its_generation_is_older_than_what_is_kept(aged: Catalog) -> None:
-    view = aged._live.view()
+    view = aged._core.newest.state()
     aged.delete(keys=["c"])
     aged.add_vectors(["e"], rows_of(5))
-    list(aged.records.purge(5))
-    past = aged._live._past.view(view, 5)
+    list(aged._core.records.purge(5))
+    past = aged._core.newest._past.state(view, 5)
     assert sorted(past.rows(past.first_items(past.everything, 0, 9))[0]) == ["a", "d"]
 
 
@@ -221,7 +221,7 @@ def shop(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
 
 
 def index(catalog: Catalog, source: Path) -> None:
-    for _ in IndexRun(catalog, open_feed(source, types=catalog.records.schema())):
+    for _ in IndexRun(catalog._core, open_feed(source, types=catalog._core.records.schema())):
         pass
 
 
@@ -256,7 +256,7 @@ def test_a_purge_removes_thumbnails_that_no_kept_state_shows(shop: Catalog, tmp_
     index(shop, feed(tmp_path, "cup,3.png,blue cup,2.0"))  # picture 1 is in no later state
     report = shop.purge(2)
     assert (report.thumbnails, len(list(folder.rglob("*.webp")))) == (0, 4)
-    with shop.writer():
+    with shop._core.writer():
         assert shop.purge(3).thumbnails is None
     assert shop.purge(3).thumbnails == 1
     left = {path.stem for path in folder.rglob("*.webp")}
@@ -357,7 +357,7 @@ def test_writers_get_their_turn_while_history_is_purged(
 ) -> None:
     monkeypatch.setattr("lookalike.retrieval.store.records._PURGED_AT_ONCE", 1)
     with Catalog.open(tmp_path / "shop") as other:
-        for number, rows in enumerate(aged.records.purge(4)):
+        for number, rows in enumerate(aged._core.records.purge(4)):
             assert rows == 1
             other.add_vectors(["a"], rows_of(number), {"price": [number]})
             other.update(["d"], {"price": [number]})
@@ -395,7 +395,7 @@ def test_a_killed_purge_leaves_every_kept_state_whole(tmp_path: Path) -> None:
             for seq, results in expected.items():
                 found = catalog.search(vector=rows_of(7)[0], as_of=seq)
                 assert (found.keys, found.scores) == (results.keys, results.scores)
-            ask = catalog.records._database.connection.execute
+            ask = catalog._core.records._database.connection.execute
             left.add(ask("SELECT (SELECT count(*) FROM vectors) + (SELECT count(*) FROM history)").fetchone()[0])
             assert process.returncode in (0, -9)
     assert min(left) == 800 + 400 and len(left) > 1
@@ -425,7 +425,7 @@ class CatalogAgainstStates(RuleBasedStateMachine):
         self.note()
 
     def note(self) -> None:
-        for seq in range(max(self.states, default=0) + 1, self.catalogs[0].records.version()[0] + 1):
+        for seq in range(max(self.states, default=0) + 1, self.catalogs[0]._core.records.version()[0] + 1):
             self.states[seq] = dict(self.now)
 
     @rule(

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from lookalike import Catalog
 from lookalike.data.errors import ItemNotFound, ModalityUnsupported, UsageError
 from lookalike.data.pictures.image_decoder import decode
 from lookalike.models import Encoder, unit_rows
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.ui.cli.main import app
 from lookalike.ui.page.handlers import Handlers
@@ -40,7 +40,7 @@ def shop(tmp_path: Path, models: dict[str, Encoder]) -> Iterator[Catalog]:
     for number in range(COUNT + 1):
         picture(tmp_path / f"{number}.png", number)
     rows = [f"k{number},{number}.png|{number + 1}.png,{colours[number % 4]} cup,{number}" for number in range(COUNT)]
-    with Catalog.create(tmp_path / "shop", model="colour", looks="edge") as catalog:
+    with Catalog.create(tmp_path / "shop", model="colour", appearance="edge") as catalog:
         run(catalog, write_feed(tmp_path, rows))
         catalog.optimize()
         yield catalog
@@ -48,11 +48,11 @@ def shop(tmp_path: Path, models: dict[str, Encoder]) -> Iterator[Catalog]:
 
 def stored(catalog: Catalog, space: str) -> dict[str, NDArray[np.float32]]:
     """The vectors of each item in a space, as the records have them."""
-    found = catalog.file.spaces[space]
-    keys = {row.id: row.key for row in catalog.records.items()}
+    found = catalog._core.file.spaces[space]
+    keys = {row.id: row.key for row in catalog._core.records.items()}
     vectors: dict[str, list[NDArray[np.float32]]] = {}
-    with catalog.records.snapshot():
-        rows = catalog.records.vectors(found.stored, found.dim)
+    with catalog._core.records.snapshot():
+        rows = catalog._core.records.vectors(found.stored, found.dim)
     for item, vector in zip(rows.item_ids.tolist(), rows.vectors.astype(np.float32), strict=True):
         vectors.setdefault(keys[item], []).append(vector)
     return {key: np.stack(some) for key, some in vectors.items()}
@@ -64,7 +64,7 @@ def oracle(
     """Scores by brute force: a sum of standardised similarities, the best vector of an item in each space counting."""
     weight = sum(abs(part[2]) for part in parts)
     totals: dict[str, float] = {key: 0.0 for key in stored(catalog, "image") if key != without}
-    view = catalog._live.view()
+    view = catalog._core.newest.state()
     for space in {part[0] for part in parts}:
         vectors = stored(catalog, space)
         sample = view.sample(space)
@@ -85,12 +85,12 @@ def assert_ranked(catalog: Catalog, keys: list[str], scores: list[float], expect
 
 
 def test_pictures_are_compared_by_looks_and_words_by_the_main_model(shop: Catalog, models: dict[str, Encoder]) -> None:
-    path = shop._folder.parent / "7.png"
+    path = shop._core.folder.parent / "7.png"
     looks = models["edge"].encode_images([decode(path.read_bytes()).rgb])[0]
     found = shop.search(image=path, limit=COUNT)
     best = {key: float((vectors @ looks).max()) for key, vectors in stored(shop, "looks").items()}
     assert dict(zip(found.keys, found.scores, strict=True)) == pytest.approx(best, abs=2e-3)
-    assert found.keys[0] in ("k6", "k7") and set(found[0].scores) == {"looks"}
+    assert found.keys[0] in ("k6", "k7") and set(found[0].scores) == {"appearance"}
     words = shop.search(text="green cup", limit=COUNT)
     assert set(words[0].scores) == {"text", "title"}
     assert words[0].fields["title"] == "green cup"
@@ -106,9 +106,9 @@ def test_pictures_are_compared_by_looks_and_words_by_the_main_model(shop: Catalo
 def test_words_and_a_picture_are_fused_over_all_spaces_by_their_weights(
     shop: Catalog, models: dict[str, Encoder], share: float
 ) -> None:
-    rgb = decode((shop._folder.parent / "9.png").read_bytes()).rgb
+    rgb = decode((shop._core.folder.parent / "9.png").read_bytes()).rgb
     colour, edge = models["colour"], models["edge"]
-    found = shop.search(text="red", image=rgb, balance=0.4, looks=share, limit=COUNT, recall="exact")
+    found = shop.search(text="red", image=rgb, balance=0.4, appearance=share, limit=COUNT, recall="exact")
     parts = [
         ("image", colour.encode_texts(["red"])[0], 0.4 * 0.35),
         ("title", colour.encode_titles(["red"])[0], 0.4 * 0.65),
@@ -117,13 +117,13 @@ def test_words_and_a_picture_are_fused_over_all_spaces_by_their_weights(
     ]
     expected = oracle(shop, [part for part in parts if part[2]])
     assert_ranked(shop, found.keys, found.scores, expected)
-    assert ("looks" in found[0].scores, "image" in found[0].scores) == (share > 0, share < 1)
+    assert ("appearance" in found[0].scores, "image" in found[0].scores) == (share > 0, share < 1)
     assert found.exact
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
 def test_like_compares_by_looks_too(shop: Catalog, share: float | None) -> None:
-    found = shop.search(like="k3", looks=share, limit=COUNT, recall="exact")
+    found = shop.search(like="k3", appearance=share, limit=COUNT, recall="exact")
     looks = 1.0 if share is None else share
     parts = []
     for space, weight in (("image", 1 - looks), ("looks", looks)):
@@ -141,7 +141,7 @@ def test_what_comes_later_has_both_vectors_and_a_filter_stays_exact(shop: Catalo
     picture(tmp_path / "new.png", 99)
     run(shop, write_feed(tmp_path, ["new,new.png,blue cup,5"]))
     assert shop.search(image=tmp_path / "new.png").keys[0] == "new"
-    assert shop.search(image=tmp_path / "new.png", looks=0.0).keys[0] == "new"
+    assert shop.search(image=tmp_path / "new.png", appearance=0.0).keys[0] == "new"
     found = shop.search(image=tmp_path / "new.png", filter="price < 6", limit=COUNT)
     assert set(found.keys) == {"new", *(f"k{number}" for number in range(6))}
     assert shop.search(image=tmp_path / "new.png", as_of=1, limit=50).keys == [
@@ -149,22 +149,22 @@ def test_what_comes_later_has_both_vectors_and_a_filter_stays_exact(shop: Catalo
     ]
     info = shop.info()
     assert info.spaces == {"image": 81, "title": 41, "looks": 81}
-    assert (info.model, info.looks) == ("colour", "edge")
-    assert verify(shop._folder).problems == []
+    assert (info.model, info.appearance) == ("colour", "edge")
+    assert verify(shop._core.folder).problems == []
     shop.delete(keys=["new"])
     assert "new" not in shop.search(image=tmp_path / "new.png", limit=COUNT).keys
 
 
 def test_a_share_out_of_range_or_without_a_space_is_refused(shop: Catalog, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"The share of the looks is 1.5"):
-        shop.search(like="k3", looks=1.5)
+    with pytest.raises(UsageError, match=r"The share of the appearance is 1.5"):
+        shop.search(like="k3", appearance=1.5)
     with pytest.raises(ItemNotFound):
-        shop.search(like="gone", looks=0.5)
-    why = "no second space for looks.*lookalike reencode CATALOG --looks resnet50"
+        shop.search(like="gone", appearance=0.5)
+    why = "no second model for appearance.*lookalike reencode CATALOG --appearance resnet50"
     with Catalog.create(tmp_path / "plain", model="colour") as plain, pytest.raises(UsageError, match=why):
-        plain.search(text="red", looks=0.5)
-    with pytest.raises(UsageError, match="A second model is for the looks"):
-        Catalog.create(tmp_path / "vectors", dim=3, looks="edge")
+        plain.search(text="red", appearance=0.5)
+    with pytest.raises(UsageError, match="A model for appearance compares pictures"):
+        Catalog.create(tmp_path / "vectors", dim=3, appearance="edge")
 
 
 def test_a_catalog_of_a_picture_model_alone_says_both_ways_to_read_words(tmp_path: Path, models: object) -> None:
@@ -178,7 +178,7 @@ def test_an_export_carries_both_spaces_and_imports_bit_for_bit(shop: Catalog, tm
     command = ["import", str(tmp_path / "shop.parquet"), str(tmp_path / "again")]
     assert CliRunner().invoke(app, command).exit_code == 0
     with Catalog.open(tmp_path / "again") as again:
-        assert again.file == shop.file
+        assert again._core.file == shop._core.file
         for space in ("image", "title", "looks"):
             before, after = stored(shop, space), stored(again, space)
             assert before.keys() == after.keys()
@@ -188,27 +188,27 @@ def test_an_export_carries_both_spaces_and_imports_bit_for_bit(shop: Catalog, tm
 
 
 def test_the_command_line_the_api_and_the_page_know_the_share(shop: Catalog, tmp_path: Path) -> None:
-    expected = shop.search(like="k5", looks=0.25, limit=3).keys
-    command = ["search", str(shop._folder), "--like", "k5", "--looks", "0.25", "--limit", "3", "--json"]
+    expected = shop.search(like="k5", appearance=0.25, limit=3).keys
+    command = ["search", str(shop._core.folder), "--like", "k5", "--appearance", "0.25", "--limit", "3", "--json"]
     assert [hit["key"] for hit in json.loads(CliRunner().invoke(app, command).stdout)["hits"]] == expected
     with TestClient(create_app(shop), raise_server_exceptions=False) as client:
-        answer = client.post("/api/v1/search", json={"like": "k5", "looks": 0.25, "limit": 3})
+        answer = client.post("/api/v1/search", json={"like": "k5", "appearance": 0.25, "limit": 3})
         assert [hit["key"] for hit in answer.json()["hits"]] == expected
-        assert client.post("/api/v1/search", json={"like": "k5", "looks": 2}).status_code == 422
-        assert client.get("/api/v1/info").json()["looks"] == "edge"
+        assert client.post("/api/v1/search", json={"like": "k5", "appearance": 2}).status_code == 422
+        assert client.get("/api/v1/info").json()["appearance"] == "edge"
     handlers = Handlers(shop, Uploads(), Metrics(shop))
-    assert "data-looks" in handlers.opened([])["header"]
-    results, _ = handlers.searched({"subject": json.dumps({"key": "k5"}), "looks": 0.25, "turn": 1})
-    assert json.loads(results)["recipe"]["looks"] == 0.25
+    assert "data-appearance" in handlers.opened([])["header"]
+    results, _ = handlers.searched({"subject": json.dumps({"key": "k5"}), "appearance": 0.25, "turn": 1})
+    assert json.loads(results)["recipe"]["appearance"] == 0.25
     assert json.loads(results)["html"].index(expected[0]) < json.loads(results)["html"].index(expected[2])
     with Catalog.create(tmp_path / "plain", model="colour") as plain:
-        assert "data-looks" not in Handlers(plain, Uploads(), Metrics(plain)).opened([])["header"]
+        assert "data-appearance" not in Handlers(plain, Uploads(), Metrics(plain)).opened([])["header"]
 
 
 def test_another_second_model_is_refused_by_an_index_run(shop: Catalog, tmp_path: Path) -> None:
     feed = str(tmp_path / "feed.csv")
-    again = CliRunner().invoke(app, ["index", str(shop._folder), feed, "--looks", "edge", "--json"])
+    again = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--appearance", "edge", "--json"])
     assert json.loads(again.stdout)["unchanged"] == COUNT
-    other = CliRunner().invoke(app, ["index", str(shop._folder), feed, "--looks", "resnet50"])
+    other = CliRunner().invoke(app, ["index", str(shop._core.folder), feed, "--appearance", "resnet50"])
     assert other.exit_code == 2
-    assert "compares looks by the model edge, not resnet50" in " ".join(other.output.split())
+    assert "compares appearance by the model edge, not resnet50" in " ".join(other.output.split())

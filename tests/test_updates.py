@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lookalike import Catalog
 from lookalike.data.errors import FieldTypeError, ItemExists, ItemNotFound, UsageError
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.item import Value
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexRun
 from tests.fakes import ColourEncoder
 from tests.test_indexing import picture
@@ -62,7 +62,7 @@ def test_an_update_that_changes_nothing_touches_no_item(catalog: Catalog) -> Non
     catalog.update(["a", "d"], {"price": [1, None], "brand": ["x", "x"]})
     catalog.update(["d"], titles=["D"])
     assert [one.updated for one in catalog.log(2)] == [0, 0]
-    assert len(catalog.records.touched_since(2)) == 0
+    assert len(catalog._core.records.touched_since(2)) == 0
 
 
 def test_an_object_takes_the_place_of_an_object(catalog: Catalog) -> None:
@@ -119,7 +119,7 @@ def test_existing_keys_are_refused_by_name_and_nothing_is_written(
 def test_a_key_that_comes_between_the_check_and_the_write_is_refused_too(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog.records, "items_of_keys", lambda keys: {})
+    monkeypatch.setattr(catalog._core.records, "items_of_keys", lambda keys: {})
     with pytest.raises(ItemExists, match="'b'"):
         catalog.add_vectors(["d", "b"], np.ones((2, DIM)), existing="refuse")
     monkeypatch.undo()
@@ -174,8 +174,8 @@ def test_many_rows_are_written_in_parts_and_read_back_whole(tmp_path: Path, monk
         catalog.add_vectors(keys[50:150], rows[:100], {"n": list(range(100))})
         catalog.add_vectors(keys, rows, {"n": list(range(200))}, titles=keys)
         assert [(one.added, one.updated) for one in catalog.log()] == [(50, 10), (0, 70), (50, 20), (30, 0), (70, 0)]
-        found = catalog.records.vectors("image", DIM)
-        ids = catalog.records.items_of_keys(keys)
+        found = catalog._core.records.vectors("image", DIM)
+        ids = catalog._core.records.items_of_keys(keys)
         expected = {ids[key].id: row / np.linalg.norm(row) for key, row in zip(keys, rows, strict=True)}
         assert sorted(expected) == found.item_ids.tolist()
         assert np.allclose(found.vectors, [expected[id_] for id_ in found.item_ids], atol=1e-3)
@@ -188,7 +188,7 @@ def test_an_item_with_pictures_that_becomes_a_vector_loses_them(tmp_path: Path, 
     picture(tmp_path / "0.png", 0)
     (tmp_path / "feed.csv").write_text("key,image,title\nmug,0.png,red mug\n")
     with Catalog.create(tmp_path / "shop", model="compact") as catalog:
-        for _ in IndexRun(catalog, open_feed(tmp_path / "feed.csv")):
+        for _ in IndexRun(catalog._core, open_feed(tmp_path / "feed.csv")):
             pass
         catalog.add_vectors(["mug"], np.eye(12)[:1])
         assert catalog.get(["mug"])[0].images == ()
@@ -201,10 +201,10 @@ def test_a_new_title_gets_a_new_vector(tmp_path: Path, encoder: ColourEncoder) -
     for number in range(2):
         picture(tmp_path / f"{number}.png", number)
     with Catalog.create(tmp_path / "shop", model="compact") as catalog:
-        for _ in IndexRun(catalog, open_feed(tmp_path / "feed.csv")):
+        for _ in IndexRun(catalog._core, open_feed(tmp_path / "feed.csv")):
             pass
         catalog.update(["mug"], titles=["blue mug"])
-        rows = catalog.records.vectors("title", 3)
+        rows = catalog._core.records.vectors("title", 3)
         assert np.allclose(rows.vectors.astype(np.float32), encoder.encode_titles(["blue mug", "green cup"]), atol=2e-3)
         assert catalog.get(["mug"], as_of=1)[0].title == "red mug"
         assert len(catalog.get(["mug"])[0].images) == 1

@@ -75,7 +75,7 @@ def test_fewer_rows_than_asked_for_are_padded() -> None:
 def test_scores_of_some_rows_are_those_of_the_search(metric: Metric) -> None:
     vectors = Vectors.of(ROWS, metric)
     scores, rows = vectors.search(QUERIES[:1], 10)
-    assert np.allclose(vectors.scores(QUERIES[0], rows[0]), scores[0], rtol=1e-4, atol=1e-4)
+    assert np.allclose(vectors.scores(QUERIES[:1], rows[0])[0], scores[0], rtol=1e-4, atol=1e-4)
     assert np.array_equal(vectors.rows(rows[0]), ROWS[rows[0]].astype(np.float32))
 
 
@@ -166,7 +166,7 @@ def _check(
     assert recall >= 0.85
     assert mask is None or mask[rows].all()
     for place in range(len(QUERIES)):
-        assert np.allclose(vectors.scores(QUERIES[place], rows[place]), scores[place], rtol=1e-4, atol=1e-4)
+        assert np.allclose(vectors.scores(QUERIES[place][None], rows[place])[0], scores[place], rtol=1e-4, atol=1e-4)
         assert (np.diff(scores[place]) <= 0).all()
 
 

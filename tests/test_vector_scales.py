@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval import Catalog
 
 ROWS = np.random.default_rng(0).standard_normal((400, 6)).astype(np.float32)
 KEYS = [str(number) for number in range(len(ROWS))]

@@ -15,8 +15,8 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
+from lookalike import Catalog
 from lookalike.data.errors import CatalogBusy, CatalogNotFound, UsageError
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.maintenance.repair import repair
 from lookalike.retrieval.maintenance.verification import ProblemKind, verify
 from lookalike.ui.cli.main import app
@@ -254,7 +254,7 @@ def test_a_damaged_catalog_file_is_said(folder: Path) -> None:
 
 def test_repair_waits_for_nobody(folder: Path) -> None:
     set_vector(folder, "k7", b"")
-    with Catalog.open(folder) as catalog, catalog.writer(), pytest.raises(CatalogBusy):
+    with Catalog.open(folder) as catalog, catalog._core.writer(), pytest.raises(CatalogBusy):
         catalog.repair()
 
 
@@ -341,7 +341,7 @@ def test_history_and_what_is_purged_are_saved_too(folder: Path, tmp_path: Path) 
     with Catalog.open(report.recovered) as saved:
         # vectors that lost their items end in a commit of their own
         assert [one for one in saved.log() if one.seq <= 4] == log
-        assert saved.records.purged_before() == 2
+        assert saved._core.records.purged_before() == 2
         with pytest.raises(UsageError, match="oldest"):
             saved.count(as_of=1)
         for at, before in seen.items():
@@ -349,7 +349,7 @@ def test_history_and_what_is_purged_are_saved_too(folder: Path, tmp_path: Path) 
             assert after.items() <= before.items()
             assert len(before) - 700 < len(after)
         assert saved.add_vectors(["new"], np.ones((1, DIM))) > 4
-        (row,) = saved.records.items_of_keys(["new"]).values()
+        (row,) = saved._core.records.items_of_keys(["new"]).values()
         assert row.id == 2001
     rows = sqlite3.connect(report.recovered / "records.sqlite")
     assert rows.execute("SELECT * FROM image_history").fetchall() == [(1, 2, "before", 3)]

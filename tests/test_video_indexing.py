@@ -10,12 +10,12 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+from lookalike import Catalog
 from lookalike.data.pictures.video import scenes
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexReport
 from lookalike.retrieval.maintenance.repair import repair
 from lookalike.retrieval.maintenance.verification import ProblemKind, verify
-from lookalike.ui.page.cards import CardFields, cards
+from lookalike.ui.page.cards import CardFields, cards_html
 from lookalike.ui.page.clock import clock_of
 from lookalike.ui.page.item_view import item_html
 from tests.fakes import ColourEncoder
@@ -59,10 +59,10 @@ def test_a_video_is_an_item_whose_pictures_are_frames(catalog: Catalog, source: 
     assert {(image.width, image.height) for image in item.images} == {(320, 240)}
     assert len({image.sha256 for image in item.images}) == 3
     expected = encoder.encode_images([frame.rgb for frame in scenes(source / "clip.mp4")])
-    (row,) = catalog.records.items_of_keys(["clip.mp4"]).values()
-    assert np.allclose(catalog._live.view().vectors_of("image", row.id), expected, atol=1e-3)
+    (row,) = catalog._core.records.items_of_keys(["clip.mp4"]).values()
+    assert np.allclose(catalog._core.newest.state().vectors_of("image", row.id), expected, atol=1e-3)
     for image, (shot, _) in zip(item.images, SHOTS, strict=True):
-        thumbnail = catalog.thumbnails.path(image.sha256.hex())
+        thumbnail = catalog._core.thumbnails.path(image.sha256.hex())
         assert thumbnail is not None
         with Image.open(thumbnail) as small:
             assert np.abs(np.asarray(small.convert("RGB")).astype(int) - np.asarray(shot)).mean() < 8
@@ -75,7 +75,7 @@ def test_a_hit_says_the_second(catalog: Catalog, source: Path, tmp_path: Path) -
         hit = next(hit for hit in hits if hit.key == "clip.mp4")
         assert hit.image == frame
         assert hit.score == pytest.approx(1.0, abs=0.01)
-    shown = cards([hit], CardFields(), scored=True)
+    shown = cards_html([hit], CardFields(), scored=True)
     assert '<span class="moment">0:07</span>' in shown
     assert 'aria-label="clip, at 0:07"' in shown
     assert "clip.mp4 at 0:00" in call("search", tmp_path / "shop", "--like", "photo.png")
@@ -98,7 +98,7 @@ def test_a_video_whose_bytes_are_known_is_not_decoded(
     (item,) = catalog.get(["clip.mp4"])
     assert [image.source for image in item.images] == [name.replace("clip", "moved") for name in FRAMES]
     report = run(catalog, feed, restart=True)
-    assert [one.reason.split(":")[0] for one in report.rejects] == ["Videos are read by an extra that is not installed"]
+    assert [one.reason.split(":")[0] for one in report.rejects] == ["Videos need an extra that is not installed"]
 
 
 def test_changed_bytes_are_looked_at_again(catalog: Catalog, source: Path) -> None:

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import lookalike.retrieval.catalog
+import lookalike.retrieval.core
+from lookalike import Catalog
 from lookalike.data.errors import FeedError, NotAPicture
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.feeds.source_files import Mark, Sighting, look_at_files, look_at_folder
 from lookalike.data.pictures.image_decoder import decode
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.bench.memory import Memory
 from lookalike.retrieval.ingest.file_events import Waker
 from lookalike.retrieval.ingest.index_run import IndexRun
@@ -168,14 +168,14 @@ class Watched:
         try:
             with Catalog.open(self.shop) as catalog:
                 watch = Watch(
-                    catalog,
+                    catalog._core,
                     self._source,
-                    lambda: open_feed(self._source, types=catalog.records.schema()),
+                    lambda: open_feed(self._source, types=catalog._core.records.schema()),
                     stop=self._stop,
                     settle_s=settle_s,
                     missing_s=missing_s,
                 )
-                for _ in IndexRun(catalog, watch.feed):
+                for _ in IndexRun(catalog._core, watch.feed):
                     pass
                 self._first_done.set()
                 self.looks.extend(watch)
@@ -196,9 +196,9 @@ class Watched:
 
     def state(self) -> dict[str, str]:
         """The hash of the only picture of each item, by key."""
-        with Catalog.open(self.shop) as catalog, catalog.records.snapshot():
-            rows = catalog.records.items()
-            images = catalog.records.images([row.id for row in rows])
+        with Catalog.open(self.shop) as catalog, catalog._core.records.snapshot():
+            rows = catalog._core.records.items()
+            images = catalog._core.records.images([row.id for row in rows])
             return {row.key: images[row.id][0].sha256.hex() for row in rows}
 
     def until(self, reached: Callable[[], bool], what: str) -> None:
@@ -318,7 +318,7 @@ def test_what_another_feed_has_too_is_not_removed(shop: Path, tmp_path: Path) ->
     with Watched(shop, folder) as watched:
         (tmp_path / "feed.csv").write_text("key,image\n0.png,pictures/0.png\n")
         with Catalog.open(shop) as other:
-            for _ in IndexRun(other, open_feed(tmp_path / "feed.csv")):
+            for _ in IndexRun(other._core, open_feed(tmp_path / "feed.csv")):
                 pass
         (folder / "0.png").unlink()
         (folder / "1.png").unlink()
@@ -332,7 +332,7 @@ def test_another_writer_only_delays_it(shop: Path, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "0.png").write_bytes(picture(0))
     with Watched(shop, folder) as watched, Catalog.open(shop) as other:
-        with other.writer():
+        with other._core.writer():
             (folder / "1.png").write_bytes(picture(1))
             watched.until(lambda: troubled(watched, "It is tried again"), "it says so")
         watched.until(lambda: watched.state() == expected(folder)[0], "the folder")
@@ -490,7 +490,7 @@ def test_after_a_random_loop_the_catalog_is_the_folder(shop: Path, tmp_path: Pat
 
 def main(minutes: float) -> None:
     """Run the loop for long."""
-    lookalike.retrieval.catalog.load_encoder = lambda name, **_: ColourEncoder()  # type: ignore[attr-defined]
+    lookalike.retrieval.core.load_encoder = lambda name, **_: ColourEncoder()  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
         with Catalog.create(Path(folder) / "shop", model="compact"):
             pass

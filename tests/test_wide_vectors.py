@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.vector_blobs import fits_half, needs_float32, of_blobs, to_blob
 from lookalike.retrieval.vector_index import IndexKind, Metric, Vectors
 from tests.running import call_json

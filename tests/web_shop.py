@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from lookalike import Catalog
 from lookalike.data.feeds.feed import open_feed
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.index_run import IndexRun
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (250, 250, 250)}
@@ -44,6 +44,6 @@ def make_shop(folder: Path) -> Catalog:
             tags = "even|all" if number % 2 == 0 else "odd|all"
             writer.writerow([f"k{number:02}", images, title, name, number, number % 3 == 0, day, tags])
     catalog = Catalog.create(folder / "shop", model="compact")
-    for _ in IndexRun(catalog, open_feed(folder / "feed.csv")):
+    for _ in IndexRun(catalog._core, open_feed(folder / "feed.csv")):
         pass
     return catalog

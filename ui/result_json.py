@@ -1,14 +1,14 @@
-"""Results as JSON values, one shape for the command line and the REST API."""
+"""Search results as JSON values, in one shape for the command line and the REST API."""
 
 from __future__ import annotations
 
-from lookalike.retrieval import Hit, Results
+from lookalike import Hit, Results
 
 __all__ = ["hit_json", "results_json"]
 
 
 def hit_json(hit: Hit) -> dict[str, object]:
-    """Give one hit."""
+    """Return one hit as a JSON object."""
     return {
         "key": hit.key,
         "score": round(hit.score, 6),
@@ -19,7 +19,7 @@ def hit_json(hit: Hit) -> dict[str, object]:
 
 
 def results_json(results: Results) -> dict[str, object]:
-    """Give results: hits, and how they were found."""
+    """Return results as a JSON object: the hits, and how they were found."""
     return {
         "hits": [hit_json(hit) for hit in results],
         "total": results.total,

@@ -1,1 +1,1 @@
-"""Zip and tar archives, read in place."""
+"""Zip and tar archives, read without unpacking them to disk."""

@@ -1,6 +1,7 @@
-"""The members of a tar archive: one not compressed is read at any place, a compressed one from front to back.
+"""Members of a tar archive. An uncompressed one is read at random, a compressed one from front to back.
 
-Python's `tarfile` reads the headers, through a window that bounds what a header may ask for; it never touches the disk.
+Python's `tarfile` parses the headers, through a window that limits how much a header may ask for. It never touches the
+disk.
 """
 
 from __future__ import annotations
@@ -22,31 +23,31 @@ from typing import IO, cast
 from lookalike.data.errors import FeedError, NotAPicture
 from lookalike.data.pictures.held_pictures import hold
 from lookalike.data.pictures.image_decoder import MAX_BYTES
-from lookalike.data.pictures.picture_sources import Member, Nowhere, Stored, check_size
+from lookalike.data.pictures.picture_sources import Member, Stored, Unreadable, check_size
 
 __all__ = ["TarReader", "compression_of"]
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _MAX_HEADER_BYTES = 1024 * 1024
-_PIECE_BYTES = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 _TRUSTED_BYTES = 1024**3
 _MAX_RATIO = 200
-_ROOM_LEFT_BYTES = 512 * 1024 * 1024
+_MIN_FREE_DISK_BYTES = 512 * 1024 * 1024
 
 
-def compression_of(start: bytes) -> str | None:
-    """Say how a file that begins like this is compressed as a whole; None where it is not."""
-    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+def compression_of(head: bytes) -> str | None:
+    """Return the name of the compression of a file that begins with `head`, or None if it is not compressed."""
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
 class TarReader:
-    """A tar archive: `at_random` says whether its members can be read in any order, and later."""
+    """A tar archive. `random_access` is true if its members can be read in any order and after the iteration."""
 
     def __init__(self, path: Path, unpacked: IO[bytes] | None = None) -> None:
-        """Open a tar archive; `unpacked` has its content where it is compressed.
+        """Open a tar archive. `unpacked` is a file with its uncompressed content, if there is one.
 
         Raises:
-            FeedError: it is compressed in a way that is not read here.
+            FeedError: the compression is not supported.
         """
         self._path = path
         file = unpacked or path.open("rb")
@@ -54,16 +55,17 @@ class TarReader:
         if self._compression == "zstd":
             file.close()
             raise FeedError(
-                f"{path.name} is compressed with Zstandard, which is not read here; run zstd -d on it first."
+                f"{path.name} is compressed with Zstandard, which is not supported.",
+                remedy="Decompress it with zstd -d first.",
             )
         self._shared = _SharedFile(file)
-        self.at_random = self._compression is None
+        self.random_access = self._compression is None
 
     def members(self) -> Iterator[Member]:
-        """Yield the files in order; where the archive is damaged, the last one yielded says so.
+        """Yield the files in archive order. If the archive is damaged, the last member yielded has the reason.
 
         Raises:
-            FeedError: it is no tar archive, or not a member of it can be read.
+            FeedError: the file is not a tar archive, or no member of it can be read.
         """
         last = None
         try:
@@ -73,25 +75,26 @@ class TarReader:
         except Exception as error:  # a parser given hostile bytes may raise anything
             if last is None:
                 raise FeedError(f"{self._path.name} is not a tar archive, or is damaged: {error}.") from error
-            reason = f"The archive is damaged behind {last.name!r}, and what follows is not read: {error}."
-            yield Member(last.name, Nowhere(reason), reason)
+            reason = f"The archive is damaged after {last.name!r}, and the rest is not read: {error}."
+            yield Member(last.name, Unreadable(reason), reason)
 
     def unpacked(self) -> TarReader:
-        """Return the same archive unpacked into a file without a name, so that its members are read in any order.
+        """Return the same archive, unpacked into an unnamed file so that its members can be read in any order.
 
         Raises:
-            FeedError: there is no room for it, or it is damaged.
+            FeedError: there is not enough disk space, or the archive is damaged.
         """
-        file = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  # it lives as long as what refers to it
+        file = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  # closed with the last reference to it
         try:
             with closing(self._window()) as window:
-                while piece := window.take(_PIECE_BYTES):
-                    if shutil.disk_usage(tempfile.gettempdir()).free < _ROOM_LEFT_BYTES:
+                while chunk := window.take(_CHUNK_BYTES):
+                    if shutil.disk_usage(tempfile.gettempdir()).free < _MIN_FREE_DISK_BYTES:
                         raise FeedError(
-                            f"There is no room to unpack {self._path.name}; use a zip archive or a plain tar."
+                            f"There is not enough disk space to unpack {self._path.name}.",
+                            remedy="Use a zip archive or an uncompressed tar.",
                         )
-                    file.write(piece)
-        except Exception as error:  # as above
+                    file.write(chunk)
+        except Exception as error:  # see above
             file.close()
             if isinstance(error, FeedError):
                 raise
@@ -102,41 +105,41 @@ class TarReader:
     def _window(self) -> _Window:
         if self._compression is None:
             return _Window(self._shared, 0)
-        opened = {"gzip": gzip.GzipFile, "bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}[self._compression]
-        stream = cast(IO[bytes], opened(self._path))
+        decompressor = {"gzip": gzip.GzipFile, "bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}[self._compression]
+        stream = cast(IO[bytes], decompressor(self._path))
         return _Window(stream, max(_TRUSTED_BYTES, _MAX_RATIO * self._path.stat().st_size))
 
 
 def _members(window: _Window) -> Iterator[Member]:
     tar = tarfile.TarFile(fileobj=cast(IO[bytes], window), encoding="utf-8", errors="surrogateescape")
-    before = -1
+    previous = -1
     while (info := tar.next()) is not None:
-        tar.members = []  # type: ignore[attr-defined]  # it would keep them all
-        if info.size < 0 or tar.offset <= before:
+        tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
+        if info.size < 0 or tar.offset <= previous:
             raise tarfile.ReadError("a member has a size below zero")
-        before = tar.offset
+        previous = tar.offset
         name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        reason = _why_refused(info)
+        reason = _refusal(info)
         if reason:
-            yield Member(name, Nowhere(reason), reason)
+            yield Member(name, Unreadable(reason), reason)
         elif not info.isdir():
             yield Member(name, window.place(info.offset_data, info.size))
     if any(window.last):
         raise tarfile.ReadError("a header cannot be read")
 
 
-def _why_refused(info: tarfile.TarInfo) -> str:
+def _refusal(info: tarfile.TarInfo) -> str:
     if info.issym() or info.islnk():
         return "It is a link, not a file; links in archives are not followed."
     if info.issparse():
-        return "It is stored with holes (a sparse file), which is not read here."
+        return "It is a sparse file, which is not supported."
     if not info.isreg() and not info.isdir():
-        return "It is a device, a pipe or the like, not a file."
+        return "It is a device, a pipe or another special file, not a regular file."
     return ""
 
 
 class _SharedFile:
-    """An open file that threads read at places of their own; it is closed when nothing refers to it."""
+    """An open file that threads read at positions of their own. It is closed when nothing refers to it any more."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -151,7 +154,7 @@ class _SharedFile:
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """A picture within a file."""
+    """A picture stored within a larger file."""
 
     file: _SharedFile
     start: int
@@ -169,7 +172,7 @@ class _Slice:
 
 
 class _Window:
-    """What `tarfile` sees of an archive: it can read headers of a bounded length, and go forward."""
+    """The view of an archive that `tarfile` reads: headers of limited length, moving forward only."""
 
     def __init__(self, source: _SharedFile | IO[bytes], max_bytes: int) -> None:
         self.last = b""
@@ -189,40 +192,40 @@ class _Window:
             self._position = position
         elif position < self._position:
             raise tarfile.ReadError("a header points backwards")
-        while self._position < position and self.take(min(position - self._position, _PIECE_BYTES)):
+        while self._position < position and self.take(min(position - self._position, _CHUNK_BYTES)):
             pass
 
     def read(self, size: int) -> bytes:
-        """Read what belongs to a header."""
+        """Read `size` bytes of a header."""
         if not 0 <= size <= _MAX_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header says that it has {size:,} bytes")
+            raise tarfile.ReadError(f"a header claims to have {size:,} bytes")
         self.last = self.take(size)
         return self.last
 
     def place(self, start: int, size: int) -> Stored:
-        """Find a file of the archive where reading has come to."""
+        """Return the place of the file that starts at `start`; the bytes of a compressed archive are read at once."""
         if isinstance(self._source, _SharedFile):
             return _Slice(self._source, start, size)
         try:
             check_size(size, MAX_BYTES)
         except NotAPicture as error:
-            return Nowhere(str(error))
+            return Unreadable(str(error))
         self.seek(start)
         content = self.take(size)
-        return hold(content) if len(content) == size else Nowhere("The archive ends in the middle of this file.")
+        return hold(content) if len(content) == size else Unreadable("The archive ends in the middle of this file.")
 
     def take(self, size: int) -> bytes:
-        """Read on; less than `size` bytes come at the end only."""
+        """Read the next `size` bytes; fewer are returned only at the end of the archive."""
         if isinstance(self._source, _SharedFile):
             content = self._source.read_at(self._position, size)
             self._position += len(content)
             return content
-        pieces = []
+        chunks = []
         missing = size
-        while missing and (piece := self._source.read(min(missing, _PIECE_BYTES))):
-            pieces.append(piece)
-            missing -= len(piece)
+        while missing and (chunk := self._source.read(min(missing, _CHUNK_BYTES))):
+            chunks.append(chunk)
+            missing -= len(chunk)
         self._position += size - missing
         if self._position > self._max_bytes:
             raise tarfile.ReadError(f"it unpacks to more than {_MAX_RATIO} times its size")
-        return b"".join(pieces)
+        return b"".join(chunks)

@@ -1,4 +1,4 @@
-"""The members of a zip archive, read at any place and by any thread."""
+"""Members of a zip archive, read in any order and from any thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookalike.data.errors import FeedError, NotAPicture
-from lookalike.data.pictures.picture_sources import Member, Nowhere, check_size
+from lookalike.data.pictures.picture_sources import Member, Unreadable, check_size
 
 __all__ = ["ZipReader"]
 
@@ -21,37 +21,37 @@ _MADE_ON_UNIX = 3
 
 
 class ZipReader:
-    """A zip archive."""
+    """An open zip archive; its members can be read in any order."""
 
-    at_random = True
+    random_access = True
 
     def __init__(self, path: Path) -> None:
         """Open a zip archive and read its directory.
 
         Raises:
-            FeedError: it is damaged, of several parts, or encrypted as a whole.
+            FeedError: the archive is damaged, split into several parts, or entirely encrypted.
         """
-        self._lock = threading.Lock()  # `ZipFile` counts its open members without one
+        self._lock = threading.Lock()  # `ZipFile` counts its open members without a lock
         try:
             self._zip = zipfile.ZipFile(path)
         except Exception as error:  # a parser given hostile bytes may raise anything
             raise FeedError(f"{path.name} is not a zip archive, or is damaged: {error}.") from error
         self._files = [info for info in self._zip.infolist() if not info.is_dir()]
         if self._files and all(info.flag_bits & _ENCRYPTED for info in self._files):
-            raise FeedError(f"{path.name} is encrypted; unpack it with its password and index the folder.")
+            raise FeedError(f"{path.name} is encrypted.", remedy="Unpack it with its password and index the folder.")
 
     def members(self) -> Iterator[Member]:
         """Yield the files in the order of the archive's directory."""
         for info in self._files:
-            reason = _why_refused(info)
-            place = Nowhere(reason) if reason else _Zipped(self, info)
+            reason = _refusal(info)
+            place = Unreadable(reason) if reason else _ZipMember(self, info)
             yield Member(_name_of(info), place, reason)
 
     def read(self, info: zipfile.ZipInfo, max_bytes: int) -> bytes:
-        """Read a member whole, as far as the directory says that it goes.
+        """Return the bytes of a member, up to the size that the directory declares.
 
         Raises:
-            NotAPicture: it is damaged, larger than `max_bytes`, or compressed in a way that is not read here.
+            NotAPicture: the member is damaged, larger than `max_bytes`, or compressed by an unsupported method.
         """
         check_size(info.file_size, max_bytes)
         try:
@@ -63,16 +63,16 @@ class ZipReader:
                 with self._lock:
                     file.close()
         except NotImplementedError as error:
-            raise NotAPicture(f"It is compressed in a way that is not read here ({error}).") from error
-        except Exception as error:  # as above
+            raise NotAPicture(f"It is compressed by a method that is not supported ({error}).") from error
+        except Exception as error:  # see above
             raise NotAPicture(f"It is damaged in the archive: {error or type(error).__name__}.") from error
         if len(content) < info.file_size:
-            raise NotAPicture("It is damaged in the archive: it is shorter than the archive says.")
+            raise NotAPicture("It is damaged in the archive: it is shorter than the archive declares.")
         return content
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Zipped:
+class _ZipMember:
     archive: ZipReader
     info: zipfile.ZipInfo
 
@@ -80,19 +80,19 @@ class _Zipped:
         return self.archive.read(self.info, max_bytes)
 
 
-def _why_refused(info: zipfile.ZipInfo) -> str:
+def _refusal(info: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _MADE_ON_UNIX else 0
     if info.flag_bits & _ENCRYPTED:
         return "It is encrypted; unpack the archive with its password and index the folder."
     if kind == stat.S_IFLNK:
         return "It is a link, not a file; links in archives are not followed."
     if kind not in (0, stat.S_IFREG):
-        return "It is a device, a pipe or the like, not a file."
+        return "It is a device, a pipe or another special file, not a regular file."
     return ""
 
 
 def _name_of(info: zipfile.ZipInfo) -> str:
-    """Return a member's name with `/` between its parts; without a mark it is UTF-8 where it reads as that."""
+    """Return a member's name with `/` between its parts. An unmarked name is read as UTF-8 if it is valid UTF-8."""
     name = info.filename
     if not info.flag_bits & _NAME_IS_UTF8:
         with contextlib.suppress(UnicodeError):

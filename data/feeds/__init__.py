@@ -1,1 +1,1 @@
-"""Feeds of every format, as one stream of items."""
+"""Feeds of every format, read as one stream of items."""

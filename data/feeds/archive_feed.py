@@ -1,4 +1,4 @@
-"""An archive as a feed: the pictures in it like those of a folder, or a feed file in it with pictures beside."""
+"""Archives as feeds: either a folder of pictures, or a feed file with its pictures beside it."""
 
 from __future__ import annotations
 
@@ -19,38 +19,40 @@ from lookalike.data.feeds.table_feed import Resolve
 from lookalike.data.feeds.tables import TABLE_SUFFIXES, open_table
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Item, ItemImage, Rejected
-from lookalike.data.pictures.picture_sources import Address, Member, Nowhere, Stored, is_address
+from lookalike.data.pictures.picture_sources import Address, Member, Stored, Unreadable, is_address
 from lookalike.data.pictures.video import VIDEO_SUFFIXES
 
-__all__ = ["Extracted", "beside_in", "find_feed", "items_of_archive", "refused"]
+__all__ = ["ExtractedFeed", "archive_resolver", "find_feed", "items_of_archive", "rejection_of"]
 
 _MAX_FEED_BYTES = 1024**3
 
 
 def items_of_archive(archive: Archive) -> Iterator[Item | Rejected]:
-    """Make an item of every file of an archive."""
+    """Yield one item for every file of an archive of pictures; a refused member becomes a rejected row."""
     for number, member in enumerate(archive, start=1):
-        yield refused(number, member) if member.refused else picture_item(number, member.name, _place_of(member))
+        yield rejection_of(number, member) if member.refused else picture_item(number, member.name, _place_of(member))
 
 
 def _place_of(member: Member) -> Stored:
-    """Return where a picture is; a video is decoded from a file of its own only."""
+    """Return where a member's bytes are. Videos are refused, because they are only decoded from files of their own."""
     if member.name.lower().endswith(VIDEO_SUFFIXES):
-        return Nowhere("This is a video; videos in archives are not read: unpack it, and index the folder.")
+        return Unreadable("This is a video; videos in archives are not read. Unpack the archive and index the folder.")
     return member.place
 
 
-def refused(number: int, member: Member) -> Rejected:
-    """Say why a member is not taken."""
+def rejection_of(number: int, member: Member) -> Rejected:
+    """Return row `number` as rejected, with the reason why its member of the archive is refused."""
     name = member.name if member.name.isprintable() else ascii(member.name)
     return Rejected(number, member.refused, source=name)
 
 
 def find_feed(names: list[str], archive: str) -> str | None:
-    """Return the feed file among an archive's files: one at the top, or in the one folder that all files are in.
+    """Return the feed file among the file names of an archive, or None.
+
+    It lies at the top level, or in the single folder that holds all files.
 
     Raises:
-        FeedError: there are several there.
+        FeedError: there are several feed files.
     """
     folders = {name.split("/")[0] if "/" in name else "" for name in names}
     top = f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
@@ -61,19 +63,19 @@ def find_feed(names: list[str], archive: str) -> str | None:
     ]
     if len(found) > 1:
         raise FeedError(
-            f"{archive} has several feeds: {', '.join(sorted(found)[:5])}; unpack it and index each by name."
+            f"{archive} has several feeds: {', '.join(sorted(found)[:5])}.", remedy="Unpack it and index each by name."
         )
     return found[0] if found else None
 
 
-class Extracted:
-    """A feed file out of an archive, in a file under a name of ours that is gone with what is read from it."""
+class ExtractedFeed:
+    """A feed file copied out of an archive into a temporary folder, which is removed with the last reference to it."""
 
     def __init__(self, archive: Archive, name: str) -> None:
-        """Write it.
+        """Copy the member `name` out of `archive`.
 
         Raises:
-            FeedError: it cannot be read, or has more than a gigabyte.
+            FeedError: the member cannot be read, or is larger than 1 GiB.
         """
         self._shown = f"{name} in {archive.name}"
         place = next(member.place for member in archive if member.name == name)
@@ -86,10 +88,10 @@ class Extracted:
         self._path = folder / f"feed{PurePosixPath(name).suffix.lower()}"
         self._path.write_bytes(content)
 
-    def table(self, types: Mapping[str, FieldType], plain: frozenset[str]) -> Table:
-        """Open it; arguments and errors are those of `open_table`."""
+    def table(self, types: Mapping[str, FieldType], text_columns: frozenset[str]) -> Table:
+        """Open the feed; arguments and errors are as for `open_table`."""
         try:
-            table = open_table(self._path, types=types, plain=plain)
+            table = open_table(self._path, types=types, text_columns=text_columns)
         except FeedError as error:
             raise FeedError(str(error).replace(self._path.name, self._shown)) from error
         return replace(table, read=partial(self._read, table))
@@ -98,8 +100,8 @@ class Extracted:
         yield from table.read()
 
 
-def beside_in(archive: Archive, feed: str) -> Resolve:
-    """Find pictures in an archive, relative to the feed in it; nothing outside of the archive is ever looked at."""
+def archive_resolver(archive: Archive, feed: str) -> Resolve:
+    """Return a function that finds pictures within an archive, by paths relative to the feed in it."""
     places = {member.name: _place_of(member) for member in reversed(list(archive))}
     folder = posixpath.dirname(feed)
 
@@ -110,6 +112,6 @@ def beside_in(archive: Archive, feed: str) -> Resolve:
             for name in (clean_name(posixpath.join(folder, separated)), clean_name(separated)):
                 if name in places:
                     return ItemImage(source, places[name])
-        return ItemImage(source, Nowhere("There is no such file in the archive."))
+        return ItemImage(source, Unreadable("There is no such file in the archive."))
 
     return resolve

@@ -1,13 +1,15 @@
-"""Rows out of CSV and TSV files, streamed; a row that cannot be read is `Rejected`, not an error.
+"""Rows of CSV and TSV files, read as a stream. A row that cannot be read is `Rejected`, not an error.
 
-CSV has no types, so they are inferred from every value in a first pass: a column is a number, a truth value or a time
-when at least 95% of its values read as one (the other rows are then rejected by name), a list when a value has a `|`.
+CSV has no types, so a first pass over all values infers them. A column holds numbers, booleans or timestamps if at
+least 95% of its values parse as such; the rows with other values are rejected. It holds lists if a value contains `|`.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -26,18 +28,18 @@ _NULLS = frozenset({"", "null", "none", "na", "n/a", "nan", "-"})
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 _SHARE_THAT_FITS = 0.95
 _CACHED_CELLS = 20_000
-_MAX_CELL = 1024 * 1024
+_MAX_CELL_LENGTH = 1024 * 1024
 
 
-def open_csv(path: Path, types: Mapping[str, FieldType], plain: frozenset[str]) -> Table:
-    """Open a CSV or TSV file; `types` and `plain` as for `open_table`.
+def open_csv(path: Path, types: Mapping[str, FieldType], text_columns: frozenset[str]) -> Table:
+    """Open a CSV or TSV file; `types` and `text_columns` are as for `open_table`.
 
     Raises:
-        FeedError: it is UTF-16 text, empty, or its first row does not name the columns.
+        FeedError: the file is UTF-16 text, is empty, or its first row does not name the columns.
     """
     with path.open("rb") as file:
         if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise FeedError(f"{path.name} is UTF-16 text; save the feed as UTF-8.")
+            raise FeedError(f"{path.name} is UTF-16 text.", remedy="Save the feed as UTF-8.")
     delimiter = _delimiter(path)
     columns: tuple[str, ...] = ()
     counters: dict[str, _Inference] = {}
@@ -47,18 +49,18 @@ def open_csv(path: Path, types: Mapping[str, FieldType], plain: frozenset[str]) 
             count += 1
         elif not columns:
             columns = _header(cells, path)
-            counters = {name: _Inference() for name in columns if name.lower() not in plain}
+            counters = {name: _Inference() for name in columns if name.lower() not in text_columns}
         else:
             count += 1
             if len(cells) == len(columns):
                 for name, cell in zip(columns, cells, strict=True):
                     if name in counters:
-                        counters[name].see(cell)
+                        counters[name].add(cell)
     if not columns:
         raise FeedError(f"{path.name} is empty: its first row should name the columns.")
     found = {name: counter.decide() for name, counter in counters.items()}
     for name in found.keys() & types.keys():
-        if (types[name], found[name]) != (FieldType.INT, FieldType.FLOAT):  # the only field that can widen
+        if (types[name], found[name]) != (FieldType.INT, FieldType.FLOAT):  # an int field widens to float
             found[name] = types[name]
     return Table(columns, count, found, lambda: _read_csv(path, delimiter, columns, found))
 
@@ -75,38 +77,63 @@ def _header(cells: list[str], path: Path) -> tuple[str, ...]:
     names = tuple(cell.strip() for cell in cells)
     twice = {name for name in names if names.count(name) > 1}
     if twice or "" in names:
-        what = f"the column {sorted(twice)[0]!r} twice" if twice and "" not in twice else "a column without a name"
-        raise FeedError(f"{path.name} has {what} in its first row; give every column a name of its own.")
+        problem = f"the column {sorted(twice)[0]!r} twice" if twice and "" not in twice else "a column without a name"
+        raise FeedError(
+            f"{path.name} has {problem} in its first row.", remedy="Make the names of all columns different."
+        )
     return names
 
 
 def _csv_cells(path: Path, delimiter: str) -> Iterator[list[str] | Rejected]:
-    """Yield the rows, the header first; after one that cannot be read, go on with the next line of the file."""
-    csv.field_size_limit(_MAX_CELL)
+    """Yield the rows, header first. After a row that cannot be read, continue with the next line of the file."""
     with path.open("rb") as raw:
         lines = _Lines(io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline=""))
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         number = -1
         while True:
-            lines.forget()
+            lines.start_row()
             try:
-                cells = next(reader)
+                cells = _next_row(reader)
             except StopIteration:
                 return
             except csv.Error as error:
                 number += 1
-                lines.reread_all_but_the_first()
+                lines.push_back_all_but_first()
                 about_quotes = "unexpected end" in str(error) or "expected after" in str(error)
                 reason = "a quote in it is not closed, or not doubled" if about_quotes else str(error).rstrip(".")
                 yield Rejected(max(number, 1), f"The row cannot be read as CSV: {reason}.")
                 continue
-            if cells:  # a blank line is no row
+            if cells:  # blank lines are not rows
                 number += 1
                 yield cells
 
 
+class _LimitLock:
+    """A lock on `csv.field_size_limit`, which belongs to the whole process; a forked child gets a new one."""
+
+    def __init__(self) -> None:
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        self.lock = threading.Lock()
+
+
+_LIMIT = _LimitLock()
+
+
+def _next_row(reader: Iterator[list[str]]) -> list[str]:
+    """Read one row with cells of up to `_MAX_CELL_LENGTH` characters, and leave the limit of `csv` as it was."""
+    with _LIMIT.lock:
+        before = csv.field_size_limit(_MAX_CELL_LENGTH)
+        try:
+            return next(reader)
+        finally:
+            csv.field_size_limit(before)
+
+
 class _Lines:
-    """The lines of a file; those taken since `forget` can be given again."""
+    """The lines of a file. Lines read since the last `start_row` can be pushed back and read again."""
 
     def __init__(self, source: Iterator[str]) -> None:
         self._source = source
@@ -121,10 +148,10 @@ class _Lines:
         self._taken.append(line)
         return line
 
-    def forget(self) -> None:
+    def start_row(self) -> None:
         self._taken.clear()
 
-    def reread_all_but_the_first(self) -> None:
+    def push_back_all_but_first(self) -> None:
         self._again.extendleft(reversed(self._taken[1:]))
 
 
@@ -157,7 +184,7 @@ def _read_csv(
 
 
 class _Inference:
-    """Counts, for one column, how many of its values read as each type."""
+    """Counts how many values of one column parse as each type."""
 
     def __init__(self) -> None:
         self._total = 0
@@ -165,7 +192,7 @@ class _Inference:
         self._fits = dict.fromkeys((FieldType.INT, FieldType.FLOAT, FieldType.BOOL, FieldType.TIMESTAMP), 0)
         self._cache: dict[str, tuple[FieldType, ...]] = {}
 
-    def see(self, cell: str) -> None:
+    def add(self, cell: str) -> None:
         if _is_null(cell):
             return
         self._total += 1
@@ -173,7 +200,7 @@ class _Inference:
         if cell not in self._cache:
             if len(self._cache) > _CACHED_CELLS:
                 self._cache.clear()
-            self._cache[cell] = tuple(type_ for type_ in self._fits if _reads_as(type_, cell))
+            self._cache[cell] = tuple(type_ for type_ in self._fits if _parses_as(type_, cell))
         for type_ in self._cache[cell]:
             self._fits[type_] += 1
 
@@ -194,7 +221,7 @@ def _is_null(cell: str) -> bool:
     return cell.strip().lower() in _NULLS
 
 
-def _reads_as(type_: FieldType, cell: str) -> bool:
+def _parses_as(type_: FieldType, cell: str) -> bool:
     try:
         _PARSERS[type_](cell)
     except ValueError:
@@ -209,22 +236,22 @@ def _parse_text(cell: str) -> Value:
 def _parse_int(cell: str) -> Value:
     if _is_null(cell):
         return None
-    _refuse_code(cell)
+    _refuse_article_number(cell)
     return int(cell)
 
 
 def _parse_float(cell: str) -> Value:
     if _is_null(cell):
         return None
-    _refuse_code(cell)
+    _refuse_article_number(cell)
     value = float(cell)
     if value in (float("inf"), float("-inf")):
         raise ValueError(cell)
     return value
 
 
-def _refuse_code(cell: str) -> None:
-    """Raise ValueError for what only looks like a number: 00123 is an article number, 1_000 a Python literal."""
+def _refuse_article_number(cell: str) -> None:
+    """Raise ValueError for text that only looks like a number: 00123 is an article number, 1_000 a Python literal."""
     digits = cell.strip().lstrip("+-")
     if "_" in digits or (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
         raise ValueError(cell)
@@ -245,7 +272,7 @@ def _parse_timestamp(cell: str) -> Value:
     text = cell.strip()
     if text.lower() in _NULLS:
         return None
-    if len(text) < 10 or text[4:5] != "-":  # `fromisoformat` also reads 20240131, which is more likely a code
+    if len(text) < 10 or text[4:5] != "-":  # `fromisoformat` accepts 20240131, which is more likely an article number
         raise ValueError(cell)
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -278,9 +305,9 @@ _PARSERS: dict[FieldType, Callable[[str], Value]] = {
 
 
 def parse_cell(type_: FieldType, cell: str) -> Value:
-    """Read text as a value of a type, None where it says that there is none.
+    """Return the value that the text of a cell has as type `type_`, or None if it stands for no value.
 
     Raises:
-        ValueError: it is no such value.
+        ValueError: the text is not a value of that type.
     """
     return _PARSERS[type_](cell)

@@ -1,4 +1,4 @@
-"""A catalogue as it comes in, from any source, as a stream of items: the one door is `open_feed`."""
+"""Feeds: product catalogues of any format, read as a stream of items. `open_feed` opens every kind of source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lookalike.data.archives.archive import is_archive, is_tar, open_archive
 from lookalike.data.errors import FeedError
-from lookalike.data.feeds.archive_feed import Extracted, beside_in, find_feed, items_of_archive
+from lookalike.data.feeds.archive_feed import ExtractedFeed, archive_resolver, find_feed, items_of_archive
 from lookalike.data.feeds.folder import is_catalog, items_of_folder, readable, walk
 from lookalike.data.feeds.hugging_face import is_dataset, open_dataset
 from lookalike.data.feeds.table import Table
@@ -21,11 +21,11 @@ from lookalike.data.feeds.table_feed import (
     ROW_KEY,
     TITLE_NAMES,
     Resolve,
-    Usual,
+    UsualNames,
     columns_of,
-    file_beside,
+    feed_folder_resolver,
     items_of,
-    plain_columns,
+    text_columns,
 )
 from lookalike.data.feeds.tables import open_table
 from lookalike.data.feeds.webdataset import are_shards, expand, open_shards
@@ -35,17 +35,17 @@ from lookalike.data.item import Item, Rejected
 __all__ = ["IMAGE_NAMES", "KEY_NAMES", "TITLE_NAMES", "Feed", "FeedSource", "feed_of_files", "open_feed", "open_feeds"]
 
 _Named = Mapping[str, str | None]
-"""The columns that a caller names as `key`, `image` and `title`; None where they are to be found."""
+"""The columns that the caller names as `key`, `image` and `title`; None to find a column by its usual names."""
 
 _CAPTIONS = ("caption", "text")
-_SHARD_NAMES = Usual((ROW_KEY, *KEY_NAMES), (), ("txt", *TITLE_NAMES, *_CAPTIONS))
-_DATASET_NAMES = Usual((*KEY_NAMES, ROW_KEY), (), (*TITLE_NAMES, *_CAPTIONS))
-_BESIDE_SHARDS = (".json", ".md", ".txt", ".yaml", ".yml", ".idx", ".index", "license")
+_SHARD_NAMES = UsualNames((ROW_KEY, *KEY_NAMES), (), ("txt", *TITLE_NAMES, *_CAPTIONS))
+_DATASET_NAMES = UsualNames((*KEY_NAMES, ROW_KEY), (), (*TITLE_NAMES, *_CAPTIONS))
+_SHARD_COMPANIONS = (".json", ".md", ".txt", ".yaml", ".yml", ".idx", ".index", "license")
 
 
 @dataclass(frozen=True, slots=True)
 class FeedSource:
-    """Where a feed was opened, as an absolute path of this machine, and the columns that were named."""
+    """The absolute path from which a feed was opened, and the column names given by the caller."""
 
     path: str
     key: str | None = None
@@ -55,10 +55,10 @@ class FeedSource:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A source of items that can be read any number of times.
+    """A source of items that can be iterated any number of times.
 
-    `count` is the number of rows or files; `columns` says in words what each column was taken for. `folder` is that of
-    the pictures where each file of a folder is an item. `source` is what opens the whole feed again, if that is known.
+    `count` is the number of rows or files. `columns` maps each column to its role, in words. `folder` is the folder of
+    the pictures if every file in it is an item. `source` has the arguments that open the whole feed again, if known.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Feed:
     _taken: dict[str, tuple[str, int]] | None = field(default=None, repr=False)
 
     def noting(self, keys: set[str]) -> Feed:
-        """Return the same feed; while it is read, the keys of its rows, also of rejected ones, go into `keys`."""
+        """Return the same feed; iterating it adds the key of every row, rejected ones too, to `keys`."""
 
         def entries() -> Iterator[Item | Rejected]:
             for entry in self._entries():
@@ -81,7 +81,7 @@ class Feed:
         return replace(self, _entries=entries)
 
     def __iter__(self) -> Iterator[Item | Rejected]:
-        """Yield one `Item` or `Rejected` a row, in order; a key's second row is rejected."""
+        """Yield one `Item` or `Rejected` for each row, in order; a second row with the same key is rejected."""
         taken = {} if self._taken is None else self._taken
         refused: set[str] = set()
         for entry in self._entries():
@@ -89,11 +89,11 @@ class Feed:
                 name, row = taken.setdefault(entry.key, (self.name, entry.row))
                 if (name, row) != (self.name, entry.row):
                     where = "" if name == self.name else f" of {name}"
-                    reason = f"The key {entry.key!r} is that of row {row}{where} too; only the first is taken."
-                    yield Rejected(entry.row, reason, entry.key, again=True)
+                    reason = f"Row {row}{where} has the key {entry.key!r} too; only the first row is used."
+                    yield Rejected(entry.row, reason, entry.key, repeated=True)
                     continue
             elif (key := entry.key) is not None:
-                entry = replace(entry, again=key in taken or key in refused)
+                entry = replace(entry, repeated=key in taken or key in refused)
                 refused.add(key)
             yield entry
 
@@ -106,12 +106,12 @@ def open_feeds(
     title: str | None = None,
     types: Mapping[str, FieldType] | None = None,
 ) -> list[Feed]:
-    """Open several sources to be read one after the other: of a key that several have, the first is taken.
+    """Open several sources to be read one after the other. If a key occurs in several sources, its first row is used.
 
-    Two of one name are told apart by the folders they lie in.
+    Feeds of the same name are distinguished by the folders they lie in.
 
     Raises:
-        FeedError: one of them cannot be read.
+        FeedError: one of the sources cannot be read.
     """
     feeds = [open_feed(source, key=key, image=image, title=title, types=types) for source in sources]
     names = Counter(feed.name for feed in feeds)
@@ -134,40 +134,51 @@ def open_feed(
     title: str | None = None,
     types: Mapping[str, FieldType] | None = None,
 ) -> Feed:
-    """Open a source: a feed file, a folder or an archive of pictures, WebDataset shards, or a dataset's folder.
+    """Open a source: a feed file, a folder or an archive of pictures, WebDataset shards, or the folder of a dataset.
 
-    Columns are found by their usual names (`KEY_NAMES`, `IMAGE_NAMES`, `TITLE_NAMES`, in any case) unless named here;
-    every other column becomes a field. Picture paths are relative to the feed file, also in an archive. `types` are the
-    types that the catalog's fields have already. In a folder or an archive of pictures the key is the path in it,
-    `category` the first folder and the title the file name in words; hidden files and catalogs are left out. Shards are
-    named by a pattern (`shop-{000..009}.tar`), by their folder, or one by itself.
+    Columns are found by their usual names in any case (`KEY_NAMES`, `IMAGE_NAMES`, `TITLE_NAMES`), unless `key`,
+    `image` or `title` names them; every other column becomes a field. Picture paths are relative to the feed file, in
+    an archive too. `types` has the types of fields that the catalog already has. For a folder or archive of pictures,
+    the key is the path within it, `category` is the first folder, and the title is the file name in words; hidden files
+    and catalogs are left out. Shards are named by a pattern (`shop-{000..009}.tar`), by their folder, or singly.
+
+    Example:
+        >>> import tempfile
+        >>> feed_file = Path(tempfile.mkdtemp()) / "shop.csv"
+        >>> rows = "sku,name,photo,price", "A-17,Red shoe,shoe.jpg,49.90"
+        >>> _ = feed_file.write_text(chr(10).join(rows))
+        >>> feed = open_feed(feed_file)
+        >>> feed.count, dict(feed.columns)
+        (1, {'sku': 'key', 'photo': 'pictures', 'name': 'title', 'price': 'float'})
+        >>> [(item.key, item.title, item.fields) for item in feed]
+        [('A-17', 'Red shoe', {'price': 49.9})]
 
     Raises:
-        FeedError: there is no such source, it cannot be read, or no column for the key or the pictures is found.
+        FeedError: there is no such source, it cannot be read, or it has no column for the key or the pictures.
     """
     named = {"key": key, "image": image, "title": title}
-    feed = _opened(source, named, types or {})
+    feed = _open(source, named, types or {})
     return replace(feed, source=FeedSource(str(source.absolute()), **named))
 
 
-def _opened(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:
+def _open(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:
     if source.is_dir():
         return _open_folder(source, named)
     if not source.exists() and len(shards := expand(str(source))) > 1:
-        return _of_shards(source, [Path(shard) for shard in shards], named)
+        return _feed_of_shards(source, [Path(shard) for shard in shards], named)
     if is_archive(source.name):
         return _open_archive(source, named, types)
-    table = open_table(source, types=types, plain=plain_columns(*named.values()))
-    return _of_table(source, table, named, file_beside(source.parent))
+    table = open_table(source, types=types, text_columns=text_columns(*named.values()))
+    return _feed_of_table(source, table, named, feed_folder_resolver(source.parent))
 
 
 def feed_of_files(folder: Path, files: Sequence[bytes]) -> Feed:
-    """Return some files of a folder of pictures as a feed, under the folder's name; `files` are paths in it."""
-    return _of_files(folder, files, ())
+    """Return some files of a folder of pictures as a feed named after the folder; `files` are paths relative to it."""
+    return _feed_of_folder(folder, files, ())
 
 
-def _of_files(folder: Path, files: Sequence[bytes], unlisted: Sequence[str]) -> Feed:
-    """Return files as a feed, and as rejected rows behind them why a folder below could not be listed."""
+def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str]) -> Feed:
+    """Return files as a feed. The reasons in `unlisted`, one for each subfolder not listed, follow as rejected rows."""
 
     def entries() -> Iterator[Item | Rejected]:
         yield from items_of_folder(folder, files)
@@ -179,24 +190,26 @@ def _of_files(folder: Path, files: Sequence[bytes], unlisted: Sequence[str]) -> 
 
 def _open_folder(folder: Path, named: _Named) -> Feed:
     if is_catalog(fsencode(folder)):
-        raise FeedError(f"{folder.name} is a catalog, not a folder of pictures; it is searched, not indexed.")
+        raise FeedError(
+            f"{folder.name} is a catalog, not a folder of pictures.", remedy="Search it instead of indexing it."
+        )
     unlisted: list[str] = []
 
-    def note(error: OSError) -> None:
+    def record(error: OSError) -> None:
         inner = readable(relpath(fsencode(error.filename), fsencode(folder)))
         unlisted.append(f"The folder {inner!r} cannot be listed: {error.strerror}.")
 
-    files = tuple(walk(folder, note))
+    files = tuple(walk(folder, record))
     if not files:
         raise FeedError(f"The folder {folder.name!r} has no files{' that can be listed' * bool(unlisted)}.")
     if is_dataset(folder, files):
-        return _of_table(folder, open_dataset(folder, files), named, file_beside(folder), _DATASET_NAMES)
+        return _feed_of_table(folder, open_dataset(folder, files), named, feed_folder_resolver(folder), _DATASET_NAMES)
     names = [fsdecode(file) for file in files]
     shards = [folder / name for name in names if is_tar(name)]
-    if shards and all(is_tar(name) or name.lower().endswith(_BESIDE_SHARDS) for name in names):
-        return _of_shards(folder, shards, named)
+    if shards and all(is_tar(name) or name.lower().endswith(_SHARD_COMPANIONS) for name in names):
+        return _feed_of_shards(folder, shards, named)
     _check_unnamed("A folder", named)
-    return _of_files(folder, files, unlisted)
+    return _feed_of_folder(folder, files, unlisted)
 
 
 def _open_archive(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:
@@ -205,28 +218,30 @@ def _open_archive(source: Path, named: _Named, types: Mapping[str, FieldType]) -
     if not names:
         raise FeedError(f"The archive {source.name} has no files.")
     if (inside := find_feed(names, source.name)) is not None:
-        archive = archive.made_random()
-        extracted = Extracted(archive, inside)
-        table = extracted.table(types, plain_columns(*named.values()))
-        return _of_table(source, table, named, beside_in(archive, inside))
+        archive = archive.with_random_access()
+        extracted = ExtractedFeed(archive, inside)
+        table = extracted.table(types, text_columns(*named.values()))
+        return _feed_of_table(source, table, named, archive_resolver(archive, inside))
     if is_tar(source.name) and are_shards(names):
-        return _of_shards(source, [source], named)
+        return _feed_of_shards(source, [source], named)
     _check_unnamed("An archive", named)
     return Feed(_readable(source), len(names), {}, lambda: items_of_archive(archive))
 
 
-def _of_shards(source: Path, paths: Sequence[Path], named: _Named) -> Feed:
-    return _of_table(source, open_shards(paths), named, file_beside(source.parent), _SHARD_NAMES)
+def _feed_of_shards(source: Path, paths: Sequence[Path], named: _Named) -> Feed:
+    return _feed_of_table(source, open_shards(paths), named, feed_folder_resolver(source.parent), _SHARD_NAMES)
 
 
-def _of_table(source: Path, table: Table, named: _Named, resolve: Resolve, usual: Usual | None = None) -> Feed:
+def _feed_of_table(
+    source: Path, table: Table, named: _Named, resolve: Resolve, usual: UsualNames | None = None
+) -> Feed:
     columns = columns_of(table, source.name, **named, usual=usual)
     return Feed(_readable(source), table.count, columns.words, lambda: items_of(table, columns, resolve))
 
 
-def _check_unnamed(what: str, named: _Named) -> None:
+def _check_unnamed(kind: str, named: _Named) -> None:
     if any(named.values()):
-        raise FeedError(f"{what} of pictures has no columns; --key, --image and --title are for feed files.")
+        raise FeedError(f"{kind} of pictures has no columns.", remedy="Leave out --key, --image and --title.")
 
 
 def _readable(source: Path) -> str:

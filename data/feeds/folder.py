@@ -1,6 +1,6 @@
-"""A folder of pictures as items: the key is the path in it, the category its first folder, the title the name in words.
+"""Folders of pictures as items: the path is the key, its first part the category, and the file name the title.
 
-An archive of pictures is such a folder too.
+An archive of pictures is read in the same way.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _CATALOG_FILES = ("catalog.json", RECORDS)
 
 
 def items_of_folder(folder: Path, files: Sequence[bytes]) -> Iterator[Item | Rejected]:
-    """Make items of files of a folder, named by their paths in it."""
+    """Yield an item for each file; `files` are paths relative to `folder`."""
     for number, relative in enumerate(files, start=1):
         yield picture_item(number, readable(relative), folder / os.fsdecode(relative))
 
 
 def picture_item(number: int, key: str, place: Place) -> Item | Rejected:
-    """Make the item of one picture file; `key` is its path with `/` between."""
+    """Return the item of a picture file. `key` is its relative path with `/` between the parts."""
     parts = key.split("/")
     try:
         return Item(
@@ -43,26 +43,26 @@ def picture_item(number: int, key: str, place: Place) -> Item | Rejected:
 
 
 def readable(name: bytes) -> str:
-    """Return a file name as text; bytes that are not UTF-8 are written in hexadecimal."""
+    """Return a file name as text; bytes that are not valid UTF-8 are shown as hexadecimal escapes."""
     return name.decode("utf-8", "backslashreplace")
 
 
 def is_hidden(key: str) -> bool:
-    """Say whether a path has a part that begins with a dot."""
+    """Return whether any part of a path begins with a dot."""
     return key.startswith(".") or "/." in key
 
 
 def is_catalog(folder: bytes) -> bool:
-    """Say whether a folder is a catalog of ours."""
-    with contextlib.suppress(OSError):  # nobody may look into it
+    """Return whether a folder is a Lookalike catalog."""
+    with contextlib.suppress(OSError):  # no permission to look into it
         return all(Path(os.fsdecode(folder), file).is_file() for file in _CATALOG_FILES)
     return False
 
 
 def walk(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[bytes]:
-    """Yield the paths of all files below, relative, folder by folder; hidden files and catalogs are left out.
+    """Yield the relative paths of all files below `folder`, folder by folder, without hidden files and catalogs.
 
-    `on_error` is told of folders that cannot be listed.
+    `on_error` is called with the error of each folder that cannot be listed.
     """
     root = os.fsencode(folder)
     for parent, folders, files in os.walk(root, onerror=on_error):

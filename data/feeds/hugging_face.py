@@ -1,7 +1,7 @@
-"""A folder of a Hugging Face dataset on disk as a table: what `save_to_disk` writes, or a folder of Parquet files.
+"""The folder of a Hugging Face dataset as a table: either written by `save_to_disk`, or a folder of Parquet files.
 
-Read with Polars alone; nothing of the dataset is run. The layout and the names are those of the `datasets` library, and
-were compared with what version 5.2 of it writes.
+It is read with Polars alone, and no code of the dataset is run. The layout and names are those of the `datasets`
+library, and were compared with the output of version 5.2.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _SPLIT = re.compile(r"(.+)-\d+-of-\d+(-[0-9a-f]+)?")
 _SPLITS = "dataset_dict.json"
 _STATE = "state.json"
 _INFO = "dataset_info.json"
-_BESIDE = (".md", ".json", ".txt", ".yaml", ".yml")
+_COMPANIONS = (".md", ".json", ".txt", ".yaml", ".yml")
 _OTHER_MEDIA = ("Audio", "Video", "Pdf", "Nifti")
 _SPLIT_FIELD = "split"
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One file of rows, and the split that it belongs to."""
+    """One file of rows, the split it belongs to (if any), and the dataset's features by column name."""
 
     path: Path
     split: str | None
@@ -58,21 +58,22 @@ class _Part:
 
 
 def is_dataset(folder: Path, files: Sequence[bytes]) -> bool:
-    """Say whether a folder, of which the files are named, is a dataset: by its state files, or as all is Parquet."""
+    """Return whether a folder with these files is a dataset: it has state files, or holds nothing but Parquet data."""
     names = [file.decode("utf-8", "backslashreplace").lower() for file in files]
     if _SPLITS in names or _STATE in names:
         return True
     others = [name for name in names if not name.endswith(".parquet")]
-    return len(others) < len(names) and all(name.endswith(_BESIDE) or name == "license" for name in others)
+    return len(others) < len(names) and all(name.endswith(_COMPANIONS) or name == "license" for name in others)
 
 
 def open_dataset(folder: Path, files: Sequence[bytes]) -> Table:
-    """Open a dataset, all of its splits one after the other; `split` is a column where there are several files' worth.
+    """Open a dataset with all its splits, one after the other, as one table.
 
-    The column `__key__` has the split and the row's number in it, from 0: what the library finds it by.
+    The column `split` is added if a file belongs to a split. The column `__key__` holds the split and the row's number
+    within it, from 0, which is how the `datasets` library finds a row.
 
     Raises:
-        FeedError: it cannot be read, is not whole, or the parts have no column in common.
+        FeedError: the dataset is incomplete or cannot be read.
     """
     try:
         parts = _parts(folder, files)
@@ -83,7 +84,7 @@ def open_dataset(folder: Path, files: Sequence[bytes]) -> Table:
         count = sum(part.count() for part in parts)
     except (OSError, pl.exceptions.PolarsError, orjson.JSONDecodeError) as error:
         raise FeedError(f"The dataset {folder.name!r} cannot be read: {error}") from error
-    dropped = {name for part in parts for name, one in part.features.items() if _kind(one) in _OTHER_MEDIA}
+    dropped = {name for part in parts for name, feature in part.features.items() if _kind(feature) in _OTHER_MEDIA}
     names = [name for name in schema if name not in dropped]
     splits = [_SPLIT_FIELD] if any(part.split for part in parts) and _SPLIT_FIELD not in schema else []
     pictures = tuple(name for name in names if holds_bytes(schema[name]))
@@ -92,20 +93,20 @@ def open_dataset(folder: Path, files: Sequence[bytes]) -> Table:
 
 def _rows(parts: Sequence[_Part], dropped: set[str]) -> Iterator[Row | Rejected]:
     number = 0
-    in_split: dict[str | None, int] = {}
+    positions: dict[str | None, int] = {}
     for part in parts:
-        labels = {name: names for name, one in part.features.items() if (names := _label_names(one))}
+        labels = {name: names for name, feature in part.features.items() if (names := _label_names(feature))}
         try:
             for frame in part.frames():
                 for row in rows_of(frame, number):
                     number = row.number
-                    place = in_split.get(part.split, 0)
-                    in_split[part.split] = place + 1
+                    position = positions.get(part.split, 0)
+                    positions[part.split] = position + 1
                     values: dict[str, Cell] = {_SPLIT_FIELD: part.split} if part.split else {}
                     values.update((name, value) for name, value in row.values.items() if name not in dropped)
                     for name, names in labels.items():
-                        values[name] = _named(values.get(name), names)
-                    values[ROW_KEY] = f"{part.split}/{place}" if part.split else str(place)
+                        values[name] = _label_name(values.get(name), names)
+                    values[ROW_KEY] = f"{part.split}/{position}" if part.split else str(position)
                     yield Row(number, values)
         except (FeedError, OSError, pl.exceptions.PolarsError) as error:
             number += 1
@@ -123,13 +124,15 @@ def _parts(folder: Path, files: Sequence[bytes]) -> list[_Part]:
 
 
 def _saved(folder: Path, split: str | None) -> list[_Part]:
-    """Find the files of a dataset that `save_to_disk` wrote, in their order."""
+    """Return the data files of a dataset that `save_to_disk` wrote, in order."""
     state = _json(folder / _STATE)
     if state.get("_indices_data_files"):
-        raise FeedError(f"{folder.name} is a selection of rows; save it again after dataset.flatten_indices().")
+        raise FeedError(
+            f"{folder.name} is a selection of rows.", remedy="Save it again after dataset.flatten_indices()."
+        )
     info = _json(folder / _INFO) if (folder / _INFO).is_file() else {}
     data_files = state.get("_data_files")
-    found = [one.get("filename") if isinstance(one, dict) else None for one in data_files or ()]
+    found = [file.get("filename") if isinstance(file, dict) else None for file in data_files or ()]
     features = info.get("features") or {}
     return [_Part(folder / name, split, features) for name in _plain_names(found, _STATE)]
 
@@ -143,7 +146,7 @@ def _parquet(path: Path) -> _Part:
 
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise FeedError(f"The dataset has no {path.parent.name}/{path.name}; it is not whole.")
+        raise FeedError(f"The dataset has no {path.parent.name}/{path.name}; it is incomplete.")
     read = orjson.loads(path.read_bytes())
     if not isinstance(read, dict):
         raise FeedError(f"{path.parent.name}/{path.name} is not a JSON object.")
@@ -151,12 +154,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _plain_names(names: object, where: str) -> list[str]:
-    """Check that what a dataset's own files name are plain names, which cannot lead out of its folder."""
+    """Return the names that a dataset's own file lists, after checking that none can lead out of its folder."""
     if not isinstance(names, list) or not names:
-        raise FeedError(f"{where} names no files.")
+        raise FeedError(f"{where} does not name any files.")
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(r"[\w.\- ]+", name) or name.startswith("."):
-            raise FeedError(f"{where} names {name!r}, which is no file of the dataset.")
+            raise FeedError(f"{where} names {name!r}, which is not a file of the dataset.")
     return names
 
 
@@ -165,7 +168,7 @@ def _kind(feature: object) -> str:
 
 
 def _label_names(feature: object) -> list[str]:
-    """Return the names of a class label, also of a list of them; none for any other feature."""
+    """Return the names of a class label or of a list of class labels; an empty list for other features."""
     if isinstance(feature, list):
         return _label_names(feature[0]) if feature else []
     if not isinstance(feature, dict):
@@ -175,8 +178,8 @@ def _label_names(feature: object) -> list[str]:
     return _label_names(feature.get("feature"))
 
 
-def _named(value: Cell, names: Sequence[str]) -> Cell:
-    """Give a class label its name; -1, which stands for none, and numbers without a name have none."""
+def _label_name(value: Cell, names: Sequence[str]) -> Cell:
+    """Return the name of a class label, or None for -1 (no label) and for numbers without a name."""
     if isinstance(value, list):
-        return [name for one in value if isinstance(name := _named(one, names), str)]
+        return [name for label in value if isinstance(name := _label_name(label, names), str)]
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None

@@ -1,4 +1,4 @@
-"""Which files there are, and in what state: what a look at a source sees without reading any of them."""
+"""Snapshots of which files exist and when they last changed, taken without reading any of them."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from lookalike.data.feeds.folder import walk
 __all__ = ["Mark", "Sighting", "look_at_files", "look_at_folder"]
 
 Mark = tuple[int, int, int, int]
-"""A file's size, the times in nanoseconds that its content and its entry changed, and its number on the disk.
+"""State of a file: size in bytes, modification time and change time in nanoseconds, and inode number.
 
-A file that has the same mark again has not been changed in between.
+A file with the same mark as before has not changed in between.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The files that were seen, and the paths of which nothing can be said: they, or what is below, cannot be read."""
+    """The files that were seen, and in `unclear` the paths that could not be examined, nor anything below them."""
 
     files: Mapping[bytes, Mark]
     unclear: tuple[bytes, ...] = ()
 
     def is_clear(self, file: bytes) -> bool:
-        """Say whether a file that was not seen is not there."""
+        """Return whether a file that was not seen is known not to exist."""
         return not any(file == path or file.startswith(path + b"/") for path in self.unclear)
 
 
 def look_at_folder(folder: Path) -> Sighting:
-    """Look at all files of a folder but the hidden ones, by their paths in it.
+    """Return the state of all files of a folder except hidden ones, by their relative paths.
 
     Raises:
-        FeedError: the folder is not there, or cannot be listed.
+        FeedError: the folder does not exist, or cannot be listed.
     """
     root = os.fsencode(folder)
     unclear: list[bytes] = []
 
-    def note(error: OSError) -> None:
+    def record(error: OSError) -> None:
         path = os.fsencode(error.filename)
         if path == root:
             raise FeedError(f"The folder {folder.name!r} cannot be listed: {error.strerror}.") from error
@@ -48,7 +48,7 @@ def look_at_folder(folder: Path) -> Sighting:
             unclear.append(os.path.relpath(path, root))
 
     files: dict[bytes, Mark] = {}
-    for file in walk(folder, note):
+    for file in walk(folder, record):
         mark = _mark(root + b"/" + file, file, unclear)
         if mark is not None:
             files[file] = mark
@@ -56,7 +56,7 @@ def look_at_folder(folder: Path) -> Sighting:
 
 
 def look_at_files(paths: Sequence[Path]) -> Sighting:
-    """Look at some files, by their whole paths."""
+    """Return the state of the files `paths`, by their full paths."""
     unclear: list[bytes] = []
     marks = {name: _mark(name, name, unclear) for name in map(os.fsencode, paths)}
     return Sighting({name: mark for name, mark in marks.items() if mark is not None}, tuple(unclear))
@@ -67,7 +67,7 @@ def _mark(path: bytes, name: bytes, unclear: list[bytes]) -> Mark | None:
         try:
             status = os.stat(path)  # noqa: PTH116  # a path of bytes
         except FileNotFoundError:
-            status = os.lstat(path)  # a link to nothing is there, too
+            status = os.lstat(path)  # a broken link exists, too
     except FileNotFoundError:
         return None
     except OSError:

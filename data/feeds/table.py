@@ -1,4 +1,4 @@
-"""Rows as the files of a feed give them, whatever their format."""
+"""Rows as read from a feed, whatever its format."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lookalike.data.pictures.picture_sources import Stored
 __all__ = ["LIST_SEPARATOR", "Cell", "Row", "Table"]
 
 LIST_SEPARATOR = "|"
-"""Between the parts of a list in a CSV cell."""
+"""Separates the elements of a list in a CSV cell."""
 
 Cell = Value | Stored | bytes
-"""What a row has in a column: a value, or a picture: its bytes, or a place to read them from."""
+"""A cell of a row: a value, the bytes of a picture, or a place to read them from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its number (from 1, the header not counted) and what it has by column name."""
+    """One row: its number, from 1 and without the header, and its cells by column name."""
 
     number: int
     values: Mapping[str, Cell]
@@ -28,10 +28,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A source of rows: its columns in order, how many rows it has, and a function that reads them from the start.
+    """A source of rows: its columns in order, its row count, and a function that reads the rows from the start.
 
-    `types` has the columns whose type the file itself does not say (CSV); the reader applies them. `pictures` are the
-    columns that hold pictures themselves, rather than their names.
+    `types` has the columns whose types the file itself does not declare (CSV); `read` applies them. `pictures` names
+    the columns that hold the bytes of pictures, rather than their names.
     """
 
     columns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Items out of rows: which column is what, and which pictures a cell means."""
+"""Items of tables: the role of each column, and the pictures that a cell names or holds."""
 
 from __future__ import annotations
 
@@ -15,15 +15,24 @@ from lookalike.data.errors import FeedError, UsageError
 from lookalike.data.feeds.table import LIST_SEPARATOR, Cell, Table
 from lookalike.data.item import Item, ItemImage, Rejected, check_key
 from lookalike.data.pictures.held_pictures import hold
-from lookalike.data.pictures.picture_sources import Address, Nowhere, Stored, is_address
+from lookalike.data.pictures.picture_sources import Address, Stored, Unreadable, is_address
 
-__all__ = ["ROW_KEY", "Columns", "Resolve", "Usual", "columns_of", "file_beside", "items_of", "plain_columns"]
+__all__ = [
+    "ROW_KEY",
+    "Columns",
+    "Resolve",
+    "UsualNames",
+    "columns_of",
+    "feed_folder_resolver",
+    "items_of",
+    "text_columns",
+]
 
 Resolve = Callable[[str], ItemImage]
-"""From a picture's name in a feed to where it is."""
+"""Returns the picture that a name in a feed stands for, and where its bytes are."""
 
 ROW_KEY = "__key__"
-"""The column with the key that a source gives its rows itself."""
+"""The column of the keys that a source assigns to its rows itself."""
 
 KEY_NAMES = ("key", "id", "sku", "product_id", "item_id", "asin", "article", "code", "handle")
 IMAGE_NAMES = (
@@ -38,8 +47,8 @@ _DATA_ADDRESS = re.compile(r"data:[^,;]*(;[^,;]*)*;base64,", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
-    """The names by which columns are found, the likeliest first, in lower case."""
+class UsualNames:
+    """The names by which columns are found: lower case, most likely first."""
 
     key: tuple[str, ...] = KEY_NAMES
     image: tuple[str, ...] = IMAGE_NAMES
@@ -48,7 +57,7 @@ class Usual:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column of a table is what; `words` says so for people, of every column."""
+    """The role of each column of a table; `words` describes the role of every column for people."""
 
     key: str
     title: str | None
@@ -56,24 +65,26 @@ class Columns:
     words: Mapping[str, str]
 
 
-def plain_columns(*named: str | None) -> frozenset[str]:
-    """Return the names, in lower case, of columns that hold text whatever their values look like."""
+def text_columns(*named: str | None) -> frozenset[str]:
+    """Return the lower-case names of columns that hold text whatever their values look like."""
     usual = (*KEY_NAMES, *IMAGE_NAMES, *TITLE_NAMES, *_MORE_IMAGES)
     return frozenset(name.lower() for name in (*usual, *named) if name)
 
 
 def columns_of(
-    table: Table, name: str, *, key: str | None, image: str | None, title: str | None, usual: Usual | None = None
+    table: Table, name: str, *, key: str | None, image: str | None, title: str | None, usual: UsualNames | None = None
 ) -> Columns:
-    """Find what each column of a table is, by its usual name unless it is given; `name` is that of the source.
+    """Return the role of each column of a table; `name` is the name of the source, for messages.
+
+    `key`, `image` and `title` name columns; the others are found by the names in `usual`.
 
     Raises:
-        FeedError: a column that was named is not there, or none is found for the key or the pictures.
+        FeedError: a named column does not exist, or there is no column for the key or the pictures.
     """
-    usual = usual or Usual()
+    usual = usual or UsualNames()
     key_column = _find(table.columns, key, usual.key, name)
     if not key_column:
-        raise FeedError(_not_found("the key", "--key", usual.key, table, name))
+        raise _not_found("the key", "--key", usual.key, table, name)
     title_column = _find(table.columns, title, usual.title, name)
     images = _find_images(table, image, usual.image, name)
     words = {key_column: "key", **dict.fromkeys(images, "pictures")}
@@ -87,11 +98,11 @@ def columns_of(
 
 
 def items_of(table: Table, columns: Columns, resolve: Resolve) -> Iterator[Item | Rejected]:
-    """Read a table as items; what cannot become one is rejected with its row."""
-    taken = {columns.key, columns.title, *columns.images, ROW_KEY, *table.pictures}
+    """Yield the rows of a table as items; a row that cannot become an item is rejected with the reason."""
+    reserved = {columns.key, columns.title, *columns.images, ROW_KEY, *table.pictures}
     for row in table.read():
         if isinstance(row, Rejected):
-            yield replace(row, key=row.key or _key_of((row.cells or {}).get(columns.key)), cells=None)
+            yield replace(row, key=row.key or _valid_key((row.cells or {}).get(columns.key)), cells=None)
             continue
         key = _as_text(row.values.get(columns.key))
         if key is None:
@@ -103,25 +114,25 @@ def items_of(table: Table, columns: Columns, resolve: Resolve) -> Iterator[Item 
                 key=key,
                 title=_title(row.values.get(columns.title)) if columns.title else None,
                 fields={
-                    _field_name(name): value  # type: ignore[misc]  # what holds bytes is among the taken
+                    _field_name(name): value  # type: ignore[misc]  # columns of bytes are reserved
                     for name, value in row.values.items()
-                    if name not in taken
+                    if name not in reserved
                 },
                 images=tuple(dict.fromkeys(images)),
                 row=row.number,
             )
         except UsageError as error:
-            yield Rejected(row.number, str(error), _key_of(key))
+            yield Rejected(row.number, str(error), _valid_key(key))
 
 
-def file_beside(folder: Path) -> Resolve:
-    """Find pictures relative to a folder; one named by its place on this machine is called by its name alone."""
+def feed_folder_resolver(folder: Path) -> Resolve:
+    """Return a function that finds pictures relative to a folder; an absolute path is shown by its file name alone."""
 
     def resolve(source: str) -> ItemImage:
         path = Path(source)
         if is_address(source):
             return ItemImage(source, Address(source))
-        for named in (path, PureWindowsPath(source)):  # a feed may come from another machine
+        for named in (path, PureWindowsPath(source)):  # the feed may come from another machine
             if named.is_absolute():
                 return ItemImage(named.name, path)
         return ItemImage(source, folder / path)
@@ -130,7 +141,7 @@ def file_beside(folder: Path) -> Resolve:
 
 
 def _find_images(table: Table, image: str | None, usual: tuple[str, ...], name: str) -> tuple[str, ...]:
-    """Find the columns of pictures: by name, those that hold pictures first; else all that hold pictures."""
+    """Return the columns of pictures: by name, preferring columns that hold bytes, or else all columns of bytes."""
     first = _find(table.columns, image, (), name) if image else _find(table.pictures, None, IMAGE_NAMES, name)
     first = first or _find(table.columns, None, usual, name)
     rest = [
@@ -140,7 +151,7 @@ def _find_images(table: Table, image: str | None, usual: tuple[str, ...], name: 
     ]
     found = (*([first] if first else []), *rest) or table.pictures
     if not found:
-        raise FeedError(_not_found("pictures", "--image", IMAGE_NAMES, table, name))
+        raise _not_found("pictures", "--image", IMAGE_NAMES, table, name)
     return found
 
 
@@ -152,13 +163,13 @@ def _find(columns: tuple[str, ...], wanted: str | None, usual: tuple[str, ...], 
         if wanted.lower() in by_lower:
             return by_lower[wanted.lower()]
         raise FeedError(f"{name} has no column {wanted!r}; its columns are {_listed(columns)}.")
-    return next((by_lower[one] for one in usual if one in by_lower), "")
+    return next((by_lower[candidate] for candidate in usual if candidate in by_lower), "")
 
 
-def _not_found(what: str, option: str, usual: tuple[str, ...], table: Table, name: str) -> str:
-    return (
-        f"{name} has no column for {what} (looked for {', '.join(usual[:6])}...). "
-        f"Name it with {option}; the columns are {_listed(table.columns)}."
+def _not_found(role: str, option: str, usual: tuple[str, ...], table: Table, name: str) -> FeedError:
+    return FeedError(
+        f"{name} has no column for {role} (looked for {', '.join(usual[:6])}...).",
+        remedy=f"Name it with {option}; the columns are {_listed(table.columns)}.",
     )
 
 
@@ -167,7 +178,7 @@ def _listed(columns: tuple[str, ...]) -> str:
 
 
 def _field_name(column: str) -> str:
-    """Call a column as its field: one named `key` or `title` that is neither gets a stroke behind its name."""
+    """Return the field name of a column; a column named `key` or `title` with another role gets an underscore."""
     return f"{column}_" if column in ("key", "title") else column
 
 
@@ -177,8 +188,8 @@ def _as_text(value: Cell) -> str | None:
     return str(value).strip() or None
 
 
-def _key_of(text: str | None) -> str | None:
-    """Return the key of a row that is rejected, None where it has none that an item could have."""
+def _valid_key(text: str | None) -> str | None:
+    """Return the key of a rejected row, or None if it is not a valid key."""
     key = (text or "").strip()
     with contextlib.suppress(UsageError):
         check_key(key)
@@ -187,12 +198,12 @@ def _key_of(text: str | None) -> str | None:
 
 
 def _title(value: Cell) -> str | None:
-    """Return a title; the first of several (a picture may have many captions)."""
+    """Return a title; of several, such as the captions of a picture, the first one."""
     return _as_text(value[0] if isinstance(value, list) and value else value if value != [] else None)
 
 
 def _pictures(value: Cell, column: str, resolve: Resolve) -> list[ItemImage]:
-    """Return the pictures that a cell holds or names: one, a list, a JSON list in text, or text with `|` between."""
+    """Return the pictures of a cell: a picture, a list of them, a JSON list in text, or names separated by `|`."""
     if isinstance(value, str) and not _DATA_ADDRESS.match(value):
         if value.lstrip().startswith("["):
             with contextlib.suppress(orjson.JSONDecodeError):  # a file name may begin with a bracket
@@ -206,9 +217,10 @@ def _pictures(value: Cell, column: str, resolve: Resolve) -> list[ItemImage]:
 
 
 def _picture(value: Cell, name: str, resolve: Resolve) -> ItemImage | None:
-    """Return the picture that a part of a cell holds or names; None where it has none.
+    """Return the picture that one part of a cell holds or names, or None if it is empty.
 
-    It may be bytes, text, or both as Hugging Face's `datasets` keeps them: bytes (text in base64 in JSON) and a path.
+    The part is bytes, text, or a dictionary of both as the `datasets` library stores it: `bytes` (base64 text in JSON)
+    and `path`.
     """
     if isinstance(value, dict) and {"bytes", "path"} & value.keys():
         content: Cell = value.get("bytes")
@@ -229,15 +241,15 @@ def _picture(value: Cell, name: str, resolve: Resolve) -> ItemImage | None:
 
 
 def _shown_name(path: str | None) -> str | None:
-    """Return what a picture is called: a path on somebody's machine is cut to its name."""
+    """Return the name to show for a picture; an absolute path is reduced to its file name."""
     if path is None:
         return None
     return PureWindowsPath(path).name if PureWindowsPath(path).anchor else path
 
 
 def _decoded(text: Cell) -> Stored:
-    """Return the picture that text in base64 stands for."""
+    """Return the picture that base64 text encodes."""
     try:
         return hold(base64.b64decode(str(text), validate=True))
     except ValueError as error:
-        return Nowhere(f"The picture is not whole in base64: {error}.")
+        return Unreadable(f"The picture is not valid base64: {error}.")

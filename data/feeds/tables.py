@@ -1,6 +1,7 @@
-"""Rows out of CSV, TSV, JSON Lines and Parquet files, streamed; a row that cannot be read is `Rejected`, not an error.
+"""Rows of CSV, TSV, JSON Lines and Parquet files, read as a stream.
 
-JSON Lines and Parquet bring their own types; CSV's are inferred (`csv_table.py`).
+A row that cannot be read is `Rejected`, not an error.
+JSON Lines and Parquet declare their types; the types of CSV are inferred (`csv_table.py`).
 """
 
 from __future__ import annotations
@@ -27,29 +28,32 @@ _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 
 TABLE_SUFFIXES = tuple({*_CSV_SUFFIXES, *_JSON_SUFFIXES, *_PARQUET_SUFFIXES} - {".txt", ".json"})
-"""The suffixes, in lower case, by which a feed is known beside other files."""
+"""Lower-case suffixes by which a feed is recognised among other files."""
 
 _CHUNK_ROWS = 20_000
 _CHUNK_ROWS_WITH_PICTURES = 32
 
 
-def open_table(path: Path, *, types: Mapping[str, FieldType], plain: frozenset[str] = frozenset()) -> Table:
-    """Open a file of rows by its suffix.
+def open_table(path: Path, *, types: Mapping[str, FieldType], text_columns: frozenset[str] = frozenset()) -> Table:
+    """Open a file of rows; its suffix decides the format.
 
-    `types` goes before what would be inferred, but for whole numbers that turn out to have fractions; columns whose
-    lower-case name is in `plain` stay text.
+    `types` takes precedence over inferred types, except that whole numbers may turn out to have fractions. Columns
+    whose lower-case name is in `text_columns` stay text.
 
     Raises:
-        FeedError: the file is missing, empty, of an unknown kind, or cannot be read at all.
+        FeedError: the file is missing, empty, of an unsupported format, or cannot be read at all.
     """
     if not path.is_file():
         raise FeedError(f"There is no feed at {path.name!r}.")
     if is_record_file(path):
-        raise FeedError(f"{path.name} belongs to a catalog's records; to take its items, use export and import.")
+        raise FeedError(
+            f"{path.name} is part of a catalog's records, not a feed.",
+            remedy="To copy its items, use lookalike export and lookalike import.",
+        )
     suffix = path.suffix.lower()
     try:
         if suffix in _CSV_SUFFIXES:
-            return open_csv(path, types, plain)
+            return open_csv(path, types, text_columns)
         if suffix in _JSON_SUFFIXES:
             return _open_json_lines(path)
         if suffix in _PARQUET_SUFFIXES:
@@ -57,7 +61,7 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], plain: frozenset[s
     except (OSError, pl.exceptions.PolarsError) as error:
         raise FeedError(f"{path.name} cannot be read: {error}") from error
     raise FeedError(
-        f"{path.name} is of no kind that is read here: use .csv, .tsv, .jsonl or .parquet, a .zip or .tar archive, "
+        f"{path.name} is not in a supported format: use .csv, .tsv, .jsonl or .parquet, a .zip or .tar archive, "
         "or a folder."
     )
 
@@ -70,7 +74,7 @@ def _open_json_lines(path: Path) -> Table:
         if isinstance(row, Row):
             names.update(dict.fromkeys(row.values))
     if not names:
-        raise FeedError(f"{path.name} has no row: it should hold one JSON object a line.")
+        raise FeedError(f"{path.name} has no rows; it should hold one JSON object per line.")
     return Table(tuple(names), count, {}, lambda: _read_json_lines(path))
 
 
@@ -108,7 +112,7 @@ def _read_parquet(path: Path, pictures: bool) -> Iterator[Row]:
 
 
 def parquet_frames(path: Path, *, pictures: bool) -> Iterator[pl.DataFrame]:
-    """Read a Parquet file a few rows at a time, fewer where they hold pictures."""
+    """Yield a Parquet file a few rows at a time, fewer if the rows hold pictures."""
     size = _CHUNK_ROWS_WITH_PICTURES if pictures else _CHUNK_ROWS
     yield from pl.scan_parquet(path).collect_batches(chunk_size=size)
 
@@ -123,9 +127,9 @@ def rows_of(frame: pl.DataFrame, before: int) -> Iterator[Row]:
 
 
 def holds_bytes(type_: pl.DataType | DataTypeClass) -> bool:
-    """Say whether a column of a type holds bytes: by themselves, in a list, or with a path beside them."""
+    """Return whether a column of this type holds bytes: alone, in a list, or in a struct with other fields."""
     if isinstance(type_, pl.List | pl.Array):
         return holds_bytes(type_.inner)
     if isinstance(type_, pl.Struct):
-        return any(holds_bytes(one.dtype) for one in type_.fields)
+        return any(holds_bytes(field.dtype) for field in type_.fields)
     return type_ == pl.Binary

@@ -1,9 +1,9 @@
-"""WebDataset shards: tar archives in which files of one name and several suffixes are one sample.
+"""WebDataset shards: tar archives in which files that differ only in their suffix form one sample.
 
-Of `shop/0017.jpg`, `shop/0017.json` and `shop/0017.txt` the key is `shop/0017`, up to the first dot of the file name.
-The pictures are those of the item, the text (`.txt`, `.caption`) is a column of that name, usually the title, `.cls` a
-column too, and every entry of the `.json` another; other suffixes are not looked at. (The format: Aizman, Maltby and
-Breuel, 2019, arXiv:2001.01858.)
+The sample of `shop/0017.jpg`, `shop/0017.json` and `shop/0017.txt` has the key `shop/0017`, which ends at the first dot
+of the file name. Its pictures are those of the item. Texts (`.txt`, `.caption`) and `.cls` are columns named after the
+suffix, the text usually being the title, and so is every entry of the `.json`. Files with other suffixes are ignored.
+(The format: Aizman, Maltby and Breuel, 2019, arXiv:2001.01858.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 
 from lookalike.data.archives.archive import Archive, open_archive
 from lookalike.data.errors import FeedError, LookalikeError
-from lookalike.data.feeds.archive_feed import refused
+from lookalike.data.feeds.archive_feed import rejection_of
 from lookalike.data.feeds.table import Cell, Row, Table
 from lookalike.data.feeds.table_feed import ROW_KEY
 from lookalike.data.item import Rejected
@@ -44,7 +44,7 @@ _PICTURES = frozenset(
         "heif",
         "svg",
     )
-)  # some of them only to be told why not
+)  # formats that cannot be decoded are reported with the reason
 _TEXTS = ("txt", "caption", "cls")
 _SIDECARS = frozenset((*_TEXTS, "json"))
 _MAX_TEXT_BYTES = 16 * 1024 * 1024
@@ -53,10 +53,12 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 
 
 def expand(pattern: str) -> list[str]:
-    """Write out a name with braces, as a shell does: `s-{00..02}.tar`, `{train,test}.tar`; several are combined.
+    """Return the names that a pattern with braces stands for, as in a shell: `s-{00..02}.tar`, `{train,test}.tar`.
+
+    Several pairs of braces are combined.
 
     Raises:
-        FeedError: that are more than a hundred thousand names.
+        FeedError: the pattern stands for more than a hundred thousand names.
     """
     match = _RANGE.search(pattern)
     if match is None:
@@ -72,21 +74,21 @@ def expand(pattern: str) -> list[str]:
     rest = expand(pattern[match.end() :])
     if len(middle) * len(rest) > _MAX_SHARDS:
         raise FeedError(f"{pattern} names more than {_MAX_SHARDS:,} files.")
-    return [pattern[: match.start()] + one + end for one in middle for end in rest]
+    return [pattern[: match.start()] + part + end for part in middle for end in rest]
 
 
 def are_shards(names: Sequence[str]) -> bool:
-    """Say whether the files of an archive are samples: whether a picture has text or metadata of its name beside it."""
+    """Return whether the files of an archive are samples: some picture has a text or metadata file of the same name."""
     parts = [_split(name) for name in names]
     pictures = {key for key, part in parts if _is_picture(part)}
     return any(key in pictures for key, part in parts if part in _SIDECARS)
 
 
 def open_shards(paths: Sequence[Path]) -> Table:
-    """Open shards as one table with a row a sample; one that cannot be read is a rejected row.
+    """Open shards as one table with a row for each sample; a sample that cannot be read is a rejected row.
 
     Raises:
-        FeedError: a file is missing, or there is no sample in any.
+        FeedError: a file is missing, or no shard has a sample with a picture.
     """
     for path in paths:
         if not path.is_file():
@@ -117,7 +119,7 @@ def _rows(paths: Sequence[Path]) -> Iterator[Row | Rejected]:
 
 
 def _samples(paths: Sequence[Path]) -> Iterator[tuple[str, dict[str, Member]] | Rejected]:
-    """Yield samples: the key, and its members by the suffix that each has."""
+    """Yield samples: the key, and the members by suffix."""
     for path in paths:
         try:
             yield from _samples_of(open_archive(path))
@@ -130,7 +132,7 @@ def _samples_of(archive: Archive) -> Iterator[tuple[str, dict[str, Member]] | Re
         parts: dict[str, Member] = {}
         for member in members:
             if member.refused:
-                yield refused(0, member)
+                yield rejection_of(0, member)
             else:
                 parts.setdefault(_split(member.name)[1], member)
         if any(part in _SIDECARS or _is_picture(part) for part in parts):
@@ -156,7 +158,7 @@ def _values(number: int, key: str, parts: dict[str, Member]) -> Row | Rejected:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Split a name into the key of its sample and its suffix, in lower case, at the first dot of the file name."""
+    """Return the key of a file's sample and its lower-case suffix, split at the first dot of the file name."""
     folder, slash, file = name.rpartition("/")
     stem, _, part = file.partition(".")
     return folder + slash + stem, part.lower()

@@ -1,1 +1,1 @@
-"""Pictures behind addresses: fetched with care, from where it is allowed, into files."""
+"""Pictures on the web, downloaded into files, from permitted addresses only."""

@@ -1,4 +1,4 @@
-"""The address of a picture on the web, taken apart once: what is checked, connected to and asked for is this."""
+"""Web addresses of pictures, parsed once. The parsed form is the one that is checked, connected to and requested."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _MAX_NAME_LENGTH = 253
-_IN_PATH = "%/:@!$&'()*+,;=~[]|"
-_IN_QUERY = _IN_PATH + "?"
+_SAFE_IN_PATH = "%/:@!$&'()*+,;=~[]|"
+_SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
 
 
 @dataclass(frozen=True, slots=True)
 class WebAddress:
-    """Scheme (http or https), host (ASCII, lower case, an IPv6 one without brackets), port, and path with query."""
+    """An http or https address.
+
+    `host` is ASCII and lower case, an IPv6 address without brackets. `target` is the path with the query.
+    """
 
     scheme: str
     host: str
@@ -33,36 +36,38 @@ class WebAddress:
 
     @classmethod
     def parse(cls, url: str) -> WebAddress:
-        """Take an address apart; what is not ASCII in it is encoded as browsers do, what is behind a # dropped.
+        """Parse an address. Characters outside ASCII are encoded as browsers do; the fragment is dropped.
 
         Raises:
-            FetchFailed: it is none, not of the web, or has a user name or a password in it.
+            FetchFailed: the address is not a valid http or https URL, or contains a user name or a password.
         """
         url = url.strip()
         if len(url) > _MAX_LENGTH:
-            raise FetchFailed(f"The address has {len(url):,} characters; at most {_MAX_LENGTH:,} are taken.")
+            raise FetchFailed(f"The address has {len(url):,} characters; at most {_MAX_LENGTH:,} are allowed.")
         if _CONTROL.search(url):
-            raise FetchFailed("The address has control characters in it.")
+            raise FetchFailed("The address contains control characters.")
         try:
             parts = urlsplit(url)
             scheme, port = parts.scheme.lower(), parts.port
             if scheme not in _PORTS:
-                raise FetchFailed(f"Pictures are fetched by http and https, not by {scheme or 'nothing'}.")
+                raise FetchFailed(
+                    f"Pictures are fetched over http and https, not over {scheme or 'an address without a scheme'}."
+                )
             if "@" in parts.netloc:
-                raise FetchFailed("The address has a user name or a password in it; those are not sent or stored.")
+                raise FetchFailed("The address contains a user name or a password, which is never sent or stored.")
             host = _ascii_host(parts.hostname or "")
-            target = quote(parts.path or "/", safe=_IN_PATH)
+            target = quote(parts.path or "/", safe=_SAFE_IN_PATH)
             if parts.query:
-                target += "?" + quote(parts.query, safe=_IN_QUERY)
-        except ValueError as error:  # brackets that do not match, no number for a port, no text
+                target += "?" + quote(parts.query, safe=_SAFE_IN_QUERY)
+        except ValueError as error:  # unbalanced brackets, a port that is not a number, invalid text
             raise FetchFailed(f"The address cannot be read: {error}.") from error
         return cls(scheme, host, port or _PORTS[scheme], target if target.startswith("/") else f"/{target}")
 
     def redirected(self, location: str) -> WebAddress:
-        """Return where a redirect from here leads.
+        """Return the address that a redirect from this one leads to.
 
         Raises:
-            FetchFailed: to what is no address of the web, or from https to http, where anyone on the way could answer.
+            FetchFailed: the target is not a web address, or leads from https to http, where the answer could be forged.
         """
         try:
             address = self.parse(urljoin(str(self), location))
@@ -74,7 +79,7 @@ class WebAddress:
 
     @property
     def authority(self) -> str:
-        """The host as it stands in an address and in a request, with the port unless it is the usual one."""
+        """The host as written in an address and in a request, with the port unless it is the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -83,10 +88,10 @@ class WebAddress:
 
 
 def _ascii_host(host: str) -> str:
-    """Write a host the one way that it is resolved, sent and compared with a certificate.
+    """Return a host in the one form in which it is resolved, sent, and compared with a certificate.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a valid host.
     """
     if ":" in host:
         if "%" in host:
@@ -96,8 +101,8 @@ def _ascii_host(host: str) -> str:
         try:
             host = idna.encode(host, uts46=True).decode()
         except idna.IDNAError as error:
-            raise ValueError(f"the host {host!r} is no name") from error
+            raise ValueError(f"the host {host!r} is not a valid name") from error
     host = host.lower().removesuffix(".")
     if len(host) > _MAX_NAME_LENGTH or not _NAME.fullmatch(host):
-        raise ValueError(f"the host {host[:80]!r} is no name" if host else "it names no host")
+        raise ValueError(f"the host {host[:80]!r} is not a valid name" if host else "it has no host")
     return host

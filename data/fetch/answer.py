@@ -1,4 +1,4 @@
-"""What a server answers with, made sense of: its body as it comes in, the pause it asks for, whether it is a page."""
+"""Interpretation of a server's response: its body, the pause it asks for, and whether it is a web page."""
 
 from __future__ import annotations
 
@@ -14,60 +14,60 @@ from lookalike.data.errors import FetchFailed
 
 __all__ = ["check_head", "decoded", "phrase_of", "seconds_until", "too_large"]
 
-_PIECE_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<title", b"<meta")
-_ZIPPED = ("gzip", "x-gzip", "deflate")
+_DEFLATE_ENCODINGS = ("gzip", "x-gzip", "deflate")
 _EITHER_HEADER = zlib.MAX_WBITS | 32
 
 
 def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the body, unpacked where the server packed it though it was asked not to; at most 64 KiB at a time.
+    """Yield the response body in chunks of at most 64 KiB, decompressed if the server compressed it unasked.
 
     Raises:
-        FetchFailed: it is packed in another way.
-        RemoteProtocolError: it cannot be unpacked, or ends early.
+        FetchFailed: the body has an unsupported encoding.
+        RemoteProtocolError: the body cannot be decompressed, or ends early.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         yield from chunks
-    elif encoding in _ZIPPED:
-        yield from _unzipped(chunks)
+    elif encoding in _DEFLATE_ENCODINGS:
+        yield from _decompressed(chunks)
     else:
-        raise FetchFailed(f"The address answers packed with {encoding[:40]}, which was not asked for.")
+        raise FetchFailed(f"The server compressed its answer with {encoding[:40]}, which was not asked for.")
 
 
-def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    unzip = zlib.decompressobj(wbits=_EITHER_HEADER)
+def _decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    decompressor = zlib.decompressobj(wbits=_EITHER_HEADER)
     try:
         for chunk in chunks:
-            left = chunk
-            while left and not unzip.eof:
-                yield unzip.decompress(left, _PIECE_BYTES)
-                left = unzip.unconsumed_tail
-        while rest := unzip.decompress(unzip.unconsumed_tail, _PIECE_BYTES):
+            remaining = chunk
+            while remaining and not decompressor.eof:
+                yield decompressor.decompress(remaining, _CHUNK_BYTES)
+                remaining = decompressor.unconsumed_tail
+        while rest := decompressor.decompress(decompressor.unconsumed_tail, _CHUNK_BYTES):
             yield rest
     except zlib.error as error:
-        raise httpcore2.RemoteProtocolError("its packed answer is damaged") from error
-    if not unzip.eof:
-        raise httpcore2.RemoteProtocolError("its packed answer ends early")
+        raise httpcore2.RemoteProtocolError("its compressed answer is damaged") from error
+    if not decompressor.eof:
+        raise httpcore2.RemoteProtocolError("its compressed answer ends early")
 
 
 def check_head(head: bytes, content_type: str) -> None:
-    """Refuse what begins like a web page, whatever the address and the server call it; nothing is refused too.
+    """Check the first bytes of a body, whatever the address and the server claim it to be.
 
     Raises:
-        FetchFailed: so it is.
+        FetchFailed: the body is empty, or begins like a web page.
     """
     if not head:
         raise FetchFailed("The address answers with no bytes at all.")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    says_page = content_type.lower().startswith(("text/html", "application/xhtml+xml"))
-    if text.startswith(_WEB_PAGE) or (says_page and text.startswith(b"<")):
+    declared_as_page = content_type.lower().startswith(("text/html", "application/xhtml+xml"))
+    if text.startswith(_WEB_PAGE) or (declared_as_page and text.startswith(b"<")):
         raise FetchFailed("The address answers with a web page, not with a picture.")
 
 
 def seconds_until(retry_after: str | None) -> float | None:
-    """Read a Retry-After: seconds, or a date (RFC 9110, 10.2.3); None where it is neither."""
+    """Return the seconds that a Retry-After header asks for (RFC 9110, 10.2.3), or None if it cannot be parsed."""
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])
@@ -81,7 +81,7 @@ def seconds_until(retry_after: str | None) -> float | None:
 
 
 def phrase_of(status: int) -> str:
-    """Say in words what a status is, where it is a known one."""
+    """Return an HTTP status with its standard phrase: "404 (Not Found)"."""
     try:
         return f"{status} ({HTTPStatus(status).phrase})"
     except ValueError:
@@ -89,5 +89,5 @@ def phrase_of(status: int) -> str:
 
 
 def too_large(max_bytes: int) -> FetchFailed:
-    """Make the error for a picture of too many bytes."""
-    return FetchFailed(f"The picture has more than {max_bytes / 1e6:,.0f} MB; more are not fetched.")
+    """Return the error for a picture of more than `max_bytes` bytes."""
+    return FetchFailed(f"The picture has more than {max_bytes / 1e6:,.0f} MB; larger ones are not fetched.")

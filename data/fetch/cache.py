@@ -1,9 +1,9 @@
-"""Pictures that were fetched, kept on disk, with what their servers said of them: a folder that may always be deleted.
+"""On-disk cache of fetched pictures and of their servers' validators. The folder may be deleted at any time.
 
-    about/ab/<sha256 of the address>.json       what an address last answered with, to ask whether it still does
-    pictures/ab/<sha256 of the picture>         the bytes; those not used for longest go when there are too many
+    about/ab/<sha256 of the address>.json       the last response of an address, for asking whether it has changed
+    pictures/ab/<sha256 of the picture>         the bytes; the least recently used are removed when there are too many
 
-A file is whole or absent, whichever process writes it.
+Files are written atomically, by any number of processes.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from typing import BinaryIO
 
 import orjson
 
-__all__ = ["About", "FetchCache"]
+__all__ = ["CacheEntry", "FetchCache"]
 
 _ABANDONED_S = 3600.0
-_FORGOTTEN_S = 90 * 86400.0
+_ENTRY_LIFETIME_S = 90 * 86400.0
 _SWEEPS_A_CACHE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """What an address answered with: `checked` is when (seconds since 1970), `url` what answered after redirects."""
+class CacheEntry:
+    """The last response of an address: `url` is the address after redirects, `checked` its time in Unix seconds."""
 
     url: str
     sha256: str
@@ -41,9 +41,9 @@ class About:
 
 
 class FetchCache:
-    """The folder. Pictures are removed, those not used for longest first, so that no more than `max_bytes` stay.
+    """The cache folder. The least recently used pictures are removed so that no more than `max_bytes` remain.
 
-    A picture that was handed out stays until it is let go.
+    A picture that was acquired stays until it is released.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
@@ -53,25 +53,25 @@ class FetchCache:
         self._in_use: Counter[str] = Counter()
         self._unswept_bytes = 0
 
-    def about(self, url: str) -> About | None:
-        """Return what an address answered with; None when it is not known, or its file is damaged."""
+    def entry(self, url: str) -> CacheEntry | None:
+        """Return what an address answered with, or None if that is unknown or its file is damaged."""
         try:
-            facts = orjson.loads(self._about_path(url).read_bytes())
-            about = About(**facts)
-            texts = about.url, about.sha256, about.etag or "", about.last_modified or ""
-            sound = all(isinstance(text, str) and text.isascii() for text in texts) and len(about.sha256) == 64
-            return about if sound and bytes.fromhex(about.sha256) and about.checked >= 0 else None
+            facts = orjson.loads(self._entry_path(url).read_bytes())
+            entry = CacheEntry(**facts)
+            texts = entry.url, entry.sha256, entry.etag or "", entry.last_modified or ""
+            sound = all(isinstance(text, str) and text.isascii() for text in texts) and len(entry.sha256) == 64
+            return entry if sound and bytes.fromhex(entry.sha256) and entry.checked >= 0 else None
         except (OSError, ValueError, TypeError):
             return None
 
-    def note(self, url: str, about: About) -> None:
-        """Keep what an address answered with."""
-        path = self._about_path(url)
+    def record(self, url: str, entry: CacheEntry) -> None:
+        """Store what an address answered with."""
+        path = self._entry_path(url)
         with self._building(path) as file:
-            file.write(orjson.dumps(about))
+            file.write(orjson.dumps(entry))
 
-    def use(self, sha256: str) -> Path | None:
-        """Hand out a picture; None where it is not kept. It stays until `let_go`."""
+    def acquire(self, sha256: str) -> Path | None:
+        """Return the path of a picture, or None if it is not cached. It stays until `release`."""
         path = self.path(sha256)
         with self._lock:
             try:
@@ -81,8 +81,8 @@ class FetchCache:
             self._in_use[sha256] += 1
         return path
 
-    def let_go(self, sha256: str) -> None:
-        """Say that a picture handed out has been read."""
+    def release(self, sha256: str) -> None:
+        """Allow a picture that was acquired to be removed."""
         with self._lock:
             self._in_use[sha256] -= 1
             if self._in_use[sha256] <= 0:
@@ -90,7 +90,7 @@ class FetchCache:
 
     @contextmanager
     def receiving(self) -> Iterator[tuple[BinaryIO, Path]]:
-        """Open a file to write a picture to, for `keep`; it is gone afterwards if it was not kept."""
+        """Yield a new file for a picture, and its path; the file is deleted afterwards unless `keep` took it."""
         path = self._folder / "pictures" / f".{uuid.uuid4().hex}"
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -101,11 +101,11 @@ class FetchCache:
                 path.unlink(missing_ok=True)
 
     def path(self, sha256: str) -> Path:
-        """Return where a picture is kept, if it is."""
+        """Return the path of a picture, whether or not it is cached."""
         return self._folder / "pictures" / sha256[:2] / sha256
 
     def keep(self, received: Path, sha256: str) -> None:
-        """Keep a picture that was received whole, and hand it out."""
+        """Store a picture that was received completely, and acquire it."""
         path = self.path(sha256)
         path.parent.mkdir(exist_ok=True)
         with self._lock:
@@ -117,7 +117,7 @@ class FetchCache:
             self.sweep()
 
     def sweep(self) -> None:
-        """Remove pictures beyond the allowed bytes, and what processes that were killed have left."""
+        """Remove pictures in excess of the limit, and partial files left by killed processes."""
         now = time.time()
         with self._lock:
             self._unswept_bytes = 0
@@ -137,10 +137,10 @@ class FetchCache:
             _remove(path, older_than=now - _ABANDONED_S)
 
     def forget(self) -> None:
-        """Remove what is known of addresses that have not been asked for long."""
+        """Remove entries of addresses that have not been fetched for a long time."""
         now = time.time()
         for path in self._folder.glob("about/*/*"):
-            _remove(path, older_than=now - (_ABANDONED_S if path.name.startswith(".") else _FORGOTTEN_S))
+            _remove(path, older_than=now - (_ABANDONED_S if path.name.startswith(".") else _ENTRY_LIFETIME_S))
 
     @contextmanager
     def _building(self, path: Path) -> Iterator[BinaryIO]:
@@ -155,13 +155,13 @@ class FetchCache:
                 building.unlink(missing_ok=True)
             raise
 
-    def _about_path(self, url: str) -> Path:
+    def _entry_path(self, url: str) -> Path:
         name = hashlib.sha256(url.encode("utf-8", "backslashreplace")).hexdigest()
         return self._folder / "about" / name[:2] / f"{name}.json"
 
 
 def _remove(path: Path, *, older_than: float | None = None) -> None:
-    """Remove a file, unless it is younger; one that is gone or cannot be removed is left."""
+    """Remove a file unless it is younger than `older_than` (Unix seconds); ignore a file that cannot be removed."""
     with suppress(OSError):
         if older_than is None or path.stat().st_mtime < older_than:
             path.unlink()

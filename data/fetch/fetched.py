@@ -1,4 +1,4 @@
-"""What comes of fetching."""
+"""Results of fetching."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["FetchCounts", "Fetched"]
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A picture of which the bytes are known: by their hash, and in a file unless they were not needed (None)."""
+    """A fetched picture: its SHA-256 digest, and its file, or None if the caller did not need one."""
 
     sha256: bytes
     path: Path | None
@@ -18,7 +18,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class FetchCounts:
-    """Pictures that were sent, those that had not changed and were not, and the bytes that came in."""
+    """Number of pictures downloaded, number found unchanged and not sent again, and bytes received."""
 
     fetched: int = 0
     unchanged: int = 0
@@ -26,5 +26,5 @@ class FetchCounts:
 
     @property
     def requested(self) -> int:
-        """Pictures asked for and answered."""
+        """Number of pictures requested and answered."""
         return self.fetched + self.unchanged

@@ -1,8 +1,8 @@
-"""Pictures from the web, each into a file: asked for politely, taken with caution.
+"""Downloads of pictures, each into a file.
 
-Every address that is connected to, at first and after each redirect, is checked (`guard.py`); an answer may take so
-long and be so large and no more, whatever it says of itself; a server that is busy is asked again later, one that is
-down is left alone; and a picture that has not changed since it was last fetched is not sent again.
+Every address connected to, including those after redirects, is checked (`guard.py`). A response is limited in time and
+size, whatever it declares. Busy servers are asked again later, servers that are down are left alone, and a picture that
+has not changed since the last fetch is not sent again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import httpcore2
 from lookalike.data.errors import FetchFailed
 from lookalike.data.fetch.address import WebAddress
 from lookalike.data.fetch.answer import check_head, decoded, phrase_of, seconds_until, too_large
-from lookalike.data.fetch.cache import About, FetchCache
+from lookalike.data.fetch.cache import CacheEntry, FetchCache
 from lookalike.data.fetch.fetched import FetchCounts, Fetched
 from lookalike.data.fetch.guard import Guard, Resolve, resolve_name
 from lookalike.data.fetch.hosts import Hosts
@@ -33,7 +33,7 @@ __all__ = ["Fetcher"]
 _MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _BUSY = (408, 425, 429)
-_SERVER_ERROR = 5  # hundred and so many
+_SERVER_ERROR = 5  # first digit of the status
 _IDLE_S = 15.0
 _HEAD_BYTES = 512
 _SMALL_BYTES = 16 * 1024
@@ -45,8 +45,8 @@ _HEADERS: Sequence[tuple[bytes | str, bytes | str]] = (
 )
 
 
-class _TryAgain(Exception):  # told to the loop that tries, to nobody else
-    """The address may answer if asked again, in `after_s` seconds when the server said so."""
+class _Retry(Exception):  # caught by the retry loop; never leaves this module
+    """The address may answer another time, in `after_s` seconds if the server said so."""
 
     def __init__(self, reason: str, after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -54,7 +54,15 @@ class _TryAgain(Exception):  # told to the loop that tries, to nobody else
 
 
 class Fetcher:
-    """Fetches pictures; `fetch` is called from up to `settings.threads` threads at a time."""
+    """Fetches pictures. `fetch` may be called from up to `settings.threads` threads at a time.
+
+    Example:
+        >>> from pathlib import Path
+        >>> fetcher = Fetcher(FetchCache(Path("pictures"), max_bytes=10**9), FetchSettings())
+        >>> fetcher.fetch("http://127.0.0.1/shoe.jpg")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        lookalike.data.errors.FetchFailed: 127.0.0.1 is an address of this machine; ...
+    """
 
     def __init__(
         self,
@@ -82,14 +90,13 @@ class Fetcher:
 
     @property
     def counts(self) -> FetchCounts:
-        """What was fetched so far."""
+        """The number of pictures and bytes fetched so far."""
         return self._counts
 
     def fetch(self, url: str, *, known: Collection[bytes] = ()) -> Fetched:
-        """Fetch a picture, unless it is what it was; one with a `known` SHA-256 then needs no file.
+        """Fetch a picture unless it is unchanged. A picture whose SHA-256 digest is in `known` then needs no file.
 
-        An address is asked once in the life of a fetcher, however often it is fetched. The file is there until
-        `let_go`.
+        A fetcher asks each address only once, however often it is fetched. The file exists until `release`.
 
         Raises:
             FetchFailed: the address is refused, or does not answer with a picture of at most `max_bytes`.
@@ -97,77 +104,77 @@ class Fetcher:
             OSError: the file cannot be written.
         """
         address = WebAddress.parse(url)
-        about = self._cache.about(url)
-        before = self._before(about, known)
-        if about and before and about.checked >= self._started:
-            return before
+        entry = self._cache.entry(url)
+        cached = self._cached(entry, known)
+        if entry and cached and entry.checked >= self._started:
+            return cached
         try:
             for attempt in range(1, self._settings.attempts + 1):
                 try:
-                    return self._follow(url, address, about if before else None, before)
-                except _TryAgain as again:
+                    return self._follow(url, address, entry if cached else None, cached)
+                except _Retry as again:
                     if attempt == self._settings.attempts:
                         tries = f"{attempt} times" if attempt > 1 else "once"
                         raise FetchFailed(f"{again} Tried {tries}.", temporary=True) from again
                     if again.after_s is None:
                         self._hosts.sleep(self._settings.backoff_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
         except BaseException:
-            if before:
-                self.let_go(before)
+            if cached:
+                self.release(cached)
             raise
         raise AssertionError("the last attempt returns or raises")
 
-    def let_go(self, fetched: Fetched) -> None:
-        """Say that the file of a picture has been read."""
+    def release(self, fetched: Fetched) -> None:
+        """Allow the file of a picture to be removed."""
         if fetched.path:
-            self._cache.let_go(fetched.sha256.hex())
+            self._cache.release(fetched.sha256.hex())
 
     def stop(self) -> None:
-        """End what is being fetched or waited for, in whatever threads, at once."""
+        """End every fetch and wait at once, in all threads."""
         self._hosts.stop()
         self._network.stop()
 
     def close(self) -> None:
-        """Close the connections and tidy up, when no thread fetches any more."""
+        """Close the connections and clean up the cache, once no thread fetches any more."""
         self._pool.close()
         self._cache.sweep()
         self._cache.forget()
 
-    def _before(self, about: About | None, known: Collection[bytes]) -> Fetched | None:
-        """Return what an address answered with last time, where that is still to be had."""
-        if about is None:
+    def _cached(self, entry: CacheEntry | None, known: Collection[bytes]) -> Fetched | None:
+        """Return what an address answered with last time, if it is still available."""
+        if entry is None:
             return None
-        sha256 = bytes.fromhex(about.sha256)
+        sha256 = bytes.fromhex(entry.sha256)
         if sha256 in known:
             return Fetched(sha256, None)
-        path = self._cache.use(about.sha256)
+        path = self._cache.acquire(entry.sha256)
         return None if path is None else Fetched(sha256, path)
 
-    def _follow(self, url: str, address: WebAddress, about: About | None, before: Fetched | None) -> Fetched:
-        """Ask an address, and those that it redirects to."""
+    def _follow(self, url: str, address: WebAddress, entry: CacheEntry | None, cached: Fetched | None) -> Fetched:
+        """Request an address, and the addresses it redirects to."""
         for _ in range(_MAX_REDIRECTS + 1):
             with self._hosts.turn(address.host):
-                answer = self._ask(address, about if about and about.url == str(address) else None)
+                answer = self._request(address, entry if entry and entry.url == str(address) else None)
             if isinstance(answer, WebAddress):
                 address = answer
                 continue
             picture, fresh = answer
-            self._cache.note(url, fresh)
-            if picture is None:  # as it was
-                assert before is not None
-                return before
-            if before:
-                self.let_go(before)
+            self._cache.record(url, fresh)
+            if picture is None:  # unchanged
+                assert cached is not None
+                return cached
+            if cached:
+                self.release(cached)
             return picture
         raise FetchFailed(f"The address redirects more than {_MAX_REDIRECTS} times.")
 
-    def _ask(self, address: WebAddress, about: About | None) -> WebAddress | tuple[Fetched | None, About]:
-        """Send one request; return where it redirects to, or the picture (None: as `about` has it) and about it."""
+    def _request(self, address: WebAddress, entry: CacheEntry | None) -> WebAddress | tuple[Fetched | None, CacheEntry]:
+        """Send one request. Return the target of a redirect, or the picture (None if unchanged) and its cache entry."""
         headers = [*_HEADERS, ("Host", address.authority)]
-        if about and about.etag:
-            headers.append(("If-None-Match", about.etag))
-        if about and about.last_modified:
-            headers.append(("If-Modified-Since", about.last_modified))
+        if entry and entry.etag:
+            headers.append(("If-None-Match", entry.etag))
+        if entry and entry.last_modified:
+            headers.append(("If-Modified-Since", entry.last_modified))
         silence_s = self._settings.silence_s
         timeouts = {"connect": silence_s, "read": silence_s, "write": silence_s, "pool": self._settings.timeout_s}
         target = httpcore2.URL(
@@ -176,25 +183,25 @@ class Fetcher:
             port=address.port,
             target=address.target.encode(),
         )
-        self._network.allow(self._settings.timeout_s)
+        self._network.set_time_limit(self._settings.timeout_s)
         try:
             with self._pool.stream("GET", target, headers=headers, extensions={"timeout": timeouts}) as response:
                 self._hosts.note_answer(address.host)
-                return self._read(response, address, about)
+                return self._read(response, address, entry)
         except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            self._hosts.sleep(0)  # once stopped, it is no error
+            self._hosts.sleep(0)  # raises Stopped if that is the reason
             self._hosts.note_silence(address.host)
-            raise _why(address.host, error) from error
+            raise _failure_of(address.host, error) from error
 
     def _read(
-        self, response: httpcore2.Response, address: WebAddress, about: About | None
-    ) -> WebAddress | tuple[Fetched | None, About]:
+        self, response: httpcore2.Response, address: WebAddress, entry: CacheEntry | None
+    ) -> WebAddress | tuple[Fetched | None, CacheEntry]:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
         status, length = response.status, headers.get("content-length", "")
         length_bytes = int(length) if length.isdigit() else None
-        if status == HTTPStatus.NOT_MODIFIED and about is not None:
+        if status == HTTPStatus.NOT_MODIFIED and entry is not None:
             self._count(unchanged=1)
-            return None, replace(about, checked=time.time())
+            return None, replace(entry, checked=time.time())
         if status in _REDIRECTS and "location" in headers:
             if length_bytes is not None and length_bytes <= _SMALL_BYTES:
                 response.read()  # so that the connection can be used again
@@ -204,24 +211,24 @@ class Fetcher:
                 raise too_large(self._settings.max_bytes)
             picture = self._receive(response, headers)
             etag, last_modified = (_validator(headers.get(name)) for name in ("etag", "last-modified"))
-            return picture, About(str(address), picture.sha256.hex(), etag, last_modified, time.time())
+            return picture, CacheEntry(str(address), picture.sha256.hex(), etag, last_modified, time.time())
         reason = f"{address.host} answers {phrase_of(status)}."
         if status in _BUSY or status // 100 == _SERVER_ERROR:
-            raise _TryAgain(reason, self._pause(address.host, reason, headers.get("retry-after")))
+            raise _Retry(reason, self._pause(address.host, reason, headers.get("retry-after")))
         raise FetchFailed(reason)
 
     def _receive(self, response: httpcore2.Response, headers: Mapping[str, str]) -> Fetched:
-        """Write a picture to a file as it comes in."""
+        """Write a picture to a file while it arrives."""
         digest, head, size = hashlib.sha256(), b"", 0
         with self._cache.receiving() as (file, path):
-            for piece in decoded(self._chunks(response), headers.get("content-encoding", "")):
-                size += len(piece)
+            for chunk in decoded(self._chunks(response), headers.get("content-encoding", "")):
+                size += len(chunk)
                 if size > self._settings.max_bytes:
                     raise too_large(self._settings.max_bytes)
                 if len(head) < _HEAD_BYTES:
-                    head += piece[:_HEAD_BYTES]
-                digest.update(piece)
-                file.write(piece)
+                    head += chunk[:_HEAD_BYTES]
+                digest.update(chunk)
+                file.write(chunk)
             file.close()
             check_head(head, headers.get("content-type", ""))
             self._cache.keep(path, digest.hexdigest())
@@ -229,7 +236,7 @@ class Fetcher:
         return Fetched(digest.digest(), self._cache.path(digest.hexdigest()))
 
     def _chunks(self, response: httpcore2.Response) -> Iterator[bytes]:
-        """Yield what comes in, packed or not, up to the allowed bytes."""
+        """Yield the body as received, compressed or not, up to `max_bytes`."""
         received = 0
         for chunk in response.iter_stream():
             received += len(chunk)
@@ -239,10 +246,10 @@ class Fetcher:
             yield chunk
 
     def _pause(self, host: str, reason: str, retry_after: str | None) -> float | None:
-        """Leave a host alone for as long as it asks, or for the rest of the run when that is too long."""
+        """Pause a host for as long as it asks, or give it up if that is too long. Return the pause in seconds."""
         after_s = seconds_until(retry_after)
         if after_s is not None and after_s > self._settings.longest_pause_s:
-            reason = f"{reason} It asks to be left alone for {after_s:,.0f} s; run this again after that."
+            reason = f"{reason} It asks for a pause of {after_s:,.0f} s; run this again after that."
             self._hosts.give_up(host, reason)
             raise FetchFailed(reason, temporary=True)
         if after_s is not None:
@@ -256,18 +263,18 @@ class Fetcher:
 
 
 def _validator(value: str | None) -> str | None:
-    """Keep what can be sent back as it came."""
+    """Return a validator if it can be sent back unchanged, otherwise None."""
     return value if value and value.isascii() and len(value) <= _MAX_VALIDATOR_LENGTH else None
 
 
-def _why(host: str, error: Exception) -> FetchFailed | _TryAgain:
-    """Turn an error of the connection into the one that says whether it is worth another try."""
-    cause = error.args[0] if error.args else None  # httpcore2 gives the error that it stands for
+def _failure_of(host: str, error: Exception) -> FetchFailed | _Retry:
+    """Return the error that stands for a failed connection: `_Retry` if another attempt may succeed."""
+    cause = error.args[0] if error.args else None  # the underlying error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return FetchFailed(f"The certificate of {host} is not trusted: {cause.verify_message}.")
     if isinstance(error, httpcore2.TimeoutException):
-        return _TryAgain(f"{host} did not answer in time.")
+        return _Retry(f"{host} did not answer in time.")
     if isinstance(error, httpcore2.ConnectError):
-        said = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
-        return _TryAgain(f"{host} cannot be connected to: {said}.")
-    return _TryAgain(f"{host} broke off, or sent what is no answer: {error}.")
+        detail = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
+        return _Retry(f"{host} cannot be connected to: {detail}.")
+    return _Retry(f"{host} broke off, or sent an invalid answer: {error}.")

@@ -1,7 +1,7 @@
-"""Which machines may be connected to, so that a feed cannot make this one read what only this one can reach.
+"""Decides which addresses may be connected to, so that a feed cannot reach machines that only this one can reach.
 
-A name is resolved once, every address that it has is checked, and the connection is made to one of these addresses:
-a name that resolves to something else a moment later (DNS rebinding) gains nothing.
+A name is resolved once, all its addresses are checked, and the connection goes to one of these addresses. A name that
+resolves differently a moment later (DNS rebinding) therefore gains nothing.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from lookalike.data.errors import FetchFailed
 __all__ = ["Guard", "Resolve", "resolve_name", "why_not_public"]
 
 Resolve = Callable[[str, int], Sequence[str]]
-"""Gives the addresses of a host and port, as text; raises OSError when there is none."""
+"""Returns the addresses of a host and port as text; raises OSError if there are none."""
 
 _LOWEST_FREE_PORT = 1024
 _WEB_PORTS = (80, 443)
 
-_METADATA = frozenset(  # of AWS, Azure, Google and others; of Alibaba, Oracle, Azure's host, AWS over IPv6
+_METADATA = frozenset(  # AWS, Azure, Google and others; Alibaba; Oracle; Azure's host; AWS over IPv6
     map(ip_address, ("169.254.169.254", "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254"))
 )
-# The special-purpose registries of IANA, https://www.iana.org/assignments/iana-ipv4-special-registry and -ipv6-.
+# IANA's special-purpose registries: https://www.iana.org/assignments/iana-ipv4-special-registry and -ipv6-.
 _SPECIAL_4 = tuple(
-    (IPv4Network(network), what)
-    for network, what in (
+    (IPv4Network(network), kind)
+    for network, kind in (
         ("0.0.0.0/8", "an address of this machine"),
         ("10.0.0.0/8", "a private address"),
         ("100.64.0.0/10", "a private address"),
@@ -45,17 +45,17 @@ _SPECIAL_4 = tuple(
     )
 )
 _SPECIAL_6 = tuple(
-    (IPv6Network(network), what)
-    for network, what in (
+    (IPv6Network(network), kind)
+    for network, kind in (
         ("::1/128", "an address of this machine"),
         ("::/128", "an address of this machine"),
         ("fe80::/10", "a link-local address"),
         ("fc00::/7", "a private address"),
         ("fec0::/10", "a private address"),
         ("ff00::/8", "a multicast address"),
-        ("2001::/23", "a reserved address"),  # Teredo, which carries an IPv4 address, ORCHID, benchmarks
+        ("2001::/23", "a reserved address"),  # Teredo (embeds an IPv4 address), ORCHID, benchmarking
         ("2001:db8::/32", "a reserved address"),
-        ("2002::/16", "a reserved address"),  # 6to4, which carries an IPv4 address
+        ("2002::/16", "a reserved address"),  # 6to4, which embeds an IPv4 address
         ("3fff::/20", "a reserved address"),
     )
 )
@@ -64,14 +64,14 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def why_not_public(address: str) -> str | None:
-    """Say what an address is when it is not one of the public internet ("a private address"), else None.
+    """Return the kind of a non-public address ("a private address"), or None for a public internet address.
 
-    An IPv4 address inside an IPv6 one (mapped, or of NAT64) is looked at as such.
+    An IPv4 address embedded in an IPv6 address (mapped or NAT64) is judged by itself.
     """
     try:
         found = ip_address(address)
     except ValueError:
-        return "no address"
+        return "not a valid address"
     if isinstance(found, IPv6Address):
         inner = found.ipv4_mapped
         if inner is None and found in _NAT64:
@@ -81,23 +81,23 @@ def why_not_public(address: str) -> str | None:
     if found in _METADATA:
         return "a cloud metadata address"
     if isinstance(found, IPv4Address):
-        return next((what for network, what in _SPECIAL_4 if found in network), None)
-    special = next((what for network, what in _SPECIAL_6 if found in network), None)
+        return next((kind for network, kind in _SPECIAL_4 if found in network), None)
+    special = next((kind for network, kind in _SPECIAL_6 if found in network), None)
     return special or (None if found in _GLOBAL_6 else "a reserved address")
 
 
 def resolve_name(host: str, port: int) -> Sequence[str]:
-    """Ask the operating system for the addresses of a host, in the order it wants them tried.
+    """Return the addresses of a host from the operating system, in the order in which to try them.
 
     Raises:
-        OSError: there is none.
+        OSError: the host has no address.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(one[4][0]) for one in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Guard:
-    """Decides what may be connected to: what is public, and what is `allowed`; `allow_private` lets everything pass."""
+    """Permits public addresses and those in `allowed`; with `allow_private`, every address."""
 
     def __init__(
         self, *, allow_private: bool = False, allowed: Collection[str] = (), resolve: Resolve = resolve_name
@@ -107,32 +107,32 @@ class Guard:
         self._resolve = resolve
 
     def addresses(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses of a host, each of which may be connected to.
+        """Return the addresses of a host, after checking that each one may be connected to.
 
-        Of ports below 1024 only 80 and 443 are: the others are those of mail, name and login servers.
+        Of the ports below 1024 only 80 and 443 are allowed; the others belong to mail, name and login servers.
 
         Raises:
             FetchFailed: the host has no address, or one of its addresses, or the port, is not allowed.
             OSError: the name server did not answer.
         """
         if not self._allow_private and port < _LOWEST_FREE_PORT and port not in _WEB_PORTS:
-            raise FetchFailed(f"Port {port} is not one of the web (80, 443, or 1024 and above).")
+            raise FetchFailed(f"Port {port} is not a web port (80, 443, or 1024 and above).")
         try:
             found = self._resolve(host, port)
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN:
                 raise
-            raise FetchFailed(f"The host {host} is not found.") from error
+            raise FetchFailed(f"The host {host} was not found.") from error
         except UnicodeError as error:
-            raise FetchFailed(f"The host {host} is no name.") from error
+            raise FetchFailed(f"The host {host} is not a valid name.") from error
         if not found:
-            raise FetchFailed(f"The host {host} is not found.")
+            raise FetchFailed(f"The host {host} was not found.")
         for address in found if not self._allow_private else ():
-            what = why_not_public(address)
-            if what is not None and address not in self._allowed:
+            kind = why_not_public(address)
+            if kind is not None and address not in self._allowed:
                 shown = host if host == address else f"{host} ({address})"
                 raise FetchFailed(
-                    f"{shown} is {what}; only those of the public internet are fetched from. "
-                    "If the feed is to be trusted: --allow-private."
+                    f"{shown} is {kind}; pictures are fetched from public internet addresses only.",
+                    remedy="If you trust the feed, add --allow-private.",
                 )
         return found

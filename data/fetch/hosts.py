@@ -1,4 +1,4 @@
-"""How hard each host is asked: so many requests at a time, a pause when it asks for one, no more once it is silent."""
+"""Request limits for each host: how many at a time, pauses the host asks for, and giving up on a silent host."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Hosts", "Stopped"]
 _SILENT_REQUESTS = 16
 
 
-class Stopped(Exception):  # not an error: nobody waits for the picture any more
-    """Fetching was stopped while this was waiting or reading."""
+class Stopped(Exception):  # not an error: the caller no longer wants the picture
+    """Fetching was stopped while a request was waiting or reading."""
 
 
 class Hosts:
-    """Gives turns to the threads that ask: `per_host` at a time for each host.
+    """Admits requests to hosts: at most `per_host` at a time for each host.
 
-    A host that has not answered `_SILENT_REQUESTS` requests running, over at least `patience_s`, is given up: what
-    else there is to fetch from it fails at once.
+    A host that leaves `_SILENT_REQUESTS` consecutive requests unanswered, over at least `patience_s` seconds, is given
+    up: all further requests to it fail at once.
     """
 
     def __init__(self, per_host: int, *, patience_s: float) -> None:
@@ -38,11 +38,11 @@ class Hosts:
 
     @contextmanager
     def turn(self, host: str) -> Iterator[None]:
-        """Wait until the host may be asked, and count as asking it meanwhile.
+        """Wait until `host` may be asked, and count as one of its requests while the block runs.
 
         Raises:
-            FetchFailed: the host is given up.
-            Stopped: no more is to be asked.
+            FetchFailed: the host was given up.
+            Stopped: `stop` was called.
         """
         with self._changed:
             while (wait_s := self._wait_s(host)) is not None:
@@ -58,37 +58,37 @@ class Hosts:
                 self._changed.notify_all()
 
     def pause(self, host: str, seconds: float) -> None:
-        """Ask the host nothing for so long."""
+        """Send no request to `host` for the next `seconds`."""
         with self._changed:
             self._paused_until[host] = max(self._paused_until.get(host, 0.0), time.monotonic() + seconds)
 
     def give_up(self, host: str, reason: str) -> None:
-        """Ask the host nothing more; what waits for it fails for that reason."""
+        """Send no more requests to `host`; those that wait for it fail with `reason`."""
         with self._changed:
             self._given_up.setdefault(host, reason)
             self._changed.notify_all()
 
     def note_answer(self, host: str) -> None:
-        """Count that the host answered, whatever it was."""
+        """Record that the host answered, whatever the answer was."""
         with self._changed:
             self._silent.pop(host, None)
 
     def note_silence(self, host: str) -> None:
-        """Count that the host did not answer, or broke off."""
+        """Record that the host did not answer, or broke off the connection."""
         now = time.monotonic()
         with self._changed:
             count, since = self._silent.get(host, (0, now))
             self._silent[host] = count + 1, since
         if count + 1 >= _SILENT_REQUESTS and now - since >= self._patience_s:
             self.give_up(
-                host, f"{host} has not answered {count + 1} requests running; it is not asked again this time."
+                host, f"{host} has not answered {count + 1} requests in a row; it is not asked again this time."
             )
 
     def sleep(self, seconds: float) -> None:
-        """Wait.
+        """Sleep for `seconds`.
 
         Raises:
-            Stopped: no more is to be asked.
+            Stopped: `stop` was called, before or during the sleep.
         """
         until = time.monotonic() + seconds
         with self._changed:
@@ -98,13 +98,13 @@ class Hosts:
                 raise Stopped
 
     def stop(self) -> None:
-        """End all waiting, now and in future."""
+        """End every wait, present and future."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
     def _wait_s(self, host: str) -> float | None:
-        """Say how long a turn has to wait: None not at all, 0 until another ends."""
+        """Return how long to wait for a turn, in seconds: None not at all, 0 until another request ends."""
         if self._stopped:
             raise Stopped
         if host in self._given_up:

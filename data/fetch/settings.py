@@ -1,4 +1,4 @@
-"""What may be chosen about fetching."""
+"""Settings of the fetcher."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ __all__ = ["FetchSettings"]
 class FetchSettings:
     """How pictures are fetched.
 
-    `allow_private` fetches from wherever an address leads, `allowed` from these (numbers, not names) though they are
-    not public. `timeout_s` is for one request from the connection to the last byte, `silence_s` for connecting and for
-    each wait in between. A failed attempt is followed by another after `backoff_s`, then after twice that, and so on,
-    give or take a half. A server may ask for a pause of up to `longest_pause_s`; a host that has been silent for
-    `patience_s` is given up. `cache_bytes` is how much of the pictures stays on disk.
+    `allow_private` permits any address; `allowed` permits single addresses (numbers, not names) that are not public.
+    At most `threads` pictures are fetched at a time, and `per_host` of them from one host. `timeout_s` limits a request
+    from connecting to the last byte, and `silence_s` limits connecting and each wait for bytes. A picture is tried up
+    to `attempts` times; the delay after the first failure is `backoff_s`, doubles with each further one, and varies at
+    random by half. A server may ask for a pause of up to `longest_pause_s`; a host that is silent for `patience_s` is
+    given up. `max_bytes` limits a picture, `cache_bytes` all pictures kept on disk.
 
     Raises:
         UsageError: a number is too small.
@@ -39,6 +40,6 @@ class FetchSettings:
 
     def __post_init__(self) -> None:
         if min(self.per_host, self.threads, self.attempts) < 1:
-            raise UsageError("At least one picture is fetched at a time, and tried once.")
+            raise UsageError("per_host, threads and attempts must be at least 1.")
         if min(self.timeout_s, self.silence_s) <= 0:
-            raise UsageError("The time to fetch a picture has to be more than 0 seconds.")
+            raise UsageError("timeout_s and silence_s must be more than 0 seconds.")

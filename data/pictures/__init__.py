@@ -1,1 +1,1 @@
-"""The one way from bytes to a picture, and its bounds."""
+"""Decoding of pictures, and its limits."""

@@ -1,4 +1,4 @@
-"""How large a picture may be, told from its header, and what decoding it will take."""
+"""Size limits of pictures, checked on the header, and the memory that decoding takes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lookalike.data.pictures.decode_memory import MAX_DECODE_BYTES
 __all__ = ["MAX_PIXELS", "MAX_SIDE", "STRIP_PIXELS", "check_directory", "check_size", "needed_bytes", "scans_of"]
 
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
-"""A picture with more pixels than this is refused undecoded: Pillow's own bound, about 89 million."""
+"""Maximum number of pixels; larger pictures are refused undecoded. It is Pillow's own limit, about 89 million."""
 
 MAX_SIDE = 65_535
-"""A picture that is wider or higher than this is refused undecoded: the bound of JPEG."""
+"""Maximum width and height in pixels, as in JPEG; larger pictures are refused undecoded."""
 
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
-"""Pixels that all scans of a JPEG go over together. A progressive one has about ten scans; a hostile one a million."""
+"""Maximum pixels of all scans of a JPEG together. A progressive JPEG has about ten scans, a hostile one a million."""
 
-MAX_PIECES = 250_000
-"""Strips or tiles of a TIFF."""
+MAX_TIFF_PARTS = 250_000
+"""Maximum number of strips or tiles of a TIFF."""
 
 _BYTES_PER_PIXEL = {
     "PNG": 9.5,
@@ -34,43 +34,43 @@ _BYTES_PER_PIXEL = {
     "HEIF": 16.0,
     "JPEG2000": 25.5,
 }
-"""The most that decoding took of memory at its peak, for any kind of pixels of the format, and some more."""
+"""Peak memory of decoding, in bytes per pixel: the maximum over all pixel types of the format, plus a margin."""
 
 _JPEG_BYTES_PER_PIXEL = 8.5
 _COEFFICIENT_BYTES = 2
 _OVERHEAD_BYTES = 1024 * 1024
 _CONVERSION_BYTES_PER_PIXEL = 24
 STRIP_PIXELS = 1_000_000
-"""Pixels that are converted to RGB at a time."""
+"""Number of pixels that are converted to RGB at a time."""
 
 _BLOCK = 32
-"""Rows and columns that decoders add to fill their blocks."""
+"""Rows and columns by which decoders pad a picture to whole blocks."""
 
 _START_OF_SCAN = b"\xff\xda\x00"
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
-_PIECES = (273, 279, 324, 325)
+_PART_TAGS = (273, 279, 324, 325)
 _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _BIG_TIFF = {b"II+\0": "<", b"MM\0+": ">"}
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse a picture by its size.
+    """Check the size of a picture in pixels.
 
     Raises:
-        NotAPicture: a side is longer than `MAX_SIDE`, or there are more than `MAX_PIXELS`.
+        NotAPicture: a side is longer than `MAX_SIDE`, or there are more than `MAX_PIXELS` pixels.
     """
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise NotAPicture(
             f"The picture is too large ({width:,} x {height:,} pixels); at most {MAX_PIXELS / 1e6:.0f} million pixels "
-            f"are decoded, {MAX_SIDE:,} a side."
+            f"are decoded, {MAX_SIDE:,} per side."
         )
 
 
 def check_directory(content: bytes) -> None:
-    """Refuse a TIFF that says it is in more pieces than any picture: Pillow makes a list of them before all else.
+    """Check how many strips or tiles a TIFF declares; Pillow builds a list of them before it does anything else.
 
     Raises:
-        NotAPicture: it has more than `MAX_PIECES`.
+        NotAPicture: there are more than `MAX_TIFF_PARTS`.
     """
     try:
         if order := _TIFF.get(content[:4]):
@@ -84,38 +84,39 @@ def check_directory(content: bytes) -> None:
         else:
             return
         for number in range(min(count, 65_535)):
-            tag, _, pieces, _ = entry.unpack_from(content, start + number * entry.size)
-            if tag in _PIECES and pieces > MAX_PIECES:
-                raise NotAPicture(f"The picture is in too many pieces ({pieces:,}); at most {MAX_PIECES:,} are read.")
+            tag, _, parts, _ = entry.unpack_from(content, start + number * entry.size)
+            if tag in _PART_TAGS and parts > MAX_TIFF_PARTS:
+                raise NotAPicture(f"The picture is in too many parts ({parts:,}); at most {MAX_TIFF_PARTS:,} are read.")
     except struct.error:
-        return  # cut short, as Pillow will say
+        return  # truncated; Pillow reports it
 
 
 def scans_of(image: Image.Image, content: bytes) -> int:
-    """Count the scans of a JPEG, 1 for any other picture.
+    """Return the number of scans of a JPEG, or 1 for any other picture.
 
     Raises:
-        NotAPicture: they go over more than `MAX_SCANNED_PIXELS`.
+        NotAPicture: the scans cover more than `MAX_SCANNED_PIXELS` together.
     """
     if image.format not in ("JPEG", "MPO"):
         return 1
     scans = content.count(_START_OF_SCAN)
     if scans * image.width * image.height > MAX_SCANNED_PIXELS:
-        raise NotAPicture(f"The picture has too many scans ({scans:,}); save it again as JPEG or PNG.")
+        raise NotAPicture(f"The picture has too many scans ({scans:,}).", remedy="Save it again as JPEG or PNG.")
     return scans
 
 
 def needed_bytes(image: Image.Image, size: tuple[int, int], scans: int) -> int:
-    """Return what decoding a picture takes of memory at most.
+    """Return an upper bound of the memory that decoding a picture takes, in bytes.
 
-    `image` was opened, not loaded, and `size` is what it is decoded from: a JPEG of `image.size` may be a part of that.
+    `image` is opened but not loaded. `size` is its full size in pixels; a JPEG drafted at a smaller scale has a smaller
+    `image.size`.
 
     Raises:
-        NotAPicture: it is more than all pictures together may take.
+        NotAPicture: it is more than `MAX_DECODE_BYTES`.
     """
     if image.format in ("JPEG", "MPO"):
         needed = _padded(*image.size) * _JPEG_BYTES_PER_PIXEL
-        if scans > 1:  # all coefficients are in memory until the last scan
+        if scans > 1:  # all coefficients stay in memory until the last scan
             needed += _padded(*size) * _COEFFICIENT_BYTES * len(image.getbands())
     else:
         pixels = _padded(*size)
@@ -126,7 +127,8 @@ def needed_bytes(image: Image.Image, size: tuple[int, int], scans: int) -> int:
     if needed > MAX_DECODE_BYTES:
         raise NotAPicture(
             f"The picture is too large: decoding it would take {needed / 1e9:.1f} GB of memory, more than the "
-            f"{MAX_DECODE_BYTES / 1e9:.1f} GB for all; make it smaller, or save it as JPEG."
+            f"{MAX_DECODE_BYTES / 1e9:.1f} GB allowed.",
+            remedy="Make it smaller, or save it as JPEG.",
         )
     return round(needed)
 
@@ -136,6 +138,6 @@ def _padded(width: int, height: int) -> int:
 
 
 def _tile_pixels(image: Image.Image) -> int:
-    """Return the pixels of one tile of a TIFF, 0 where it has none: a tile may be larger than the picture."""
-    tags = image.tag_v2  # type: ignore[attr-defined]  # of TIFF only
+    """Return the pixels of one tile of a TIFF, 0 if it has no tiles. A tile may be larger than the picture."""
+    tags = image.tag_v2  # type: ignore[attr-defined]  # TIFF only
     return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))

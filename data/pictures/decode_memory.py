@@ -1,4 +1,4 @@
-"""The memory that decoding takes, shared by all threads: a picture waits until there is enough of it."""
+"""Memory for decoding, shared by all threads. A picture waits until enough of it is free."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from contextlib import contextmanager
 __all__ = ["MAX_DECODE_BYTES", "DecodeMemory", "decode_memory"]
 
 MAX_DECODE_BYTES = 1536 * 1024 * 1024
-"""What all pictures that are being decoded take together, at most; one that takes more by itself is refused."""
+"""Memory in bytes for all pictures being decoded together; a picture that needs more by itself is refused."""
 
 
 class DecodeMemory:
-    """Shares out `size` bytes, first come, first served."""
+    """A budget of `size` bytes, granted in order of arrival."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.renew()
+        self.reset()
 
-    def renew(self) -> None:
-        """Let all bytes be free. The child of a fork does so: the threads that had taken some are not there."""
+    def reset(self) -> None:
+        """Free all bytes, as in the child of a fork, where the threads that had reserved some no longer exist."""
         self._free = self.size
         self._changed = threading.Condition()
         self._turn = threading.Lock()
 
     @contextmanager
-    def taken(self, count: int) -> Iterator[None]:
-        """Wait until `count` bytes are free, at most `size`, and keep them while the block runs."""
-        with self._turn, self._changed:  # one waits at a time, or small pictures would pass a large one for ever
+    def reserve(self, count: int) -> Iterator[None]:
+        """Wait until `count` bytes (at most `size`) are free, and reserve them while the block runs."""
+        with self._turn, self._changed:  # one waits at a time, or small pictures could starve a large one
             self._changed.wait_for(lambda: self._free >= count)
             self._free -= count
         try:
@@ -41,4 +41,4 @@ class DecodeMemory:
 
 
 decode_memory = DecodeMemory(MAX_DECODE_BYTES)
-os.register_at_fork(after_in_child=decode_memory.renew)
+os.register_at_fork(after_in_child=decode_memory.reset)

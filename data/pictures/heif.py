@@ -1,6 +1,6 @@
-"""HEIC, the photo format of telephones, through its Pillow plugin.
+"""HEIC, the photo format of phones, read through a Pillow plugin.
 
-An extra: the plugin's package brings along an encoder of 23 MB under the GPL.
+It is an optional extra because the plugin's package includes a 23 MB encoder under the GPL.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from lookalike.data.errors import NotAPicture
 __all__ = ["is_heif", "register_heif"]
 
 OLDEST_LIBHEIF = (1, 23, 4)
-"""Pictures that take over the program are known for libheif before this version."""
+"""First version without known vulnerabilities to crafted pictures."""
 
 _BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 _CONTAINER_BRANDS = frozenset((b"mif1", b"msf1", b"mif2", b"heif"))
@@ -19,7 +19,7 @@ _MAX_BRANDS = 64
 
 
 def is_heif(content: bytes) -> bool:
-    """Say by its first box whether a file is HEIF with HEVC in it; AVIF, of the same family, is not."""
+    """Return whether a file is HEIF with HEVC content, by its first box. AVIF, of the same family, is not."""
     if content[4:8] != b"ftyp":
         return False
     length = min(int.from_bytes(content[:4]), 16 + 4 * _MAX_BRANDS)
@@ -28,21 +28,22 @@ def is_heif(content: bytes) -> bool:
 
 
 def register_heif() -> None:
-    """Teach Pillow the format HEIF; again does nothing.
+    """Register the HEIF format with Pillow. Calling it again has no effect.
 
     Raises:
-        NotAPicture: the plugin is not installed, or its decoder is one of those that hostile files can break.
+        NotAPicture: the plugin is not installed, or its decoder is vulnerable to crafted files.
     """
     try:
         import pillow_heif
     except ImportError as error:
         raise NotAPicture(
-            "HEIC pictures are read by an extra that is not installed: pip install 'lookalike[heic]'."
+            "HEIC pictures need an extra that is not installed.",
+            remedy="Install it with: pip install 'lookalike[heic]'",
         ) from error
     found = pillow_heif.libheif_version()
     if tuple(int(part) for part in found.split(".")[:3]) < OLDEST_LIBHEIF:
         raise NotAPicture(
-            f"HEIC pictures are not read with libheif {found}, which hostile files can break: "
-            "pip install -U 'lookalike[heic]'."
+            f"HEIC pictures are not read with libheif {found}, which is vulnerable to crafted files.",
+            remedy="Update it with: pip install -U 'lookalike[heic]'",
         )
     pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)

@@ -1,6 +1,6 @@
-"""Pictures that a feed has in hand before anyone asks for them: in memory up to a bound, beyond it in nameless files.
+"""Pictures whose bytes a feed has read before they are needed: kept in memory up to a limit, then in unnamed files.
 
-Rows of a table and members of a compressed archive come with their bytes, and an indexer looks some hundred rows ahead.
+Rows of a table and members of a compressed archive come with their bytes, and indexing reads some hundred rows ahead.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from lookalike.data.pictures.picture_sources import Stored, check_size
 __all__ = ["hold"]
 
 MAX_HELD_BYTES = 256 * 1024 * 1024
-"""What all pictures in hand take of memory together, at most."""
+"""Memory in bytes for all kept pictures together."""
 
 
 class _Memory:
-    """Counts what is in hand."""
+    """Counts the bytes kept in memory."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -42,9 +42,9 @@ _memory = _Memory()
 
 
 def hold(content: bytes) -> Stored:
-    """Keep a picture until it is read; its memory is free again when nothing refers to what is returned."""
+    """Keep the bytes of a picture until the returned object is no longer referenced."""
     if not _memory.take(len(content)):
-        with contextlib.suppress(OSError):  # no room on the disk either: into memory, then
+        with contextlib.suppress(OSError):  # the disk is full, too: fall back to memory
             return _InFile(content)
         return _InMemory(content, counted=0)
     return _InMemory(content, counted=len(content))
@@ -63,7 +63,7 @@ class _InMemory:
 class _InFile:
     def __init__(self, content: bytes) -> None:
         self._size = len(content)
-        self._file = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  # it lives as long as this object
+        self._file = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  # closed with this object
         weakref.finalize(self, self._file.close)
         self._file.write(content)
 

@@ -1,15 +1,14 @@
-"""The one way from bytes to a picture, for indexing and for queries alike.
+"""Decoding of picture bytes, for indexing and for queries alike.
 
-Every picture comes out as RGB, 8 bits a channel, turned the way its EXIF says, first frame only, with white where it
-was transparent. Size is checked on the header, before any pixel is decoded, and pictures that are being decoded share
-one amount of memory (`picture_bounds.py`, `decode_memory.py`). What Pillow does not read itself is told by its first
-bytes and read by an extra: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`raw.py`).
+Every picture is returned as 8-bit RGB, with its EXIF orientation applied, the first frame only, and transparency
+composited on white. Its size is checked on the header before any pixel is decoded, and pictures being decoded share one
+memory budget (`bounds.py`, `decode_memory.py`). Formats that Pillow does not read are recognised by their first bytes
+and read by extras: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`raw.py`).
 """
 
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,26 +38,23 @@ __all__ = [
 ]
 
 MAX_BYTES = 64 * 1024 * 1024
-"""A file larger than this is refused unread."""
+"""Maximum size of a file in bytes; larger files are refused unread."""
 
 THUMBNAIL_SIDE = 384
 
 FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, HEIC, SVG, camera RAW"
-"""What is read, for messages; the last three by extras."""
+"""Supported formats, for messages; the last three need extras."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")  # JPEG has MPO in it
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")  # JPEG includes MPO
 _LARGE_PIXELS = 16_000_000
 _REDUCED_SCALE_MARGIN = 1.5
 _SIDEWAYS = (5, 6, 7, 8)
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 
-# Pillow only warns between one and two times its bound; here that warning is a refusal like any other.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture: `rgb`, and the size in pixels that it has when not reduced, the EXIF turn applied."""
+    """A decoded picture: `rgb` as an RGB image, and the original size in pixels, upright and before any reduction."""
 
     rgb: Image.Image
     width: int
@@ -66,16 +62,16 @@ class Picture:
 
 
 def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """Read a picture file whole.
+    """Return the bytes of a picture file.
 
     Raises:
-        NotAPicture: there is no such file, it cannot be read, is empty, or is larger than `max_bytes`.
+        NotAPicture: there is no such file, or it cannot be read, is empty, or is larger than `max_bytes`.
     """
     try:
         if not path.is_file():
             raise NotAPicture(_why_no_file(path))
         if is_record_file(path):
-            raise NotAPicture("The file belongs to a catalog's records; it is no picture.")
+            raise NotAPicture("The file is part of a catalog's records, not a picture.")
         size = path.stat().st_size
         if size > max_bytes:
             raise NotAPicture(f"The file has {size / 1e6:,.0f} MB; at most {max_bytes / 1e6:,.0f} MB are read.")
@@ -89,15 +85,24 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def decode(content: bytes, *, min_side: int | None = None) -> Picture:
-    """Decode a picture.
+    """Decode the bytes of a picture to an upright 8-bit RGB image.
 
-    `min_side` is the side of the model's input in pixels: a JPEG whose sides are several times that is decoded at a
-    half, a quarter or an eighth of its scale, and any other picture of more than 16 million pixels is averaged down,
-    never to less than `reduced_side` says, which saves time and memory and leaves the resize to come nothing to miss.
+    `min_side` is the side of the model's input in pixels, and allows a reduced picture: a JPEG that is several times
+    larger is decoded at a half, a quarter or an eighth of its scale, and any other picture of more than 16 million
+    pixels is averaged down. Neither side becomes shorter than `reduced_side(min_side)`. This saves time and memory and
+    does not harm the model's own resize.
+
+    Example:
+        >>> from io import BytesIO
+        >>> file = BytesIO()
+        >>> Image.new("L", (40, 30)).save(file, "PNG")
+        >>> picture = decode(file.getvalue())
+        >>> picture.rgb.mode, picture.width, picture.height
+        ('RGB', 40, 30)
 
     Raises:
-        NotAPicture: the bytes are no picture of a supported format, are cut short, are beyond the bounds of
-            `picture_bounds.py`, or the extra that reads the format is not installed.
+        NotAPicture: the bytes are not a picture in a supported format, are truncated, exceed the limits of `bounds.py`,
+            or need an extra that is not installed.
     """
     if not content:
         raise NotAPicture("The file is empty.")
@@ -117,12 +122,12 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
             scans = scans_of(image, content)
             if min_side is not None and image.format in ("JPEG", "MPO"):
                 image.draft(None, (reduced_side(min_side),) * 2)
-            with decode_memory.taken(needed_bytes(image, (width, height), scans)):
+            with decode_memory.reserve(needed_bytes(image, (width, height), scans)):
                 image.load()
-                turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS  # of a PNG it loads the pixels
+                turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS  # for a PNG this loads the pixels
                 rgb = _to_rgb(image)
                 if image is not rgb:
-                    image.im = None  # type: ignore[assignment]  # gives the memory back
+                    image.im = None  # type: ignore[assignment]  # frees the memory
                 if min_side is not None and width * height > _LARGE_PIXELS:
                     factor = min(rgb.size) // reduced_side(min_side)
                     rgb = rgb.reduce(factor) if factor > 1 else rgb
@@ -133,25 +138,25 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
             f"The picture is too large (too many pixels); at most {MAX_PIXELS / 1e6:.0f} million pixels are decoded."
         ) from error
     except UnidentifiedImageError as error:
-        raise NotAPicture(_what_it_is(content)) from error
+        raise NotAPicture(_describe_unknown(content)) from error
     except Exception as error:  # a codec given hostile bytes may raise anything
-        raise NotAPicture(f"The picture is damaged or cut short ({error or type(error).__name__}).") from error
+        raise NotAPicture(f"The picture is damaged or truncated ({error or type(error).__name__}).") from error
     return Picture(rgb, height if turned else width, width if turned else height)
 
 
 def reduced_side(min_side: int) -> int:
-    """Give the shorter side in pixels that a reduced picture keeps at least: one and a half times the model's.
+    """Return the minimum shorter side of a reduced picture in pixels: one and a half times the model's input.
 
-    Rows of 125 photographs decoded so had a median cosine of 1.0000 with those of pictures decoded to twice the side,
-    for an eighth less time before the network.
+    Rows of 125 photographs decoded this way had a median cosine of 1.0000 with rows of the same photographs decoded at
+    twice the input side, and took an eighth less time before the network.
     """
     return round(min_side * _REDUCED_SCALE_MARGIN)
 
 
 def thumbnail(picture: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
-    """Make a WebP of at most `side` pixels a side from an RGB picture.
+    """Return an RGB picture as WebP, with sides of at most `side` pixels.
 
-    Pixels are averaged by twos or threes first, then resized, which is quicker; no eye sees the difference.
+    Pixels are averaged by whole factors before the resize, which is faster and makes no visible difference.
     """
     scale = side / max(picture.size)
     small = picture
@@ -164,10 +169,10 @@ def thumbnail(picture: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
 
 
 def check_thumbnail(content: bytes) -> None:
-    """Refuse what is no thumbnail as `thumbnail` makes them: it goes to browsers as WebP.
+    """Check that bytes are a WebP picture, as `thumbnail` returns it; they are served to browsers as WebP.
 
     Raises:
-        NotAPicture: it is another format, or cannot be decoded.
+        NotAPicture: they have another format, or cannot be decoded.
     """
     if not (content.startswith(b"RIFF") and content[8:12] == b"WEBP"):
         raise NotAPicture("It is not a WebP.")
@@ -184,7 +189,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Convert to RGB a few rows at a time, so that nothing but the two pictures is ever in memory."""
+    """Convert an image to RGB a few rows at a time, so that memory holds no third image of the full size."""
     if image.width * image.height <= STRIP_PIXELS:
         return convert(image).convert("RGB")
     rgb = Image.new("RGB", image.size)
@@ -202,7 +207,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Bring 16-bit, 32-bit and floating-point grey to 8 bits: 16-bit by its full range, the others by their own."""
+    """Return a function that scales high-depth grey to 8 bits: 16-bit by its full range, others by their own range."""
     grey = np.asarray(image)
     finite = grey[np.isfinite(grey)] if grey.dtype.kind == "f" else grey
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -219,18 +224,18 @@ def _to_eight_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 def _why_no_file(path: Path) -> str:
     if path.is_symlink() and not path.exists():
-        return "It is a link to a file that is not there."
+        return "It is a link to a file that does not exist."
     return "It is not a regular file." if path.exists() else "There is no such file."
 
 
-def _what_it_is(content: bytes) -> str:
+def _describe_unknown(content: bytes) -> str:
     if content.startswith(_SIGNATURES):
-        return "The picture is damaged or cut short."
+        return "The picture is damaged or truncated."
     if video_kind(content[:16]):
-        return "This is a video, not a picture; its frames are found once it is indexed."
+        return "This is a video, not a picture; index it to search its frames."
     start = content[:512].lstrip().lower()
     if b"<html" in start or b"<!doctype html" in start:
         return "This is a web page, not a picture."
     if start.startswith(b"%pdf"):
         return "This is a PDF, not a picture; convert its pages to PNG or JPEG first."
-    return f"This is not a picture in a format that is read here ({FORMAT_NAMES})."
+    return f"This is not a picture in a supported format ({FORMAT_NAMES})."

@@ -1,4 +1,4 @@
-"""Where the bytes of a picture are: in a file, behind an address, in an archive, or in hand."""
+"""Places where the bytes of a picture can be: a file, a web address, an archive member, or memory."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Protocol, runtime_checkable
 from lookalike.data.errors import NotAPicture
 from lookalike.data.pictures.image_decoder import MAX_BYTES, read_bytes
 
-__all__ = ["Address", "Member", "Nowhere", "Place", "Stored", "check_size", "is_address", "read_place"]
+__all__ = ["Address", "Member", "Place", "Stored", "Unreadable", "check_size", "is_address", "read_place"]
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A picture that has to be fetched first."""
+    """A picture on the web, which must be fetched first."""
 
     url: str
 
 
 @runtime_checkable
 class Stored(Protocol):
-    """A picture within something else: an archive, a table."""
+    """A picture stored within something else, such as an archive or a table."""
 
     def read(self, *, max_bytes: int) -> bytes:
-        """Read it whole.
+        """Return the bytes of the picture.
 
         Raises:
             NotAPicture: it cannot be read, or is larger than `max_bytes`.
@@ -38,19 +38,19 @@ Place = Path | Address | Stored
 
 
 @dataclass(frozen=True, slots=True)
-class Nowhere:
-    """A picture that is known to be nowhere, and why."""
+class Unreadable:
+    """A picture that is known to be unreadable, and the reason."""
 
     reason: str
 
     def read(self, *, max_bytes: int) -> bytes:
-        """Say why not."""
+        """Raise `NotAPicture` with the reason."""
         raise NotAPicture(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in an archive: its name, where its bytes are, and why it is refused, if it is."""
+    """A file in an archive: its name, the place of its bytes, and the reason if it is refused."""
 
     name: str
     place: Stored
@@ -58,28 +58,30 @@ class Member:
 
 
 def is_address(source: str) -> bool:
-    """Say whether a picture is named by an address (https://...) rather than by a file."""
+    """Return whether a picture is named by an address (https://...) rather than by a file name."""
     return _ADDRESS.match(source) is not None
 
 
 def check_size(size: int, max_bytes: int) -> None:
-    """Refuse to read a picture of `size` bytes when that is more than `max_bytes`.
+    """Check the size of a picture before it is read.
 
     Raises:
-        NotAPicture: so it is.
+        NotAPicture: `size` is more than `max_bytes`.
     """
     if size > max_bytes:
         raise NotAPicture(f"The file has {size / 1e6:,.0f} MB; at most {max_bytes / 1e6:,.0f} MB are read.")
 
 
 def read_place(place: Place) -> bytes:
-    """Read a picture whole.
+    """Return the bytes of a picture.
 
     Raises:
-        NotAPicture: there is nothing, it cannot be read, is empty, or is too large.
+        NotAPicture: the picture is missing, cannot be read, is empty or too large, or is on the web.
     """
     if isinstance(place, Address):
-        raise NotAPicture("Pictures are read from files, not from addresses; download it and name the file.")
+        raise NotAPicture(
+            "Pictures are read from files, not from addresses.", remedy="Download the picture and name its file."
+        )
     if isinstance(place, Path):
         return read_bytes(place)
     content = place.read(max_bytes=MAX_BYTES)

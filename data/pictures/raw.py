@@ -1,7 +1,7 @@
-"""Camera RAW (DNG, NEF, CR2, CR3, ARW, RAF and others) through LibRaw; an extra.
+"""Camera RAW files (DNG, NEF, CR2, CR3, ARW, RAF and others), developed by LibRaw; an optional extra.
 
-Most of these files are TIFF on the outside, with a small preview where a TIFF has its picture, so they are told apart
-before Pillow sees them.
+Most of these files are TIFF files with a small preview in place of the picture, so they are recognised before Pillow
+sees them.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb",
 _TIFF = (b"II*\0", b"MM\0*")
 _CANON_RAW_2, _CANON_RAW_3 = b"CR", b"ftypcrx "
 _NEW_SUBFILE_TYPE, _PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 254, 262, 330, 50706
-_SENSOR = (32803, 34892)  # as photometric interpretation: a colour filter array, linear raw
+_SENSOR = (32803, 34892)  # photometric interpretations: colour filter array, linear raw
 _REDUCED = 1
 _BYTES_PER_PIXEL, _BYTES_PER_PIXEL_HALVED = 17.0, 7.0
-"""What developing takes of memory at its peak at most, per pixel of the sensor: at full size, and at half of it."""
+"""Peak memory of developing, in bytes per sensor pixel: at full size, and at half size."""
 
 _SIDEWAYS = (5, 6)
 
 
 def is_raw(content: bytes) -> bool:
-    """Say whether a file is what a camera's sensor saw, by its first bytes or the first directory of a TIFF."""
+    """Return whether a file holds raw sensor data, by its first bytes or by the first directory of a TIFF."""
     if content.startswith(_SIGNATURES) or content[4:12] == _CANON_RAW_3:
         return True
     if not content.startswith(_TIFF):
@@ -50,17 +50,18 @@ def is_raw(content: bytes) -> bool:
             or directory.get(_PHOTOMETRIC) in _SENSOR
             or (_SUB_DIRECTORIES in directory and directory.get(_NEW_SUBFILE_TYPE) == _REDUCED)
         )
-    except Exception:  # a damaged TIFF, which Pillow will describe
+    except Exception:  # a damaged TIFF; Pillow reports it
         return False
 
 
 def develop(content: bytes, *, min_side: int | None, max_pixels: int) -> tuple[Image.Image, int, int]:
-    """Develop a RAW file with the camera's white balance to sRGB, turned upright; return it, its width and its height.
+    """Develop a RAW file to upright sRGB with the camera's white balance; return the image, its width and its height.
 
-    Where half of the size has sides of `min_side` or more, each two by two sensor cells become one pixel.
+    The width and height are those of the full size. If both sides of the half size are at least `min_side` pixels, each
+    two by two sensor cells become one pixel.
 
     Raises:
-        NotAPicture: it cannot be developed, has more than `max_pixels`, or LibRaw is not installed.
+        NotAPicture: the file cannot be developed, has more than `max_pixels`, or LibRaw is not installed.
     """
     rawpy = _rawpy()
     try:
@@ -74,15 +75,15 @@ def develop(content: bytes, *, min_side: int | None, max_pixels: int) -> tuple[I
                     f"at most {max_pixels / 1e6:.0f} million pixels are developed."
                 )
             half = min_side is not None and min(width, height) // 2 >= min_side
-            each = _BYTES_PER_PIXEL_HALVED if half else _BYTES_PER_PIXEL
-            with decode_memory.taken(round(sizes.raw_width * sizes.raw_height * each)):
+            bytes_per_pixel = _BYTES_PER_PIXEL_HALVED if half else _BYTES_PER_PIXEL
+            with decode_memory.reserve(round(sizes.raw_width * sizes.raw_height * bytes_per_pixel)):
                 raw.unpack()
                 pixels = raw.postprocess(use_camera_wb=True, output_bps=8, half_size=half)
             turned = sizes.flip in _SIDEWAYS
     except rawpy.LibRawError as error:
         reason = error.args[0] if error.args else error
-        said = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise NotAPicture(f"The RAW file is damaged, or its camera is not known to LibRaw ({said}).") from error
+        message = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise NotAPicture(f"The RAW file is damaged, or its camera is unknown to LibRaw ({message}).") from error
     return Image.fromarray(pixels), height if turned else width, width if turned else height
 
 
@@ -91,6 +92,7 @@ def _rawpy() -> ModuleType:
         import rawpy
     except ImportError as error:
         raise NotAPicture(
-            "Camera RAW files are read by an extra that is not installed: pip install 'lookalike[raw]'."
+            "Camera RAW files need an extra that is not installed.",
+            remedy="Install it with: pip install 'lookalike[raw]'",
         ) from error
     return rawpy  # type: ignore[no-any-return,unused-ignore]

@@ -1,9 +1,9 @@
-"""SVG drawings to pixels, by a process that can open no file and no connection.
+"""SVG drawings, rasterised by a process that cannot open files or connections.
 
-The rasteriser (resvg) follows the file names that a drawing gives, and its Python package has no way to forbid it. So
-each drawing is handed to a process of its own, `svg_child.py`, which before it reads the drawing gives up the right to
-open anything; the system holds it to that. The same limits end a drawing that takes too much time or memory, and one
-that is nested until the stack is full ends that process, not this one.
+The rasteriser (resvg) opens the files that a drawing names, and its Python package has no option to forbid that. So
+each drawing is passed to a separate process, `svg_child.py`, which gives up the right to open anything before it reads
+the drawing; the operating system enforces that. Limits on time and memory end the process of a drawing that exceeds
+them, and a drawing nested deeply enough to overflow the stack ends that process, not this one.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from lookalike.data.pictures.decode_memory import decode_memory
 __all__ = ["DRAWING_SIDE", "MAX_DRAWING_BYTES", "draw", "is_drawing"]
 
 DRAWING_SIDE = 1024
-"""The longer side of a drawing in pixels: it has none of its own."""
+"""The longer side of a rasterised drawing in pixels."""
 
 MAX_DRAWING_BYTES = 16 * 1024 * 1024
-"""A drawing of more text than this, unpacked, is refused."""
+"""Maximum size of a drawing's text in bytes, after decompression."""
 
 _MEMORY_BYTES = 512 * 1024**2
 _WAIT_S = 60.0
 _HEAD_BYTES = 64 * 1024
 _GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31
-_BEFORE_THE_ROOT = r"(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?>\[.*?\]\s*)?>)*+"
-_ROOT = re.compile(rf"\ufeff?{_BEFORE_THE_ROOT}<(?:\w+:)?svg[\s>/]", re.DOTALL)
+_PROLOG = r"(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?>\[.*?\]\s*)?>)*+"
+_ROOT = re.compile(rf"\ufeff?{_PROLOG}<(?:\w+:)?svg[\s>/]", re.DOTALL)
 _ENCODING = re.compile(r"""<\?xml[^>]*\bencoding\s*=\s*["']([\w.-]+)["']""")
 _ENCODINGS = ("utf-8", "utf8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252")
 _CHILD = Path(__file__).with_name("svg_child.py")
 
 
 def is_drawing(content: bytes) -> bool:
-    """Say whether the bytes are an SVG drawing, packed by gzip or not, by the first element of their text."""
+    """Return whether the bytes are an SVG drawing, gzipped or not, by its root element."""
     head = content[:_HEAD_BYTES]
     if head.startswith(_GZIP):
         try:
@@ -56,23 +56,29 @@ def is_drawing(content: bytes) -> bool:
 
 
 def draw(content: bytes, *, cpu_seconds: int = 10) -> Image.Image:
-    """Draw an SVG on white, RGB, its longer side `DRAWING_SIDE` pixels.
+    """Rasterise an SVG on white to RGB, its longer side being `DRAWING_SIDE` pixels.
 
-    What a drawing takes from other files stays out: linked pictures, style sheets and fonts, and so any text that is
-    not outlines.
+    Nothing is taken from other files: linked pictures, style sheets and fonts are left out, and with them any text that
+    is not converted to outlines.
 
     Raises:
-        NotAPicture: it cannot be read, takes too much time or memory, shows nothing, or the rasteriser is missing.
+        NotAPicture: the drawing cannot be read, takes too much time or memory, or shows nothing, or the rasteriser is
+            not installed.
     """
     package = importlib.util.find_spec("resvg_py")
     if package is None or package.origin is None:
-        raise NotAPicture("SVG drawings are drawn by an extra that is not installed: pip install 'lookalike[svg]'.")
+        raise NotAPicture(
+            "SVG drawings need an extra that is not installed.", remedy="Install it with: pip install 'lookalike[svg]'"
+        )
     if importlib.util.find_spec("resource") is None:
-        raise NotAPicture("SVG drawings are not read on this system, which cannot bar them from files; convert to PNG.")
+        raise NotAPicture(
+            "SVG drawings are not read on this system, which cannot keep them from opening files.",
+            remedy="Convert them to PNG.",
+        )
     folder, limits = str(Path(package.origin).parent.parent), (cpu_seconds, _MEMORY_BYTES)
     try:
         text = _text(content).encode()
-        with decode_memory.taken(_MEMORY_BYTES):
+        with decode_memory.reserve(_MEMORY_BYTES):
             done = subprocess.run(
                 [sys.executable, "-I", "-S", str(_CHILD), folder, str(DRAWING_SIDE), *map(str, limits)],
                 input=text,
@@ -82,9 +88,9 @@ def draw(content: bytes, *, cpu_seconds: int = 10) -> Image.Image:
                 check=False,
             )
     except subprocess.TimeoutExpired as error:
-        raise NotAPicture(f"The drawing was not done in {_WAIT_S:.0f} seconds.") from error
+        raise NotAPicture(f"The drawing was not rasterised within {_WAIT_S:.0f} seconds.") from error
     if done.returncode:
-        raise NotAPicture(_why(done.returncode, done.stderr, cpu_seconds))
+        raise NotAPicture(_failure_reason(done.returncode, done.stderr, cpu_seconds))
     with Image.open(io.BytesIO(done.stdout), formats=("PNG",)) as image:
         rgb = image.convert("RGB")
     if rgb.getextrema() == ((255, 255),) * 3:
@@ -95,7 +101,7 @@ def draw(content: bytes, *, cpu_seconds: int = 10) -> Image.Image:
 
 
 def _text(content: bytes) -> str:
-    """Unpack and decode a drawing, never to more than `MAX_DRAWING_BYTES`."""
+    """Return the text of a drawing, decompressed to at most `MAX_DRAWING_BYTES` and decoded."""
     if content.startswith(_GZIP):
         unpacker = zlib.decompressobj(_GZIP_WINDOW)
         try:
@@ -103,7 +109,7 @@ def _text(content: bytes) -> str:
         except zlib.error as error:
             raise NotAPicture(f"The drawing is damaged ({error}).") from error
         if not unpacker.eof and len(content) <= MAX_DRAWING_BYTES:
-            raise NotAPicture("The drawing is cut short.")
+            raise NotAPicture("The drawing is truncated.")
     if len(content) > MAX_DRAWING_BYTES:
         raise NotAPicture(f"The drawing is too large; at most {MAX_DRAWING_BYTES / 1e6:.0f} MB of SVG are read.")
     encoding = _wide_encoding(content)
@@ -111,7 +117,7 @@ def _text(content: bytes) -> str:
         named = _ENCODING.match(content[:200].decode("latin-1").removeprefix("\xef\xbb\xbf"))
         encoding = named[1].lower() if named else "utf-8"
         if encoding not in _ENCODINGS:
-            raise NotAPicture(f"The drawing is written in {encoding}; save it as UTF-8.")
+            raise NotAPicture(f"The drawing is encoded in {encoding}.", remedy="Save it as UTF-8.")
     try:
         return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -122,9 +128,9 @@ def _wide_encoding(content: bytes) -> str | None:
     return "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else None
 
 
-def _why(code: int, said: bytes, cpu_seconds: int) -> str:
+def _failure_reason(code: int, stderr: bytes, cpu_seconds: int) -> str:
     if -code in (signal.SIGXCPU, signal.SIGKILL):
-        return f"The drawing takes more than {cpu_seconds} seconds of processor time to draw."
+        return f"The drawing takes more than {cpu_seconds} seconds of processor time to render."
     if code < 0:
         return "The drawing is nested too deeply or needs too much memory."
-    return f"The drawing cannot be drawn ({said.decode('utf-8', 'replace').strip()[:200] or 'no reason given'})."
+    return f"The drawing cannot be rendered ({stderr.decode('utf-8', 'replace').strip()[:200] or 'no reason given'})."

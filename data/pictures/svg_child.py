@@ -1,7 +1,7 @@
-"""The process that `svg.py` starts to draw one SVG: a program, not a module; it imports nothing of ours.
+"""The program that `svg.py` runs to rasterise one SVG. It is not imported, and imports nothing of this package.
 
 Standard input is the drawing as UTF-8, standard output the PNG. Arguments: the folder of the rasteriser's package, the
-longer side in pixels, seconds of processor time, bytes of memory.
+longer side in pixels, the processor time in seconds, the memory in bytes.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import sys
 
 
 def main(package_folder: str, side: int, cpu_seconds: int, memory_bytes: int) -> int:
-    """Give up all rights, then draw."""
+    """Give up all rights, then rasterise the drawing from standard input."""
     sys.path.append(package_folder)
     import resource
 
     import resvg_py
 
-    with contextlib.suppress(ValueError, OSError):  # not every system bounds memory
+    with contextlib.suppress(ValueError, OSError):  # not every system limits memory
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # from here on nothing is opened: no file, no connection
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # from here on, neither files nor connections can be opened
     with contextlib.suppress(OSError):
         os.close(os.open("/", os.O_RDONLY))
         return _fail("this system does not keep the rasteriser from opening files")

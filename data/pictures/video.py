@@ -1,7 +1,7 @@
-"""Frames of a video, one a scene, with their times; through PyAV (FFmpeg), an extra.
+"""Frames of a video, one for each scene, with their times; decoded by PyAV (FFmpeg), an optional extra.
 
-Only files of the containers below are read, told by their first bytes, so that a playlist, with which FFmpeg would open
-other files and addresses, is no video here; and whatever a container names beside itself is refused.
+Only files of the containers below are read, and they are recognised by their first bytes. A playlist, with which FFmpeg
+would open other files and addresses, is therefore not a video here, and any file that a container refers to is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from lookalike.data.errors import NotAPicture
-from lookalike.data.pictures.scene_choice import LOOK_SIDE, Look, SceneChoice, Seen
+from lookalike.data.pictures.scene_choice import MINIATURE_SIDE, Miniature, SceneChoice, TimedFrame
 from lookalike.data.record_files import is_record_file
 
 if TYPE_CHECKING:
@@ -44,16 +44,16 @@ __all__ = [
 MAX_VIDEO_BYTES = 16 * 1024**3
 MAX_DURATION_S = 6 * 3600.0
 MAX_FRAME_PIXELS = 36_000_000
-"""Pixels of one frame: those of 8K."""
+"""Maximum number of pixels of a frame, as in 8K video."""
 
 MAX_FRAMES = 100
-"""Frames taken from one video: from a longer one they are taken further apart."""
+"""Maximum number of frames of one video; a longer video yields frames further apart."""
 
 KEY_FRAMES_FROM = 20_000
-"""From so many frames on only a video's key frames are decoded: eleven minutes at 30 a second."""
+"""Number of frames from which only key frames are decoded: eleven minutes at 30 frames per second."""
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-"""How files of these containers are called as a rule; what they are is told by their bytes."""
+"""Usual suffixes of these containers. The container itself is recognised by its bytes."""
 
 _CHOICE = b"frames 1"
 _HEAD_BYTES = 16
@@ -68,44 +68,44 @@ _MOMENT = re.compile(r"#t=(\d+(?:\.\d+)?)$")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: its time from the start in seconds, and its RGB picture, upright."""
+    """One frame: its time from the start of the video in seconds, and its upright RGB image."""
 
     seconds: float
     rgb: Image.Image
 
 
 def video_kind(head: bytes) -> str | None:
-    """Name the container (FFmpeg's name) of a video by its first 16 bytes, None where it is no video."""
+    """Return FFmpeg's name of a video's container, by the first 16 bytes of the file, or None if it is not a video."""
     if head.startswith(_MATROSKA):
         return "matroska"
     if head.startswith(_RIFF) and head[8:12] == _AVI:
         return "avi"
-    if head[4:8] in _MOV_BOXES and head[0] < ord(" "):  # the length of the box, which would be letters in a text
+    if head[4:8] in _MOV_BOXES and head[0] < ord(" "):  # the length of the box; in a text file these bytes are letters
         return None if head[4:8] == b"ftyp" and head[8:12].startswith(_PICTURE_BRANDS) else "mov"
     return None
 
 
 def is_video(path: Path) -> bool:
-    """Say whether a file is a video; what cannot be read is none."""
+    """Return whether a file is a readable video."""
     return not is_record_file(path) and video_kind(_head(path)) is not None
 
 
 def frame_source(source: str, seconds: float) -> str:
-    """Name a frame as the W3C's media fragments do: `clip.mp4#t=12.5`."""
+    """Return the name of a frame, as a W3C media fragment: `clip.mp4#t=12.5`."""
     return f"{source}#t={f'{seconds:.3f}'.rstrip('0').rstrip('.')}"
 
 
 def seconds_of(source: str) -> float | None:
-    """Read the time of a frame from its name, None where it names none."""
+    """Return the time in seconds in the name of a frame, or None if the name has no time."""
     found = _MOMENT.search(source)
     return float(found[1]) if found else None
 
 
 def video_sha256(path: Path) -> bytes:
-    """Hash a video file, read in pieces.
+    """Return the SHA-256 digest of a video file.
 
     Raises:
-        NotAPicture: it cannot be read.
+        NotAPicture: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -115,7 +115,7 @@ def video_sha256(path: Path) -> bytes:
 
 
 def frame_sha256(video: bytes, seconds: float) -> bytes:
-    """Give what a frame is known by: the hash of its video's hash, its time, and how frames are chosen here."""
+    """Return the digest that identifies a frame: of its video's digest, its time, and the method of choosing frames."""
     return hashlib.sha256(b"%b %b %.3f" % (_CHOICE, video, seconds)).digest()
 
 
@@ -127,19 +127,19 @@ def scenes(
     max_frames: int = MAX_FRAMES,
     decode_s: float = 600.0,
 ) -> Iterator[Frame]:
-    """Yield the frames of a video at which it looks unlike the last one yielded, in order.
+    """Yield the frames of a video that represent its scenes, in order (see `SceneChoice`).
 
-    None comes earlier than `min_gap_s` after the one before, and one at least every `max_gap_s` (`SceneChoice` says
-    which); where that could be more than `max_frames`, both gaps are widened.
+    Frames are at least `min_gap_s` seconds apart, and at least one is yielded every `max_gap_s`. If that could be more
+    than `max_frames`, both gaps are widened.
 
     Raises:
-        NotAPicture: there is no such video, its container or codec is not read, it is damaged, beyond the bounds of
-            this module or takes longer than `decode_s`, or PyAV is not installed.
+        NotAPicture: there is no such video, its container or codec is not supported, it is damaged, exceeds the limits
+            of this module or takes longer than `decode_s` to decode, or PyAV is not installed.
     """
     av = _av()
     kind = video_kind(_head(path))
     if kind is None:
-        raise NotAPicture("This is not a video in a container that is read here (MP4, MOV, MKV, WebM, AVI).")
+        raise NotAPicture("This is not a video in a supported container (MP4, MOV, MKV, WebM, AVI).")
     if path.stat().st_size > MAX_VIDEO_BYTES:
         raise NotAPicture(f"The video is too large; at most {MAX_VIDEO_BYTES / 1e9:.0f} GB are read.")
     try:
@@ -151,18 +151,20 @@ def scenes(
             )
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise NotAPicture(f"The video is damaged or cut short ({reason}).") from error
+        raise NotAPicture(f"The video is damaged or truncated ({reason}).") from error
 
 
 def _checked(container: InputContainer) -> tuple[VideoStream, float | None]:
-    """Find the stream of moving pictures and its length in seconds, and hold it to the bounds."""
+    """Return the video stream and its length in seconds (None if unknown), after checking both against the limits."""
     av = _av()
     covers = av.stream.Disposition.attached_pic
-    stream = next((one for one in container.streams.video if not one.disposition & covers), None)
+    stream = next((video for video in container.streams.video if not video.disposition & covers), None)
     if stream is None:
-        raise NotAPicture("The video has sound only.")
+        raise NotAPicture("The video has only sound.")
     if stream.codec_context.name not in _CODECS:
-        raise NotAPicture(f"The video's codec {stream.codec_context.name} is not read here; convert it to H.264.")
+        raise NotAPicture(
+            f"The video's codec {stream.codec_context.name} is not supported.", remedy="Convert it to H.264."
+        )
     _check_size(stream.codec_context.width, stream.codec_context.height)
     duration_s = None
     if stream.duration and stream.time_base:
@@ -184,7 +186,7 @@ def _scenes(
     max_frames: int,
     decode_s: float,
 ) -> Iterator[Frame]:
-    """Yield the chosen frames; a video of one colour throughout gives its first frame."""
+    """Yield the chosen frames; a video of a single colour yields its first frame."""
     start = stream.start_time or 0
     deadline = time.monotonic() + decode_s
     choice: SceneChoice[VideoFrame] = SceneChoice(min_gap_s, max_gap_s)
@@ -198,7 +200,7 @@ def _scenes(
             continue
         seconds = round(max(float((frame.pts - start) * frame.time_base), 0.0), 3)
         first = first or _upright(frame, stream, seconds)
-        chosen = choice.see(Seen(seconds, _look(frame), frame))
+        chosen = choice.add(TimedFrame(seconds, _miniature(frame), frame))
         if chosen is not None:
             yield _upright(chosen.frame, stream, chosen.seconds)
             count += 1
@@ -213,7 +215,7 @@ def _scenes(
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Yield the frames that can be decoded; a damaged part is passed over, as players do."""
+    """Yield the frames that can be decoded; damaged parts are skipped, as players do."""
     damage = _av().error.InvalidDataError
     for packet in container.demux(stream):
         try:
@@ -222,13 +224,13 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
             continue
 
 
-def _look(frame: VideoFrame) -> Look:
-    small = frame.reformat(width=LOOK_SIDE, height=LOOK_SIDE, format="rgb24", interpolation="AREA")
+def _miniature(frame: VideoFrame) -> Miniature:
+    small = frame.reformat(width=MINIATURE_SIDE, height=MINIATURE_SIDE, format="rgb24", interpolation="AREA")
     return small.to_ndarray().astype(np.int16)
 
 
 def _upright(frame: VideoFrame, stream: VideoStream, seconds: float) -> Frame:
-    """Give a frame with square pixels, turned as the video says."""
+    """Return a frame with square pixels, rotated as the video says."""
     aspect = stream.sample_aspect_ratio
     width = round(frame.width * float(aspect)) if aspect and 0.1 < aspect < 10 else frame.width
     image: Image.Image = frame.to_image(width=width, height=frame.height)  # type: ignore[no-untyped-call]
@@ -238,7 +240,7 @@ def _upright(frame: VideoFrame, stream: VideoStream, seconds: float) -> Frame:
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_FRAME_PIXELS:
         raise NotAPicture(
-            f"The video's pictures are too large ({width:,} x {height:,} pixels); "
+            f"The video's frames are too large ({width:,} x {height:,} pixels); "
             f"at most {MAX_FRAME_PIXELS / 1e6:.0f} million pixels are decoded."
         )
 
@@ -262,6 +264,6 @@ def _av() -> ModuleType:
         import av
     except ImportError as error:
         raise NotAPicture(
-            "Videos are read by an extra that is not installed: pip install 'lookalike[video]'."
+            "Videos need an extra that is not installed.", remedy="Install it with: pip install 'lookalike[video]'"
         ) from error
     return av

@@ -1,1 +1,1 @@
-"""The sample catalogue."""
+"""The sample catalogue, and photographs made from its pictures."""

@@ -1,4 +1,4 @@
-"""JPEGs as cameras and shops make them, cut from pictures at hand: what the speed of indexing is measured on."""
+"""Synthetic photographs: JPEGs with the sizes and qualities of cameras and shops, for measuring indexing speed."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from lookalike.data.pictures.image_decoder import decode, read_bytes
 
 __all__ = ["write_photographs"]
 
-_FEWEST_PIXELS, _MOST_PIXELS = 1_000_000, 12_000_000
-_SHAPES = ((4, 3), (3, 4), (3, 2), (1, 1), (16, 9))
+_MIN_PIXELS, _MAX_PIXELS = 1_000_000, 12_000_000
+_ASPECT_RATIOS = ((4, 3), (3, 4), (3, 2), (1, 1), (16, 9))
 _QUALITIES = (75, 82, 85, 90, 92)
-_CUT = (0.4, 1.0)
-_GRAIN, _GRAIN_SHAPE = 4.0, (4_200, 4_700)
+_CROP_SCALE = (0.4, 1.0)
+_GRAIN_DEVIATION, _GRAIN_SHAPE = 4.0, (4_200, 4_700)
 
 
 def write_photographs(sources: Sequence[Path], folder: Path, count: int, *, seed: int = 0) -> Iterator[Path]:
-    """Write `count` JPEGs of 1 to 12 million pixels, evenly spread, and yield each; the same ones for the same seed.
+    """Write `count` JPEGs of 1 to 12 million pixels, evenly spread, and yield their paths; `seed` determines them all.
 
-    Each is a part of one of the sources, in turn, brought to its size, with grain as a sensor leaves it: without it a
-    picture made larger is smooth, and decoded far too fast. Shapes and qualities are those in use, colour is stored at
-    half the resolution, as cameras do.
+    Each is a crop of one of the sources in turn, resized, with sensor noise added. Without noise an enlarged picture is
+    smooth and decodes far too fast. Aspect ratios and qualities are common ones, and colour is stored at half the
+    resolution, as cameras do.
 
     Raises:
         FeedError: none of the sources is a picture.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     usable = list(sources)
-    grain = np.random.default_rng(seed).normal(0, _GRAIN, _GRAIN_SHAPE).round().astype(np.int16)
-    sizes = [_FEWEST_PIXELS + (_MOST_PIXELS - _FEWEST_PIXELS) * place / max(count - 1, 1) for place in range(count)]
-    chance.shuffle(sizes)
+    grain = np.random.default_rng(seed).normal(0, _GRAIN_DEVIATION, _GRAIN_SHAPE).round().astype(np.int16)
+    sizes = [_MIN_PIXELS + (_MAX_PIXELS - _MIN_PIXELS) * number / max(count - 1, 1) for number in range(count)]
+    rng.shuffle(sizes)
     for number, pixels in enumerate(sizes):
         while usable:
             source = usable[number % len(usable)]
@@ -47,29 +47,29 @@ def write_photographs(sources: Sequence[Path], folder: Path, count: int, *, seed
                 usable.remove(source)
         else:
             raise FeedError("None of the files to cut photographs from is a picture.")
-        shape = chance.choice(_SHAPES)
-        size = _size_of(shape, pixels)
+        aspect = rng.choice(_ASPECT_RATIOS)
+        size = _size_of(aspect, pixels)
         path = folder / f"photograph-{number:05}.jpg"
-        part = picture.resize(size, Image.Resampling.BICUBIC, box=_part_of(picture.size, shape, chance))
-        _with_grain(part, grain, chance).save(path, quality=chance.choice(_QUALITIES), subsampling="4:2:0")
+        crop = picture.resize(size, Image.Resampling.BICUBIC, box=_crop_box(picture.size, aspect, rng))
+        _with_grain(crop, grain, rng).save(path, quality=rng.choice(_QUALITIES), subsampling="4:2:0")
         yield path
 
 
-def _size_of(shape: tuple[int, int], pixels: float) -> tuple[int, int]:
-    side = (pixels / (shape[0] * shape[1])) ** 0.5
-    return round(shape[0] * side), round(shape[1] * side)
+def _size_of(aspect: tuple[int, int], pixels: float) -> tuple[int, int]:
+    side = (pixels / (aspect[0] * aspect[1])) ** 0.5
+    return round(aspect[0] * side), round(aspect[1] * side)
 
 
-def _part_of(size: tuple[int, int], shape: tuple[int, int], chance: random.Random) -> tuple[float, float, float, float]:
-    """Choose a part of that shape at a random place, of 40% to 100% of what fits."""
-    scale = min(size[0] / shape[0], size[1] / shape[1]) * chance.uniform(*_CUT)
-    width, height = shape[0] * scale, shape[1] * scale
-    left, top = chance.uniform(0, size[0] - width), chance.uniform(0, size[1] - height)
+def _crop_box(size: tuple[int, int], aspect: tuple[int, int], rng: random.Random) -> tuple[float, float, float, float]:
+    """Return a random box (left, top, right, bottom) of an aspect ratio, at 40% to 100% of the largest that fits."""
+    scale = min(size[0] / aspect[0], size[1] / aspect[1]) * rng.uniform(*_CROP_SCALE)
+    width, height = aspect[0] * scale, aspect[1] * scale
+    left, top = rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height)
     return left, top, left + width, top + height
 
 
-def _with_grain(picture: Image.Image, grain: NDArray[np.int16], chance: random.Random) -> Image.Image:
-    top = chance.randrange(grain.shape[0] - picture.height + 1)
-    left = chance.randrange(grain.shape[1] - picture.width + 1)
+def _with_grain(picture: Image.Image, grain: NDArray[np.int16], rng: random.Random) -> Image.Image:
+    top = rng.randrange(grain.shape[0] - picture.height + 1)
+    left = rng.randrange(grain.shape[1] - picture.width + 1)
     noise = grain[top : top + picture.height, left : left + picture.width, None]
     return Image.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))

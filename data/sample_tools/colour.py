@@ -1,8 +1,11 @@
-"""What colour a drawing is: the one of eleven names that most of it would be called.
+"""The colour of a drawing: of eleven names, the one that describes most of its area.
 
-Red to brown are told apart by hue, lightness and chroma in OKLab (Björn Ottosson, 2020), where equal steps look about
-equally large. The white around a drawing does not count, and black, white and grey count less than a hue: most drawings
-have black outlines, and nobody calls a tomato black.
+Colours are classified by hue, lightness and chroma in OKLab (Björn Ottosson, 2020), in which equal distances look about
+equally large. The white around a drawing does not count, and black, white and grey count less than a hue, because most
+drawings have black outlines and nobody calls a tomato black.
+
+`lookalike.models.colours` shares out a picture's area among the same names, for vectors, and counts outlines fully. By
+its largest share, 157 of the 510 sample items would have another colour, so the two are not interchangeable.
 """
 
 from __future__ import annotations
@@ -26,18 +29,19 @@ _LAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.
 
 
 def dominant_colour(picture: Image.Image) -> str:
-    """Return the name in `COLOURS` of most of a picture on white, whose top left corner belongs to the surroundings."""
+    """Return the name in `COLOURS` that covers most of a picture on white, whose top left pixel is background."""
     inside = _inside(picture.convert("RGB"))
     if not len(inside):
         return "white"
-    lightness, chroma, hue = _polar(oklab(inside))
-    names = _names(lightness, chroma, hue)
-    votes = np.bincount(names, weights=np.where(chroma < _NEUTRAL_CHROMA, _NEUTRAL_WEIGHT, 1.0), minlength=len(COLOURS))
+    lightness, chroma, hue = _lightness_chroma_hue(oklab(inside))
+    names = _name_indices(lightness, chroma, hue)
+    weights = np.where(chroma < _NEUTRAL_CHROMA, _NEUTRAL_WEIGHT, 1.0)
+    votes = np.bincount(names, weights=weights, minlength=len(COLOURS))
     return COLOURS[int(np.argmax(votes))]
 
 
 def oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Compute OKLab [n, 3] of sRGB colours [n, 3]: lightness 0 to 1, then green to red, then blue to yellow."""
+    """Convert uint8 sRGB [n, 3] to OKLab [n, 3]: lightness from 0 to 1, green to red, blue to yellow."""
     channels = rgb.astype(np.float64) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     lab: NDArray[np.float64] = np.cbrt(linear @ _LMS.T) @ _LAB.T
@@ -45,7 +49,7 @@ def oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _inside(picture: Image.Image) -> NDArray[np.uint8]:
-    """Return the colours [n, 3] of all pixels that are not the white around the drawing."""
+    """Return the colours, uint8 [n, 3], of all pixels except the white around the drawing."""
     marked = picture.copy()
     ImageDraw.floodfill(marked, (0, 0), _OUTSIDE, thresh=_OUTSIDE_TOLERANCE)
     outside = (np.asarray(marked) == np.array(_OUTSIDE, dtype=np.uint8)).all(axis=2)
@@ -53,14 +57,18 @@ def _inside(picture: Image.Image) -> NDArray[np.uint8]:
     return inside
 
 
-def _polar(lab: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return lightness, chroma and hue in degrees (0 to 360) of OKLab coordinates [n, 3]."""
+def _lightness_chroma_hue(
+    lab: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return lightness, chroma, and hue in degrees (0 to 360), each [n], of OKLab coordinates [n, 3]."""
     hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
     return lab[:, 0], np.hypot(lab[:, 1], lab[:, 2]), hue
 
 
-def _names(lightness: NDArray[np.float64], chroma: NDArray[np.float64], hue: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Find the place in `COLOURS` of each colour; the first rule that holds decides."""
+def _name_indices(
+    lightness: NDArray[np.float64], chroma: NDArray[np.float64], hue: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Return the index in `COLOURS` of each colour, [n]; the first rule that applies decides."""
     rules = [
         (lightness < 0.22, "black"),
         ((chroma < _NEUTRAL_CHROMA) & (lightness < 0.40), "black"),
@@ -78,5 +86,5 @@ def _names(lightness: NDArray[np.float64], chroma: NDArray[np.float64], hue: NDA
         (lightness >= 0.64, "pink"),
         ((hue >= 335) | (hue < 15), "red"),
     ]
-    places = [COLOURS.index(name) for _, name in rules]
-    return np.select([holds for holds, _ in rules], places, default=COLOURS.index("purple")).astype(np.intp)
+    indices = [COLOURS.index(name) for _, name in rules]
+    return np.select([applies for applies, _ in rules], indices, default=COLOURS.index("purple")).astype(np.intp)

@@ -1,9 +1,9 @@
 """Make the sample catalogue from the Openclipart collection: `python data/sample_tools/make_sample.py [COLLECTION]`.
 
-Reads `selection.csv` (which drawings, with the category and the title they get here) and writes `catalog.csv` and the
-folder `pictures/` beside it. With the same collection and the same Pillow the same bytes come out.
+It reads `selection.csv`, which lists the drawings with their categories and titles, and writes `catalog.csv` and
+`pictures/` into `data/sample`. The same collection and the same version of Pillow give the same bytes.
 
-The drawings, their authors and their keywords are Openclipart's. Prices and stock are invented, from a hash of the key.
+Drawings, authors and keywords are those of Openclipart. Prices and stock are invented, from a hash of the key.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ HERE = Path(__file__).resolve().parent
 FOLDER = HERE.with_name("sample")
 sys.path.insert(0, str(HERE.parent.parent))
 
+from lookalike.data.sample.openclipart import DEBIAN_ROOT, MAX_PIXELS, Clipart, picture_size, read_openclipart  # noqa: E402
 from lookalike.data.sample_tools.colour import dominant_colour  # noqa: E402
-from lookalike.data.sample_tools.openclipart import DEBIAN_ROOT, MAX_PIXELS, Clipart, picture_size, read_openclipart  # noqa: E402
 
 COLUMNS = ("key", "image", "title", "category", "tags", "author", "colour", "price", "in_stock")
 SIDE = 320
@@ -59,14 +59,14 @@ PRICES = {
     "transport": (20, 600),
     "vegetables": (0.4, 5),
 }
-"""Lowest and highest invented price of each category."""
+"""Lowest and highest invented price in each category."""
 
 _FILING_WORDS = frozenset(
     {
         *("clip art", "clipart", "colour", "color", "computer icon", "externalsource", "hash", "icon", "icons"),
         *("image", "lemon theme icon", "media", "openclipart", "png", "recreation", "signs and symbols", "special"),
         *("svg", "symbol", "theme", "unchecked", "unsorted", "wmf"),
-        # What dozens of drawings carry because they were sent in together.
+        # Dozens of drawings have these because they were submitted together.
         *("author", "cuptazzacolazione", "dvb", "menu", "musicstuff", "satellite", "stock", "voip", "work"),
     }
 )
@@ -75,7 +75,7 @@ _ICON_WORDS = frozenset({"application", "computer", "hardware", "internet", "net
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A row of `selection.csv`: `second` is empty, another drawing, or a view (`detail`, `mirror`, `tint`)."""
+    """A row of `selection.csv`. `second` is empty, another drawing, or a view (`detail`, `mirror`, `tint`)."""
 
     drawing: str
     category: str
@@ -84,13 +84,13 @@ class Choice:
 
     @property
     def key(self) -> str:
-        """The title as one word for addresses and file names."""
+        """The title as a single word for addresses and file names."""
         plain = unicodedata.normalize("NFKD", self.title.lower()).encode("ascii", "ignore").decode()
         return re.sub(r"[^a-z0-9]+", "-", plain.replace("'", "")).strip("-")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the sample; the only argument is the collection's folder, by default Debian's."""
+    """Make the sample. The only argument is the collection's folder, by default where Debian's packages install it."""
     root = Path(arguments[0]) if arguments else DEBIAN_ROOT
     drawings = {clipart.stem: clipart for clipart in read_openclipart(root)}
     with (HERE / "selection.csv").open(encoding="utf-8", newline="") as file:
@@ -109,10 +109,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def make_item(choice: Choice, drawings: dict[str, Clipart], pictures: Path) -> tuple[str, ...]:
-    """Write an item's pictures and return its row of the catalogue.
+    """Write the pictures of an item, and return its row of the catalogue.
 
     Raises:
-        ValueError: A drawing is missing, too large, or does not say that it is in the public domain.
+        ValueError: a drawing is missing, too large, or not declared to be in the public domain.
     """
     key = choice.key
     drawing = _free_drawing(choice.drawing, drawings)
@@ -140,12 +140,12 @@ def make_item(choice: Choice, drawings: dict[str, Clipart], pictures: Path) -> t
 
 
 def on_white(png: Path) -> Image.Image:
-    """Draw on white, cut to what is drawn, with a small margin, at most `SIDE` pixels on the longer side."""
+    """Return a drawing on white: cropped to its content, with a margin, its longer side at most `SIDE` pixels."""
     return _flattened(_trimmed(png), "white")
 
 
 def other_view(png: Path, view: str) -> Image.Image:
-    """Draw a second view: the middle, larger (`detail`), turned over (`mirror`), or on colour (`tint`)."""
+    """Return a second view: an enlarged centre (`detail`), the mirror image (`mirror`), or tinted ground (`tint`)."""
     drawing = _trimmed(png)
     if view == "mirror":
         return _flattened(ImageOps.mirror(drawing), "white")
@@ -156,8 +156,8 @@ def other_view(png: Path, view: str) -> Image.Image:
 
 
 def tags_of(drawing: Clipart, category: str) -> list[str]:
-    """Return the drawing's keywords in order of the alphabet, without words that only file it; at most `MAX_TAGS`."""
-    # A cup and a house are filed under "computer" because they came as icons.
+    """Return at most `MAX_TAGS` keywords of a drawing in alphabetical order, without those that only file it."""
+    # A cup and a house are filed under "computer" because they were submitted as icons.
     filing = _FILING_WORDS if category in ("computers", "electronics") else _FILING_WORDS | _ICON_WORDS
     words = {" ".join(keyword.lower().replace("_", " ").split()) for keyword in drawing.keywords}
     usable = (word for word in words if re.fullmatch(r"[^\W\d_][\w' -]{1,23}", word) and word not in filing)
@@ -165,13 +165,13 @@ def tags_of(drawing: Clipart, category: str) -> list[str]:
 
 
 def author_of(drawing: Clipart) -> str:
-    """Return the author's name without a mail address, which nobody needs in a catalogue."""
+    """Return the author's name without e-mail addresses."""
     named = re.sub(r"\s*\(\S+@\S+\)", "", drawing.author).split("@")[0].strip()
     return "Anonymous" if named.lower() in ("", "anonymous", "author", "unknown") else named
 
 
 def price_of(key: str, category: str) -> float:
-    """Invent a price within the category's range, low ones more often than high ones."""
+    """Return an invented price in the category's range; low prices are more frequent than high ones."""
     low, high = PRICES[category]
     price: float = low * (high / low) ** _share(key, "price")
     return round(price * 20) / 20
@@ -182,7 +182,7 @@ def _free_drawing(stem: str, drawings: dict[str, Clipart]) -> Clipart:
     if drawing is None:
         raise ValueError(f"The collection has no drawing {stem}.")
     if not drawing.public_domain:
-        raise ValueError(f"The drawing {stem} does not say that it is in the public domain.")
+        raise ValueError(f"The drawing {stem} is not declared to be in the public domain.")
     size = picture_size(drawing.png)
     if size is None or size[0] * size[1] > MAX_PIXELS:
         raise ValueError(f"The drawing {stem} is not a picture, or is too large.")
@@ -190,7 +190,7 @@ def _free_drawing(stem: str, drawings: dict[str, Clipart]) -> Clipart:
 
 
 def _trimmed(png: Path) -> Image.Image:
-    """Read the drawing [RGBA], cut to the part that differs from white."""
+    """Return a drawing as RGBA, cropped to the part that differs from white."""
     with Image.open(png) as picture:
         drawing = picture.convert("RGBA")
     backed = Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
@@ -199,7 +199,7 @@ def _trimmed(png: Path) -> Image.Image:
 
 
 def _flattened(drawing: Image.Image, background: str | tuple[int, int, int]) -> Image.Image:
-    """Put the drawing [RGB] on a background, with a margin, no larger than `SIDE` and never enlarged."""
+    """Return a drawing as RGB on a background with a margin, at most `SIDE` pixels a side and never enlarged."""
     inner = SIDE - 2 * MARGIN
     scale = min(1.0, inner / max(drawing.size))
     width, height = (max(1, round(length * scale)) for length in drawing.size)
@@ -211,7 +211,7 @@ def _flattened(drawing: Image.Image, background: str | tuple[int, int, int]) -> 
 
 
 def _share(key: str, purpose: str) -> float:
-    """Return a number from 0 to 1 that depends on the key and the purpose alone."""
+    """Return a number from 0 to 1 that depends only on the key and the purpose."""
     return int.from_bytes(hashlib.sha256(f"{purpose}:{key}".encode()).digest()[:6]) / 2**48
 
 

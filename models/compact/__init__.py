@@ -1,1 +1,1 @@
-"""`compact`, the built-in model: its two networks, and what joins them."""
+"""`compact`, the built-in model: two networks, and the projections that join them."""

@@ -1,11 +1,12 @@
 """EfficientNet-Lite0, the picture network of the `compact` model.
 
-EfficientNet: Tan and Le, 2019, arXiv:1905.11946. The Lite variants (Liu, 2020, TensorFlow blog) drop the
-squeeze-and-excite blocks and use ReLU6, so that a small processor runs them well.
+EfficientNet: Tan and Le, 2019, arXiv:1905.11946. The Lite variants (Liu, 2020, TensorFlow blog) omit the
+squeeze-and-excite blocks and use ReLU6, so that they run well on small processors.
 
-TensorFlow's "same" padding with stride 2 on an even side adds its odd pixel to the right and bottom, which torch can do
-only by copying the whole map. So the picture and every kernel are turned by 180 degrees here: then that pixel is on the
-left and top, where torch's symmetric padding has it too. What comes out is averaged over the map, which way up it is.
+TensorFlow's "same" padding with stride 2 pads an even side by one more pixel at the right and bottom, which torch can
+only do by copying the whole map. So pictures and kernels are rotated by 180 degrees here: the extra pixel is then at
+the left and top, where torch's symmetric padding has it, too. The outputs are averages over the map, so its orientation
+does not matter.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CLASS_COUNT", "EARLY_DIM", "FEATURE_DIM", "INPUT_SIZE", "MIDDLE_DIM", "EfficientNetLite0", "Sight"]
+__all__ = [
+    "CLASS_COUNT",
+    "EARLY_DIM",
+    "FEATURE_DIM",
+    "INPUT_SIZE",
+    "MIDDLE_DIM",
+    "EfficientNetLite0",
+    "NetworkOutput",
+]
 
 INPUT_SIZE = 224
 FEATURE_DIM, MIDDLE_DIM, EARLY_DIM = 1280, 192, 40
@@ -40,26 +49,26 @@ _STAGES = (
 
 _EARLY_BLOCK, _MIDDLE_BLOCK = 4, 14
 
-_WIDE_AT_ONCE = 4
-"""So many pictures go through the blocks up to the early one together on a CPU, as these have the widest maps.
+_WIDE_BATCH = 4
+"""Number of pictures that pass together, on a CPU, through the blocks up to the early one, which have the widest maps.
 
-With 16, as many as go through the rest, two threads took 390 MB for their maps, and took more the longer they ran,
-since a hole in the heap that a small thing has got into holds no such map again; with 4 they take 144 MB, for the same
-numbers and some 4% more of a processor.
+With 16, the batch size of the other blocks, two threads took 390 MB for these maps and more over time, because a small
+allocation within a freed map keeps the heap from reusing it. With 4 they take 144 MB, for the same results and some 4%
+more processor time.
 """
 
-_POINTWISE = (  # what torch's own compiler makes of a convolution and what follows it; elsewhere than on x86 untried
+_POINTWISE = (  # torch's fused convolution and activation, as its compiler uses it; only tested on x86
     getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
     if torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")  # type: ignore[no-untyped-call]
     else None
 )
 
 
-class Sight(NamedTuple):
-    """What the network makes of n pictures, averaged over each picture, in float32.
+class NetworkOutput(NamedTuple):
+    """The network's outputs for n pictures: float32, averaged over each picture.
 
-    `early` [n, 40] knows texture and colour, `middle` [n, 192] parts, `features` [n, 1280] (0 to 6) things, and
-    `scores` [n, 1000] are those of the ImageNet classes (logits).
+    `early` [n, 40] describes texture and colour, `middle` [n, 192] parts, `features` [n, 1280] (0 to 6) objects, and
+    `scores` [n, 1000] are the logits of the ImageNet classes.
     """
 
     early: Tensor
@@ -69,10 +78,10 @@ class Sight(NamedTuple):
 
 
 class _Convolution(nn.Module):
-    """A convolution with padding, its batch normalisation folded in, and perhaps ReLU6.
+    """A padded convolution with its batch normalisation folded in, optionally followed by ReLU6.
 
-    On a CPU the ReLU6 is part of the convolution where oneDNN is there: the same numbers, without another pass over
-    maps that do not fit into a cache.
+    On a CPU with oneDNN the ReLU6 is fused into the convolution: the same results, without another pass over maps that
+    do not fit into the cache.
     """
 
     def __init__(
@@ -95,7 +104,7 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """An inverted bottleneck: widen (1x1), look around (depthwise), narrow (1x1, linear), add the input if it fits."""
+    """An inverted bottleneck: expand (1x1), depthwise convolution, project (1x1, linear); plus the input if it fits."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -112,7 +121,7 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Pictures in, features and ImageNet class scores out."""
+    """The network: pictures in, features and ImageNet class scores out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,21 +137,21 @@ class EfficientNetLite0(nn.Module):
         self.head = _Convolution(channels, FEATURE_DIM, 1)
         self.classifier = nn.Linear(FEATURE_DIM, CLASS_COUNT)
 
-    def forward(self, pictures: Tensor) -> Sight:
-        """Read pictures: uint8, shape [n, 224, 224, 3], RGB."""
-        at_once = _WIDE_AT_ONCE if pictures.device.type == "cpu" else len(pictures)
-        rows = torch.cat([self._up_to_early(some) for some in torch.split(pictures, max(at_once, 1))])
+    def forward(self, pictures: Tensor) -> NetworkOutput:
+        """Return the outputs for pictures: uint8, shape [n, 224, 224, 3], RGB."""
+        batch = _WIDE_BATCH if pictures.device.type == "cpu" else len(pictures)
+        rows = torch.cat([self._up_to_early(part) for part in torch.split(pictures, max(batch, 1))])
         early = _average(rows)
         rows = self.blocks[_EARLY_BLOCK + 1 : _MIDDLE_BLOCK + 1](rows)
         middle = _average(rows)
         rows = self.blocks[_MIDDLE_BLOCK + 1 :](rows)
         features = _average(self.head(rows))
         scores = self.classifier(features.to(self._precision)).float()
-        return Sight(early, middle, features, scores)
+        return NetworkOutput(early, middle, features, scores)
 
     def _up_to_early(self, pictures: Tensor) -> Tensor:
-        turned = pictures.flip(1, 2).permute(0, 3, 1, 2).to(self._precision)
-        rows: Tensor = self.stem(turned.div_(255 * _PIXEL_DEVIATION).sub_(_PIXEL_MEAN / _PIXEL_DEVIATION))
+        rotated = pictures.flip(1, 2).permute(0, 3, 1, 2).to(self._precision)
+        rows: Tensor = self.stem(rotated.div_(255 * _PIXEL_DEVIATION).sub_(_PIXEL_MEAN / _PIXEL_DEVIATION))
         early: Tensor = self.blocks[: _EARLY_BLOCK + 1](rows)
         return early
 
@@ -152,10 +161,10 @@ class EfficientNetLite0(nn.Module):
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Tensor]) -> EfficientNetLite0:
-        """Build the network from the published checkpoint, each batch normalisation folded into its convolution.
+        """Build the network from the published checkpoint; each batch normalisation is folded into its convolution.
 
         Raises:
-            KeyError, RuntimeError: a tensor is missing, left over, or of another shape.
+            KeyError, RuntimeError: a tensor is missing, left over, or of the wrong shape.
         """
         remaining = {name: tensor for name, tensor in checkpoint.items() if not name.endswith("num_batches_tracked")}
         state: dict[str, Tensor] = {}
@@ -182,11 +191,11 @@ class EfficientNetLite0(nn.Module):
         state["classifier.weight"] = remaining.pop("_fc.weight")
         state["classifier.bias"] = remaining.pop("_fc.bias")
         if remaining:
-            raise KeyError(f"tensors that no layer takes: {', '.join(sorted(remaining))}")
+            raise KeyError(f"tensors that no layer uses: {', '.join(sorted(remaining))}")
         network.load_state_dict(state)
         return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def _average(rows: Tensor) -> Tensor:
-    """Average the maps of each picture, [n, channels, height, width], in float32: [n, channels]."""
+    """Return the average of each map in float32: [n, channels, height, width] to [n, channels]."""
     return rows.float().mean(dim=(2, 3))

@@ -1,14 +1,14 @@
-"""`compact`, the model that needs no download: EfficientNet-Lite0 pictures, MiniLM-L6 texts, words in between.
+"""`compact`, the model that needs no download: pictures by EfficientNet-Lite0, texts by MiniLM-L6.
 
-A picture's row has three parts, [visual | semantic | colour], so that one inner product serves pictures and texts:
+The row of a picture has three parts, [visual | semantic | colour], so that one inner product serves pictures and texts:
 
-- visual, 256: what the picture network sees at three depths, projected.
-- semantic, 245: what it shows, in words: of the ImageNet classes it resembles, and of the captioned drawings it
-  resembles (`models/compact/rows.py`).
-- colour, 11: how much of it each basic colour takes.
+- visual, 256: outputs of the picture network at three depths, projected.
+- semantic, 245: the subject in words, from the ImageNet classes and the captioned drawings that the picture resembles
+  (`models/compact/rows.py`).
+- colour, 11: the share of each basic colour.
 
-A text's row has no visual part, and its colour part is the colours it names. How all this was chosen, and what each
-step gives, is in `models/compact/README.md`; `models/training/make_compact.py` makes the figures.
+The row of a text has no visual part; its colour part has the colours it names. `models/compact/README.md` describes how
+these choices were made and what each of them contributes; `models/training/make_compact.py` makes the figures.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from lookalike.models.weights.packaged import read_weights
 __all__ = ["CompactEncoder", "PictureTower", "TextTower", "load_compact", "prepare_picture"]
 
 VISUAL_SHARE, SEMANTIC_SHARE, COLOUR_SHARE = 0.7, 0.2, 0.1
-"""How much of a picture's score with itself each part makes; they add up to 1."""
+"""Share of each part in a picture's score with itself; they add up to 1."""
 
 MARGIN = 16
 COLOUR_OF_TEXT = 0.3
-"""What a named colour counts beside the rest of a text, before the shares above."""
+"""Weight of a named colour relative to the rest of a text, before the shares above are applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureTower:
-    """The picture network, and the figures that turn what it sees into rows."""
+    """The picture network, and the figures that turn its outputs into rows."""
 
     network: EfficientNetLite0
     figures: CompactFigures
@@ -63,7 +63,7 @@ class TextTower:
 
 
 class CompactEncoder(TorchEncoder):
-    """Both towers, each loaded at its first use."""
+    """The encoder of `compact`; each of its two towers is loaded at first use."""
 
     def __init__(
         self, known: KnownModel, device: torch.device, pictures: Tower[PictureTower], texts: Tower[TextTower]
@@ -73,26 +73,29 @@ class CompactEncoder(TorchEncoder):
         self.texts = texts
 
     def prepare(self, image: Image.Image) -> Prepared:
-        """Trim the plain ground around a thing and fit it into a square: uint8 [224, 224, 3]."""
+        """Trim the plain background around an object and fit it into a square: uint8 [224, 224, 3]."""
         return prepare_picture(image)
 
     def _picture_rows(self, pictures: Tensor) -> Tensor:
         with self.pictures.use() as tower:
-            sight, figures = tower.network(pictures), tower.figures
-        visual = visual_part(sight, figures)
-        semantic = picture_semantics(sight.scores, visual, figures)
+            output, figures = tower.network(pictures), tower.figures
+        visual = visual_part(output, figures)
+        semantic = picture_semantics(output.scores, visual, figures)
         colour = picture_colours(pictures) - figures.colour_mean
         parts = ((visual, VISUAL_SHARE), (semantic, SEMANTIC_SHARE), (colour, COLOUR_SHARE))
         return torch.cat([functional.normalize(part) * share**0.5 for part, share in parts], dim=1)
 
     def _text_rows(self, texts: Sequence[str]) -> Tensor:
+        return self._text_and_title_rows(texts)[0]
+
+    def _text_and_title_rows(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         with self.texts.use() as tower:
             vectors, figures = self._text_vectors(tower, texts), tower.figures
         semantic = text_semantics(vectors, figures)
         colour = functional.normalize(torch.from_numpy(text_colours(texts)).to(self.device))
         colour = colour * (COLOUR_OF_TEXT * (SEMANTIC_SHARE / COLOUR_SHARE) ** 0.5)
         visual = semantic.new_zeros(len(texts), self.spec.dim - semantic.shape[1] - colour.shape[1])
-        return torch.cat([visual, semantic, colour], dim=1)
+        return torch.cat([visual, semantic, colour], dim=1), vectors
 
     def _title_rows(self, texts: Sequence[str]) -> Tensor:
         with self.texts.use() as tower:
@@ -108,7 +111,7 @@ class CompactEncoder(TorchEncoder):
 
 
 def load_compact(known: KnownModel, *, device: str = "auto") -> CompactEncoder:
-    """Make the encoder; no weights are read until a picture or a text comes.
+    """Return the encoder; its weights are read when the first picture or text comes.
 
     Raises:
         UsageError: this machine has no such device.
@@ -131,5 +134,5 @@ def load_compact(known: KnownModel, *, device: str = "auto") -> CompactEncoder:
 
 
 def prepare_picture(image: Image.Image) -> Prepared:
-    """Trim the plain ground around a thing and fit it into a square: uint8 [224, 224, 3]."""
+    """Trim the plain background around an object and fit it into a square: uint8 [224, 224, 3]."""
     return fit_to_square(image, side=INPUT_SIZE, margin=MARGIN)

@@ -1,4 +1,4 @@
-"""The figures `compact` adds to its two networks, as shipped in `compact.npz`: means, projections, class embeddings."""
+"""The figures of `compact`, shipped in `compact.npz`: means, projections and class embeddings beside its networks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["ClassFigures", "CompactFigures"]
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """What needs no captions; all float32.
+    """The figures that are made without captions; all float32.
 
-    `visual_mean` [1512] and `visual_projection` [1512, 256] take what the picture network sees to the visual part;
-    `neutral_scores` [1000] are the class scores of plain shapes; `text_mean` [384] and `text_projection` [384, 245]
-    take a unit text vector to where `class_rows` [1000, 245] are the ImageNet classes; `colour_mean` [11] is the
-    average of the colours of pictures.
+    `visual_mean` [1512] and `visual_projection` [1512, 256] map the picture network's outputs to the visual part.
+    `neutral_scores` [1000] are the class scores of plain shapes. `text_mean` [384] and `text_projection` [384, 245] map
+    a unit text vector to the space of `class_rows` [1000, 245], the embeddings of the ImageNet classes. `colour_mean`
+    [11] is the average colour part of pictures.
     """
 
     visual_mean: Tensor
@@ -36,13 +36,12 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class CompactFigures(ClassFigures):
-    """All of them, float32.
+    """All figures; float32.
 
-    `drawing_rows` [m, 256] are the visual parts of the m captioned pictures that the head was trained on, and
-    `drawing_words` [m, 192] what each of them says of a picture like it; `drawing_offset` [192] is what they say on
-    average. `word_projection` [384, 192] takes a unit text vector, less `text_mean`, to the same space. `picture_joint`
-    and `text_joint` [437, 245] press the words of the classes and those of the drawings, one after the other, into the
-    semantic part of a row.
+    `drawing_rows` [m, 256] are the visual parts of the m captioned pictures that the head was trained on;
+    `drawing_words` [m, 192] are their weights in the kernel regression, and `drawing_offset` [192] is its average
+    output. `word_projection` [384, 192] maps a unit text vector, minus `text_mean`, to the same space. `picture_joint`
+    and `text_joint` [437, 245] project the concatenation of class words and drawing words to the semantic part.
     """
 
     drawing_rows: Tensor
@@ -53,15 +52,15 @@ class CompactFigures(ClassFigures):
     text_joint: Tensor
 
     def without_head(self) -> ClassFigures:
-        """Leave out all that captions were needed for."""
+        """Return the figures without those that need captions."""
         return ClassFigures(**{field.name: getattr(self, field.name) for field in fields(ClassFigures)})
 
     def to(self, device: torch.device) -> CompactFigures:
-        """Move them to a device."""
+        """Return the figures on another device."""
         return CompactFigures(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def to_bytes(self) -> bytes:
-        """Write an .npz: vectors as they are, matrices as int8 with one float32 step a column."""
+        """Return an .npz file: vectors as float32, matrices as int8 with one float32 step for each column."""
         arrays: dict[str, np.ndarray] = {}
         for field in fields(self):
             values = getattr(self, field.name).numpy()
@@ -71,15 +70,15 @@ class CompactFigures(ClassFigures):
                 values = np.rint(values / steps).astype(np.int8)
             arrays[field.name] = values
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stub takes the names for options
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stub mistakes the names for options
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> CompactFigures:
-        """Read an .npz that `to_bytes` wrote.
+        """Read an .npz file that `to_bytes` wrote.
 
         Raises:
-            WeightsUnavailable: it is something else.
+            WeightsUnavailable: the content is not such a file.
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

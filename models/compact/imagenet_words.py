@@ -1,7 +1,7 @@
 """The 1,000 ImageNet classes in words: their synonyms, definition and broader terms, from WordNet 3.0.
 
-WordNet: Miller, 1995, "WordNet: A Lexical Database for English"; Debian's package `wordnet-base` puts it under
-`/usr/share/wordnet`. Used only to make the figures of `compact`, never to search.
+WordNet: Miller, 1995, "WordNet: A Lexical Database for English"; Debian's package `wordnet-base` installs it under
+`/usr/share/wordnet`. It is used to make the figures of `compact`, not for searching.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DEBIAN_ROOT = Path("/usr/share/wordnet")
 
 @dataclass(frozen=True, slots=True)
 class Synset:
-    """One meaning: the words for it, the first the most usual; its definition; and the offsets of its broader terms."""
+    """One meaning: its words (the most usual first), its definition, and the offsets of its broader terms."""
 
     offset: int
     words: tuple[str, ...]
@@ -29,7 +29,7 @@ class Synset:
 
 
 def read_nouns(root: Path = DEBIAN_ROOT) -> dict[int, Synset]:
-    """Read all nouns of WordNet by their offset (format: wndb(5WN))."""
+    """Return all nouns of WordNet by their offset (file format: wndb(5WN))."""
     nouns: dict[int, Synset] = {}
     for line in (root / "data.noun").read_text(encoding="latin-1").splitlines():
         if line.startswith("  "):  # the licence
@@ -47,21 +47,21 @@ def read_nouns(root: Path = DEBIAN_ROOT) -> dict[int, Synset]:
 
 
 def match_classes(class_names: Sequence[str], nouns: Mapping[int, Synset]) -> list[Synset]:
-    """Find the meaning of each class name.
+    """Return the meaning of each class name.
 
-    A name may have many ("crane" is a bird and a machine), but ImageNet numbers its classes in order of their WordNet
-    offsets, so the right ones are the longest rising sequence that takes at most one meaning of each name.
+    A name may have several meanings ("crane" is a bird and a machine), but ImageNet numbers its classes in the order of
+    their WordNet offsets. So the right meanings are the longest rising sequence with at most one meaning of each name.
 
     Raises:
-        ValueError: some class is left without a meaning.
+        ValueError: some class has no meaning in that sequence.
     """
     by_word: dict[str, list[int]] = defaultdict(list)
     for offset, synset in nouns.items():
         for word in synset.words:
             by_word[_letters(word)].append(offset)
-    ends: list[int] = []  # the smallest offset that a rising sequence of each length ends with
+    ends: list[int] = []  # by length: the smallest offset at the end of a rising sequence
     end_steps: list[int] = []
-    steps: list[tuple[int, int, int]] = []  # offset, class, the step before
+    steps: list[tuple[int, int, int]] = []  # offset, class, previous step
     for index, name in enumerate(class_names):
         for offset in sorted(_meanings(name, by_word), reverse=True):
             length = bisect.bisect_left(ends, offset)
@@ -80,7 +80,7 @@ def match_classes(class_names: Sequence[str], nouns: Mapping[int, Synset]) -> li
 
 
 def broader_terms(synset: Synset, nouns: Mapping[int, Synset]) -> list[Synset]:
-    """Walk up from a meaning, always by its first broader term: the nearest first, "entity" last."""
+    """Return the broader terms of a meaning, nearest first and "entity" last, following the first pointer each time."""
     terms: list[Synset] = []
     while synset.broader:
         synset = nouns[synset.broader[0]]
@@ -89,7 +89,7 @@ def broader_terms(synset: Synset, nouns: Mapping[int, Synset]) -> list[Synset]:
 
 
 def _meanings(name: str, by_word: Mapping[str, list[int]]) -> list[int]:
-    """All nouns of that name; torchvision adds words to tell two classes apart ("crane bird"), so the last may go."""
+    """Return all nouns of that name; the last words may be dropped, as torchvision adds some ("crane bird")."""
     words = name.split()
     while words:
         if found := by_word.get(_letters("".join(words))):

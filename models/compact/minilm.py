@@ -1,7 +1,7 @@
-"""MiniLM-L6, the text network of the `compact` model: a six-layer BERT whose word vectors are averaged.
+"""MiniLM-L6, the text network of the `compact` model: a six-layer BERT with mean pooling.
 
-BERT: Devlin et al., 2019, arXiv:1810.04805. MiniLM: Wang et al., 2020, arXiv:2002.10957. Averaging, and training on
-sentence pairs: Reimers and Gurevych, 2019, arXiv:1908.10084; the weights are sentence-transformers/all-MiniLM-L6-v2.
+BERT: Devlin et al., 2019, arXiv:1810.04805. MiniLM: Wang et al., 2020, arXiv:2002.10957. Mean pooling and training on
+sentence pairs: Reimers and Gurevych, 2019, arXiv:1908.10084. The weights are sentence-transformers/all-MiniLM-L6-v2.
 """
 
 from __future__ import annotations
@@ -17,23 +17,37 @@ __all__ = ["MAX_TOKENS", "TEXT_DIM", "MiniLM", "read_tokenizer"]
 
 TEXT_DIM = 384
 MAX_TOKENS = 256
-"""What the model was tuned for; words past it are not read."""
+"""Maximum length of a text in tokens, as in the model's fine-tuning; the rest of a text is not read."""
 
 _VOCABULARY, _POSITIONS, _SEGMENTS = 30_522, 512, 2
-_LAYERS, _HEADS, _WIDE = 6, 12, 1536
+_LAYERS, _HEADS, _HIDDEN_DIM = 6, 12, 1536
 _LAYER_NORM_EPSILON = 1e-12
 
 
+class _Linear(nn.Linear):
+    """A linear layer whose weights come from a checkpoint: random ones would take a fifth of a second to make."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights as they are."""
+
+
+class _Embedding(nn.Embedding):
+    """A table of vectors from a checkpoint, likewise."""
+
+    def reset_parameters(self) -> None:
+        """Leave the vectors as they are."""
+
+
 class _Layer(nn.Module):
-    """One transformer layer, normalised after each of its two halves."""
+    """One transformer layer, with a layer norm after each of its two halves."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.query_key_value = nn.Linear(TEXT_DIM, 3 * TEXT_DIM)
-        self.attended = nn.Linear(TEXT_DIM, TEXT_DIM)
+        self.query_key_value = _Linear(TEXT_DIM, 3 * TEXT_DIM)
+        self.attended = _Linear(TEXT_DIM, TEXT_DIM)
         self.attended_norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
-        self.widen = nn.Linear(TEXT_DIM, _WIDE)
-        self.narrow = nn.Linear(_WIDE, TEXT_DIM)
+        self.widen = _Linear(TEXT_DIM, _HIDDEN_DIM)
+        self.narrow = _Linear(_HIDDEN_DIM, TEXT_DIM)
         self.narrow_norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
 
     def forward(self, words: Tensor, visible: Tensor) -> Tensor:
@@ -46,25 +60,22 @@ class _Layer(nn.Module):
 
 
 class MiniLM(nn.Module):
-    """Tokens in, one vector a text out."""
+    """The network: tokens in, one vector for each text out."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.word = nn.Embedding(_VOCABULARY, TEXT_DIM)
-        self.position = nn.Embedding(_POSITIONS, TEXT_DIM)
-        self.segment = nn.Embedding(_SEGMENTS, TEXT_DIM)
+        self.word = _Embedding(_VOCABULARY, TEXT_DIM)
+        self.position = _Embedding(_POSITIONS, TEXT_DIM)
+        self.segment = _Embedding(_SEGMENTS, TEXT_DIM)
         self.norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
         self.layers = nn.ModuleList(_Layer() for _ in range(_LAYERS))
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Average the vectors of the words of each text.
+        """Return the mean of each text's token vectors: float32, shape [n, 384], not normalised.
 
         Args:
             tokens: int64, shape [n, length].
-            mask: bool, shape [n, length]; False where a short text was padded.
-
-        Returns:
-            Shape [n, 384], float32, not yet of unit length.
+            mask: bool, shape [n, length]; False where a short text is padded.
         """
         words = self.norm(self.word(tokens) + self.segment.weight[0] + self.position.weight[: tokens.shape[1]])
         visible = mask[:, None, None, :]
@@ -76,10 +87,10 @@ class MiniLM(nn.Module):
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Tensor]) -> MiniLM:
-        """Build the network from the tensors of the published checkpoint (its unused pooler left out).
+        """Build the network from the tensors of the published checkpoint; its unused pooler is left out.
 
         Raises:
-            KeyError, RuntimeError: a tensor is missing, left over, or of another shape.
+            KeyError, RuntimeError: a tensor is missing, left over, or of the wrong shape.
         """
         unused = ("pooler.", "embeddings.position_ids")
         remaining = {name: tensor for name, tensor in checkpoint.items() if not name.startswith(unused)}
@@ -102,14 +113,14 @@ class MiniLM(nn.Module):
             take(f"{target}.narrow", f"{source}.output.dense")
             take(f"{target}.narrow_norm", f"{source}.output.LayerNorm")
         if remaining:
-            raise KeyError(f"tensors that no layer takes: {', '.join(sorted(remaining))}")
+            raise KeyError(f"tensors that no layer uses: {', '.join(sorted(remaining))}")
         network = cls()
         network.load_state_dict(state, assign=True)
         return network.eval().requires_grad_(False)
 
 
 def read_tokenizer(content: bytes) -> Tokenizer:
-    """Read a tokenizer.json; texts are cut at `MAX_TOKENS` and not padded."""
+    """Read a tokenizer.json file; texts are truncated at `MAX_TOKENS` and not padded."""
     tokenizer = Tokenizer.from_str(content.decode("utf-8"))
     tokenizer.enable_truncation(MAX_TOKENS)
     tokenizer.no_padding()

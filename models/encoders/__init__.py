@@ -1,1 +1,1 @@
-"""Encoders of other libraries: open_clip, timm and torchvision."""
+"""Encoders of models from open_clip, timm and torchvision."""

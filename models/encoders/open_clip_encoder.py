@@ -1,8 +1,9 @@
-"""Every model that open_clip builds: CLIP (Radford et al., 2021, arXiv:2103.00020) and what came of it.
+"""All models that open_clip builds: CLIP (Radford et al., 2021, arXiv:2103.00020) and its successors.
 
-SigLIP 2 (arXiv:2502.14786), MobileCLIP2 (arXiv:2508.20691), XLM-R text networks and others: the networks, tokenizers
-and preprocessing are open_clip's own. What is ours is where the files come from, and that nothing reaches the network:
-the library's loaders are given files only, and pickled code is never run (`weights_only`, safetensors).
+They include SigLIP 2 (arXiv:2502.14786), MobileCLIP2 (arXiv:2508.20691) and models with XLM-R text networks. Networks,
+tokenizers and preprocessing are those of open_clip. This module decides where the files come from, and ensures that
+nothing reaches the network: the library's loaders only get local files, and pickled code is never run (`weights_only`,
+safetensors).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lookalike.data.errors import UsageError
 from lookalike.models.base import Modality, ModelSpec, Prepared
 from lookalike.models.registry.checkpoint import Checkpoint
 from lookalike.models.registry.open_clip_table import architecture_config
-from lookalike.models.torch_base.precision import quick_precision
+from lookalike.models.torch_base.precision import fastest_precision
 from lookalike.models.torch_base.torch_encoder import TorchEncoder, Tower, pick_device
 from lookalike.models.torch_base.transforms import Transform
 from lookalike.models.weights.state_dicts import loading
@@ -35,7 +36,7 @@ __all__ = ["OpenClipEncoder", "load_open_clip"]
 
 @dataclass(frozen=True, slots=True)
 class Towers:
-    """The network of both, what turns texts into its tokens, and what its picture half computes in."""
+    """The network with its picture and text halves, the tokenizer, and the number format of the picture half."""
 
     network: nn.Module
     tokenizer: SimpleTokenizer | HFTokenizer
@@ -43,7 +44,7 @@ class Towers:
 
 
 class OpenClipEncoder(TorchEncoder):
-    """An open_clip model, read at its first use."""
+    """The encoder of an open_clip model, which is loaded at first use."""
 
     def __init__(self, spec: ModelSpec, device: torch.device, transform: Transform, towers: Tower[Towers]) -> None:
         super().__init__(spec, device)
@@ -55,11 +56,13 @@ class OpenClipEncoder(TorchEncoder):
         return self.transform.prepare(image)
 
     def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
-        """Say so if the end of a text is more than the model reads."""
+        """Return a notice if a text is longer than the model reads."""
         with self.towers.use() as towers:
             limit = int(towers.tokenizer.context_length)
-            cut = any(len(text) + 2 > limit // 4 and _count_tokens(towers.tokenizer, text) > limit for text in texts)
-        return (f"The model reads the first {limit} tokens of a text; the end of yours was not read.",) if cut else ()
+            candidates = [text for text in texts if len(text) + 2 > limit // 4]  # shorter ones cannot reach the limit
+            truncated = any(_count_tokens(towers.tokenizer, text) > limit for text in candidates)
+        notice = f"The model reads only the first {limit} tokens of a text; the end of yours was not read."
+        return (notice,) if truncated else ()
 
     def _picture_rows(self, pictures: Tensor) -> Tensor:
         with self.towers.use() as towers:
@@ -74,13 +77,17 @@ class OpenClipEncoder(TorchEncoder):
     def _title_rows(self, texts: Sequence[str]) -> Tensor:
         return self._text_rows(texts)
 
+    def _text_and_title_rows(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        rows = self._text_rows(texts)
+        return rows, rows
+
 
 def load_open_clip(
     checkpoint: Checkpoint, *, device: str = "auto", precision: torch.dtype | None = None
 ) -> OpenClipEncoder:
-    """Make the encoder; the weights are hashed now and read when a picture or a text comes.
+    """Return the encoder; its weights are hashed now and read when the first picture or text comes.
 
-    `precision` is what the networks compute in, by default the quickest on the device.
+    `precision` is the number format the networks compute in, by default the fastest on the device.
 
     Raises:
         UsageError: this machine has no such device, or the model takes pictures that are not square.
@@ -90,7 +97,7 @@ def load_open_clip(
     config, preprocessing = _config_of(checkpoint)
     size = _side(config["vision_cfg"].get("image_size", 224))
     settings = {**merge_preprocess_dict(PreprocessCfg(), preprocessing), "size": size}
-    transform = Transform.of(image_transform_v2(PreprocessCfg(**settings), is_train=False).transforms, size)
+    transform = Transform.from_steps(image_transform_v2(PreprocessCfg(**settings), is_train=False).transforms, size)
     texts = f" texts-{checkpoint.text_sha256[:16]}" if checkpoint.tokenizer is not None else ""
     built = f" config-{_hash_of(config)}" if checkpoint.config is not None else ""
     spec = ModelSpec(
@@ -110,26 +117,26 @@ def load_open_clip(
             network = network.eval().requires_grad_(False)
             tokenizer = _tokenizer(config, checkpoint)
         pictures: nn.Module = network.visual  # type: ignore[assignment]
-        network.visual = nn.Identity()  # each half in the precision that suits it
-        network.to(target, precision or quick_precision(target, network))
+        network.visual = nn.Identity()  # each half gets the number format that suits it
+        network.to(target, precision or fastest_precision(target, network))
         network.visual = pictures
-        chosen = precision or quick_precision(target, pictures)
-        pictures.to(target, chosen).to(memory_format=torch.channels_last)
-        return Towers(network, tokenizer, chosen)
+        picture_precision = precision or fastest_precision(target, pictures)
+        pictures.to(target, picture_precision).to(memory_format=torch.channels_last)
+        return Towers(network, tokenizer, picture_precision)
 
     return OpenClipEncoder(spec, target, transform, Tower(load))
 
 
 def _config_of(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give how the network is built and how pictures are prepared, as open_clip decides it for such a name.
+    """Return the configurations of the network and of its preprocessing, as open_clip chooses them for the name.
 
-    Where published weights were trained with QuickGELU, that is used whether or not the architecture's name says so;
-    open_clip only warns of it.
+    If published weights were trained with QuickGELU, it is used whether or not the architecture's name says so;
+    open_clip itself only warns about it.
     """
     if checkpoint.config is not None:
         facts = json.loads(checkpoint.config.read_bytes())
         if not isinstance(facts.get("model_cfg"), dict):
-            raise UsageError(f"{checkpoint.config} has no model_cfg; it is not as open_clip writes it.")
+            raise UsageError(f"{checkpoint.config} has no model_cfg; it is not a configuration written by open_clip.")
         return facts["model_cfg"], facts.get("preprocess_cfg") or {}
     name = checkpoint.name
     config = architecture_config(name.architecture)
@@ -140,7 +147,7 @@ def _config_of(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _network(config: dict[str, Any], checkpoint: Checkpoint) -> nn.Module:
-    """Build the network with weights that are about to be replaced, from configuration alone."""
+    """Build the network from its configuration, with initial weights that are about to be replaced."""
     facts = json.loads(json.dumps(config))
     facts["vision_cfg"]["timm_model_pretrained"] = False
     custom = facts.pop("custom_text", False)
@@ -166,12 +173,12 @@ def _tokenizer(config: dict[str, Any], checkpoint: Checkpoint) -> SimpleTokenize
         return SimpleTokenizer(context_length=length, **options)
     mode = text.get("tokenizer_mode")
     folder = str(checkpoint.tokenizer)
-    safely = {"local_files_only": True, "trust_remote_code": False}
-    return HFTokenizer(folder, context_length=length, tokenizer_mode=mode, **safely, **options)
+    offline = {"local_files_only": True, "trust_remote_code": False}
+    return HFTokenizer(folder, context_length=length, tokenizer_mode=mode, **offline, **options)
 
 
 def _count_tokens(tokenizer: SimpleTokenizer | HFTokenizer, text: str) -> int:
-    """Count the tokens of a text, those that mark its start and end included, if none were cut off."""
+    """Return the number of tokens of a text without truncation, including those that mark its start and end."""
     if isinstance(tokenizer, SimpleTokenizer):
         return len(tokenizer.encode(text)) + 2
     return len(tokenizer.tokenizer(tokenizer.clean_fn(text)).input_ids)

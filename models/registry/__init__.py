@@ -1,1 +1,1 @@
-"""Which models are known by which names, and which files each is made of."""
+"""Names of models, and the files that each model consists of."""

@@ -1,4 +1,4 @@
-"""From a model's name to the files it is made of, wherever on the machine they lie; nothing is downloaded or loaded."""
+"""Finds the files of a model on this machine by the model's name. Nothing is downloaded or loaded."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ _TIMM_CONFIG = "config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 _TORCHVISION_FILES = {("resnet50", "IMAGENET1K_V2"): "resnet50-11ad3fa6.pth"}
-"""Known without importing torchvision, which takes seconds."""
+"""File names that are known without importing torchvision, which takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The files of one model.
 
-    `config` is the JSON beside the weights that says how the network is built (None: its architecture's name says it),
-    `tokenizer` the folder of a tokenizer (None: CLIP's own, which comes with open_clip), `text_config` the folder with
-    the configuration of a text network of the transformers library.
+    `config` is the JSON file beside the weights that describes the network (None if the architecture's name does),
+    `tokenizer` the folder of a tokenizer (None for CLIP's own, which is part of open_clip), and `text_config` the
+    folder with the configuration of a text network of the transformers library.
     """
 
     name: ModelName
@@ -61,19 +61,19 @@ class Checkpoint:
 
     @property
     def weights_sha256(self) -> str:
-        """The SHA-256 of the file of weights."""
+        """The SHA-256 hash of the file of weights."""
         return remembered_hash_of(self.weights)
 
     @property
     def reads_texts(self) -> bool:
-        """Whether it is a model of open_clip, which reads texts, rather than a picture network."""
+        """Whether it is an open_clip model, which reads texts, rather than a picture network."""
         if self.name.family is Family.LOCAL:
             return self.config is not None and self.config.name == OPEN_CLIP_CONFIG
         return self.name.family in (Family.OPEN_CLIP, Family.HUB)
 
     @property
     def text_sha256(self) -> str:
-        """One hash for what decides about texts beside the weights; empty where CLIP's own tokenizer reads them."""
+        """A hash of the files, besides the weights, that determine text vectors; empty for CLIP's own tokenizer."""
         if self.tokenizer is None:
             return ""
         files = [self.tokenizer / name for name in _TOKENIZER_FILES if (self.tokenizer / name).is_file()]
@@ -81,18 +81,18 @@ class Checkpoint:
 
 
 def find_checkpoint(name: ModelName, *, weights: Path | None = None, sha256: str | None = None) -> Checkpoint:
-    """Find the files of a model.
+    """Return the files of a model.
 
-    `weights` is where a catalog says that a local model lay, `sha256` its hash: if the file is no longer there, it is
-    looked for by its hash in the folder that LOOKALIKE_MODELS names.
+    For the model of an existing catalog, `weights` is the path that its local file had, and `sha256` its hash. A file
+    that has moved is found by its hash in the folder that LOOKALIKE_MODELS names.
 
     Raises:
         UsageError: there is no such architecture, tag or configuration.
-        WeightsUnavailable: a file is not on this machine; the message says how it gets there.
-        MissingDependency: what reads the model is not installed.
+        WeightsUnavailable: a file is not on this machine; the message says how to get it.
+        MissingDependency: the package that reads the model is not installed.
     """
     if name.family is not Family.TORCHVISION:
-        require("open_clip", extra="clip")  # which timm comes with
+        require("open_clip", extra="clip")  # this extra includes timm
     if name.is_local:
         return _with_texts(_of_file(name, _local_weights(name, weights, sha256)))
     found = {
@@ -105,13 +105,13 @@ def find_checkpoint(name: ModelName, *, weights: Path | None = None, sha256: str
 
 
 def text_sources(config: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Say which repositories have the tokenizer and the text network's configuration; None where it needs neither."""
+    """Return the repositories of the tokenizer and of the text network's configuration; None for one not needed."""
     text = config.get("text_cfg", {})
     return text.get("hf_tokenizer_name") or None, text.get("hf_model_name") or None
 
 
 def torchvision_weights(name: ModelName) -> Any:  # noqa: ANN401  # torchvision's own type, imported late
-    """Give torchvision's description of published weights; of a file of one's own, that of the usual ones.
+    """Return torchvision's description of published weights; for a local file, the default weights.
 
     Raises:
         UsageError: torchvision has no such model, or no such weights for it.
@@ -136,49 +136,51 @@ def torchvision_weights(name: ModelName) -> Any:  # noqa: ANN401  # torchvision'
 def _published_open_clip(name: ModelName) -> Checkpoint:
     repository, file = repository_of(name.architecture, name.weights)
     names = OPEN_CLIP_FILES if file is None else (str(Path(file).with_suffix(".safetensors")), file)
-    return Checkpoint(name, repository_file(repository, names) or _not_here(name))
+    return Checkpoint(name, repository_file(repository, names) or _raise_unavailable(name))
 
 
 def _hub_open_clip(name: ModelName) -> Checkpoint:
-    weights = repository_file(name.architecture, OPEN_CLIP_FILES) or _not_here(name)
-    config = repository_file(name.architecture, (OPEN_CLIP_CONFIG,)) or _not_here(name)
+    weights = repository_file(name.architecture, OPEN_CLIP_FILES) or _raise_unavailable(name)
+    config = repository_file(name.architecture, (OPEN_CLIP_CONFIG,)) or _raise_unavailable(name)
     return Checkpoint(name, weights, config)
 
 
 def _published_timm(name: ModelName) -> Checkpoint:
     if name.weights:
-        raise UsageError(f"{name} is no name of a timm model; the tag follows a dot: timm:resnet50.a1_in1k.")
+        raise UsageError(f"{name} is not the name of a timm model; the tag follows a dot: timm:resnet50.a1_in1k.")
     weights = repository_file(f"timm/{name.architecture}", TIMM_FILES)
     if weights is None:
-        from lookalike.models.encoders.backbones import timm_repository  # imports timm, which knows the exceptions
+        from lookalike.models.encoders.backbones import timm_repository  # imports timm, which lists the exceptions
 
         repository, file = timm_repository(name.architecture)
         weights = repository_file(repository, (file,) if file else TIMM_FILES)
-    return Checkpoint(name, weights or _not_here(name))
+    return Checkpoint(name, weights or _raise_unavailable(name))
 
 
 def _published_torchvision(name: ModelName) -> Checkpoint:
     file = _TORCHVISION_FILES.get((name.architecture, name.weights)) or Path(torchvision_weights(name).url).name
-    return Checkpoint(name, torch_file(file) or _not_here(name, f"; or put {file} into {torch_folder()}"))
+    return Checkpoint(name, torch_file(file) or _raise_unavailable(name, f"; or put {file} into {torch_folder()}"))
 
 
-def _not_here(name: ModelName, otherwise: str = "") -> Path:
-    short = next((short for short, one in PUBLISHED.items() if one.full_name == str(name)), str(name))
+def _raise_unavailable(name: ModelName, otherwise: str = "") -> Path:
+    short = next((short for short, model in PUBLISHED.items() if model.full_name == str(name)), str(name))
     raise WeightsUnavailable(
-        f"The weights of {name} are not on this machine. "
-        f"Fetch them once with: lookalike models fetch {short}{otherwise}"
+        f"The weights of {name} are not on this machine.",
+        remedy=f"Fetch them once with: lookalike models fetch {short}{otherwise}",
     )
 
 
-# --- files of one's own ----------------------------------------------------------------------------------------------
+# --- local files -----------------------------------------------------------------------------------------------------
 
 
 def _local_weights(name: ModelName, weights: Path | None, sha256: str | None) -> Path:
-    """Find the file: where the user says it is, where the catalog says it was, or by its hash in the models folder."""
+    """Return the file of weights: at the user's path, at the catalog's path, or in the models folder by its hash."""
     if sha256 is None:
         path = weights or name.path
         if path is None or not path.exists():
-            raise WeightsUnavailable(f"There are no weights at {path or name}; name a file or folder that is there.")
+            raise WeightsUnavailable(
+                f"There are no weights at {path or name}.", remedy="Name an existing file or folder."
+            )
         return _weights_in(path) if path.is_dir() else path
     if weights is not None and weights.is_file() and remembered_hash_of(weights) == sha256:
         return weights
@@ -188,9 +190,9 @@ def _local_weights(name: ModelName, weights: Path | None, sha256: str | None) ->
             return path
     was = "are not the ones it was made with" if weights is not None and weights.is_file() else "are not there"
     raise WeightsUnavailable(
-        f"The catalog was made with {name}, whose weights were at {weights or 'a place it does not know'} and {was}. "
-        f"Set {MODELS_VARIABLE} to a folder that has them (and the configuration beside): they are found by their "
-        f"SHA-256, {sha256}."
+        f"The catalog was made with {name}, whose weights were at {weights or 'an unknown place'} and {was}.",
+        remedy=f"Set {MODELS_VARIABLE} to a folder that has them, with the configuration beside them: they are found "
+        f"by their SHA-256, {sha256}.",
     )
 
 
@@ -201,7 +203,7 @@ def _weights_in(folder: Path) -> Path:
     others = [path for path in sorted(folder.iterdir()) if path.suffix in WEIGHT_SUFFIXES]
     if len(others) != 1:
         found = ", ".join(path.name for path in others) or "no file of weights"
-        raise UsageError(f"The folder {folder} has {found}; name the file that is meant.")
+        raise UsageError(f"The folder {folder} has {found}.", remedy="Name the right file.")
     return others[0]
 
 
@@ -213,8 +215,9 @@ def _of_file(name: ModelName, weights: Path) -> Checkpoint:
         if config.is_file() and (file == OPEN_CLIP_CONFIG or "architecture" in read_json(config)):
             return Checkpoint(name, weights, config)
     raise UsageError(
-        f"There is no {OPEN_CLIP_CONFIG} beside {weights.name} that says which architecture it is; "
-        f"name it: open_clip:ARCHITECTURE/{weights.name}, timm:NAME/{weights.name} or torchvision:NAME/{weights.name}."
+        f"No {OPEN_CLIP_CONFIG} beside {weights.name} names its architecture.",
+        remedy=f"Name it as open_clip:ARCHITECTURE/{weights.name}, timm:NAME/{weights.name} or "
+        f"torchvision:NAME/{weights.name}.",
     )
 
 
@@ -222,7 +225,7 @@ def _of_file(name: ModelName, weights: Path) -> Checkpoint:
 
 
 def _with_texts(found: Checkpoint) -> Checkpoint:
-    """Add the tokenizer and the text network's configuration, if the model has any but CLIP's own."""
+    """Add the tokenizer and the text network's configuration if the model does not use CLIP's own."""
     name = found.name
     if name.family is Family.OPEN_CLIP:
         config = architecture_config(name.architecture)
@@ -244,15 +247,17 @@ def _folder_of(file: str, beside: Path, repository: str, name: ModelName) -> Pat
     path = beside / file if local else repository_file(repository, (file,))
     if path is None:
         command = f"Fetch it once with: lookalike models fetch {name}" if not name.is_local else f"Put it into {beside}"
-        raise WeightsUnavailable(f"{file} of {repository}, which {name} reads texts with, is not here. {command}")
+        raise WeightsUnavailable(
+            f"{file} of {repository}, which {name} needs for texts, is not on this machine.", remedy=command
+        )
     return path.parent
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a model's configuration.
+    """Return a model's configuration.
 
     Raises:
-        WeightsUnavailable: it cannot be read, or is none.
+        WeightsUnavailable: the file cannot be read, or is not a JSON object.
     """
     try:
         facts = json.loads(path.read_bytes())

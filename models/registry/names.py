@@ -1,15 +1,15 @@
-"""What a model is called: short names, the names of four libraries' models, and files and folders of one's own.
+"""Names of models: short names, models of four libraries, and local files and folders.
 
-    compact                                  the built-in one
-    clip, clip-large, clip-multilingual, resnet50    short names; `published.py` says what they stand for
+    compact                                  the built-in model
+    clip, clip-large, clip-multilingual, resnet50    short names, defined in `published.py`
     open_clip:ARCHITECTURE/TAG               an open_clip architecture with published weights
-    open_clip:ARCHITECTURE/FILE              the same with a checkpoint of one's own (.pt, .pth, .bin, .safetensors)
-    hf-hub:ORGANISATION/NAME                 a repository of the hub that open_clip can read
+    open_clip:ARCHITECTURE/FILE              the same with a local checkpoint (.pt, .pth, .bin, .safetensors)
+    hf-hub:ORGANISATION/NAME                 a repository of the Hugging Face hub that open_clip can read
     timm:NAME, timm:NAME/FILE                a timm backbone; pictures only
     torchvision:NAME, torchvision:NAME/WEIGHTS, torchvision:NAME/FILE    a torchvision backbone; pictures only
-    FOLDER                                   as open_clip or timm saves a model, with its configuration beside
+    FOLDER                                   a model saved by open_clip or timm, with its configuration
 
-A name that a catalog stores and shows holds no folder of the machine: of a file or folder only the last part stays.
+A name that a catalog stores and shows contains no folder of this machine: only the last part of a path is kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WEIGHT_SUFFIXES = frozenset({".pt", ".pth", ".bin", ".safetensors"})
 
 
 class Family(StrEnum):
-    """Whose model it is: which code builds it."""
+    """The library that builds a model."""
 
     COMPACT = "compact"
     OPEN_CLIP = "open_clip"
@@ -39,10 +39,10 @@ class Family(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A name in parts; as text it is what a catalog stores.
+    """A name in parts; its text is what a catalog stores.
 
-    `architecture` is what the library calls it (of a hub repository or folder: its own name), `weights` the tag of
-    published weights or the name of a file, `path` the file or folder if one was given.
+    `architecture` is the library's name of the model, or that of a hub repository or folder. `weights` is the tag of
+    published weights or the name of a file. `path` is the local file or folder, if there is one.
     """
 
     family: Family
@@ -57,15 +57,15 @@ class ModelName:
 
     @property
     def is_local(self) -> bool:
-        """Whether the weights are a file of one's own, so that there is nothing to fetch."""
+        """Whether the weights are a local file, so that there is nothing to download."""
         return self.family is Family.LOCAL or Path(self.weights).suffix in WEIGHT_SUFFIXES
 
 
 def parse_name(text: str) -> ModelName:
-    """Read a model's name; nothing on the disk is looked at but whether a plain name is a file or folder.
+    """Parse the name of a model. The disk is only read to see whether a plain name is a file or folder.
 
     Raises:
-        UsageError: no model can be called that.
+        UsageError: no model can have that name.
     """
     if text in PUBLISHED:
         return parse_name(PUBLISHED[text].full_name)
@@ -79,8 +79,9 @@ def parse_name(text: str) -> ModelName:
         return ModelName(Family.LOCAL, path.resolve().name, path=path.resolve())
     names = ", ".join(["auto", "compact", *PUBLISHED])
     raise UsageError(
-        f"There is no model named {text!r}; the known ones are: {names}; open_clip:ARCHITECTURE/TAG, "
-        "hf-hub:ORGANISATION/NAME, timm:NAME, torchvision:NAME, or the folder of a model."
+        f"There is no model named {text!r}.",
+        remedy=f"The known names are: {names}; open_clip:ARCHITECTURE/TAG, hf-hub:ORGANISATION/NAME, timm:NAME, "
+        "torchvision:NAME, or the folder of a model.",
     )
 
 
@@ -89,7 +90,7 @@ def _of_family(family: Family, rest: str) -> ModelName:
         return ModelName(family, rest)
     if family is Family.HUB:
         if rest.count("/") != 1:
-            raise UsageError(f"{rest!r} is no repository of the hub; write hf-hub:ORGANISATION/NAME.")
+            raise UsageError(f"{rest!r} is not a repository of the hub.", remedy="Write hf-hub:ORGANISATION/NAME.")
         return ModelName(family, rest)
     architecture, _, weights = rest.partition("/")
     if Path(weights).suffix in WEIGHT_SUFFIXES:

@@ -1,7 +1,7 @@
-"""Published models that have a short name here: what each is, whose its weights are, and how good it was measured.
+"""Published models with short names: what each is, whose weights it has, and its published accuracy.
 
-Zero-shot figures are those of the source named beside them, not measured here: the share of ImageNet's 50,000
-validation photos whose class the model names without having been trained on ImageNet.
+Zero-shot accuracy is that of the named source, not measured here: the percentage of ImageNet's 50,000 validation photos
+that the model classifies correctly without having been trained on ImageNet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 __all__ = ["AUTO_MODEL", "PUBLISHED", "PublishedModel"]
 
 AUTO_MODEL = "clip"
-"""What "auto" stands for where its weights are on the machine."""
+"""The model that "auto" stands for if its weights are on this machine."""
 
 _OPEN_CLIP_RESULTS = "open_clip, docs/openclip_results.csv"
 _SIGLIP_2 = "SigLIP 2, arXiv:2502.14786"
@@ -21,10 +21,10 @@ _SIGLIP_2 = "SigLIP 2, arXiv:2502.14786"
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """A model under a short name.
+    """A model with a short name.
 
-    `megabytes` is what `models fetch` downloads, `zero_shot` the published zero-shot accuracy on ImageNet in percent
-    (None: it reads no text), `source` where that was published.
+    `megabytes` is the size of its download, `zero_shot` the published zero-shot accuracy on ImageNet in percent (None
+    for a model that reads no text), and `source` the publication.
     """
 
     full_name: str
@@ -39,7 +39,7 @@ PUBLISHED: Mapping[str, PublishedModel] = MappingProxyType(
     {
         "clip": PublishedModel(
             full_name="open_clip:ViT-B-32-256/datacomp_s34b_b86k",
-            summary="CLIP ViT-B/32 at 256 pixels, trained on DataComp: good and quick on a CPU; English",
+            summary="CLIP ViT-B/32 at 256 pixels, trained on DataComp: accurate and fast on a CPU; English",
             megabytes=605,
             licence="MIT",
             zero_shot=72.8,
@@ -47,7 +47,7 @@ PUBLISHED: Mapping[str, PublishedModel] = MappingProxyType(
         ),
         "clip-multilingual": PublishedModel(
             full_name="open_clip:ViT-B-16-SigLIP2-256/webli",
-            summary="SigLIP 2 B/16: words in many languages; four times the work a picture",
+            summary="SigLIP 2 B/16: words in many languages; four times the work per picture",
             megabytes=1535,
             licence="Apache-2.0",
             zero_shot=79.1,
@@ -63,7 +63,7 @@ PUBLISHED: Mapping[str, PublishedModel] = MappingProxyType(
         ),
         "resnet50": PublishedModel(
             full_name="torchvision:resnet50/IMAGENET1K_V2",
-            summary="ResNet-50, the 2,048 numbers before its classifier; pictures only",
+            summary="ResNet-50, the 2,048 features before its classifier; pictures only",
             megabytes=98,
             licence="BSD-3-Clause",
         ),

@@ -1,4 +1,4 @@
-"""The one table of known models: what each is, and which files it is made of."""
+"""The table of built-in models and their files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lookalike.models.base import Modality, ModelSpec
 __all__ = ["DEFAULT_MODEL", "KNOWN_MODELS", "KnownModel", "WeightFile"]
 
 DEFAULT_MODEL = "compact"
-"""What "auto" stands for where the weights of nothing better are on the machine."""
+"""The model that "auto" stands for if the weights of no better one are on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """A file inside an installed package that is read as data: the package is looked up, never imported.
+    """A file of an installed package that is read as data; the package is located but never imported.
 
-    `distribution` is what pip installs, `package` the folder that Python finds, `path` is relative to that folder.
+    `distribution` is the name for pip, `package` the name for Python, and `path` is relative to the package's folder.
     """
 
     distribution: str
@@ -30,7 +30,7 @@ class WeightFile:
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A model that `load_encoder` can make: what it is, in one line for people too, and its files by role."""
+    """A built-in model: its description, a summary in one line, and its files by role."""
 
     spec: ModelSpec
     summary: str
@@ -38,7 +38,7 @@ class KnownModel:
 
 
 def _hash_of(files: Mapping[str, WeightFile]) -> str:
-    """One hash for all files of a model: with any other file it makes other vectors, and so is another model."""
+    """Return one hash of all files of a model; any other file makes other vectors, and therefore another model."""
     return hashlib.sha256("\n".join(f"{role} {files[role].sha256}" for role in sorted(files)).encode()).hexdigest()
 
 

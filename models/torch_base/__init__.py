@@ -1,1 +1,1 @@
-"""Everything that the torch models share."""
+"""Base classes and tools of the torch models."""

@@ -1,4 +1,4 @@
-"""How many pictures go through a network at a time."""
+"""Batch sizes of the picture networks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SHARE_OF_FREE_MEMORY = 0.5
 
 
 def pictures_per_batch(input_size: int, device: torch.device) -> int:
-    """Choose a batch for pictures of `input_size` pixels a side by the memory that is free on the device now.
+    """Return the batch size for pictures of `input_size` pixels a side, by the memory now free on the device.
 
-    On a CPU more than 16 are no quicker; a GPU has work enough for itself with 256.
+    On a CPU more than 16 pictures are no faster; 256 keep a GPU busy.
     """
     if device.type == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info(device)
@@ -27,10 +27,10 @@ def pictures_per_batch(input_size: int, device: torch.device) -> int:
 
 
 def largest_batch(input_size: int, free_bytes: int, most: int) -> int:
-    """Give how many pictures surely fit into half of the free memory: a power of two from 1 to `most`.
+    """Return how many pictures certainly fit into half of the free memory: a power of two from 1 to `most`.
 
-    What a pass holds at its fullest grows with the pixels; 250 numbers for each is a generous guess, behind which
-    stands the halving when memory runs out.
+    The peak memory of a pass grows with the number of pixels. 250 values for each pixel is a generous estimate, and a
+    batch that does not fit is halved.
     """
     bytes_per_picture = input_size**2 * _NUMBERS_PER_PIXEL * _BYTES_PER_NUMBER
     fitting = int(free_bytes * _SHARE_OF_FREE_MEMORY) // bytes_per_picture
@@ -38,7 +38,7 @@ def largest_batch(input_size: int, free_bytes: int, most: int) -> int:
 
 
 def _free_memory_bytes() -> int:
-    """Say how much memory could be had now; half of the machine's, or 2 GB, where the system does not tell."""
+    """Return the available memory in bytes; where the system does not report it, half of the total, or 2 GiB."""
     try:
         with Path("/proc/meminfo").open(encoding="ascii") as file:
             for line in file:

@@ -1,9 +1,9 @@
-"""How a picture of any shape becomes the square that a network takes.
+"""Fitting a picture of any shape into the square that a network takes.
 
-A catalogue's pictures show whole objects, tall and wide ones, on a plain ground with more or less of it around. So the
-plain ground is trimmed, a fixed margin is left, and what remains is fitted and centred: cropping would cut the object,
-squashing would bend it, and leaving the ground would make one thing look different in a close and in a distant shot. A
-picture without a plain ground is fitted whole.
+Pictures of a catalogue show whole objects, tall or wide, on a plain background that leaves more or less space around
+them. So the background is trimmed, a fixed margin is left, and the rest is fitted and centred. Cropping would cut the
+object, squashing would distort it, and keeping the background would make an object look different in a close-up and in
+a distant shot. A picture without a plain background is fitted as a whole.
 """
 
 from __future__ import annotations
@@ -23,15 +23,12 @@ _REDUCING_GAP = 2.0
 
 
 def fit_to_square(image: Image.Image, *, side: int, margin: int) -> Prepared:
-    """Fit a picture of any mode and shape into a square.
+    """Fit a picture of any mode and shape into a square: uint8, shape [side, side, 3].
 
     Args:
-        image: The picture; transparency is expected to be gone.
-        side: Of the square, in pixels.
-        margin: Pixels left on each side of an object on a plain ground; a picture without one gets none.
-
-    Returns:
-        uint8, shape [side, side, 3].
+        image: The picture, without transparency.
+        side: Side of the square in pixels.
+        margin: Pixels left on each side of an object on a plain background; other pictures have no margin.
     """
     small = _shrink(image, 2 * side)
     ground = _plain_ground(small)
@@ -41,7 +38,7 @@ def fit_to_square(image: Image.Image, *, side: int, margin: int) -> Prepared:
 
 
 def _shrink(image: Image.Image, longest: int) -> Pixels:
-    """Make a large picture small before anything looks at its pixels; Pillow first averages what is very large."""
+    """Return the pixels of a picture reduced to at most `longest` a side; Pillow averages very large ones first."""
     if max(image.size) <= longest:
         return pixels_of(image)
     width, height = _fitting(image.size, longest)
@@ -57,7 +54,7 @@ def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 
 def _plain_ground(pixels: Pixels) -> tuple[int, int, int] | None:
-    """Find the colour that at least half of the outermost pixels have or nearly have; None where there is none."""
+    """Return the colour of at least half of the outermost pixels, within a tolerance, or None if there is none."""
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = (int(channel) for channel in np.median(edge, axis=0))
     distance = np.abs(edge.astype(np.int16) - np.array((red, green, blue), dtype=np.int16)).max(axis=1)
@@ -66,9 +63,9 @@ def _plain_ground(pixels: Pixels) -> tuple[int, int, int] | None:
 
 
 def _trim(pixels: Pixels, ground: tuple[int, int, int]) -> Pixels:
-    """Cut off the outer rows and columns that show nothing but ground."""
+    """Remove the outer rows and columns that show only background."""
     height, width, _ = pixels.shape
-    lines = pixels.reshape(height, width * 3)  # long lines are compared many numbers at a time
+    lines = pixels.reshape(height, width * 3)  # long rows are compared in vector registers
     low, high = (
         np.tile(np.clip(np.array(ground) + step, 0, 255).astype(np.uint8), width)
         for step in (-_GROUND_TOLERANCE, _GROUND_TOLERANCE)

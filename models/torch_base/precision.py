@@ -1,20 +1,20 @@
-"""Which number format a network computes in on a device."""
+"""Number formats of the networks, by device."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-__all__ = ["quick_precision"]
+__all__ = ["fastest_precision"]
 
 
-def quick_precision(device: torch.device, network: nn.Module) -> torch.dtype:
-    """Give the quickest format that leaves every row within a thousandth (cosine) of where float32 puts it.
+def fastest_precision(device: torch.device, network: nn.Module) -> torch.dtype:
+    """Return the fastest number format that keeps every row within 0.001 (cosine distance) of its float32 value.
 
-    bfloat16 has the range of float32 and rounds to 8 bits, which networks with layer norms bear; through batch norms
-    the error adds up to more (ResNet-50: 0.005). So these compute in float16 on CUDA, whose 11 bits suffice, and in
-    float32 on a CPU. The others take bfloat16 where the device has matrix units for it: on a CPU that is AMX.
-    `models/compact/README.md` has the figures.
+    bfloat16 has the range of float32 with 8 significant bits. Networks with layer norms tolerate it, but batch norms
+    accumulate larger errors (ResNet-50: 0.005). So networks with batch norms use float16 on CUDA, whose 11 bits are
+    enough, and float32 on a CPU. The others use bfloat16 if the device has matrix units for it, on a CPU those of AMX.
+    `models/compact/README.md` has the measurements.
     """
     batch_norms = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
     if device.type == "cuda":

@@ -1,7 +1,7 @@
-"""Resizing as Pillow does it, several times as fast.
+"""Bicubic resizing like Pillow's, several times as fast.
 
-torch has Pillow's antialiased filters for 8-bit pixels, in vector registers where the processor has AVX2. The weights
-of its filters have fewer bits, so that a few values in a thousand differ, nearly all by one step of 255.
+torch has Pillow's antialiased filters for 8-bit pixels, vectorised on processors with AVX2. Its filter weights have
+fewer bits, so a few values in a thousand differ, nearly all of them by one step of 255.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def pixels_of(image: Image.Image) -> Pixels:
 
 
 def resized(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Resize to so many pixels, bicubic; without anything to do the same array comes back."""
+    """Resize to `width` x `height` pixels, bicubic; an array that has this size already is returned as it is."""
     if pixels.shape[:2] == (height, width):
         return pixels
     source = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]  # channels last in memory
-    made = functional.interpolate(source, size=(height, width), mode="bicubic", antialias=True)
-    return np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
+    result = functional.interpolate(source, size=(height, width), mode="bicubic", antialias=True)
+    return np.ascontiguousarray(result[0].permute(1, 2, 0).numpy())

@@ -1,8 +1,8 @@
-"""Measure what the head of `compact` is worth on sources that it was not trained on.
+"""Measures the head of `compact` on sources that it was not trained on, and logs the table of its README.
 
-Needs what `make_compact.py` beside it needs, and for the stamps the Debian package `tuxpaint-stamps-default`. The
-head is trained anew on one or two sources and tried on another; what needs no captions is taken from `compact.npz`. Prints
-the table of `models/compact/README.md`.
+It needs the packages that `make_compact.py` needs, and the Debian package `tuxpaint-stamps-default` for the stamps. The
+head is trained on one or two sources and tried on another. Everything that needs no captions is taken from
+`compact.npz`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lookalike.data.sample_tools.openclipart import half
+from lookalike.data.sample.openclipart import half
 from lookalike.models.colours import text_colours
 from lookalike.models.compact.encoder import COLOUR_OF_TEXT
 from lookalike.models.compact.figures import ClassFigures, CompactFigures
 from lookalike.models.compact.rows import picture_classes, picture_semantics, text_classes, text_semantics, visual_part
 from lookalike.models.registry.spec import KNOWN_MODELS
 from lookalike.models.training.head import train_head
-from lookalike.models.training.make_compact import Described, TextEmbedder, gather_trainable, load_network, see
+from lookalike.models.training.make_compact import (
+    LabelledOutputs,
+    TextEmbedder,
+    gather_trainable,
+    load_network,
+    run_network,
+)
 from lookalike.models.training.sources import read_drawings, read_emoji, read_stamps
 from lookalike.models.weights.packaged import read_weights
 
@@ -46,78 +52,82 @@ _ARTICLE = re.compile(r"^(a|an|some|the) ")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Names as queries, for the pictures that have them, among all named pictures of a source.
+    """Names as queries for the pictures that have them, among all named pictures of a source.
 
-    `pictures` are the rows of those, `wanted[i]` the places among them of what text `i` should find.
+    `pictures` are the rows of these pictures in the source; `relevant[i]` are the indices, among them, of the pictures
+    that text `i` should find.
     """
 
     texts: list[str]
-    wanted: list[list[int]]
+    relevant: list[list[int]]
     pictures: Tensor
 
     @classmethod
-    def of(cls, names: Sequence[str], part: int) -> Trial:
-        """Take the names of one half, 0 for tuning and 1 held out; the pictures of both stay to be found."""
+    def from_names(cls, names: Sequence[str], part: int) -> Trial:
+        """Return the names of one half as queries (0 tuning, 1 held out), with the pictures of both as candidates."""
         pictures = [row for row, name in enumerate(names) if name]
-        wanted: dict[str, list[int]] = defaultdict(list)
-        for place, row in enumerate(pictures):
+        relevant: dict[str, list[int]] = defaultdict(list)
+        for index, row in enumerate(pictures):
             if half(names[row]) == part:
-                wanted[names[row]].append(place)
-        return cls(sorted(wanted), [wanted[text] for text in sorted(wanted)], torch.tensor(pictures))
+                relevant[names[row]].append(index)
+        return cls(sorted(relevant), [relevant[text] for text in sorted(relevant)], torch.tensor(pictures))
 
-    def unheard(self, captions: Collection[str]) -> Trial:
-        """Leave out the names that, but for an article, are among these captions."""
-        kept = [place for place, text in enumerate(self.texts) if _ARTICLE.sub("", text) not in captions]
-        return Trial([self.texts[place] for place in kept], [self.wanted[place] for place in kept], self.pictures)
+    def without(self, captions: Collection[str]) -> Trial:
+        """Return the trial without the names that, articles aside, are among the captions."""
+        kept = [index for index, text in enumerate(self.texts) if _ARTICLE.sub("", text) not in captions]
+        return Trial([self.texts[index] for index in kept], [self.relevant[index] for index in kept], self.pictures)
 
 
-def recall(scores: Tensor, wanted: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Give the mean share in percent of what is wanted among the first 1, 5 and 10, of at most that many, shape [3]."""
+def recall(scores: Tensor, relevant: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Return the mean recall at 1, 5 and 10 in percent, each relative to at most that many relevant pictures: [3]."""
     best = scores.topk(max(DEPTHS), dim=1).indices.tolist()
     shares = [
         [len(set(row[:depth]) & set(right)) / min(depth, len(right)) for depth in DEPTHS]
-        for row, right in zip(best, wanted, strict=True)
+        for row, right in zip(best, relevant, strict=True)
     ]
     return np.asarray(100 * np.mean(shares, axis=0), dtype=np.float64)
 
 
-def scores_of(trial: Trial, source: Described, figures: ClassFigures, vectors: Tensor) -> Tensor:
-    """Score texts against pictures as `compact` does; without the head, where the figures have none."""
-    scores, colours = source.sight.scores[trial.pictures], source.colours[trial.pictures]
+def scores_of(trial: Trial, source: LabelledOutputs, figures: ClassFigures, vectors: Tensor) -> Tensor:
+    """Return the scores of texts and pictures as `compact` computes them; figures without a head use classes alone."""
+    logits, colours = source.outputs.scores[trial.pictures], source.colours[trial.pictures]
     if isinstance(figures, CompactFigures):
-        visual = visual_part(source.sight, figures)[trial.pictures]
-        meant = text_semantics(vectors, figures) @ picture_semantics(scores, visual, figures).T
+        visual = visual_part(source.outputs, figures)[trial.pictures]
+        scores = text_semantics(vectors, figures) @ picture_semantics(logits, visual, figures).T
     else:
-        meant = text_classes(vectors, figures) @ picture_classes(scores, figures).T
-    named = functional.normalize(torch.from_numpy(text_colours(trial.texts)))
-    return meant + COLOUR_OF_TEXT * named @ functional.normalize(colours - figures.colour_mean).T
+        scores = text_classes(vectors, figures) @ picture_classes(logits, figures).T
+    colours_of_texts = functional.normalize(torch.from_numpy(text_colours(trial.texts)))
+    return scores + COLOUR_OF_TEXT * colours_of_texts @ functional.normalize(colours - figures.colour_mean).T
 
 
 def main() -> None:
-    """Train and try, source by source, and log a table; "unheard" names were no captions in training."""
+    """Train and evaluate source by source, and log a table. "Unseen" names were not captions in training."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     network, embed = load_network(), TextEmbedder()
     shipped = CompactFigures.from_bytes(read_weights(KNOWN_MODELS["compact"].files["figures"]))
     bare = shipped.without_head()
     photographs = read_stamps(photographs_only=True)
     sources = {"drawings": read_drawings(), "emoji": read_emoji(), "stamps": read_stamps(), "photographs": photographs}
-    described = {name: see(network, pictures) for name, pictures in sources.items()}
+    described = {name: run_network(network, pictures) for name, pictures in sources.items()}
     heads = ["trained on", "tried on", "half", "pictures"]
-    for names in ("names", "unheard names"):
+    for names in ("names", "unseen names"):
         heads += [names, *(f"{side} @{depth}" for side in ("without", "with") for depth in DEPTHS)]
     logging.info("| %s |", " | ".join(heads))
-    for learnt, tried in TRIALS:
-        seen = gather_trainable(bare, [described[name] for name in learnt])
-        figures = CompactFigures.from_bytes(train_head(bare, seen, embed).to_bytes())  # rounded, as it is shipped
-        captions = {caption for each in seen.captions for caption in each}
-        source = described[tried]
+    for trained_on, tried_on in TRIALS:
+        pictures = gather_trainable(bare, [described[name] for name in trained_on])
+        # The figures are rounded, as in the shipped file.
+        figures = CompactFigures.from_bytes(train_head(bare, pictures, embed).to_bytes())
+        captions = {caption for weighted in pictures.captions for caption in weighted}
+        source = described[tried_on]
         for part, half_name in enumerate(("tuning", "held out")):
-            trial = Trial.of([label.name for label in source.labels], part)
-            cells = [" and ".join(learnt), tried, half_name, f"{len(trial.pictures):,}"]
-            for asked in (trial, trial.unheard(captions)):
-                vectors = torch.from_numpy(embed(asked.texts).astype(np.float32))
-                found = [recall(scores_of(asked, source, each, vectors), asked.wanted) for each in (bare, figures)]
-                cells += [f"{len(asked.texts):,}", *(f"{value:.1f}" for value in np.concatenate(found))]
+            trial = Trial.from_names([label.name for label in source.labels], part)
+            cells = [" and ".join(trained_on), tried_on, half_name, f"{len(trial.pictures):,}"]
+            for queries in (trial, trial.without(captions)):
+                vectors = torch.from_numpy(embed(queries.texts).astype(np.float32))
+                recalls = [
+                    recall(scores_of(queries, source, model, vectors), queries.relevant) for model in (bare, figures)
+                ]
+                cells += [f"{len(queries.texts):,}", *(f"{value:.1f}" for value in np.concatenate(recalls))]
             logging.info("| %s |", " | ".join(cells))
 
 

@@ -1,8 +1,8 @@
 """Make `compact.npz`, the figures of the `compact` model: python -m lookalike.models.training.make_compact.
 
-Needs no network, but Debian packages besides the model's own weights: `wordnet-base`; `openclipart-png` and
-`openclipart-svg`; `fonts-noto-color-emoji`, `unicode-data` and `unicode-cldr-core`. Takes a few minutes. The new file's
-SHA-256 is logged and belongs into `models/registry/spec.py`.
+It needs no network, but these Debian packages besides the model's weights: `wordnet-base`; `openclipart-png` and
+`openclipart-svg`; `fonts-noto-color-emoji`, `unicode-data` and `unicode-cldr-core`. It takes a few minutes. The SHA-256
+hash of the new file is logged and must be entered in `models/registry/spec.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 from torch.nn import functional
-from torchvision.models._meta import _IMAGENET_CATEGORIES  # type: ignore[import-untyped]  # it has no types
+from torchvision.models._meta import _IMAGENET_CATEGORIES  # type: ignore[import-untyped]  # untyped
 
 from lookalike.models.base import Prepared
 from lookalike.models.colours import picture_colours
@@ -30,7 +30,7 @@ from lookalike.models.compact.efficientnet_lite import (
     INPUT_SIZE,
     MIDDLE_DIM,
     EfficientNetLite0,
-    Sight,
+    NetworkOutput,
 )
 from lookalike.models.compact.figures import ClassFigures, CompactFigures
 from lookalike.models.compact.imagenet_words import broader_terms, match_classes, read_nouns
@@ -38,11 +38,11 @@ from lookalike.models.compact.minilm import MiniLM, read_tokenizer
 from lookalike.models.compact.rows import visual_inputs, visual_part
 from lookalike.models.registry.spec import KNOWN_MODELS
 from lookalike.models.torch_base.torch_encoder import keep_freed_memory
-from lookalike.models.training.head import Rows, Seen, fix_signs, train_head, unit
+from lookalike.models.training.head import Rows, TrainingPictures, fix_signs, train_head, unit
 from lookalike.models.training.sources import Label, read_drawings, read_emoji
 from lookalike.models.weights.packaged import read_weights
 
-__all__ = ["Described", "TextEmbedder", "load_network", "make_figures", "see", "gather_trainable"]
+__all__ = ["LabelledOutputs", "TextEmbedder", "load_network", "make_figures", "run_network", "gather_trainable"]
 
 PICTURES_PER_BATCH = 32
 VISUAL_DIM = 256
@@ -55,23 +55,23 @@ BROADER_DECAY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """What the network sees in pictures, their colours [n, 11], and what is written about each."""
+class LabelledOutputs:
+    """The network's outputs for pictures, their colours [n, 11], and a label for each of them."""
 
-    sight: Sight
+    outputs: NetworkOutput
     colours: Tensor
     labels: list[Label]
 
 
 def make_figures() -> CompactFigures:
-    """Make all figures from the weights, WordNet, drawings and emoji; the same ones every time on one machine."""
+    """Return all figures, made from the weights, WordNet, drawings and emoji; a machine always makes the same ones."""
     network = load_network()
     embed = TextEmbedder()
-    drawings, emoji = see(network, read_drawings()), see(network, read_emoji())
+    drawings, emoji = run_network(network, read_drawings()), run_network(network, read_emoji())
     with torch.inference_mode():
         neutral_scores = network(torch.from_numpy(np.stack(list(plain_shapes())))).scores.mean(dim=0)
     tuning = torch.tensor([label.unsupervised for label in drawings.labels])
-    visual_mean, visual_projection = _fit_visual(visual_inputs(drawings.sight)[tuning].double().numpy())
+    visual_mean, visual_projection = _fit_visual(visual_inputs(drawings.outputs)[tuning].double().numpy())
     text_mean, text_projection, class_rows = _fit_semantic(_class_vectors(embed))
     figures = ClassFigures(
         visual_mean=_tensor(visual_mean),
@@ -86,41 +86,42 @@ def make_figures() -> CompactFigures:
 
 
 def load_network() -> EfficientNetLite0:
-    """Read the picture network of `compact`, to be run on the CPU."""
+    """Return the picture network of `compact` on the CPU."""
     keep_freed_memory()
     content = read_weights(KNOWN_MODELS["compact"].files["pictures"])
     return EfficientNetLite0.from_checkpoint(torch.load(io.BytesIO(content), weights_only=True))
 
 
-def see(network: EfficientNetLite0, pictures: Iterable[tuple[Prepared, Label]]) -> Described:
-    """Show pictures to the network, some at a time: of each only what the network says is kept."""
-    sights: list[Sight] = []
+def run_network(network: EfficientNetLite0, pictures: Iterable[tuple[Prepared, Label]]) -> LabelledOutputs:
+    """Run the network over pictures in batches, keeping only its outputs."""
+    outputs: list[NetworkOutput] = []
     colours: list[Tensor] = []
     labels: list[Label] = []
     remaining = iter(pictures)
     while batch := list(itertools.islice(remaining, PICTURES_PER_BATCH)):
         prepared = torch.from_numpy(np.stack([picture for picture, _ in batch]))
         with torch.inference_mode():
-            sights.append(network(prepared))
+            outputs.append(network(prepared))
         colours.append(picture_colours(prepared))
         labels.extend(label for _, label in batch)
-    return Described(Sight(*map(torch.cat, zip(*sights, strict=True))), torch.cat(colours), labels)
+    return LabelledOutputs(NetworkOutput(*map(torch.cat, zip(*outputs, strict=True))), torch.cat(colours), labels)
 
 
-def gather_trainable(figures: ClassFigures, sources: Sequence[Described]) -> Seen:
-    """Put together what may be trained on."""
+def gather_trainable(figures: ClassFigures, sources: Sequence[LabelledOutputs]) -> TrainingPictures:
+    """Collect the pictures that may be used for training."""
     parts = [(source, torch.tensor([label.trainable for label in source.labels])) for source in sources]
-    return Seen(
-        visual=torch.cat([visual_part(source.sight, figures)[rows] for source, rows in parts]),
-        scores=torch.cat([source.sight.scores[rows] for source, rows in parts]),
+    return TrainingPictures(
+        visual=torch.cat([visual_part(source.outputs, figures)[rows] for source, rows in parts]),
+        scores=torch.cat([source.outputs.scores[rows] for source, rows in parts]),
         captions=[label.captions for source in sources for label in source.labels if label.trainable],
     )
 
 
 def plain_shapes() -> Iterator[Prepared]:
-    """Yield squares, discs and bars in nine colours on white: pictures of nothing, which show the network's habits.
+    """Yield squares, discs and bars in nine colours on white, uint8 [224, 224, 3]: pictures without a subject.
 
-    Subtracting what a model answers to empty input is contextual calibration (Zhao et al., 2021, arXiv:2102.09690).
+    Subtracting a model's response to input without content is contextual calibration (Zhao et al., 2021,
+    arXiv:2102.09690).
     """
     rows, columns = np.mgrid[:INPUT_SIZE, :INPUT_SIZE]
     square = (rows >= 50) & (rows < 174) & (columns >= 50) & (columns < 174)
@@ -135,14 +136,14 @@ def plain_shapes() -> Iterator[Prepared]:
 
 
 def _fit_visual(inputs: Rows) -> tuple[Rows, Rows]:
-    """Principal components of the three depths, each brought to its share of the whole, and half whitened."""
+    """Return the mean and projection of the visual part: principal components of the three depths, half whitened."""
     mean = inputs.mean(axis=0)
     centred = inputs - mean
     scale = np.empty(centred.shape[1])
     start = 0
     for width, share in DEPTH_SHARES.items():
         part = slice(start, start + width)
-        # The features share one unit; channels of the other depths do not, so each is brought to its own deviation.
+        # The features share one unit. Channels of the other depths do not, so each is scaled by its own deviation.
         scale[part] = 1.0 if width == FEATURE_DIM else 1 / (centred[:, part].std(axis=0) + 1e-3)
         scale[part] *= np.sqrt(share / np.square(centred[:, part] * scale[part]).sum(axis=1).mean())
         start += width
@@ -153,7 +154,7 @@ def _fit_visual(inputs: Rows) -> tuple[Rows, Rows]:
 
 
 def _fit_semantic(class_vectors: Rows) -> tuple[Rows, Rows, Rows]:
-    """Find the space the class embeddings span around their mean, and make its axes more nearly of one length."""
+    """Return the mean, projection and rows of the class embeddings in the space they span, three quarters whitened."""
     mean = class_vectors.mean(axis=0)
     centred = unit(class_vectors - mean)
     _, values, axes = np.linalg.svd(centred, full_matrices=False)
@@ -162,7 +163,7 @@ def _fit_semantic(class_vectors: Rows) -> tuple[Rows, Rows, Rows]:
 
 
 def _class_vectors(embed: TextEmbedder) -> Rows:
-    """One unit vector a class: its synonyms, half its definition, and its broader terms, each half the one before."""
+    """Return one unit vector for each class: synonyms, half the definition, and broader terms, halved at each step."""
     nouns = read_nouns()
     synsets = match_classes(list(_IMAGENET_CATEGORIES), nouns)
     vectors = []
@@ -176,7 +177,7 @@ def _class_vectors(embed: TextEmbedder) -> Rows:
 
 
 class TextEmbedder:
-    """Texts to unit vectors, each text embedded once."""
+    """Maps texts to unit vectors, embedding each text only once."""
 
     def __init__(self) -> None:
         files = KNOWN_MODELS["compact"].files
@@ -185,7 +186,7 @@ class TextEmbedder:
         self._known: dict[str, Rows] = {}
 
     def __call__(self, texts: Sequence[str]) -> Rows:
-        """Give unit vectors, shape [n, 384]."""
+        """Return the unit vectors of texts, float64, shape [n, 384]."""
         for text in texts:
             if text not in self._known:
                 tokens = torch.tensor([self._tokenizer.encode(text).ids])
@@ -200,7 +201,7 @@ def _tensor(values: Rows) -> Tensor:
 
 
 def main() -> None:
-    """Write the file beside this one."""
+    """Write `compact.npz`, and log its size and hash."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     target = Path(__file__).parents[1] / "compact" / "compact.npz"
     content = make_figures().to_bytes()

@@ -1,12 +1,12 @@
-"""The captioned pictures that the head of `compact` is trained on, and those that it is only tried on.
+"""Captioned pictures on which the head of `compact` is trained, and those on which it is only tried.
 
-Each source is a Debian package or a few, read where they put their files:
+Each source is one or more Debian packages, read where they install their files:
 
-- drawings: `openclipart-png` and `openclipart-svg`. Only those that say of themselves that they are in the public
-  domain are trained on.
-- emoji: the font of `fonts-noto-color-emoji` (Noto: SIL Open Font License 1.1, its pictures Apache-2.0), named by
-  `unicode-data` and described by `unicode-cldr-core` (both Unicode-DFS-2016).
-- stamps: `tuxpaint-stamps-default` (GPL-2), most of them photographs cut out. Never trained on.
+- drawings: `openclipart-png` and `openclipart-svg`. Only drawings that declare themselves to be in the public domain
+  are used for training.
+- emoji: the font of `fonts-noto-color-emoji` (Noto: SIL Open Font License 1.1, its pictures Apache-2.0), with names
+  from `unicode-data` and descriptions from `unicode-cldr-core` (both Unicode-DFS-2016).
+- stamps: `tuxpaint-stamps-default` (GPL-2), mostly cut-out photographs. They are never used for training.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lookalike.data.errors import NotAPicture
 from lookalike.data.pictures.image_decoder import decode
-from lookalike.data.sample_tools.openclipart import (
+from lookalike.data.sample.openclipart import (
     DEBIAN_ROOT,
     MAX_PIXELS,
     Clipart,
@@ -32,7 +32,7 @@ from lookalike.data.sample_tools.openclipart import (
     picture_size,
     query_text,
 )
-from lookalike.data.sample_tools.openclipart import read_openclipart as read_cliparts
+from lookalike.data.sample.openclipart import read_openclipart as read_cliparts
 from lookalike.models.base import Prepared
 from lookalike.models.compact.encoder import prepare_picture
 
@@ -46,12 +46,12 @@ EMOJI_NAMES = SHARE / "unicode/emoji/emoji-test.txt"
 EMOJI_KEYWORDS = SHARE / "unicode/cldr/common/annotations/en.xml"
 STAMPS = SHARE / "tuxpaint/stamps"
 
-_FONT_SIZE, _EMOJI_BOX = 109, (136, 128)  # the one size that the font's pictures have
+_FONT_SIZE, _EMOJI_BOX = 109, (136, 128)  # the only size in the font
 _FILING_WORDS = frozenset(
     {"art", "clip", "clip art", "clipart", "domain", "drawing", "externalsource", "hash", "icon", "image", "media"}
     | {"office", "open", "openclipart", "png", "public", "svg", "unchecked", "vector"}
 )
-_FEWEST_COLOURS_OF_A_PHOTOGRAPH = 600  # of 32,768; what passes are cut-out photographs but for one stamp in seven
+_MIN_COLOURS_OF_A_PHOTOGRAPH = 600  # of 32,768; six in seven of the stamps above it are cut-out photographs
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
 _VARIATION = 0xFE0F
 _EMOJI_LINE = re.compile(r"(?P<codes>[0-9A-F ]+); fully-qualified +# \S+ E[\d.]+ (?P<name>.+)")
@@ -59,11 +59,11 @@ _EMOJI_LINE = re.compile(r"(?P<codes>[0-9A-F ]+); fully-qualified +# \S+ E[\d.]+
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What is written about a picture.
+    """The texts that belong to a picture.
 
-    `name` is what a query for it would be, empty where its title does not say what is drawn; `captions` are texts with
-    weights. `trainable` is whether its licence and its captions let it be trained on; `unsupervised` whether the visual
-    projection may be fitted to it.
+    `name` is the query that should find it, empty if its title does not describe the subject. `captions` are texts with
+    weights. `trainable` tells whether its licence and captions permit training on it, and `unsupervised` whether the
+    visual projection may be fitted to it.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Label:
 
 
 def read_drawings(root: Path = DEBIAN_ROOT) -> Iterator[tuple[Prepared, Label]]:
-    """Yield every drawing of Openclipart but flags and unreadable ones."""
+    """Yield the drawings of Openclipart except flags and unreadable ones."""
     for clipart in read_cliparts(root):
         if is_flag(clipart):
             continue
@@ -97,7 +97,7 @@ def read_drawings(root: Path = DEBIAN_ROOT) -> Iterator[tuple[Prepared, Label]]:
 
 
 def caption_drawing(clipart: Clipart) -> tuple[str, dict[str, float]]:
-    """Give the name of a drawing, which may be empty, and its captions: its title, and less its keywords."""
+    """Return the name of a drawing, which may be empty, and its captions: the title, and keywords of lower weight."""
     name = query_text(clipart.title) if is_real_title(clipart.title, author=clipart.author) else ""
     words = (query_text(word) for word in clipart.keywords)
     return name, _captions(name, [word for word in words if len(word) > 2 and word not in _FILING_WORDS])
@@ -106,7 +106,7 @@ def caption_drawing(clipart: Clipart) -> tuple[str, dict[str, float]]:
 def read_emoji(
     font: Path = NOTO_FONT, *, names: Path = EMOJI_NAMES, keywords: Path = EMOJI_KEYWORDS
 ) -> Iterator[tuple[Prepared, Label]]:
-    """Yield every emoji of one code point that is neither a flag nor a part of others, drawn on white."""
+    """Yield the emoji of a single code point, drawn on white, except flags and components of other emoji."""
     face = ImageFont.truetype(font, _FONT_SIZE)
     for letter, (name, captions) in caption_emoji(names, keywords).items():
         picture = Image.new("RGB", _EMOJI_BOX, "white")
@@ -115,11 +115,11 @@ def read_emoji(
 
 
 def caption_emoji(names: Path, keywords: Path) -> dict[str, tuple[str, dict[str, float]]]:
-    """Give name and captions of each emoji.
+    """Return the name and the captions of each emoji.
 
     Args:
         names: Unicode's `emoji-test.txt`.
-        keywords: The `annotations/en.xml` of Unicode's CLDR.
+        keywords: `annotations/en.xml` of Unicode's CLDR.
     """
     described = {
         element.get("cp", ""): [query_text(word) for word in (element.text or "").split("|")]
@@ -141,20 +141,20 @@ def caption_emoji(names: Path, keywords: Path) -> dict[str, tuple[str, dict[str,
 
 
 def read_stamps(root: Path = STAMPS, *, photographs_only: bool = False) -> Iterator[tuple[Prepared, Label]]:
-    """Yield the stamps of Tux Paint that come as PNG, but signs and letters; the first line beside each is its name."""
+    """Yield Tux Paint's PNG stamps except signs and letters, named by the first line of the text beside each."""
     for png in sorted(root.rglob("*.png")):
         text = png.with_suffix(".txt")
         if not text.is_file() or png.relative_to(root).parts[0] == "symbols":
             continue
         picture = prepare_picture(decode(png.read_bytes()).rgb)
-        if photographs_only and _count_colours(picture) < _FEWEST_COLOURS_OF_A_PHOTOGRAPH:
+        if photographs_only and _count_colours(picture) < _MIN_COLOURS_OF_A_PHOTOGRAPH:
             continue
         name = query_text(text.read_text(encoding="utf-8", errors="replace").splitlines()[0])
         yield picture, Label(name, {}, trainable=False)
 
 
 def _count_colours(picture: Prepared) -> int:
-    """Count different colours, of 32 levels a channel."""
+    """Return the number of distinct colours at 32 levels for each channel."""
     levels = (picture >> 3).astype(np.int32)
     return len(np.unique(levels @ np.array([1 << 10, 1 << 5, 1])))
 

@@ -1,1 +1,1 @@
-"""Files of weights: where they are, how they are downloaded, and how they are checked."""
+"""Files of weights: where they are, how they are downloaded, and how they are verified."""

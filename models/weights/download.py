@@ -1,8 +1,8 @@
-"""The only place that downloads: weights from the hub, or from a mirror of it, checked against the hub's own hashes.
+"""Download of weights from the Hugging Face hub or a mirror, verified by the hub's own hashes. Nothing else downloads.
 
-A mirror is named by HF_ENDPOINT, as everywhere where huggingface_hub is used. Files go to the hub's cache, which other
-programs share, or where LOOKALIKE_MODELS is set to that folder, as `organisation/name/`, to be carried to machines that
-have no network. `verify` compares what is there with the hashes that the hub gave, without asking it again.
+HF_ENDPOINT names a mirror, as for everything that uses huggingface_hub. Files go to the hub's cache, which other
+programs share, or, if LOOKALIKE_MODELS is set, to `organisation/name/` in that folder, for transfer to machines without
+a network. `verify` compares the files with the hashes the hub announced, without asking it again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from lookalike.models.weights.places import models_folder, torch_folder
 __all__ = ["Checked", "Progress", "fetch", "verify"]
 
 Progress = Callable[[str, int, int | None], None]
-"""Hears of a download as it goes: the file's name, bytes so far, bytes in all (None: not known)."""
+"""Called during a download with the file's name, the bytes so far, and the total bytes (None if unknown)."""
 
 _TEXT_FILES = re.compile(r"tokenizer|special_tokens_map|added_tokens|vocab|merges|config\.json|spiece|sentencepiece")
 _TEXT_SUFFIXES = frozenset({".json", ".txt", ".model"})
@@ -44,7 +44,7 @@ _TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A file of weights: its SHA-256, and whether that is the one expected (None: nobody said what to expect)."""
+    """A file of weights: its SHA-256 hash, and whether that is the expected one (None if no hash was announced)."""
 
     path: Path
     sha256: str
@@ -52,12 +52,12 @@ class Checked:
 
 
 def fetch(name: ModelName, progress: Progress) -> Checkpoint:
-    """Download what a model is made of, unless it is there, and check it; give where it lies.
+    """Download the files of a model that are not here yet, verify them, and return where they are.
 
     Raises:
-        UsageError: there is nothing to fetch for a file of one's own, or no such model.
-        WeightsUnavailable: the hub cannot be reached or lacks it, or what came is not what the hub announced.
-        MissingDependency: what reads the model is not installed.
+        UsageError: there is no such model, or it has nothing to download.
+        WeightsUnavailable: the hub cannot be reached or lacks the model, or a file differs from the announced hash.
+        MissingDependency: the package that reads the model is not installed.
     """
     if name.is_local or name.family is Family.COMPACT:
         raise UsageError(f"There is nothing to fetch for {name}: its weights are on this machine already.")
@@ -69,24 +69,24 @@ def fetch(name: ModelName, progress: Progress) -> Checkpoint:
         from lookalike.models.encoders.backbones import timm_repository
 
         repository, file = timm_repository(name.architecture)
-        _one_of(repository, (file,) if file else TIMM_FILES, progress)
+        _download_first(repository, (file,) if file else TIMM_FILES, progress)
         return find_checkpoint(name)
     if name.family is Family.HUB:
         repository, names = name.architecture, OPEN_CLIP_FILES
-        config_path = _one_of(repository, (OPEN_CLIP_CONFIG,), progress)
+        config_path = _download_first(repository, (OPEN_CLIP_CONFIG,), progress)
         config: dict[str, Any] = read_json(config_path).get("model_cfg", {})
     else:
         repository, file = repository_of(name.architecture, name.weights)
         names = OPEN_CLIP_FILES if file is None else (str(Path(file).with_suffix(".safetensors")), file)
         config = architecture_config(name.architecture)
-    for source in dict.fromkeys(one for one in text_sources(config) if one):
-        _texts_of(source, progress)
-    _one_of(repository, names, progress)
+    for source in dict.fromkeys(repository for repository in text_sources(config) if repository):
+        _download_text_files(source, progress)
+    _download_first(repository, names, progress)
     return find_checkpoint(name)
 
 
 def verify(checkpoint: Checkpoint) -> list[Checked]:
-    """Read the files of a model through and compare them with what the hub said of them when they were fetched."""
+    """Read all files of a model, and compare them with the hashes that the hub announced when they were downloaded."""
     files = [checkpoint.weights]
     if checkpoint.tokenizer is not None:
         files += [path for path in sorted(checkpoint.tokenizer.glob("tokenizer*.json")) if path.is_file()]
@@ -94,7 +94,7 @@ def verify(checkpoint: Checkpoint) -> list[Checked]:
 
 
 def _checked(path: Path) -> Checked:
-    expected = _announced(path)
+    expected = _announced_hash(path)
     found = hash_of(path)
     if expected is None:
         return Checked(path, found, None)
@@ -102,9 +102,9 @@ def _checked(path: Path) -> Checked:
     return Checked(path, found, same)
 
 
-def _announced(path: Path) -> str | None:
-    """Give the hash announced for a file: SHA-256, its start, or git's SHA-1 of small files; None where none was."""
-    blob = path.resolve().name  # the hub's cache calls a file by its hash and links to it
+def _announced_hash(path: Path) -> str | None:
+    """Return the announced hash of a file: SHA-256, its beginning, or git's SHA-1 for small files; None if unknown."""
+    blob = path.resolve().name  # in the hub's cache, a file is a link to a blob named after its hash
     if path.is_symlink() and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob):
         return blob
     note = path.parent / ".cache" / "huggingface" / "download" / f"{path.name}.metadata"
@@ -123,17 +123,17 @@ def _git_hash(path: Path) -> str:
 # --- the hub ---------------------------------------------------------------------------------------------------------
 
 
-def _one_of(repository: str, names: Sequence[str], progress: Progress) -> Path:
-    """Fetch the first of some files that the repository has."""
-    there = _list_files(repository)
+def _download_first(repository: str, names: Sequence[str], progress: Progress) -> Path:
+    """Download the first of `names` that the repository has."""
+    available = _list_files(repository)
     for name in names:
-        if name in there:
+        if name in available:
             return _download(repository, name, progress)
-    raise WeightsUnavailable(f"The hub's repository {repository} has none of {', '.join(names)}.")
+    raise WeightsUnavailable(f"The hub's repository {repository} has none of the files {', '.join(names)}.")
 
 
-def _texts_of(repository: str, progress: Progress) -> None:
-    """Fetch the tokenizer, and the configuration of the text network, of a repository."""
+def _download_text_files(repository: str, progress: Progress) -> None:
+    """Download a repository's tokenizer and the configuration of its text network."""
     names = [
         name for name in _list_files(repository) if _TEXT_FILES.match(name) and Path(name).suffix in _TEXT_SUFFIXES
     ]
@@ -146,50 +146,51 @@ def _texts_of(repository: str, progress: Progress) -> None:
 def _list_files(repository: str) -> list[str]:
     from huggingface_hub import HfApi
 
-    info = _asked(repository, lambda: HfApi().model_info(repository, timeout=_TIMEOUT_S))
-    return [one.rfilename for one in info.siblings or ()]
+    info = _ask_hub(repository, lambda: HfApi().model_info(repository, timeout=_TIMEOUT_S))
+    return [file.rfilename for file in info.siblings or ()]
 
 
 def _download(repository: str, name: str, progress: Progress) -> Path:
-    """Fetch a file, and check it; one that is there already and whole is left as it is."""
+    """Download and verify a file; a complete file that is here already is left as it is."""
     from huggingface_hub import hf_hub_download
 
     own = models_folder()
     folder = None if own is None else own / repository
-    bar = _bar(name, progress)
-    got = _asked(repository, lambda: hf_hub_download(repository, name, local_dir=folder, tqdm_class=bar))
-    path = Path(got)
+    bar = _progress_class(name, progress)
+    downloaded = _ask_hub(repository, lambda: hf_hub_download(repository, name, local_dir=folder, tqdm_class=bar))
+    path = Path(downloaded)
     if _checked(path).as_expected is False:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         raise WeightsUnavailable(
-            f"{name} of {repository} came otherwise than the hub announced it (its hash differs) and was removed. "
-            "Run the command again; if that does not help, the mirror has a damaged file."
+            f"{name} of {repository} differs from the hash that the hub announced and was removed.",
+            remedy="Run the command again; if that does not help, the mirror has a damaged file.",
         )
     return path
 
 
-def _asked(repository: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401  # whatever the hub's client gives
+def _ask_hub(repository: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401  # any result of the hub's client
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
     try:
         return ask()
     except RepositoryNotFoundError as error:
         raise WeightsUnavailable(
-            f"The hub has no repository {repository}, or one that needs an account: set HF_TOKEN."
+            f"The hub has no repository {repository}, or it requires an account.",
+            remedy="Correct the name, or set HF_TOKEN.",
         ) from error
     except HfHubHTTPError as error:
         raise WeightsUnavailable(f"The hub refused {repository}: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # the client's own and those of two libraries below it, all of which mean: no answer
+    except Exception as error:  # errors of the client and of two libraries below it: no answer
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsUnavailable(
-            f"{repository} could not be fetched: {reason} Nothing half-fetched was kept; run the command again. "
-            "HF_ENDPOINT names a mirror, if there is one."
+            f"{repository} could not be fetched: {reason} No partial file was kept.",
+            remedy="Run the command again; if the hub is out of reach, set HF_ENDPOINT to a mirror of it.",
         ) from error
 
 
-def _bar(name: str, progress: Progress) -> type:
-    """Make a class that huggingface_hub takes for its progress bar and that passes on what it hears."""
+def _progress_class(name: str, progress: Progress) -> type:
+    """Return a class that huggingface_hub accepts as a progress bar, and that forwards to `progress`."""
 
     class Bar:
         def __init__(self, *, total: int | None = None, initial: int = 0, **_: object) -> None:
@@ -207,7 +208,7 @@ def _bar(name: str, progress: Progress) -> type:
             self.close()
 
         def close(self) -> None:
-            """Nothing is held."""
+            """Release nothing; huggingface_hub calls this at the end."""
 
     return Bar
 
@@ -216,7 +217,7 @@ def _bar(name: str, progress: Progress) -> type:
 
 
 def _from_torchvision(name: ModelName, progress: Progress) -> None:
-    """Fetch published weights from their own address; torch compares the start of their hash."""
+    """Download published weights from their own address; torch compares the beginning of their hash."""
     import torch.hub
 
     address = str(torchvision_weights(name).url)
@@ -228,9 +229,9 @@ def _from_torchvision(name: ModelName, progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     progress(file, 0, None)
     try:
-        torch.hub.download_url_to_file(address, str(path), hash_prefix=_announced(path), progress=False)
+        torch.hub.download_url_to_file(address, str(path), hash_prefix=_announced_hash(path), progress=False)
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailable(
-            f"{file} could not be fetched: {error}. Download {address} elsewhere and put it into {folder}."
+            f"{file} could not be fetched: {error}.", remedy=f"Download {address} elsewhere and copy it to {folder}."
         ) from error
     progress(file, path.stat().st_size, path.stat().st_size)

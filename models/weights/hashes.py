@@ -1,4 +1,4 @@
-"""Hashes of files of weights: read once, remembered by path, size and time of change."""
+"""Hashes of files of weights. A file is read once, and its hash is cached by path, size and modification time."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ __all__ = ["hash_of", "remembered_hash_of"]
 
 
 def hash_of(path: Path) -> str:
-    """Read a file through and give its SHA-256, 64 hexadecimal digits."""
+    """Return the SHA-256 hash of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remembered_hash_of(path: Path) -> str:
-    """Give the SHA-256 of a file, without reading it again if size and time are as when it was last read.
+    """Return the SHA-256 hash of a file, from the cache if its size and modification time have not changed.
 
-    What is remembered lies in the user's cache folder; where that cannot be written to, the file is read each time.
+    The cache lies in the user's cache folder. If that is not writable, the file is read each time.
     """
     file = path.resolve()
     state = file.stat()
-    known = _remembered()
+    known = _read_cache()
     size, changed, digest = known.get(str(file), (0, 0, ""))
     if digest and (size, changed) == (state.st_size, state.st_mtime_ns):
         return digest
     digest = hash_of(file)
-    _remember({**_remembered(), str(file): (state.st_size, state.st_mtime_ns, digest)})
+    _write_cache({**_read_cache(), str(file): (state.st_size, state.st_mtime_ns, digest)})
     return digest
 
 
-def _memory() -> Path:
+def _cache_file() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lookalike" / "weights.json"
 
 
-def _remembered() -> dict[str, tuple[int, int, str]]:
+def _read_cache() -> dict[str, tuple[int, int, str]]:
     try:
-        facts = json.loads(_memory().read_bytes())
+        facts = json.loads(_cache_file().read_bytes())
         return {str(path): (int(size), int(changed), str(digest)) for path, (size, changed, digest) in facts.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # nothing yet, or not what was written
+    except (OSError, ValueError, TypeError, AttributeError):  # missing, or not a cache
         return {}
 
 
-def _remember(known: dict[str, tuple[int, int, str]]) -> None:
-    place = _memory()
+def _write_cache(known: dict[str, tuple[int, int, str]]) -> None:
+    path = _cache_file()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, building = tempfile.mkstemp(dir=place.parent, prefix=place.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, building = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(known, file)
-        Path(building).replace(place)
+        Path(building).replace(path)
     except OSError:
         return

@@ -1,4 +1,4 @@
-"""Reading files of weights: what may go wrong while a library does so, as one error in words."""
+"""Reading of files of weights, with the failures of the libraries as one error."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ _FAILURES = (
 _FILLS = {Tensor.uniform_, Tensor.normal_, Tensor.erfinv_, init.uniform_, init.normal_, init.kaiming_uniform_}
 
 
-class _Unfilled(TorchFunctionMode):
-    """Lets new layers have whatever lies in their memory: drawing random numbers is a third of loading a network."""
+class _SkippedInitialisation(TorchFunctionMode):
+    """Leaves the weights of new layers uninitialised; drawing random numbers takes a third of loading a network."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
-        given = kwargs or {}
+        options = kwargs or {}
         if function in _FILLS:
-            return args[0] if args else given["tensor"]
-        return function(*args, **given)
+            return args[0] if args else options["tensor"]
+        return function(*args, **options)
 
 
 @contextmanager
 def loading(weights: Path, name: str) -> Iterator[None]:
-    """Turn what a library raises while it builds a network and reads its weights into one error.
+    """Turn the errors that a library raises while it builds a network and reads its weights into one error.
 
-    Nothing is drawn at random for the network meanwhile: all of its weights are about to be replaced.
+    Weights are not initialised inside the block, because all of them are about to be replaced.
 
     Raises:
-        WeightsUnavailable: the file is damaged, holds code, or does not fit the network.
+        WeightsUnavailable: the file is damaged, contains code, or does not fit the network.
     """
     try:
-        with warnings.catch_warnings(), _Unfilled():
-            warnings.simplefilter("ignore")  # of layers that a newer release of the library would name otherwise
+        with warnings.catch_warnings(), _SkippedInitialisation():
+            warnings.simplefilter("ignore")  # about layers renamed in newer releases of the library
             yield
     except pickle.UnpicklingError as error:
         raise WeightsUnavailable(
-            f"{weights.name} is not a plain file of weights: to read it, code in it would have to be run, which is not "
-            f"done. Save the model's state_dict, or a .safetensors file. ({_first_line(error)})"
+            f"{weights.name} is not a plain file of weights: reading it would run code from it, which is not done. "
+            f"Save the model's state_dict, or a .safetensors file. ({_first_line(error)})"
         ) from error
     except _FAILURES as error:
         raise WeightsUnavailable(
@@ -62,9 +62,9 @@ def loading(weights: Path, name: str) -> Iterator[None]:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read named tensors from a .safetensors file or a state_dict of torch, without running code in it.
+    """Return the named tensors of a .safetensors file or of a torch state_dict, without running code from it.
 
-    What training scripts wrap around them ("state_dict", "model", a "module." before every name) is taken off.
+    Wrappers added by training scripts ("state_dict", "model", the prefix "module.") are removed.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
@@ -73,7 +73,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError("it holds no named tensors.")
+        raise ValueError("it has no named tensors.")
     return {str(name).removeprefix("module."): value for name, value in state.items()}
 
 

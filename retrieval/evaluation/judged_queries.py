@@ -40,7 +40,7 @@ def read_queries(path: Path) -> list[JudgedQuery]:
     Raises:
         FeedError: the file cannot be read, a column is missing, or a row is no query.
     """
-    table = open_table(path, types={}, plain=frozenset({_TEXT, _IMAGE, _FILTER, _RELEVANT}))
+    table = open_table(path, types={}, text_columns=frozenset({_TEXT, _IMAGE, _FILTER, _RELEVANT}))
     if _RELEVANT not in table.columns or not {_TEXT, _IMAGE} & set(table.columns):
         raise FeedError(
             f"{path.name} needs the columns text or image, and relevant; it has {', '.join(table.columns)}."

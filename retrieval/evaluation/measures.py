@@ -13,17 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from lookalike.data.errors import FeedError, LookalikeError
-from lookalike.retrieval.catalog import Catalog
-from lookalike.retrieval.evaluation.judged_queries import JudgedQuery, read_queries
-from lookalike.retrieval.query import Results
-from lookalike.retrieval.search.searcher import Request, parse_filter
+from lookalike.retrieval.core import Core
+from lookalike.retrieval.evaluation.judged_queries import JudgedQuery
+from lookalike.retrieval.progress import Progress, silent
+from lookalike.retrieval.query import Query
+from lookalike.retrieval.results import Results
 
-__all__ = ["Evaluation", "JudgedQuery", "Search", "evaluate", "read_queries"]
+__all__ = ["Evaluation", "Search", "evaluate", "evaluated"]
 
 _DEPTH = 10
 
 
-Search = Callable[[Request], Results]
+Search = Callable[[Query], Results]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Evaluation:
 
 
 def evaluate(
-    catalog: Catalog, queries: Sequence[JudgedQuery], *, limit: int = _DEPTH, search: Search | None = None
+    core: Core, queries: Sequence[JudgedQuery], *, limit: int = _DEPTH, search: Search | None = None
 ) -> Iterator[Evaluation | int]:
     """Search for each query and measure; yields how many are done after each, and last the `Evaluation`.
 
@@ -51,14 +52,14 @@ def evaluate(
     Raises:
         FeedError: a query cannot be searched.
     """
-    search = search or catalog.answer
+    search = search or core.search
     depth = max(limit, _DEPTH)
     measures = np.zeros((len(queries), 5))
     took_ms = np.zeros(len(queries))
-    known = set(catalog.keys(sorted({key for query in queries for key in query.relevant})))
+    known = set(core.records.items_of_keys(sorted({key for query in queries for key in query.relevant})))
     for place, query in enumerate(queries):
         try:
-            results = search(_request(query, depth))
+            results = search(_query(query, depth))
         except LookalikeError as error:
             raise FeedError(f"Query {place + 1} cannot be searched: {error}") from error
         took_ms[place] = results.took_ms
@@ -70,11 +71,26 @@ def evaluate(
     yield Evaluation(len(queries), recall_1, recall_5, recall_10, mrr, ndcg, p50, p95, unknown)
 
 
-def _request(query: JudgedQuery, limit: int) -> Request:
-    return Request(
-        texts=[] if query.text is None else [query.text],
-        images=[] if query.image is None else [query.image],
-        filter=parse_filter(query.filter),
+def evaluated(
+    core: Core, queries: Sequence[JudgedQuery], *, limit: int = _DEPTH, progress: Progress = silent
+) -> Evaluation:
+    """Search for each query and return the measures.
+
+    Raises:
+        FeedError: a query cannot be searched, or there is none.
+    """
+    for step in evaluate(core, queries, limit=limit) if queries else ():
+        if isinstance(step, Evaluation):
+            return step
+        progress("Searching", step, len(queries))
+    raise FeedError("There is no query to evaluate.")
+
+
+def _query(judged: JudgedQuery, limit: int) -> Query:
+    return Query(
+        text=[] if judged.text is None else [judged.text],
+        image=[] if judged.image is None else [judged.image],
+        filter=judged.filter,
         limit=limit,
     )
 

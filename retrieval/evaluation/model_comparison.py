@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lookalike.data.errors import FeedError, UsageError
-from lookalike.retrieval.catalog import Catalog
-from lookalike.retrieval.evaluation.measures import Evaluation, JudgedQuery, Search, evaluate
-from lookalike.retrieval.search.searcher import Request
+from lookalike.retrieval.core import Core
+from lookalike.retrieval.evaluation.judged_queries import JudgedQuery
+from lookalike.retrieval.evaluation.measures import Evaluation, Search, evaluate
+from lookalike.retrieval.query import Query
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
 
 __all__ = ["Comparison", "Example", "Side", "compare"]
@@ -50,16 +51,16 @@ class Comparison:
 
 
 def compare(
-    catalog: Catalog, old: CatalogFile, new: CatalogFile, queries: Sequence[JudgedQuery]
+    core: Core, old: CatalogFile, new: CatalogFile, queries: Sequence[JudgedQuery]
 ) -> Iterator[Comparison | int]:
     """Search with both; yields how many searches of two are done after each, and last the `Comparison`."""
-    searches = catalog.answering(old), catalog.answering(new)
+    searches = core.search_by(old), core.search_by(new)
     done = 0
     sides = []
     for file, search in zip((old, new), searches, strict=True):
         side = Side(file.models)
         try:
-            for step in evaluate(catalog, queries, search=search) if queries else ():
+            for step in evaluate(core, queries, search=search) if queries else ():
                 if isinstance(step, Evaluation):
                     side = Side(side.models, step)
                 else:
@@ -69,7 +70,7 @@ def compare(
             side = Side(side.models, refused=str(error))
         sides.append(side)
     shares, examples = [], []
-    for key in catalog.sample_keys(_SAMPLE):
+    for key in core.sample_keys(_SAMPLE):
         found = [_like(search, key) for search in searches]
         done += 1
         yield done
@@ -85,6 +86,6 @@ def compare(
 def _like(search: Search, key: str) -> list[str] | None:
     """Return the first hits for an item; None where it has no vector."""
     try:
-        return search(Request(keys=[key], limit=_DEPTH)).keys
+        return search(Query(like=[key], limit=_DEPTH)).keys
     except UsageError:
         return None

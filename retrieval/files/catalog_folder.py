@@ -49,7 +49,7 @@ class CatalogFolder:
                 return cls(resolved, os.open(resolved, _PATH_ONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise CatalogNotFound(
-                    f"There is no catalog at {path}; make one with: lookalike index {path} SOURCE"
+                    f"There is no catalog at {path}.", remedy=f"Make one with: lookalike index {path} SOURCE"
                 ) from error
 
     @property

@@ -12,11 +12,15 @@ Searching takes the threads of Polars and of OpenMP, which a child does not inhe
 in it: it would wait for them for ever. So the child of a process that has searched can read and write items, but not
 search.
 
+A thread that imports a module holds a lock of Python's import system, which stays locked in the child for good. So
+modules that NumPy and the standard library import at first use, by whatever call, are imported with this one.
+
 `subprocess` does not run any of this: a program that replaces the process inherits neither descriptors nor locks.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -44,6 +48,14 @@ __all__ = [
 ]
 
 _WAIT_S = 10.0
+_IMPORTED_EARLY = (
+    "encodings.utf_8_sig",
+    "importlib.readers",
+    "importlib.resources._itertools",
+    "importlib.resources.readers",
+    "numpy.ma",
+    "numpy.random",
+)
 
 
 class ForkSafeLock:
@@ -202,4 +214,7 @@ def _has_threads_of_polars() -> bool:
     return any(re.match(r"polars-\d", name) for name in names)
 
 
+for _name in _IMPORTED_EARLY:
+    with suppress(ImportError):  # an implementation detail of another version
+        importlib.import_module(_name)
 os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -29,11 +29,11 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def no_room(folder: Path) -> str:
-    """Say that a disk is full, and what to do."""
-    return (
-        f"{folder} cannot be written to: there is no room left. What was written before is safe; "
-        "make room there, then run the same command again."
+def no_room(folder: Path) -> StorageFailed:
+    """Return the error of a full disk."""
+    return StorageFailed(
+        f"{folder} cannot be written to: there is no room left. What was written before is safe.",
+        remedy="Make room there, then run the same command again.",
     )
 
 
@@ -48,7 +48,7 @@ def failing(path: Path, doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         if _is_no_room(error):
-            raise StorageFailed(no_room(path)) from error
+            raise no_room(path) from error
         raise StorageFailed(f"{path} cannot be {doing}: {error.strerror or error}.") from error
 
 
@@ -77,7 +77,9 @@ def locked(path: Path, doing: str) -> Iterator[None]:
             try:
                 lock.acquire()
             except Timeout as error:
-                raise CatalogBusy(f"Another process is {doing} the catalog; try again when it is done.") from error
+                raise CatalogBusy(
+                    f"Another process is {doing} the catalog.", remedy="Try again when it is done."
+                ) from error
     except StorageFailed as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _READ_ONLY:
             raise CatalogReadOnly(f"{path.parent} cannot be written to: it can be searched, not changed.") from error

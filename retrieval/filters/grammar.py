@@ -36,9 +36,9 @@ def parse(text: str) -> Condition:
         FilterError: the text cannot be read; the message shows where.
     """
     if not text.strip():
-        raise FilterError("The filter is empty; leave it out to search everything.")
+        raise FilterError("The filter is empty.", remedy="Leave it out to search everything.")
     if len(text) > MAX_TEXT_BYTES or len(text.encode(errors="replace")) > MAX_TEXT_BYTES:
-        raise FilterError(f"The filter is longer than {MAX_TEXT_BYTES} bytes; give long lists as parameters.")
+        raise FilterError(f"The filter is longer than {MAX_TEXT_BYTES} bytes.", remedy="Pass long lists as parameters.")
     try:
         tree: Node = _parser().parse(text)  # type: ignore[assignment]  # the transformer gives nodes, not Lark's trees
         condition = _condition(tree)

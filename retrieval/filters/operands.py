@@ -141,7 +141,7 @@ class Constant(Operand):
         except ValueError as error:
             raise FilterError(f"A filter cannot compare with {value!r}: it is {error}.") from None
         if stored is None:
-            raise FilterError("A filter cannot compare with NaN; ask with `is null` instead.")
+            raise FilterError("A filter cannot compare with NaN.", remedy="Ask with `is null` instead.")
         assert isinstance(stored, bool | int | float | str)
         return cls(kind, stored)
 

@@ -302,7 +302,9 @@ def _beside(operand: Operand) -> str:
 
 def _refuse_lists(operand: Operand) -> None:
     if operand.kind is FieldType.STRINGS:
-        raise FilterError(f"{_subject(operand)}; ask with array_contains({operand.to_milvus()}, ...) instead.")
+        raise FilterError(
+            f"{_subject(operand)}.", remedy=f"Ask with array_contains({operand.to_milvus()}, ...) instead."
+        )
     if operand.kind is FieldType.JSON:
         raise FilterError(f"{_subject(operand)}; a filter can only ask whether it is null.")
 

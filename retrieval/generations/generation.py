@@ -28,9 +28,10 @@ from lookalike.data.errors import CatalogBusy, CatalogDamaged, StorageFailed
 from lookalike.retrieval.files.storage import failing, sync
 from lookalike.retrieval.generations.columns import Columns
 from lookalike.retrieval.generations.predecessor import before_of
-from lookalike.retrieval.generations.segment import Segment, Space, SpaceRows, load_columns
+from lookalike.retrieval.generations.segment import Segment, SpaceRows, load_columns
 from lookalike.retrieval.generations.stored_texts import mapped
 from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import VectorRows
 from lookalike.retrieval.vector_index import Approximate, IndexKind, Vectors, build_approximate

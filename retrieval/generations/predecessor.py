@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lookalike.retrieval.generations.segment import Ids, SpaceRows
+from lookalike.retrieval.generations.segment import SpaceRows
+from lookalike.retrieval.stored_rows import Ids
 from lookalike.retrieval.vector_index import Before, Vectors
 
 __all__ = ["before_of"]

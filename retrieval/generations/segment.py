@@ -15,33 +15,15 @@ from polars.exceptions import PolarsError
 
 from lookalike.data.errors import CatalogDamaged
 from lookalike.retrieval.generations.columns import Columns
-from lookalike.retrieval.query import EXACT
 from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.store.records import Records
-from lookalike.retrieval.vector_index import Approximate, Found, Metric, Selection, Vectors
+from lookalike.retrieval.stored_rows import Ids
+from lookalike.retrieval.vector_index import EXACT, Approximate, Found, Selection, Vectors
 
-__all__ = ["Segment", "Space", "SpaceRows", "load_columns", "load_segment"]
-
-Ids = NDArray[np.int64]
+__all__ = ["Segment", "SpaceRows", "load_columns", "load_segment"]
 
 _ITEMS_AT_ONCE = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """A named set of vectors of one kind: all of one dimension, compared by one metric.
-
-    `stored` is what its rows are called in the records and its files in a generation. It is never given to the vectors
-    of another model: after a change of models a space of the same name is other stored rows.
-    """
-
-    name: str
-    dim: int
-    metric: Metric
-    stored: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "stored", self.stored or self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from lookalike.data.fetch.fetched import Fetched
 from lookalike.data.item import ItemImage, Json, Rejected
 from lookalike.data.pictures.image_decoder import Picture, decode
 from lookalike.data.pictures.picture_sources import Address
-from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.core import Core
 from lookalike.retrieval.ingest.item_pictures import LoadedImage, PictureLoader, Stored
 from lookalike.retrieval.ingest.loader import Loader
 from lookalike.retrieval.ingest.removals import Survey
@@ -31,7 +31,7 @@ from lookalike.retrieval.ingest.row_decision import Decider, Decision, Fate
 from lookalike.retrieval.ingest.worker_pool import Crew
 from lookalike.retrieval.schema import FieldType, Schema
 
-__all__ = ["Action", "Change", "Plan"]
+__all__ = ["Action", "Change", "DryRun"]
 
 _NUMBERS = (FieldType.INT, FieldType.FLOAT)
 _IDS_AT_ONCE = 1_000
@@ -90,7 +90,7 @@ class _Glancing(PictureLoader):
         return LoadedImage(source, digest, picture.width, picture.height)
 
 
-class Plan:
+class DryRun:
     """A dry run over a feed. Iterate it: it yields what would be done about each row in order, then what would go.
 
     `counts` are the actions so far, `pictures` the items by how their pictures would change, `rows` how many rows were
@@ -100,7 +100,7 @@ class Plan:
 
     def __init__(
         self,
-        catalog: Catalog,
+        core: Core,
         feed: Feed,
         *,
         restart: bool = False,
@@ -115,14 +115,14 @@ class Plan:
         self.rows = 0
         self.missing = 0
         self.refused: str | None = None
-        self._catalog = catalog
+        self._core = core
         self._feed = feed
         self._sync, self._force, self._retry = sync, force, retry
-        retried = Retried(feed, catalog.records.ledger) if retry else None
+        retried = Retried(feed, core.records.ledger) if retry else None
         self.count = feed.count if retried is None else retried.count
-        self._pictures = _Glancing(catalog, restart=restart)
-        self._loader = Loader(catalog, retried or feed, self._pictures, restart=restart, fetch=None)
-        self._decider = Decider(catalog.records.schema(), restart=restart)
+        self._pictures = _Glancing(core, restart=restart)
+        self._loader = Loader(core, retried or feed, self._pictures, restart=restart, fetch=None)
+        self._decider = Decider(core.records.schema(), restart=restart)
 
     @property
     def unfetched(self) -> int:
@@ -131,7 +131,7 @@ class Plan:
 
     def __iter__(self) -> Iterator[Change]:
         """Compare."""
-        survey = None if self._retry else Survey.of(self._feed, self._catalog.records.ledger)
+        survey = None if self._retry else Survey.of(self._feed, self._core.records.ledger)
         moved: set[int] = set()
         with Crew(()) as crew, closing(self._loader.jobs(crew)) as jobs:
             for job in jobs:
@@ -160,7 +160,7 @@ class Plan:
             return
         self.refused = survey.refusal(len(items), force=self._force)
         for start in range(0, len(items), _IDS_AT_ONCE):
-            for row in self._catalog.records.items(np.array(items[start : start + _IDS_AT_ONCE], dtype=np.int64)):
+            for row in self._core.records.items(np.array(items[start : start + _IDS_AT_ONCE], dtype=np.int64)):
                 yield self._counted(Change(Action.DELETE, row.key))
 
     def _counted(self, change: Change) -> Change:

@@ -52,7 +52,7 @@ class Fetching:
 
     def let_go(self, fetched: Fetched) -> None:
         """Say that the file of a picture has been read."""
-        self._fetcher.let_go(fetched)
+        self._fetcher.release(fetched)
 
     def close(self) -> None:
         """Break off what is being fetched, and tidy the folder up."""

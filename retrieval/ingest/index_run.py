@@ -22,14 +22,17 @@ from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.fetched import FetchCounts
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.data.item import Rejected
-from lookalike.retrieval.catalog import Catalog
+from lookalike.models import Encoder
+from lookalike.retrieval.core import Core
 from lookalike.retrieval.ingest.item_pictures import LoadedImage, PictureLoader, encode_pictures
 from lookalike.retrieval.ingest.loader import Job, Loader
 from lookalike.retrieval.ingest.removals import Survey, leaving_after
 from lookalike.retrieval.ingest.retries import Retried
 from lookalike.retrieval.ingest.row_decision import Decider, Decision, Fate
 from lookalike.retrieval.ingest.worker_pool import Crew
-from lookalike.retrieval.store.ledger import FeedRun, Note, Notes, Rename
+from lookalike.retrieval.item_writes import by_current_fields
+from lookalike.retrieval.store.commits import FieldsMoved
+from lookalike.retrieval.store.ledger import FeedRun, LedgerEntry, Note, Notes, Rename
 from lookalike.retrieval.stored_rows import ItemWrite
 
 __all__ = ["MOST_KEPT", "IndexReport", "IndexRun", "RunOptions"]
@@ -94,7 +97,7 @@ class IndexRun:
 
     def __init__(
         self,
-        catalog: Catalog,
+        core: Core,
         feed: Feed,
         *,
         restart: bool = False,
@@ -107,24 +110,26 @@ class IndexRun:
         if sync and (retry or partial):
             raise UsageError("A run takes all rows and removes what is gone, or takes some rows: not both.")
         self.report = IndexReport()
-        self._catalog = catalog
+        self._core = core
         self._feed = feed
         self._sync, self._force, self._partial, self._some = sync, force, partial, partial or retry
-        retried = Retried(feed, catalog.records.ledger) if retry else None
+        retried = Retried(feed, core.records.ledger) if retry else None
         self.count = feed.count if retried is None else retried.count
         self._loader = Loader(
-            catalog,
+            core,
             retried or feed,
-            PictureLoader(catalog, restart=restart),
+            PictureLoader(core, restart=restart),
             restart=restart,
             fetch=fetch or FetchSettings(),
         )
-        self._stored_schema = catalog.records.schema()
+        self._stored_schema = core.records.schema()
         self._decider = Decider(self._stored_schema, restart=restart)
         self._survey: Survey | None = None
         self._notes: list[Note] = []
-        self._file = catalog.file
-        self._encoders = {space: catalog.encoders.of(self._file, space) for space in self._file.picture_spaces}
+        self._file = core.file
+        self._encoders: dict[str, Encoder] = {
+            space: core.models.of(self._file, space) for space in self._file.picture_spaces
+        }
 
     def __iter__(self) -> Iterator[IndexReport]:
         """Run.
@@ -134,8 +139,8 @@ class IndexRun:
             SyncRefused: more would be removed than may be unasked; nothing was.
         """
         started = time.monotonic()
-        records = self._catalog.records
-        with self._catalog.writer():
+        records = self._core.records
+        with self._core.writer():
             if self._sync:
                 self._survey = Survey.of(self._feed, records.ledger)
                 self._survey.check(force=self._force)
@@ -149,6 +154,16 @@ class IndexRun:
                 self._finish(run)
         self.report.seconds = time.monotonic() - started
         yield self.report
+
+    def rejects(self) -> Iterator[LedgerEntry]:
+        """Yield everything that the run rejected; call it after the run."""
+        return self._core.records.ledger.rejects_of(self.report.run)
+
+    def finish(self) -> IndexReport:
+        """Run to the end without watching; return the last report."""
+        for _ in self:
+            pass
+        return self.report
 
     def _rows(self, run: FeedRun, crew: Crew) -> Generator[None]:
         """Take the rows one after another, in batches for the model and in batches for the records."""
@@ -189,7 +204,7 @@ class IndexRun:
 
     def _finish(self, run: FeedRun) -> None:
         """Note what the feed has no more, and remove it where that was asked for."""
-        records, ledger = self._catalog.records, self._catalog.records.ledger
+        records, ledger = self._core.records, self._core.records.ledger
         records.finish_run(run)
         self.report.missing = ledger.count_missing(run.feed)
         if self._survey is not None:
@@ -218,33 +233,61 @@ class IndexRun:
         return jobs
 
     def _commit(self, run: FeedRun, jobs: Sequence[_Loaded]) -> None:
-        """Write what is decided of some rows, and into the ledger what became of them, in one transaction."""
-        decisions = [self._decider.decide(job, loaded) for job, loaded in jobs]
+        """Write what is decided of some rows, and into the ledger what became of them, in one transaction.
+
+        If a field of theirs was changed since the catalog's fields were last read, they are decided anew.
+        """
+        renamed: dict[str, Rename] = {}
+
+        def write() -> list[Decision]:
+            decisions = [self._decider.decide(job, loaded) for job, loaded in jobs]
+            notes = [*self._notes, *(note for decision in decisions for note in decision.notes())]
+            changed = [decision for decision in decisions if decision.fate in (Fate.ADD, Fate.UPDATE)]
+            for decision in changed:
+                if decision.item.key not in renamed and (rename := self._rename(decision)) is not None:
+                    renamed[decision.item.key] = rename
+            if not changed:
+                if notes:
+                    self._core.records.note(Notes(run, notes))
+                return decisions
+            renames = [renamed[one.item.key] for one in changed if one.item.key in renamed]
+            self._put(changed, Notes(run, notes, renames))
+            return decisions
+
+        decisions = by_current_fields(write)
+        self._notes = []
         for decision in decisions:
             for _, one in decision.rejects:
                 self._reject(one)
-        notes = [*self._notes, *(note for decision in decisions for note in decision.notes())]
-        self._notes = []
-        changed = [decision for decision in decisions if decision.fate in (Fate.ADD, Fate.UPDATE)]
-        renames = [rename for decision in changed if (rename := self._rename(decision)) is not None]
-        writes = [decision.write for decision in changed if decision.write is not None]
-        records, schema = self._catalog.records, self._decider.schema
-        if writes:
-            records.upsert(
-                self._with_titles(writes),
-                schema=schema if schema != self._stored_schema else None,
-                summary=f"index {self._feed.name}",
-                notes=Notes(run, notes, renames),
-                stored=self._file.stored,
-            )
-            self._stored_schema = schema
-        elif notes:
-            records.note(Notes(run, notes))
+        renames = list(renamed.values())
         self.report.added += sum(decision.fate is Fate.ADD for decision in decisions) - len(renames)
         self.report.updated += sum(decision.fate is Fate.UPDATE for decision in decisions)
         self.report.unchanged += sum(decision.fate is Fate.LEAVE for decision in decisions)
         self.report.renamed += len(renames)
         self.report.renames += renames[: max(MOST_KEPT - len(self.report.renames), 0)]
+
+    def _put(self, changed: Sequence[Decision], notes: Notes) -> None:
+        """Write items in one transaction.
+
+        Raises:
+            FieldsMoved: a field of theirs was changed meanwhile; the next decisions are made by the fields as they are.
+        """
+        records, schema = self._core.records, self._decider.schema
+        names = {name for decision in changed for name in decision.item.fields}
+        try:
+            records.upsert(
+                self._with_titles([decision.write for decision in changed if decision.write is not None]),
+                schema=schema.only(names),
+                before=self._stored_schema,
+                summary=f"index {self._feed.name}",
+                notes=notes,
+                stored=self._file.stored,
+            )
+        except FieldsMoved:
+            self._stored_schema = records.schema()
+            self._decider.follow(self._stored_schema)
+            raise
+        self._stored_schema = schema
 
     def _rename(self, decision: Decision) -> Rename | None:
         if self._survey is None or decision.fate is not Fate.ADD or decision.write is None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from lookalike.data.errors import FetchFailed, NotAPicture
 from lookalike.data.fetch.fetched import Fetched
@@ -21,7 +22,7 @@ from lookalike.data.pictures.image_decoder import Picture, decode, read_bytes
 from lookalike.data.pictures.picture_sources import read_place
 from lookalike.data.pictures.video import frame_sha256, frame_source, is_video, scenes, seconds_of, video_sha256
 from lookalike.models import Encoder, Prepared
-from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.core import Core
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
 from lookalike.retrieval.stored_rows import StoredImage
 
@@ -51,10 +52,11 @@ class LoadedImage:
 class PictureLoader:
     """Loads the pictures of items, in any thread; with `restart` as if nothing were known."""
 
-    def __init__(self, catalog: Catalog, *, restart: bool, file: CatalogFile | None = None) -> None:
-        self._catalog = catalog
+    def __init__(self, core: Core, *, restart: bool, file: CatalogFile | None = None) -> None:
+        Image.init()  # imports Pillow's plugins, before there are threads that would: see `forks`
+        self._core = core
         self._restart = restart
-        self._file = file or catalog.file
+        self._file = file or core.file
 
     def load(
         self, images: Sequence[ItemImage], fetched: Sequence[Future[Fetched] | None], known: Sequence[StoredImage]
@@ -122,7 +124,7 @@ class PictureLoader:
     def _known_elsewhere(self, source: str, digest: bytes) -> LoadedImage | None:
         """Take the vector of a picture of the same bytes, wherever in the catalog it is."""
         stored = {space: self._file.spaces[space].stored for space in self._file.picture_spaces}
-        found = None if self._restart else self._catalog.records.image_vectors(digest, stored.values())
+        found = None if self._restart else self._core.records.image_vectors(digest, stored.values())
         if found is None or len(found[2]) < len(stored):
             return None
         width, height, vectors = found
@@ -133,13 +135,13 @@ class PictureLoader:
         return self._prepared(source, digest, decode(content, min_side=side))
 
     def _prepared(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
-        self._catalog.thumbnails.add(digest.hex(), picture.rgb)
+        self._core.thumbnails.add(digest.hex(), picture.rgb)
         prepared = {space: encoder.prepare(picture.rgb) for space, encoder in self._encoders().items()}
         return LoadedImage(source, digest, picture.width, picture.height, prepared=prepared)
 
     def _encoders(self) -> dict[str, Encoder]:
         """Give the model of each space that pictures have vectors in."""
-        return {space: self._catalog.encoders.of(self._file, space) for space in self._file.picture_spaces}
+        return {space: self._core.models.of(self._file, space) for space in self._file.picture_spaces}
 
 
 def encode_pictures(images: Sequence[LoadedImage], encoders: Mapping[str, Encoder]) -> int:

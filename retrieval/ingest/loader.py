@@ -15,9 +15,9 @@ from itertools import islice
 from lookalike.data.fetch.fetched import FetchCounts, Fetched
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.data.item import Item, ItemImage, Rejected
-from lookalike.data.pictures.picture_sources import Address, Nowhere
+from lookalike.data.pictures.picture_sources import Address, Unreadable
 from lookalike.data.pictures.video import VIDEO_SUFFIXES
-from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.core import Core
 from lookalike.retrieval.ingest.fetch_stage import Fetching
 from lookalike.retrieval.ingest.item_pictures import LoadedImage, PictureLoader
 from lookalike.retrieval.ingest.worker_pool import Crew
@@ -30,7 +30,7 @@ _FETCH_AHEAD_ITEMS = 256
 _ITEMS_LIKE_A_VIDEO = 32  # so that the frames of three videos at most wait for the model
 _CHUNK_ITEMS = 32
 _TICK_S = 0.2
-_READ = Nowhere("It has been read.")
+_READ = Unreadable("It has been read.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ class Loader:
 
     def __init__(
         self,
-        catalog: Catalog,
+        core: Core,
         feed: Iterable[Item | Rejected],
         pictures: PictureLoader,
         *,
         restart: bool,
         fetch: FetchSettings | None,
     ) -> None:
-        self._catalog = catalog
+        self._core = core
         self._feed = feed
         self._restart = restart
         self._pictures = pictures
@@ -134,7 +134,7 @@ class Loader:
         if self._fetch is None or not isinstance(image.place, Address):
             return None
         if self._fetching is None:
-            self._fetching = Fetching(self._catalog.fetched_folder, self._fetch)
+            self._fetching = Fetching(self._core.fetched_folder, self._fetch)
         stored = known.images if known and not self._restart else ()
         return self._fetching.submit(image.place.url, {one.sha256 for one in stored})
 
@@ -150,7 +150,7 @@ class Loader:
         return Job(_without_places(coming.item), coming.known, crew.load(self._load, coming))
 
     def _known(self, keys: Sequence[str]) -> dict[str, KnownItem]:
-        records = self._catalog.records
+        records = self._core.records
         rows = records.items_of_keys(keys)
         images = records.images([row.id for row in rows.values()])
         return {key: KnownItem(row, images.get(row.id, ())) for key, row in rows.items()}

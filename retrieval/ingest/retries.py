@@ -26,7 +26,7 @@ class Retried:
         """Yield the rows in order; one that went by its number is found by it, the others by their keys."""
         entries = iter(self._feed if self.count else ())
         while chunk := list(islice(entries, _ROWS_AT_ONCE)):
-            own = [None if isinstance(entry, Rejected) and entry.again else entry.key for entry in chunk]
+            own = [None if isinstance(entry, Rejected) and entry.repeated else entry.key for entry in chunk]
             keys, rows = self._ledger.rejected_among(
                 self._feed.name, [key for key in own if key is not None], [entry.row for entry in chunk]
             )

@@ -59,6 +59,10 @@ class Decider:
         self.schema = schema
         self._restart = restart
 
+    def follow(self, schema: Schema) -> None:
+        """Decide by the fields that the catalog has now, without those of earlier rows."""
+        self.schema = schema
+
     def decide(self, job: Job, loaded: Sequence[LoadedImage]) -> Decision:
         """Decide on one item."""
         item = job.item
@@ -86,7 +90,9 @@ class Decider:
             FieldTypeError: a value does not fit its field's type.
         """
         item = job.item
-        self.schema = with_fields_of(self.schema, {name: [value] for name, value in item.fields.items()})
+        schema = with_fields_of(self.schema, {name: [value] for name, value in item.fields.items()})
+        fields = fields_json(schema, item.fields)
+        self.schema = schema  # a row that is refused adds no fields
         images = [
             ImageWrite(
                 image.source,
@@ -101,7 +107,7 @@ class Decider:
             if not image.failed
         ]
         same_title = job.known is not None and job.known.row.title == item.title and not self._restart
-        return ItemWrite(item.key, item.title, fields_json(self.schema, item.fields), images, not same_title and None)
+        return ItemWrite(item.key, item.title, fields, images, not same_title and None)
 
 
 def _is_unchanged(known: KnownItem, write: ItemWrite) -> bool:

@@ -19,7 +19,7 @@ from lookalike.data.feeds.folder import readable
 from lookalike.data.feeds.source_files import Sighting, look_at_files, look_at_folder
 from lookalike.data.feeds.webdataset import expand
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.core import Core
 from lookalike.retrieval.ingest.file_events import Waker
 from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun
 from lookalike.retrieval.ingest.settled_files import FEW, Changes, Settling
@@ -62,7 +62,7 @@ class Watch:
 
     def __init__(
         self,
-        catalog: Catalog,
+        core: Core,
         source: Path,
         open_source: Callable[[], Feed],
         *,
@@ -76,7 +76,7 @@ class Watch:
         Raises:
             FeedError: it is not there, or cannot be read.
         """
-        self._catalog = catalog
+        self._core = core
         self._source = source
         self._open = open_source
         self._fetch = fetch
@@ -183,7 +183,7 @@ class Watch:
 
     def _run(self, feed: Feed, *, partial: bool = False) -> IndexReport:
         """Index a feed, or some rows of it by themselves."""
-        run = IndexRun(self._catalog, feed, partial=partial, fetch=self._fetch)
+        run = IndexRun(self._core, feed, partial=partial, fetch=self._fetch)
         for _ in run:
             if self._stop.is_set():
                 break
@@ -192,8 +192,8 @@ class Watch:
 
     def _remove(self, keys: Sequence[str]) -> int:
         """Remove the items of some keys, but for those that another feed has, too."""
-        records, name = self._catalog.records, self.feed.name
-        with self._catalog.writer():
+        records, name = self._core.records, self.feed.name
+        with self._core.writer():
             items = [one.item for one in records.ledger.brought(name, keys) if one.alone]
             records.remove_missing(name, keys, items, summary=f"watch {name}")
         self._changed_items += len(items)
@@ -201,9 +201,9 @@ class Watch:
 
     def _optimize(self) -> bool:
         """Fold what was changed into a generation when it has become much."""
-        much = max(_OPTIMIZE_AFTER_ITEMS, int(self._catalog.records.count() * _OPTIMIZE_AFTER_SHARE))
+        much = max(_OPTIMIZE_AFTER_ITEMS, int(self._core.records.count() * _OPTIMIZE_AFTER_SHARE))
         if self._changed_items < much:
             return False
-        self._catalog.optimize()
+        self._core.newest.optimize()
         self._changed_items = 0
         return True

@@ -73,10 +73,12 @@ def write_backup(catalog: Path, target: Path, *, keep: int | None = None, progre
     """
     CatalogFile.read(catalog)
     if target.resolve().is_relative_to(catalog.resolve()):
-        raise UsageError("The backup would be in the catalog itself; keep it somewhere else, best on another disk.")
+        raise UsageError(
+            "The backup would be in the catalog itself.", remedy="Keep it somewhere else, best on another disk."
+        )
     if target.suffix == ".tar":
         if keep is not None:
-            raise UsageError("A tar file has one snapshot; --keep is for a folder of backups.")
+            raise UsageError("A tar file has one snapshot.", remedy="Leave out --keep, or name a folder of backups.")
         return _write_tar(catalog, target, progress)
     if keep is not None and (keep := whole(keep, "number of snapshots to keep", 0)) == 0:
         raise UsageError("Of the snapshots at least 1 is kept, not 0.")
@@ -194,7 +196,9 @@ def _write_folder(catalog: Path, folder: Path, keep: int | None, progress: Progr
         with failing(folder, "read"):
             names = {path.name for path in folder.iterdir()}
         if names and not names & {"chunks", "snapshots", "building"}:
-            raise UsageError(f"{folder} has other files in it; give an empty or new folder, or one of backups.")
+            raise UsageError(
+                f"{folder} has other files in it.", remedy="Name an empty or new folder, or one of backups."
+            )
     store = FolderStore(folder)
     with _building(store.building) as building:
         report = _write(catalog, store, building, progress)
@@ -205,7 +209,7 @@ def _write_folder(catalog: Path, folder: Path, keep: int | None, progress: Progr
 
 def _write_tar(catalog: Path, path: Path, progress: Progress) -> BackupReport:
     if path.exists():
-        raise UsageError(f"There is something at {path} already; give a new name.")
+        raise UsageError(f"There is something at {path} already.", remedy="Choose a new name.")
     with _building(path.with_name(f".{path.name}.building")) as building, failing(path.parent, "written to"):
         whole = building / path.name
         with tarfile.open(whole, "x", format=tarfile.USTAR_FORMAT) as file:
@@ -232,7 +236,9 @@ def _building(folder: Path) -> Iterator[Path]:
                 finally:
                     _clear(folder, lock)
         except Timeout as error:
-            raise CatalogBusy("Another process is writing a backup there; try again when it is done.") from error
+            raise CatalogBusy(
+                "Another process is writing a backup there.", remedy="Try again when it is done."
+            ) from error
 
 
 def _clear(folder: Path, lock: Path) -> None:

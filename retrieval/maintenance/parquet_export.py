@@ -29,9 +29,9 @@ from lookalike.retrieval.maintenance.parquet_format import (
     images_type,
 )
 from lookalike.retrieval.progress import Progress, silent
+from lookalike.retrieval.query import parse_filter
 from lookalike.retrieval.schema import Schema
-from lookalike.retrieval.search.searcher import parse_filter
-from lookalike.retrieval.search.state import View
+from lookalike.retrieval.search.segmented_state import SegmentedState
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
 from lookalike.retrieval.spaces.space_sets import SpaceSets
 from lookalike.retrieval.store.database_file import RecordsState
@@ -50,7 +50,7 @@ Ids = NDArray[np.int64]
 def export_parquet(
     catalog: Path,
     target: Path,
-    view: Callable[[], View],
+    newest: Callable[[], SegmentedState],
     *,
     filter: str | None = None,
     params: Parameters | None = None,
@@ -59,8 +59,8 @@ def export_parquet(
 ) -> int:
     """Write the items of a catalog that satisfy a filter to a new Parquet file; return how many.
 
-    `view` gives the newest view, for the filter. Without `vectors` the file is for reading, not for an import. The file
-    is whole or absent.
+    `newest` returns the newest state, for the filter. Without `vectors` the file is for reading, not for an import. The
+    file is whole or absent.
 
     Raises:
         UsageError: there is something at the target already.
@@ -71,7 +71,7 @@ def export_parquet(
     """
     if target.exists():
         raise UsageError(f"There is something at {target} already; give a new name.")
-    state, ids = _state_and_ids(catalog, view, filter, params)
+    state, ids = _state_and_ids(catalog, newest, filter, params)
     with state:
         export = _Export(catalog, state, vectors)
         source = register_io_source(lambda *_: export.frames(ids, progress), schema=export.types)
@@ -94,7 +94,7 @@ def export_parquet(
 
 
 def _state_and_ids(
-    catalog: Path, view: Callable[[], View], filter: str | None, params: Parameters | None
+    catalog: Path, newest: Callable[[], SegmentedState], filter: str | None, params: Parameters | None
 ) -> tuple[RecordsState, Ids]:
     """Open a state of the records, and find the items to write: as of the same commit."""
     expression = parse_filter(filter, params)
@@ -104,10 +104,10 @@ def _state_and_ids(
             if filter is None:
                 ids = (row[0] for row in state.rows("SELECT id FROM items ORDER BY id"))
                 return state, np.fromiter(ids, dtype=np.int64)
-            newest = view()
-            if newest.seq == state.value("SELECT coalesce(max(seq), 0) FROM commits"):
-                allowed = newest.allowed(expression)
-                return state, np.sort(newest.item_ids(newest.first_items(allowed, 0, allowed.count)))
+            found = newest()
+            if found.seq == state.value("SELECT coalesce(max(seq), 0) FROM commits"):
+                allowed = found.allowed(expression)
+                return state, np.sort(found.item_ids(found.first_items(allowed, 0, allowed.count)))
         except BaseException:
             state.close()
             raise

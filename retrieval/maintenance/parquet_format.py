@@ -21,9 +21,9 @@ import polars as pl
 
 from lookalike.data.errors import FeedError
 from lookalike.data.field_type import FieldType
-from lookalike.retrieval.generations.segment import Space
 from lookalike.retrieval.schema import Schema
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.spaces.space import Space
 
 __all__ = ["IMAGES", "METADATA", "TITLE_VECTOR", "VECTOR", "ParquetForm", "images_type"]
 

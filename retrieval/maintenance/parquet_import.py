@@ -6,7 +6,7 @@ again. A row that cannot be taken never stops the rest; it is listed with its re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ from lookalike.data.item import Rejected, Value, check_key, check_title
 from lookalike.data.pictures.image_decoder import check_thumbnail
 from lookalike.data.record_files import is_record_file
 from lookalike.retrieval.files.thumbnails import Thumbnails
-from lookalike.retrieval.generations.segment import Space
 from lookalike.retrieval.input_checks import checked_vectors, fields_json, with_fields_of
+from lookalike.retrieval.item_writes import by_current_fields
+from lookalike.retrieval.maintenance.imported_fields import ImportedFields
 from lookalike.retrieval.maintenance.parquet_format import IMAGES, METADATA, TITLE_VECTOR, VECTOR, ParquetForm
 from lookalike.retrieval.maintenance.verification import UNIT_TOLERANCE
 from lookalike.retrieval.progress import Progress, silent
 from lookalike.retrieval.schema import BUILT_IN, Schema
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.store.changed_items import changed_items
 from lookalike.retrieval.store.ledger import Note, Notes, State
 from lookalike.retrieval.store.records import Records
@@ -135,48 +137,59 @@ def import_parquet(
     dim = file.spaces["image"].dim
     batch = max(1, min(_BATCH_ROWS, _BATCH_BYTES // (dim * 4)))
     scan = pl.scan_parquet(table.path)
-    schema = records.schema()
-    if table.form is not None:
-        schema = _merged(schema, table.form.schema)
+    declared = None if table.form is None else table.form.schema
+    fields = ImportedFields(records, table.fields, declared, summary=f"import {table.path.name}")
     seen: set[str] = set()
-    refused: set[str | None] = set()
     for start in range(0, table.count, batch):
-        chunk = scan.slice(start, batch).collect()
-        rows = _Rows(table, file, chunk, start + 1)
-        schema = rows.schema(schema)
-        writes: list[ItemWrite] = []
-        row_of: dict[str, int] = {}
-        rejects: list[Rejected] = []
-        for number, entry in enumerate(rows.writes(schema, thumbnails), start=start + 1):
-            if isinstance(entry, Rejected):
-                rejects.append(replace(entry, again=entry.key in seen or entry.key in refused))
-                refused.add(entry.key)
-            elif entry.key in seen:
-                reason = f"The key {entry.key!r} occurred before."
-                rejects.append(Rejected(number, reason, entry.key, again=True))
+        rows = _Rows(table, file, scan.slice(start, batch).collect(), start + 1)
+
+        def write(rows: _Rows = rows, start: int = start) -> tuple[list[str], ImportReport]:
+            entries = list(enumerate(rows.writes(fields.taking(rows.schema), thumbnails), start=start + 1))
+            keys, accepted, rejects = _told_apart(entries, seen)
+            row_of = {one.key: row for row, one in accepted}
+            new, changed, unchanged = changed_items(records, file.spaces, [one for _, one in accepted])
+            notes = [Note.of(one) for one in rejects]
+            notes += [Note(row_of[one.key], one.key, State.INDEXED) for one in (*new, *changed)]
+            notes += [Note(row_of[key], key, State.UNCHANGED, item=item) for key, item in unchanged.items()]
+            if new or changed:
+                fields.put([*new, *changed], Notes(run, notes), file.stored)
             else:
-                seen.add(entry.key)
-                row_of[entry.key] = number
-                writes.append(entry)
-        new, changed, unchanged = changed_items(records, file.spaces, writes)
-        notes = [Note.of(one) for one in rejects]
-        notes += [Note(row_of[write.key], write.key, State.INDEXED) for write in (*new, *changed)]
-        notes += [Note(row_of[key], key, State.UNCHANGED, item=item) for key, item in unchanged.items()]
-        if new or changed:
-            summary = f"import {table.path.name}"
-            writes = [*new, *changed]
-            records.upsert(writes, schema=schema, summary=summary, notes=Notes(run, notes), stored=file.stored)
-        else:
-            records.note(Notes(run, notes))
-        report.rejects += rejects
-        report.added += len(new)
-        report.updated += len(changed)
-        report.unchanged += len(unchanged)
+                records.note(Notes(run, notes))
+            return keys, ImportReport(len(new), len(changed), len(unchanged), rejects)
+
+        keys, done = by_current_fields(write)
+        seen.update(keys)
+        report.rejects += done.rejects
+        report.added += done.added
+        report.updated += done.updated
+        report.unchanged += done.unchanged
         progress("Importing items", min(start + batch, table.count), table.count)
-    if not schema.keys() <= records.schema().keys():  # of fields without a value there was nothing to write
-        records.add_fields(schema, summary=f"import {table.path.name}")
+    fields.declare()  # of fields without a value there was nothing to write
     records.finish_run(run)
     return report
+
+
+def _told_apart(
+    entries: Sequence[tuple[int, ItemWrite | Rejected]], seen: Collection[str]
+) -> tuple[list[str], list[tuple[int, ItemWrite]], list[Rejected]]:
+    """Return the keys of rows, the writes of those that come first for their key, and the rejects.
+
+    `seen` has the keys of the rows before. A row whose key occurred before is rejected, even if that row was.
+    """
+    keys: dict[str, None] = {}
+    accepted: list[tuple[int, ItemWrite]] = []
+    rejects: list[Rejected] = []
+    for row, entry in entries:
+        again = entry.key in seen or entry.key in keys
+        if isinstance(entry, Rejected):
+            rejects.append(replace(entry, repeated=again))
+        elif again:
+            rejects.append(Rejected(row, f"The key {entry.key!r} occurred before.", entry.key, repeated=True))
+        else:
+            accepted.append((row, entry))
+        if entry.key is not None:
+            keys[entry.key] = None
+    return list(keys), accepted, rejects
 
 
 _BEYOND = 1e15
@@ -353,12 +366,6 @@ def _check_made_alike(table: VectorTable, file: CatalogFile) -> None:
     ours, others = ({name: (one.dim, one.metric) for name, one in made.spaces.items()} for made in (file, theirs))
     if ours != others:
         raise UsageError(f"The vectors of {table.path.name} have another dimension or metric than the catalog's.")
-
-
-def _merged(schema: Schema, more: Schema) -> Schema:
-    for name, type_ in more.items():
-        schema = schema.widened(name, type_) if name in schema else schema.extended({name: type_})
-    return schema
 
 
 def _named(columns: Any, names: Sequence[str]) -> str | None:  # noqa: ANN401  # any mapping by column name

@@ -28,7 +28,7 @@ from lookalike.retrieval.files.thumbnails import Thumbnails
 from lookalike.retrieval.maintenance.salvage import salvage_records
 from lookalike.retrieval.maintenance.verification import Problem, ProblemKind, Verification, verify
 from lookalike.retrieval.progress import Progress, silent
-from lookalike.retrieval.search.newest_state import Live
+from lookalike.retrieval.search.newest_state import NewestState
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
 from lookalike.retrieval.store.database_file import RecordsState
 from lookalike.retrieval.store.records import Records
@@ -79,7 +79,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
             _remake_thumbnails(catalog, pictures, by_kind.get(ProblemKind.THUMBNAIL, ()), report)
         if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
             progress("Building the search index", 0, 1)
-            name = Live(records, file).optimize(retrain=True)
+            name = NewestState(records, file).optimize(retrain=True)
             report.mended.append(f"The generation was made anew: {name}.")
             for name in {Path(problem.where).parts[1] for problem in by_kind.get(ProblemKind.GENERATION, ())} - {".."}:
                 shutil.rmtree(catalog / "generations" / name, ignore_errors=True)

@@ -90,7 +90,9 @@ def _salvage(damaged: Path, target: Path, found: Salvage, progress: Progress) ->
             (version,) = read.execute("PRAGMA user_version").fetchone()
             schema = list(read.execute("SELECT name, type, sql FROM sqlite_schema ORDER BY rowid"))
         except sqlite3.DatabaseError as error:
-            raise CatalogDamaged(f"Nothing can be read of the records: {error}. Restore them from a backup.") from error
+            raise CatalogDamaged(
+                f"Nothing can be read of the records: {error}.", remedy="Restore them from a backup."
+            ) from error
         last_ids = _last_ids(read)
         prepare(written)
         written.execute("BEGIN")

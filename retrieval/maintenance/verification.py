@@ -16,9 +16,9 @@ from lookalike.data.errors import CatalogDamaged, NotAPicture
 from lookalike.data.pictures.image_decoder import check_thumbnail
 from lookalike.data.record_files import RECORDS
 from lookalike.retrieval.files.thumbnails import Thumbnails
-from lookalike.retrieval.generations.segment import Space
 from lookalike.retrieval.progress import Progress, silent
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.spaces.space_sets import SpaceSets
 from lookalike.retrieval.store import checksums
 from lookalike.retrieval.store.database_file import RecordsState, damage_of

@@ -19,7 +19,7 @@ from lookalike.data.fetch.settings import FetchSettings
 from lookalike.data.item import Item, Rejected
 from lookalike.data.pictures.image_decoder import Picture, decode, read_bytes
 from lookalike.models import Encoder
-from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.core import Core
 from lookalike.retrieval.ingest.item_pictures import LoadedImage, PictureLoader, Stored, encode_pictures
 from lookalike.retrieval.ingest.loader import Loader
 from lookalike.retrieval.ingest.worker_pool import Crew
@@ -37,10 +37,8 @@ _Batch = tuple[list[LoadedImage], Future[int]]
 class _WantedLoader(PictureLoader):
     """Loads the pictures that lack a vector; of the others it says only what they are."""
 
-    def __init__(
-        self, catalog: Catalog, file: CatalogFile, spaces: Sequence[str], gone: Mapping[bytes, object]
-    ) -> None:
-        super().__init__(catalog, restart=True, file=file)
+    def __init__(self, core: Core, file: CatalogFile, spaces: Sequence[str], gone: Mapping[bytes, object]) -> None:
+        super().__init__(core, restart=True, file=file)
         self._wanted_in = spaces
         self._gone = gone
         self._taken: set[bytes] = set()
@@ -56,13 +54,13 @@ class _WantedLoader(PictureLoader):
         return None if new and self._is_wanted(digest) else LoadedImage(source, digest)
 
     def _is_wanted(self, digest: bytes) -> bool:
-        records, spaces = self._catalog.records, self._file.spaces
+        records, spaces = self._core.records, self._file.spaces
         return digest in self._gone or any(
             records.spaces.lacking_of(spaces[space].stored, [digest]) for space in self._wanted_in
         )
 
     def _prepared(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
-        self._catalog.thumbnails.add(digest.hex(), picture.rgb)
+        self._core.thumbnails.add(digest.hex(), picture.rgb)
         return self.prepared_of(source, digest, picture)
 
     def prepared_of(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
@@ -71,23 +69,23 @@ class _WantedLoader(PictureLoader):
         return LoadedImage(source, digest, picture.width, picture.height, prepared=prepared)
 
     def _encoders(self) -> dict[str, Encoder]:
-        return {space: self._catalog.encoders.of(self._file, space) for space in self._wanted_in}
+        return {space: self._core.models.of(self._file, space) for space in self._wanted_in}
 
 
 class Originals:
     """Finds and encodes what is lacking in the `spaces` of a set (of those that pictures have vectors in)."""
 
-    def __init__(self, catalog: Catalog, file: CatalogFile, spaces: Sequence[str]) -> None:
-        self._catalog = catalog
-        self._records = catalog.records
+    def __init__(self, core: Core, file: CatalogFile, spaces: Sequence[str]) -> None:
+        self._core = core
+        self._records = core.records
         self._stored = {space: file.spaces[space].stored for space in spaces}
-        self._encoders = {space: catalog.encoders.of(file, space) for space in spaces}
+        self._encoders = {space: core.models.of(file, space) for space in spaces}
         self._gone: dict[bytes, list[tuple[str, LackingImage]]] = {}  # of earlier states: few, and there is no index
         for space, stored in self._stored.items():
             for image in self._records.spaces.lacking(stored):
                 if not image.live:
                     self._gone.setdefault(image.sha256, []).append((space, image))
-        self._loader = _WantedLoader(catalog, file, spaces, self._gone)
+        self._loader = _WantedLoader(core, file, spaces, self._gone)
 
     def count(self) -> int:
         """Count the pictures that items have now and that lack a vector."""
@@ -104,7 +102,7 @@ class Originals:
     def from_feed(self, feed: Feed, fetch: FetchSettings) -> Generator[list[ImageVector]]:
         """Yield the vectors of what a feed has, a batch at a time, often none."""
         rows = self._rows_lacking(feed)
-        loader = Loader(self._catalog, rows, self._loader, restart=True, fetch=fetch)
+        loader = Loader(self._core, rows, self._loader, restart=True, fetch=fetch)
 
         def loaded(crew: Crew) -> Iterator[list[LoadedImage]]:
             with closing(loader.jobs(crew)) as jobs:
@@ -118,7 +116,7 @@ class Originals:
         """Yield the vectors of what there is but a thumbnail of."""
 
         def load(image: LackingImage) -> list[LoadedImage]:
-            path = self._catalog.thumbnails.path(image.sha256.hex())
+            path = self._core.thumbnails.path(image.sha256.hex())
             try:
                 picture = None if path is None else decode(read_bytes(path))
             except NotAPicture:

@@ -18,8 +18,8 @@ import numpy as np
 from lookalike.data.errors import CatalogBusy, FeedError, OriginalsMissing
 from lookalike.data.feeds.feed import Feed, open_feed
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.retrieval.catalog import Catalog
-from lookalike.retrieval.evaluation.measures import JudgedQuery
+from lookalike.retrieval.core import Core
+from lookalike.retrieval.evaluation.judged_queries import JudgedQuery, kept_queries
 from lookalike.retrieval.evaluation.model_comparison import Comparison, compare
 from lookalike.retrieval.reencode.originals import Originals
 from lookalike.retrieval.reencode.target import Target
@@ -90,18 +90,18 @@ class Reencoding:
 
     def __init__(
         self,
-        catalog: Catalog,
+        core: Core,
         *,
         model: str | None = None,
-        looks: str | None = None,
+        appearance: str | None = None,
         feeds: Sequence[Feed] = (),
         queries: Sequence[JudgedQuery] = (),
         options: ReencodeOptions | None = None,
     ) -> None:
         self.report = ReencodeReport()
-        self._catalog = catalog
-        self._spaces = catalog.records.spaces
-        self._model, self._looks = model, looks
+        self._core = core
+        self._spaces = core.records.spaces
+        self._model, self._appearance = model, appearance
         self._feeds = feeds
         self._queries = queries
         self._options = options or ReencodeOptions()
@@ -116,9 +116,9 @@ class Reencoding:
             CatalogBusy: another process is indexing into the catalog.
         """
         self._started = time.monotonic()
-        with self._catalog.writer():
-            target = Target.of(self._catalog, self._model, self._looks, restart=self._options.restart)
-            self.report.old, self.report.new = self._catalog.file.models, target.file.models
+        with self._core.writer():
+            target = Target.of(self._core, self._model, self._appearance, restart=self._options.restart)
+            self.report.old, self.report.new = self._core.file.models, target.file.models
             for _ in range(_MOST_ROUNDS):
                 for _ in self._round(target):
                     self.report.seconds = time.monotonic() - self._started
@@ -136,14 +136,14 @@ class Reencoding:
         if target.picture_spaces:
             yield from self._encode_pictures(target)
         yield from self._encode_titles(target)
-        sets = self._catalog.sets
+        sets = self._core.sets
         new = written < report.pictures + report.titles + report.copied
         if new or not sets.built:
             self._phase("Building the search index", 0)
             yield
             if not sets.built:
                 self._mark_built(sets)
-            self._when_free(self._catalog.optimize)
+            self._when_free(self._core.newest.optimize)
         if report.comparison is None and target.made_new and (new or self._queries or self._options.hold):
             yield from self._compare(target)
         if not self._options.hold:
@@ -154,7 +154,7 @@ class Reencoding:
     def _copy(self, target: Target) -> Iterator[None]:
         """Copy the vectors of spaces that are made anew by the model they were made by."""
         for source, goal in target.copies:
-            self._phase("Copying vectors", self._catalog.records.count_vectors().get(source, 0))
+            self._phase("Copying vectors", self._core.records.count_vectors().get(source, 0))
             for count in self._spaces.copy(source, goal):
                 self.report.copied += count
                 self.report.done += count
@@ -166,7 +166,7 @@ class Reencoding:
         if not lacking and not target.bare:
             self.report.lacking = 0
             return
-        originals = Originals(self._catalog, target.file, target.picture_spaces)
+        originals = Originals(self._core, target.file, target.picture_spaces)
         for feed in self._feeds or self._remembered():
             yield from self._write(originals.from_feed(feed, self._options.fetch))
             if not originals.count():
@@ -180,8 +180,8 @@ class Reencoding:
 
     def _remembered(self) -> Iterator[Feed]:
         """Yield the feeds of the catalog, from where they were last read."""
-        types = self._catalog.records.schema()
-        for name, source in self._catalog.records.ledger.sources().items():
+        types = self._core.records.schema()
+        for name, source in self._core.records.ledger.sources().items():
             try:
                 feed = open_feed(Path(source.path), key=source.key, image=source.image, title=source.title, types=types)
             except FeedError as error:
@@ -227,7 +227,7 @@ class Reencoding:
             parts.append(f"{target.bare:,} items are a vector without a picture")
         raise OriginalsMissing(
             f"{' and '.join(parts)}. The catalog stays with {self.report.old}; what was encoded is kept. Name where "
-            f"the pictures are (lookalike reencode {self._catalog.name} SOURCE...), or go on without the originals: "
+            f"the pictures are (lookalike reencode {self._core.folder.name} SOURCE...), or go on without them: "
             "--from-thumbnails encodes the thumbnails, --drop-missing leaves such pictures without a vector."
         )
 
@@ -239,7 +239,7 @@ class Reencoding:
         for spans in self._spaces.lacking_titles(space):
             for start in range(0, len(spans), _TITLES_AT_ONCE):
                 some = spans[start : start + _TITLES_AT_ONCE]
-                encoder = self._catalog.encoders.of(target.file)
+                encoder = self._core.models.of(target.file)
                 rows = encoder.encode_titles([span.title for span in some]).astype(np.float16)
                 vectors = [TitleVector(space, span, row.tobytes()) for span, row in zip(some, rows, strict=True)]
                 count = self._spaces.put_titles(vectors)
@@ -252,9 +252,9 @@ class Reencoding:
             write(replace(sets, built=True).to_json())
 
     def _compare(self, target: Target) -> Iterator[None]:
-        queries = self._queries or self._catalog.kept_queries()
+        queries = self._queries or kept_queries(self._core.folder)
         self._phase("Comparing", 2 * len(queries))
-        for step in compare(self._catalog, self._catalog.file, target.file, queries):
+        for step in compare(self._core, self._core.file, target.file, queries):
             if isinstance(step, Comparison):
                 self.report.comparison = step
             else:
@@ -264,7 +264,7 @@ class Reencoding:
 
     def _swap(self, target: Target) -> None:
         """Put the new set in use, if it lacks nothing that it did not lack a moment ago."""
-        sets = self._catalog.sets
+        sets = self._core.sets
         previous = sets.active if target.made_new else sets.previous
         swapped = SpaceSets(target.file, previous=previous, version=sets.version).without_unused(before=sets)
 
@@ -275,7 +275,7 @@ class Reencoding:
                 return "titles"
             return None
 
-        self.report.swapped = self._when_free(lambda: self._catalog.change_sets(swapped, unless)) is None
+        self.report.swapped = self._when_free(lambda: self._core.newest.change_sets(swapped, unless)) is None
 
     def _when_free(self, work: Callable[[], Answer]) -> Answer:
         """Do what another process may be keeping from being done, such as one that optimizes."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lookalike.data.errors import UsageError
-from lookalike.retrieval.catalog import Catalog
+from lookalike.retrieval.core import Core
 from lookalike.retrieval.spaces.space_sets import SpaceSets
 
 __all__ = ["RollbackReport", "forget", "roll_back"]
@@ -22,31 +22,32 @@ class RollbackReport:
     titles: int
 
 
-def roll_back(catalog: Catalog) -> RollbackReport:
+def roll_back(core: Core) -> RollbackReport:
     """Put the models before in use again, in one transaction; those that were in use are the ones before then.
 
     Raises:
         UsageError: there are none, or another change is unfinished.
         CatalogBusy: another process is indexing into the catalog, or optimizing it.
     """
-    with catalog.writer():
-        sets = catalog.sets
+    with core.writer():
+        sets = core.sets
         if sets.previous is None:
             raise UsageError("There is nothing to go back to: the catalog has the vectors of one set of models only.")
         if sets.upcoming is not None:
+            name = core.folder.name
             raise UsageError(
-                f"A change to {sets.upcoming.models} is unfinished. Finish it first (lookalike reencode {catalog.name})"
-                f", or remove what was made for it, and the way back too: lookalike reencode {catalog.name} --forget"
+                f"A change to {sets.upcoming.models} is unfinished. Finish it first (lookalike reencode {name})"
+                f", or remove what was made for it, and the way back too: lookalike reencode {name} --forget"
             )
         back = sets.previous
-        catalog.change_sets(replace(sets, active=back, previous=sets.active))
-        spaces = catalog.records.spaces
+        core.newest.change_sets(replace(sets, active=back, previous=sets.active))
+        spaces = core.records.spaces
         lacking = max(spaces.count_lacking(back.spaces[name].stored) for name in back.picture_spaces)
         titles = spaces.count_lacking_titles(back.spaces["title"].stored) if back.reads_texts else 0
         return RollbackReport(sets.active.models, back.models, lacking, titles)
 
 
-def forget(catalog: Catalog) -> Iterator[int]:
+def forget(core: Core) -> Iterator[int]:
     """Remove the vectors that are not in use: those of the models before, and of a change that is unfinished.
 
     Yields how many, a small transaction each. Broken off, the rest is removed by the next call.
@@ -54,14 +55,14 @@ def forget(catalog: Catalog) -> Iterator[int]:
     Raises:
         CatalogBusy: another process is indexing into the catalog, or optimizing it.
     """
-    with catalog.writer():
-        sets = catalog.sets
+    with core.writer():
+        sets = core.sets
         kept = SpaceSets(sets.active, version=sets.version).without_unused(before=sets)
         if kept == sets and not kept.dropped:
             return
-        catalog.change_sets(kept)
-        catalog.optimize()  # a generation without them, before the records lose them
+        core.newest.change_sets(kept)
+        core.newest.optimize()  # a generation without them, before the records lose them
         for space in kept.dropped:
-            yield from catalog.records.spaces.remove(space)
-        catalog.change_sets(replace(catalog.sets, dropped=()))
-        catalog.records.give_back_space()
+            yield from core.records.spaces.remove(space)
+        core.newest.change_sets(replace(core.sets, dropped=()))
+        core.records.give_back_space()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lookalike.data.errors import UsageError
-from lookalike.retrieval.catalog import Catalog
-from lookalike.retrieval.generations.segment import Space
-from lookalike.retrieval.spaces.catalog_file import CatalogFile, Made
+from lookalike.retrieval.core import Core
+from lookalike.retrieval.spaces.catalog_file import CatalogFile, ModelIdentity
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.spaces.space_sets import SpaceSets
 
 __all__ = ["NO_LOOKS", "Target"]
@@ -34,42 +34,42 @@ class Target:
     bare: int
 
     @classmethod
-    def of(cls, catalog: Catalog, model: str | None, looks: str | None, *, restart: bool) -> Target:
+    def of(cls, core: Core, model: str | None, looks: str | None, *, restart: bool) -> Target:
         """Find what is to be made, and note it in the records.
 
         Raises:
             UsageError: there is nothing to do, or another change is unfinished.
         """
-        sets = catalog.sets
+        sets = core.sets
         if sets.active.model is None:
             raise UsageError("This catalog holds ready vectors and has no model to change.")
-        asked = _asked(catalog, sets, model, looks)
+        asked = _asked(core, sets, model, looks)
         begun = sets.upcoming
         if begun is not None and not restart:
             if asked is not None and not _same_models(asked, begun):
                 raise UsageError(
-                    f"A change to {begun.models} is unfinished. Go on with it: lookalike reencode {catalog.name}; "
+                    f"A change to {begun.models} is unfinished. Go on with it: lookalike reencode {core.folder.name}; "
                     f"or give it up for {asked.models} with --restart"
                 )
-            return cls._towards(catalog, begun)
+            return cls._towards(core, begun)
         file = asked if asked is not None else begun or sets.active
-        if _same_models(file, sets.active) and not _lacks(catalog, sets.active):
+        if _same_models(file, sets.active) and not _lacks(core, sets.active):
             raise UsageError(
                 f"There is nothing to do: the catalog is made with {sets.active.models}, and every picture has its "
-                "vectors. Name another --model, or another model for --looks."
+                "vectors. Name another --model, or another model for --appearance."
             )
         upcoming = _with_fresh_spaces(file, sets)
         changed = replace(sets, upcoming=upcoming, built=False).without_unused(before=sets)
-        with catalog.records.spaces.changing(sets.version) as write:
+        with core.records.spaces.changing(sets.version) as write:
             write(changed.to_json())
-        return cls._towards(catalog, upcoming)
+        return cls._towards(core, upcoming)
 
     @classmethod
-    def _towards(cls, catalog: Catalog, file: CatalogFile) -> Target:
-        active = catalog.sets.active
+    def _towards(cls, core: Core, file: CatalogFile) -> Target:
+        active = core.sets.active
         new = [name for name, space in file.spaces.items() if active.stored.get(name) != space.stored]
         same = [name for name in new if name in active.spaces and active.made(name).facts == file.made(name).facts]
-        bare = catalog.records.spaces.count_bare(active.spaces["image"].stored)
+        bare = core.records.spaces.count_bare(active.spaces["image"].stored)
         return cls(
             file,
             [name for name in file.picture_spaces if name in new],
@@ -85,27 +85,27 @@ class Target:
         return [self.file.spaces[name].stored for name in self.picture_spaces]
 
 
-def _asked(catalog: Catalog, sets: SpaceSets, model: str | None, looks: str | None) -> CatalogFile | None:
+def _asked(core: Core, sets: SpaceSets, model: str | None, looks: str | None) -> CatalogFile | None:
     """Describe the set that was asked for, its new spaces not yet told from others; None: none in particular."""
     if model is None and looks is None:
         return None
     file = sets.active
     if model is not None:
-        made = catalog.made_by(model)
+        made = core.identity_of(model)
         if made.facts != file.made("image").facts:
-            file = _main(catalog, made, file)
+            file = _main(core, made, file)
     if looks == NO_LOOKS:
         return file.without_looks()
     if looks is not None:
-        made = catalog.made_by(looks)
+        made = core.identity_of(looks)
         if made.facts != file.looks_model:
-            file = file.with_looks(catalog.encoders.by(made).spec, made.weights)
+            file = file.with_looks(core.models.by(made).spec, made.weights)
     return file
 
 
-def _main(catalog: Catalog, made: Made, file: CatalogFile) -> CatalogFile:
+def _main(core: Core, made: ModelIdentity, file: CatalogFile) -> CatalogFile:
     """Describe a catalog with another main model and the same looks."""
-    main = CatalogFile.for_model(catalog.encoders.by(made).spec, made.weights)
+    main = CatalogFile.for_model(core.models.by(made).spec, made.weights)
     if "looks" not in file.spaces:
         return main
     spaces = {**main.spaces, "looks": file.spaces["looks"]}
@@ -128,8 +128,8 @@ def _same_models(one: CatalogFile, other: CatalogFile) -> bool:
     return (one.model, one.looks_model) == (other.model, other.looks_model)
 
 
-def _lacks(catalog: Catalog, file: CatalogFile) -> bool:
+def _lacks(core: Core, file: CatalogFile) -> bool:
     """Say whether a picture or a title has no vector in the set."""
-    spaces = catalog.records.spaces
+    spaces = core.records.spaces
     pictures = any(spaces.count_lacking(file.spaces[name].stored) for name in file.picture_spaces)
     return pictures or (file.reads_texts and spaces.count_lacking_titles(file.spaces["title"].stored) > 0)

@@ -4,27 +4,51 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.data.errors import LookalikeError
 from lookalike.models import Encoder
 from lookalike.retrieval.files.forks import ForkSafeLock, needs_threads
-from lookalike.retrieval.spaces.catalog_file import CatalogFile, Made
+from lookalike.retrieval.spaces.catalog_file import CatalogFile, ModelIdentity
 from lookalike.retrieval.spaces.space_sets import SpaceSets
 
-__all__ = ["Encoders"]
+__all__ = ["CatalogModels", "EncodedText"]
+
+REMEMBERED_TEXTS = 512
+"""The number of texts whose vectors are remembered."""
+
+_LONGEST_REMEMBERED = 1_000
+"""Longer texts, in characters, are encoded anew each time."""
 
 log = logging.getLogger("lookalike")
 
 
-class Encoders:
+class EncodedText(NamedTuple):
+    """A text as a model reads it.
+
+    `picture` is the unit row to compare with pictures, float32 [dim], `title` the one to compare with titles, float32
+    [title_dim], and `notices` are sentences for the person who wrote the text.
+    """
+
+    picture: NDArray[np.float32]
+    title: NDArray[np.float32]
+    notices: tuple[str, ...]
+
+
+class CatalogModels:
     """Gives the encoder of a space; any thread may ask. `load` makes the one that made some vectors."""
 
-    def __init__(self, load: Callable[[Made], Encoder]) -> None:
+    def __init__(self, load: Callable[[ModelIdentity], Encoder]) -> None:
         self._load = load
         self._lock = ForkSafeLock()
         self._loading = ForkSafeLock()
         self._kept: dict[tuple[str, ...], Encoder] = {}
+        self._texts: OrderedDict[tuple[tuple[str, ...], str], EncodedText] = OrderedDict()
 
     def of(self, file: CatalogFile, space: str = "image") -> Encoder:
         """Return the model that makes the vectors of a space.
@@ -36,7 +60,7 @@ class Encoders:
         """
         return self.by(file.made(space))
 
-    def by(self, made: Made) -> Encoder:
+    def by(self, made: ModelIdentity) -> Encoder:
         """Return the model that made some vectors."""
         needs_threads()
         encoder = self._kept.get(_name(made))
@@ -50,9 +74,36 @@ class Encoders:
                 self._keep(made, encoder)
             return encoder
 
+    def read(self, file: CatalogFile, texts: Sequence[str]) -> list[EncodedText]:
+        """Encode texts with the model of a catalogue; the last few hundred texts are remembered.
+
+        Raises:
+            ModalityUnsupported: the catalogue has no model, or its model reads no text.
+        """
+        identity = file.made("image")
+        encoder, name = self.by(identity), _name(identity)
+        found = {}
+        with self._lock:
+            for text in texts:
+                if (known := self._texts.get((name, text))) is not None:
+                    self._texts.move_to_end((name, text))
+                    found[text] = known
+        new = list(dict.fromkeys(text for text in texts if text not in found))
+        if new:
+            pictures, titles = encoder.encode_texts_and_titles(new)
+            for text, picture, title in zip(new, pictures, titles, strict=True):
+                found[text] = EncodedText(picture, title, encoder.notices_about([text]))
+            with self._lock:
+                for text in new:
+                    if len(text) <= _LONGEST_REMEMBERED:
+                        self._texts[name, text] = found[text]
+                while len(self._texts) > REMEMBERED_TEXTS:
+                    self._texts.popitem(last=False)
+        return [found[text] for text in texts]
+
     def add(self, encoder: Encoder) -> None:
         """Keep a model that is loaded already."""
-        self._keep(Made.by(encoder.spec), encoder)
+        self._keep(ModelIdentity.by(encoder.spec), encoder)
 
     def follow(self, sets: SpaceSets) -> None:
         """Let go of the models that make no space any more, and load those that are about to, if any are in use here.
@@ -67,7 +118,7 @@ class Encoders:
         if coming and self._kept and sets.built:
             threading.Thread(target=self._load_ahead, args=(coming,), name="load-ahead", daemon=True).start()
 
-    def _load_ahead(self, coming: Sequence[Made]) -> None:
+    def _load_ahead(self, coming: Sequence[ModelIdentity]) -> None:
         for made in coming:
             try:
                 self.by(made)
@@ -76,15 +127,15 @@ class Encoders:
                     "The model %s, which the catalog is about to change to, cannot be used: %s", made.name, error
                 )
 
-    def _keep(self, made: Made, encoder: Encoder) -> None:
+    def _keep(self, made: ModelIdentity, encoder: Encoder) -> None:
         with self._lock:
             self._kept = {**self._kept, _name(made): encoder}
 
 
-def _models(file: CatalogFile) -> list[Made]:
+def _models(file: CatalogFile) -> list[ModelIdentity]:
     models = [(file.model, file.weights), (file.looks_model, file.looks_weights)]
-    return [Made(facts, weights) for facts, weights in models if facts is not None]
+    return [ModelIdentity(facts, weights) for facts, weights in models if facts is not None]
 
 
-def _name(made: Made) -> tuple[str, ...]:
+def _name(made: ModelIdentity) -> tuple[str, ...]:
     return tuple(made.facts[name] for name in sorted(made.facts))

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from lookalike.data.errors import UsageError
 from lookalike.retrieval.generations.segment import SpaceRows
-from lookalike.retrieval.query import EXACT
-from lookalike.retrieval.vector_index import Approximate, Found, Selection, Vectors
+from lookalike.retrieval.vector_index import EXACT, Approximate, Found, Selection, Vectors
 
 if TYPE_CHECKING:
     from lookalike.retrieval.search.gpu_lists import GpuLists

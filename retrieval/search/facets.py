@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lookalike.data.errors import UsageError
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
-from lookalike.retrieval.search.state import Allowed, View
+from lookalike.retrieval.search.allowed import Allowed
+from lookalike.retrieval.search.state import State
 
 __all__ = ["Facet", "facets_of"]
 
@@ -32,38 +32,33 @@ class Facet:
     high: Value = None
 
 
-def facets_of(view: View, allowed: Allowed, fields: Sequence[str] | None, limit: int) -> list[Facet]:
+def facets_of(state: State, allowed: Allowed, fields: Sequence[str] | None, limit: int) -> list[Facet]:
     """Count the values of some fields, by default of all that can be counted or ranged.
 
     Raises:
         UsageError: there is no such field, or it holds free JSON.
     """
-    kinds = view.schema.filterable
-    names = list(view.schema) if fields is None else list(fields)
+    kinds = state.schema.filterable
+    names = list(state.schema) if fields is None else list(fields)
     facets = []
     for name in names:
         if name not in kinds:
             raise UsageError(f"There is no field {name!r}; the fields are {', '.join(kinds)}.")
         if kinds[name] in _COUNTED:
-            facets.append(_counted(view, allowed, name, kinds[name], limit))
+            facets.append(_counted(state, allowed, name, kinds[name], limit))
         elif kinds[name] in _RANGED:
-            facets.append(_ranged(view, allowed, name, kinds[name]))
+            facets.append(_ranged(state, allowed, name, kinds[name]))
         elif fields is not None:
             raise UsageError(f"The field {name!r} holds {kinds[name].words}, whose values cannot be counted.")
     return facets
 
 
-def _counted(view: View, allowed: Allowed, name: str, kind: FieldType, limit: int) -> Facet:
-    counts: Counter[str | bool] = Counter()
-    for columns, mask in view.columns(allowed):
-        counts.update(dict(columns.facets(name, mask, limit=len(columns))))
+def _counted(state: State, allowed: Allowed, name: str, kind: FieldType, limit: int) -> Facet:
+    counts = state.value_counts(name, allowed)
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))
     return Facet(name, kind, tuple(ranked[:limit]), len(ranked))
 
 
-def _ranged(view: View, allowed: Allowed, name: str, kind: FieldType) -> Facet:
-    ranges = [found for columns, mask in view.columns(allowed) if (found := columns.range(name, mask)) is not None]
-    if not ranges:
-        return Facet(name, kind)
-    lows, highs = zip(*ranges, strict=True)
-    return Facet(name, kind, low=min(lows), high=max(highs))
+def _ranged(state: State, allowed: Allowed, name: str, kind: FieldType) -> Facet:
+    low, high = state.value_range(name, allowed) or (None, None)
+    return Facet(name, kind, low=low, high=high)

@@ -1,39 +1,41 @@
-"""Several parts into one ranking: like this and that, less like the other, in one space or in two.
+"""Several parts into one ranking: like this and that, less like the other, in one space or in several.
 
 A part's similarities are first put on one footing: minus their mean and divided by their standard deviation over a
-sample of the catalog, because pictures score against pictures far above words against pictures. Within a space the
-weighted sum of inner products is the inner product with the weighted sum of the queries, so one search does; across
-spaces the threshold algorithm (Fagin, Lotem and Naor, 2003, doi:10.1016/S0022-0000(03)00026-6) deepens the lists of
-each space until no item outside them can belong among the best.
+sample of the catalogue, because pictures score far higher against pictures than words do. Within a space the weighted
+sum of inner products is the inner product with the weighted sum of the queries, so one search is enough. Across spaces
+the threshold algorithm (Fagin, Lotem and Naor, 2003, doi:10.1016/S0022-0000(03)00026-6) deepens the lists of each space
+until no item outside them can be among the best.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.retrieval.generations.segment import Ids
-from lookalike.retrieval.query import EXACT, Part
-from lookalike.retrieval.search.state import Allowed, Nearest, View
-from lookalike.retrieval.vector_index import Metric, exactly_followed, followed, stages
+from lookalike.retrieval.search.allowed import Allowed
+from lookalike.retrieval.search.query_parts import Part
+from lookalike.retrieval.search.state import Nearest, Scores, State
+from lookalike.retrieval.spaces.space import SpaceName
+from lookalike.retrieval.stored_rows import Ids
+from lookalike.retrieval.vector_index import EXACT, Metric, exactly_followed, followed, stages
 
 __all__ = ["Ranking", "rank", "ranking_of"]
 
 _FIRST_DEPTH = 64
 _MAX_DEPTH = 4096
-"""Below an exact recall the lists of two spaces are not deepened further than this."""
+"""Below an exact recall the lists of several spaces are not deepened further than this."""
 
 
 class Ranking(NamedTuple):
-    """Items by place in the view, best first, with their scores, each part's own similarities, and the best image."""
+    """Items by place, best first, with their scores, each part's own similarities by name, and the best image's id."""
 
     items: Ids
-    scores: NDArray[np.float32]
-    parts: Mapping[str, NDArray[np.float32]]
+    scores: Scores
+    parts: Mapping[str, Scores]
     image_ids: Ids
     exact: bool
     plan: str
@@ -51,68 +53,120 @@ class Ranking(NamedTuple):
         )
 
 
-def ranking_of(nearest: Nearest, name: str, metric: Metric, exact: bool, plan: str) -> Ranking:
-    """Rank the items nearest to a query that is one part of this name: they score their own similarity."""
-    scores = metric.shown(nearest.scores)
-    return Ranking(nearest.items, scores, {name: scores}, nearest.image_ids, exact, plan)
+def ranking_of(nearest: Nearest, name: str, metric: Metric) -> Ranking:
+    """Rank the items nearest to a query of one part of this name: they score their own similarity."""
+    items, scores, image_ids, exact, plan = nearest
+    scores = metric.shown(scores)
+    return Ranking(items, scores, {name: scores}, image_ids, exact, plan)
+
+
+def rank(state: State, parts: Sequence[Part], allowed: Allowed, limit: int, recall: float) -> Ranking:
+    """Rank the best `limit` items for weighted parts, of which at least one has a weight above 0."""
+    if len(parts) == 1:
+        (part,) = parts
+        nearest = state.nearest(part.space, part.vector, limit, allowed, recall)
+        return ranking_of(nearest, part.name, state.file.spaces[part.space].metric)
+    spaces = dict.fromkeys(part.space for part in parts)
+    weight = sum(abs(part.weight) for part in parts) or 1.0
+    sums = [_Sum.of(state, space, [part for part in parts if part.space == space], weight) for space in spaces]
+    scored = _Scored(state, sums, [part.name for part in parts])
+    if len(sums) == 1:
+        nearest = state.nearest(sums[0].space, sums[0].vector, limit, allowed, recall)
+        scored.add(nearest.items)
+        return scored.ranking(nearest.items, nearest.scores - np.float32(sums[0].base), nearest.exact, nearest.plan)
+    if not allowed.count:
+        return scored.ranking(np.empty(0, np.int64), np.empty(0, np.float32), True, "nothing to search")
+    return _by_threshold(state, scored, allowed, limit, recall)
 
 
 @dataclass(frozen=True, slots=True)
 class _Sum:
-    """All parts of one space as one query: score = vector . x - base, an average item having 0."""
+    """All parts of one space as one query: score = vector . x - base, which is 0 for an average item."""
 
+    space: str
+    parts: Sequence[Part]
     vector: NDArray[np.float32]
     base: float
 
-
-def rank(view: View, parts: Sequence[Part], allowed: Allowed, limit: int, recall: float) -> Ranking:
-    """Rank the best `limit` items for the weighted parts, of which at least one weighs more than 0."""
-    spaces = dict.fromkeys(part.space for part in parts)
-    if len(parts) == 1:
-        (part,) = parts
-        (nearest,), exact, plan = view.nearest(part.space, part.vector[None], limit, allowed, recall)
-        return ranking_of(nearest, part.name, view.file.spaces[part.space].metric, exact, plan)
-    sums = {space: _sum(view, [part for part in parts if part.space == space], parts) for space in spaces}
-    if len(sums) == 1:
-        ((space, total),) = sums.items()
-        (nearest,), exact, plan = view.nearest(space, total.vector[None], limit, allowed, recall)
-        items, scores = nearest.items, nearest.scores - np.float32(total.base)
-    elif not allowed.count:
-        items, scores, exact, plan = np.empty(0, np.int64), np.empty(0, np.float32), True, "nothing to search"
-    else:
-        items, scores, exact, plan = _threshold(view, sums, allowed, limit, recall)
-    return Ranking(items, scores, _part_scores(view, parts, items), _images(view, sums, items), exact, plan)
+    @classmethod
+    def of(cls, state: State, space: str, parts: Sequence[Part], weight: float) -> _Sum:
+        """Add up the parts of one space; `weight` is the sum of the weights of all spaces."""
+        sample = state.sample(space)
+        vector = np.zeros(sample.shape[1], dtype=np.float64)
+        base = 0.0
+        for part in parts if len(sample) else ():
+            similarities = sample @ part.vector
+            spread = float(similarities.std()) or 1.0
+            scale = part.weight / weight / spread
+            vector += scale * part.vector
+            base += scale * float(similarities.mean())
+        return cls(space, parts, vector.astype(np.float32), base)
 
 
-def _sum(view: View, mine: Sequence[Part], parts: Sequence[Part]) -> _Sum:
-    weight = sum(abs(part.weight) for part in parts) or 1.0
-    sample = view.sample(mine[0].space)
-    vector = np.zeros(sample.shape[1], dtype=np.float64)
-    base = 0.0
-    for part in mine if len(sample) else ():
-        similarities = sample @ part.vector
-        spread = float(similarities.std()) or 1.0
-        scale = part.weight / weight / spread
-        vector += scale * part.vector
-        base += scale * float(similarities.mean())
-    return _Sum(vector.astype(np.float32), base)
+class _Scored:
+    """Items and their scores for every part; each item is compared once, however often it is asked for."""
+
+    def __init__(self, state: State, sums: Sequence[_Sum], names: Iterable[str]) -> None:
+        self.sums = sums
+        self._names = dict.fromkeys(names)
+        self._state = state
+        self._items: Ids = np.empty(0, np.int64)
+        self._totals: Scores = np.empty(0, np.float32)
+        self._parts: Scores = np.empty((sum(len(one.parts) for one in sums), 0), np.float32)
+        self._images = np.empty((len(sums), 0), np.int64)
+
+    def add(self, items: Ids) -> None:
+        """Compare those of the items, int64 in any order, that were not compared before."""
+        new = np.setdiff1d(items, self._items)
+        if not len(new):
+            return
+        compared = [
+            self._state.compare(one.space, one.vector, np.stack([part.vector for part in one.parts]), new)
+            for one in self.sums
+        ]
+        totals = np.zeros(len(new), dtype=np.float32)
+        for one, found in zip(self.sums, compared, strict=True):  # an item without a vector in a space is average there
+            totals += np.nan_to_num(found.totals - np.float32(one.base), nan=0.0)
+        joined = np.concatenate([self._items, new])
+        order = np.argsort(joined, kind="stable")
+        self._items = joined[order]
+        self._totals = np.concatenate([self._totals, totals])[order]
+        parts = np.concatenate([found.parts for found in compared])
+        self._parts = np.concatenate([self._parts, parts], axis=1)[:, order]
+        self._images = np.concatenate([self._images, [found.image_ids for found in compared]], axis=1)[:, order]
+
+    def totals(self, items: Ids) -> Scores:
+        """Return the sums over all spaces for items that were added."""
+        totals: Scores = self._totals[np.searchsorted(self._items, items)]
+        return totals
+
+    def ranking(self, items: Ids, scores: Scores, exact: bool, plan: str) -> Ranking:
+        """Return items that were added, in this order, as a ranking; parts of one name count as their mean."""
+        places = np.searchsorted(self._items, items)
+        metrics = self._state.file.spaces
+        named: dict[str, list[Scores]] = {name: [] for name in self._names}
+        every = [part for one in self.sums for part in one.parts]
+        for part, line in zip(every, self._parts, strict=True):
+            named[part.name].append(metrics[part.space].metric.shown(line[places]))
+        parts = {name: np.stack(lines).mean(axis=0, dtype=np.float32) for name, lines in named.items()}
+        spaces = [one.space for one in self.sums]
+        of_pictures = next((one for one in (SpaceName.APPEARANCE, SpaceName.IMAGE) if one in spaces), spaces[0])
+        return Ranking(items, scores, parts, self._images[spaces.index(of_pictures)][places], exact, plan)
 
 
-def _threshold(
-    view: View, sums: Mapping[str, _Sum], allowed: Allowed, limit: int, recall: float
-) -> tuple[Ids, NDArray[np.float32], bool, str]:
+def _by_threshold(state: State, scored: _Scored, allowed: Allowed, limit: int, recall: float) -> Ranking:
     """Find the best items of the sum of all spaces, in stages, so that longer answers begin with shorter ones."""
     if recall >= EXACT:
-        return _to_depth(view, sums, allowed, limit, recall)
+        return scored.ranking(*_to_depth(state, scored, allowed, limit, recall))
     places: dict[int, int] = {}  # of the items, by id
 
-    def to_depth(depth: int, wanted: float) -> tuple[Ids, NDArray[np.float32], bool, str]:
-        found, scores, certain, how = _to_depth(view, sums, allowed, depth, wanted)
-        ids = view.item_ids(found)
+    def to_depth(depth: int, wanted: float) -> tuple[Ids, Scores, bool, str]:
+        found, scores, certain, how = _to_depth(state, scored, allowed, depth, wanted)
+        ids = state.item_ids(found)
         places.update(zip(ids.tolist(), found.tolist(), strict=True))
         return ids, scores, certain, how
 
-    def all_exactly(_: NDArray[np.float32], depth: int) -> tuple[NDArray[np.float32], Ids]:
+    def all_exactly(_: NDArray[np.float32], depth: int) -> tuple[Scores, Ids]:
         ids, scores, _certain, _how = to_depth(depth, EXACT)
         return scores[None], ids[None]
 
@@ -127,54 +181,33 @@ def _threshold(
         totals, ids = followed(*so_far, scores, more)
         if len(ids) < stage.end:
             plan = f"{plan}, then all exactly"
-            query = np.empty((1, 0), np.float32)  # it is in `sums`
+            query = np.empty((1, 0), np.float32)  # it is in `scored`
             totals, ids = exactly_followed(all_exactly, query, *so_far, stage.end, allowed.count)
         totals, ids = totals[: stage.end], ids[: stage.end]
     items = np.array([places[id_] for id_ in ids[:limit].tolist()], dtype=np.int64)
-    return items, totals[:limit], exact, plan
+    return scored.ranking(items, totals[:limit], exact, plan)
 
 
 def _to_depth(
-    view: View, sums: Mapping[str, _Sum], allowed: Allowed, limit: int, recall: float
-) -> tuple[Ids, NDArray[np.float32], bool, str]:
+    state: State, scored: _Scored, allowed: Allowed, limit: int, recall: float
+) -> tuple[Ids, Scores, bool, str]:
     depth = max(_FIRST_DEPTH, 4 * limit)
     while True:
         union, bound, exact, plans, all_seen = np.empty(0, dtype=np.int64), 0.0, True, [], True
-        for space, total in sums.items():
-            (nearest,), certain, plan = view.nearest(space, total.vector[None], depth, allowed, recall)
+        for one in scored.sums:
+            nearest = state.nearest(one.space, one.vector, depth, allowed, recall)
             union = np.union1d(union, nearest.items)
-            exact, seen = exact and certain, len(nearest.items) < depth
+            exact, seen = exact and nearest.exact, len(nearest.items) < depth
             all_seen = all_seen and seen
-            plans.append(f"{space}: {plan}")
+            plans.append(f"{one.space}: {nearest.plan}")
             # The most that an item outside this list can have here: an item without a vector has 0.
-            bound += 0.0 if seen else max(float(nearest.scores[-1]) - total.base, 0.0)
-        totals = np.zeros(len(union), dtype=np.float32)
-        for space, total in sums.items():
-            scores, _ = view.scores(space, total.vector, union)
-            totals += np.nan_to_num(scores - np.float32(total.base), nan=0.0)
-        order = np.lexsort((view.item_ids(union), -totals))
+            bound += 0.0 if seen else max(float(nearest.scores[-1]) - one.base, 0.0)
+        scored.add(union)
+        totals = scored.totals(union)
+        order = np.lexsort((state.item_ids(union), -totals))
         least = float(totals[order[limit - 1]]) if len(order) >= limit else -np.inf
         order = order[:limit]
         proven = all_seen or least > bound
         if proven or (depth >= _MAX_DEPTH and recall < EXACT):
             return union[order], totals[order], exact and proven, " + ".join(plans)
         depth *= 4
-
-
-def _part_scores(view: View, parts: Sequence[Part], items: Ids) -> dict[str, NDArray[np.float32]]:
-    """Compute each part's own similarity to the items; parts of one name count as their mean."""
-    scores: dict[str, NDArray[np.float32]] = {}
-    for name in dict.fromkeys(part.name for part in parts):
-        named = [
-            view.file.spaces[part.space].metric.shown(view.scores(part.space, part.vector, items)[0])
-            for part in parts
-            if part.name == name
-        ]
-        scores[name] = np.mean(named, axis=0, dtype=np.float32)
-    return scores
-
-
-def _images(view: View, sums: Mapping[str, _Sum], items: Ids) -> Ids:
-    """Find the image of each item that the parts about pictures like best."""
-    space = next((space for space in ("looks", "image") if space in sums), next(iter(sums)))
-    return view.scores(space, sums[space].vector, items)[1]

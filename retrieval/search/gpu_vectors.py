@@ -54,7 +54,9 @@ def cuda_device(name: str) -> torch.device | None:
     if name == "auto":
         return None
     there = "no CUDA device" if not count else ", ".join(f"cuda:{one}" for one in range(count))
-    raise UsageError(f"There is no device {name!r} here; torch finds {there}. Use auto or cpu, which always work.")
+    raise UsageError(
+        f"There is no device {name!r} here; torch finds {there}.", remedy="Use auto or cpu, which always work."
+    )
 
 
 def has_room(device: torch.device, vectors: Vectors) -> bool:

@@ -1,4 +1,4 @@
-"""The newest view of a catalog, kept up with the commits of every process."""
+"""The newest state of a catalog, kept up with the commits of every process."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lookalike.retrieval.generations.generation import (
     write_generation,
 )
 from lookalike.retrieval.generations.segment import Segment, load_segment
-from lookalike.retrieval.search.earlier_states import PastViews
-from lookalike.retrieval.search.state import View
+from lookalike.retrieval.search.earlier_states import EarlierStates
+from lookalike.retrieval.search.segmented_state import SegmentedState
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
 from lookalike.retrieval.spaces.space_sets import SpaceSets
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.vector_index import IndexKind
 
-__all__ = ["Live"]
+__all__ = ["NewestState"]
 
 _MAX_SEGMENTS = 8
 
@@ -36,8 +36,8 @@ _LOOK_EVERY_S = 0.002
 log = logging.getLogger("lookalike")
 
 
-class Live:
-    """Gives the current view, and folds the tail into a new generation; `changed` is told of a change of models."""
+class NewestState:
+    """Gives the current state, and folds the tail into a new generation; `changed` is told of a change of models."""
 
     def __init__(
         self,
@@ -50,16 +50,16 @@ class Live:
         self._changed = changed
         self._sets = SpaceSets(file, version=-1)
         self._lock = forks.ForkSafeLock()
-        self._view: View | None = None
-        self._past = PastViews(records)
+        self._state: SegmentedState | None = None
+        self._past = EarlierStates(records)
         self._generation: str | None = None
         self._broken: str | None = None
         self._newest_until = 0.0
         self._own_commits = -1
 
     def close(self) -> None:
-        """Drop the view, whose files stay open as long as somebody else holds it."""
-        self._view = None
+        """Drop the state, whose files stay open as long as somebody else holds it."""
+        self._state = None
 
     @property
     def generation(self) -> str | None:
@@ -73,30 +73,30 @@ class Live:
             return sets
         return SpaceSets.of(self._made_as, *self._records.spaces.facts())
 
-    def view(self) -> View:
+    def state(self) -> SegmentedState:
         """Return the state as of the newest commit of this process, and of any other a few milliseconds ago.
 
         Raises:
             UsageError: the process is a fork of one that has searched.
         """
         forks.needs_threads()
-        view = self._view
+        state = self._state
         now, commits = time.perf_counter(), self._records.own_commits
-        if view is not None and now < self._newest_until and commits == self._own_commits:
-            return view
-        if view is not None and (view.seq, self._generation, self._sets.version) == self._records.version():
+        if state is not None and now < self._newest_until and commits == self._own_commits:
+            return state
+        if state is not None and (state.seq, self._generation, self._sets.version) == self._records.version():
             self._newest_until, self._own_commits = now + _LOOK_EVERY_S, commits
-            return view
+            return state
         with self._lock:
-            view = self._newest()
+            state = self._newest()
             if self._broken is not None and self._generation != self._records.version()[1]:
-                view = self._newest()  # another process has put a new generation in its place and removed it
+                state = self._newest()  # another process has put a new generation in its place and removed it
             if self._broken is not None:
                 self._make_anew(self._broken)
                 self._broken = None
-            return view
+            return state
 
-    def _newest(self) -> View:
+    def _newest(self) -> SegmentedState:
         self._broken = None
         with self._records.snapshot():
             return self._refreshed()
@@ -111,41 +111,41 @@ class Live:
         except LookalikeError as error:  # busy, no room
             log.warning("The generation could not be made anew: %s", error)
 
-    def view_as_of(self, as_of: int) -> View:
+    def state_as_of(self, as_of: int) -> SegmentedState:
         """Return the state after an earlier commit.
 
         Raises:
             UsageError: that state has been purged.
         """
-        newest = self.view()
+        newest = self.state()
         if newest.seq == as_of:
             return newest
-        return self._past.view(newest, as_of)
+        return self._past.state(newest, as_of)
 
-    def view_of(self, file: CatalogFile) -> View:
+    def state_by(self, file: CatalogFile) -> SegmentedState:
         """Return the newest state by the models of another set of spaces, which the generation in use should have."""
         forks.needs_threads()
         with self._records.snapshot():
             seq, generation, _ = self._records.version()
-            view, broken = self._base(file, generation, seq)
+            state, broken = self._base(file, generation, seq)
             if broken is not None:
                 log.warning("The generation %s cannot be used: %s The records answer.", generation, broken)
-            return self._caught_up(view, seq) if view.seq < seq else view
+            return self._caught_up(state, seq) if state.seq < seq else state
 
-    def _refreshed(self) -> View:
+    def _refreshed(self) -> SegmentedState:
         seq, generation, version = self._records.version()
-        view = self._view
+        state = self._state
         if version != self._sets.version:
             self._sets = SpaceSets.of(self._made_as, *self._records.spaces.facts())
             self._changed(self._sets)
-            if view is not None and view.file != self._sets.active:
-                view = None
-        if view is None or generation != self._generation or view.segments[0].seq < self._records.purged_before():
-            view = self._opened(generation, seq)
-        if view.seq < seq:
-            view = self._caught_up(view, seq)
-        self._view = view
-        return view
+            if state is not None and state.file != self._sets.active:
+                state = None
+        if state is None or generation != self._generation or state.segments[0].seq < self._records.purged_before():
+            state = self._opened(generation, seq)
+        if state.seq < seq:
+            state = self._caught_up(state, seq)
+        self._state = state
+        return state
 
     def optimize(self, kind: IndexKind | None = None, *, retrain: bool = False) -> str:
         """Build a generation of everything committed, put it in place of the one before, and return its name.
@@ -212,13 +212,13 @@ class Live:
     def _generations(self) -> Path:
         return self._records.folder.path / "generations"
 
-    def _opened(self, generation: str | None, seq: int) -> View:
+    def _opened(self, generation: str | None, seq: int) -> SegmentedState:
         """Open a generation, and remember what is wrong with one that is missing or damaged."""
         self._generation = generation
-        view, self._broken = self._base(self._sets.active, generation, seq)
-        return view
+        state, self._broken = self._base(self._sets.active, generation, seq)
+        return state
 
-    def _base(self, file: CatalogFile, generation: str | None, seq: int) -> tuple[View, str | None]:
+    def _base(self, file: CatalogFile, generation: str | None, seq: int) -> tuple[SegmentedState, str | None]:
         """Open a generation; of one that is missing or damaged, say why, and read everything from the records."""
         schema = self._records.schema()
         reason = None
@@ -226,19 +226,19 @@ class Live:
             try:
                 segment = open_generation(self._generations / generation, file.spaces)
                 if self._records.purged_before() <= segment.seq <= seq:
-                    return View([segment], [None], schema, segment.seq, file), None
+                    return SegmentedState([segment], [None], schema, segment.seq, file), None
                 reason = f"It is of commit {segment.seq}, older than what is kept or newer than the newest, {seq}."
             except CatalogDamaged as error:
                 reason = str(error)
         segment = load_segment(self._records, schema, file.spaces, seq)
-        return View([segment], [None], schema, seq, file), reason
+        return SegmentedState([segment], [None], schema, seq, file), reason
 
-    def _caught_up(self, view: View, seq: int) -> View:
+    def _caught_up(self, state: SegmentedState, seq: int) -> SegmentedState:
         schema = self._records.schema()
-        base = view
-        if len(view.segments) >= _MAX_SEGMENTS:  # read all of the tail anew, as one segment
-            first = view.segments[0]
-            base = View([first], [None], schema, first.seq, view.file)
+        base = state
+        if len(state.segments) >= _MAX_SEGMENTS:  # read all of the tail anew, as one segment
+            first = state.segments[0]
+            base = SegmentedState([first], [None], schema, first.seq, state.file)
         touched = self._records.touched_since(base.seq)
-        segment = load_segment(self._records, schema, view.file.spaces, seq, touched)
+        segment = load_segment(self._records, schema, state.file.spaces, seq, touched)
         return base.followed_by(segment, touched, schema, seq)

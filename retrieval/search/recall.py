@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.models import Matrix
-from lookalike.retrieval.generations.segment import Ids
-from lookalike.retrieval.query import EXACT
-from lookalike.retrieval.search.state import Allowed, Nearest, View
+from lookalike.retrieval.search.allowed import Allowed
+from lookalike.retrieval.search.segmented_state import SegmentedState
+from lookalike.retrieval.search.state import Nearest
+from lookalike.retrieval.stored_rows import Ids
+from lookalike.retrieval.vector_index import EXACT
 
 __all__ = ["QueriesFrom", "RecallFigure", "RecallReport", "RecentQueries", "measure_recall"]
 
@@ -80,8 +82,8 @@ class RecentQueries:
         self._kept[space].extend(queries[-KEPT_QUERIES:].copy())
 
     def keep(self, space: str, query: NDArray[np.float32]) -> None:
-        """Keep a query, float32 [1, dim], that nobody will change."""
-        self._kept[space].append(query[0])
+        """Keep a copy of a query, float32 [dim]."""
+        self._kept[space].append(query.copy())
 
     def of(self, space: str) -> list[NDArray[np.float32]]:
         """Return the queries of a space, oldest first, each float32 [dim]."""
@@ -89,23 +91,23 @@ class RecentQueries:
 
 
 def measure_recall(
-    view: View,
+    state: SegmentedState,
     recent: RecentQueries,
     *,
     given: Mapping[str, Matrix] | None = None,
     limit: int = 10,
 ) -> list[RecallReport]:
     """Measure each space that has vectors, or those that queries are `given` for, float32 [queries, dim] by space."""
-    spaces = view.file.spaces
-    names = [name for name in spaces if view.has_vectors(name) and (given is None or name in given)]
+    spaces = state.file.spaces
+    names = [name for name in spaces if state.has_vectors(name) and (given is None or name in given)]
     return [
-        _of_space(view, name, recent.of(spaces[name].stored), None if given is None else given[name], limit)
+        _of_space(state, name, recent.of(spaces[name].stored), None if given is None else given[name], limit)
         for name in names
     ]
 
 
 def _of_space(
-    view: View, space: str, live: Sequence[NDArray[np.float32]], given: Matrix | None, limit: int
+    state: SegmentedState, space: str, live: Sequence[NDArray[np.float32]], given: Matrix | None, limit: int
 ) -> RecallReport:
     random = np.random.default_rng(3)
     own: Ids | None = None
@@ -114,21 +116,21 @@ def _of_space(
     elif len(live) >= FEWEST_LIVE:
         queries, kind = np.stack(live), QueriesFrom.LIVE
     else:
-        (queries, own), kind = _held_out(view, space, random), QueriesFrom.HELD_OUT
+        (queries, own), kind = _held_out(state, space, random), QueriesFrom.HELD_OUT
     figures = [
         figure
         for share in SHARES
-        for figure in _under(view, space, queries, own, share, _random_filter(view, share, random), limit)
+        for figure in _under(state, space, queries, own, share, _random_filter(state, share, random), limit)
     ]
     return RecallReport(space, limit, len(queries), kind, tuple(figures))
 
 
-def _held_out(view: View, space: str, random: np.random.Generator) -> tuple[Matrix, Ids]:
-    """Choose items at random and give a vector of each, float32 [queries, dim], and their places in the view."""
-    places = view.first_items(view.everything, 0, view.everything.count)
+def _held_out(state: SegmentedState, space: str, random: np.random.Generator) -> tuple[Matrix, Ids]:
+    """Choose items at random and give a vector of each, float32 [queries, dim], and their places in the state."""
+    places = state.first_items(state.everything, 0, state.everything.count)
     chosen, vectors = [], []
     for place in random.permutation(places):
-        rows = view.vectors_of(space, int(view.item_ids(place[None])[0]))
+        rows = state.vectors_of(space, int(state.item_ids(place[None])[0]))
         if len(rows):
             chosen.append(place)
             vectors.append(rows[0])
@@ -137,19 +139,19 @@ def _held_out(view: View, space: str, random: np.random.Generator) -> tuple[Matr
     return np.stack(vectors), np.array(chosen, dtype=np.int64)
 
 
-def _random_filter(view: View, share: float, random: np.random.Generator) -> Allowed:
+def _random_filter(state: SegmentedState, share: float, random: np.random.Generator) -> Allowed:
     """Let each item pass with this probability."""
     if share == 1:
-        return view.everything
+        return state.everything
     masks = []
-    for segment, there in zip(view.segments, view.everything.masks, strict=True):
+    for segment, there in zip(state.segments, state.everything.masks, strict=True):
         mask = random.random(len(segment.item_ids)) < share
         masks.append(mask if there is None else mask & there)
     return Allowed(tuple(masks), sum(int(np.count_nonzero(mask)) for mask in masks))
 
 
 def _under(
-    view: View, space: str, queries: Matrix, own: Ids | None, share: float, allowed: Allowed, limit: int
+    state: SegmentedState, space: str, queries: Matrix, own: Ids | None, share: float, allowed: Allowed, limit: int
 ) -> Iterator[RecallFigure]:
     """Measure every target under one filter; with `own` the item of each query is left out of its answers."""
     if not allowed.count:
@@ -157,21 +159,23 @@ def _under(
     depth = limit if own is None else limit + 1
     left_out = np.full(len(queries), _NO_ITEM) if own is None else own
 
-    def answers(recall: float) -> tuple[list[Nearest], bool, str]:
-        found, exact, plan = view.nearest(space, queries, depth, allowed, recall)
-        return [_without(one, item, limit) for one, item in zip(found, left_out.tolist(), strict=True)], exact, plan
+    def answers(recall: float) -> list[Nearest]:
+        found = state.nearest_many(space, queries, depth, allowed, recall)
+        return [_without(one, item, limit) for one, item in zip(found, left_out.tolist(), strict=True)]
 
-    truth = answers(EXACT)[0]
+    truth = answers(EXACT)
     for target in TARGETS:
-        found, exact, plan = answers(target)
+        found = answers(target)
         shares = [_share_found(some, true) for some, true in zip(found, truth, strict=True) if len(true.items)]
         recall = float(np.mean(shares)) if shares else 1.0
-        yield RecallFigure(share, allowed.count, target, round(recall, 4), exact, plan)
+        yield RecallFigure(
+            share, allowed.count, target, round(recall, 4), all(one.exact for one in found), found[0].plan
+        )
 
 
 def _without(found: Nearest, item: int, limit: int) -> Nearest:
     kept = np.flatnonzero(found.items != item)[:limit]
-    return Nearest(found.items[kept], found.scores[kept], found.image_ids[kept])
+    return found._replace(items=found.items[kept], scores=found.scores[kept], image_ids=found.image_ids[kept])
 
 
 def _share_found(found: Nearest, truth: Nearest) -> float:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.retrieval.generations.segment import Ids, Segment, SpaceRows
+from lookalike.retrieval.generations.segment import Segment, SpaceRows
+from lookalike.retrieval.stored_rows import Ids
 
 __all__ = ["sampled"]
 

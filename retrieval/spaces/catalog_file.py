@@ -17,10 +17,10 @@ import orjson
 from lookalike.data.errors import CatalogDamaged, CatalogFormat, CatalogNotFound, ModalityUnsupported, ModelMismatch
 from lookalike.models import Modality, ModelSpec
 from lookalike.retrieval.files.storage import failing
-from lookalike.retrieval.generations.segment import Space
+from lookalike.retrieval.spaces.space import Space, SpaceName
 from lookalike.retrieval.vector_index import Metric
 
-__all__ = ["CatalogFile", "Made"]
+__all__ = ["CatalogFile", "ModelIdentity"]
 
 FORMAT = 2
 """Since 2 there can be a space for looks, with a model of its own; a catalog without one is written as format 1."""
@@ -29,7 +29,7 @@ _NAME = "catalog.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ModelIdentity:
     """What made vectors: a model's name, weights and preprocessing.
 
     `weights` is where on this machine a model's own file of weights lay when the catalog was made; it is no part of
@@ -40,7 +40,7 @@ class Made:
     weights: Path | None = None
 
     @classmethod
-    def by(cls, spec: ModelSpec, weights: Path | None = None) -> Made:
+    def by(cls, spec: ModelSpec, weights: Path | None = None) -> ModelIdentity:
         """Say what a model makes vectors as."""
         facts = {"name": spec.name, "weights_sha256": spec.weights_sha256, "preprocessing": spec.preprocessing}
         return cls(facts, weights)
@@ -56,7 +56,7 @@ class Made:
         Raises:
             ModelMismatch: it is another model, other weights, or another preprocessing.
         """
-        found = Made.by(spec).facts
+        found = ModelIdentity.by(spec).facts
         differing = [name for name in found if self.facts.get(name) != found[name]]
         if differing:
             raise _mismatch(", ".join(f"{name} {self.facts.get(name, '')[:16]}" for name in differing), spec, differing)
@@ -67,7 +67,7 @@ class CatalogFile:
     """Its spaces by name, and the model's name, weights and preprocessing (None: none).
 
     Words and titles are read by `model`. Where there is a space `looks`, pictures are compared in it, by vectors of
-    `looks_model`. `weights` and `looks_weights` are as in `Made`.
+    `looks_model`. `weights` and `looks_weights` are as in `ModelIdentity`.
     """
 
     spaces: Mapping[str, Space]
@@ -76,15 +76,18 @@ class CatalogFile:
     looks_model: Mapping[str, str] | None = None
     looks_weights: Path | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spaces", {space.name: space for space in self.spaces.values()})
+
     @property
     def reads_texts(self) -> bool:
         """Whether words can be searched for: the model, if there is one, has a text network."""
-        return "title" in self.spaces
+        return SpaceName.TITLE in self.spaces
 
     @property
     def models(self) -> str:
         """Its models in words."""
-        looks = "" if self.looks_model is None else f", looks {self.looks_model['name']}"
+        looks = "" if self.looks_model is None else f", appearance {self.looks_model['name']}"
         return "no model" if self.model is None else self.model["name"] + looks
 
     @property
@@ -93,45 +96,47 @@ class CatalogFile:
         return {name: space.stored for name, space in self.spaces.items()}
 
     @property
-    def picture_spaces(self) -> list[str]:
+    def picture_spaces(self) -> list[SpaceName]:
         """The spaces that every picture has a vector in."""
-        return [name for name in ("image", "looks") if name in self.spaces]
+        return [name for name in (SpaceName.IMAGE, SpaceName.APPEARANCE) if name in self.spaces]
 
-    def made(self, space: str) -> Made:
+    def made(self, space: str) -> ModelIdentity:
         """Say what makes the vectors of a space.
 
         Raises:
             ModalityUnsupported: the catalog holds ready vectors and has no model.
         """
-        facts, weights = (self.looks_model, self.looks_weights) if space == "looks" else (self.model, self.weights)
+        facts, weights = (
+            (self.looks_model, self.looks_weights) if space == SpaceName.APPEARANCE else (self.model, self.weights)
+        )
         if facts is None:
             raise ModalityUnsupported(
                 "This catalog holds ready vectors and has no model to read words or pictures; "
                 "search it by vector or by key."
             )
-        return Made(facts, weights)
+        return ModelIdentity(facts, weights)
 
     @classmethod
     def for_model(cls, spec: ModelSpec, weights: Path | None = None) -> CatalogFile:
         """Describe a catalog whose vectors a model makes."""
-        spaces = {"image": Space("image", spec.dim, Metric.COSINE)}
+        spaces: dict[str, Space] = {SpaceName.IMAGE: Space(SpaceName.IMAGE, spec.dim, Metric.COSINE)}
         if Modality.TEXT in spec.modalities and spec.title_dim:
-            spaces["title"] = Space("title", spec.title_dim, Metric.COSINE)
-        return cls(spaces, Made.by(spec).facts, weights)
+            spaces[SpaceName.TITLE] = Space(SpaceName.TITLE, spec.title_dim, Metric.COSINE)
+        return cls(spaces, ModelIdentity.by(spec).facts, weights)
 
     @classmethod
     def for_vectors(cls, dim: int, metric: Metric) -> CatalogFile:
         """Describe a catalog of ready vectors."""
-        return cls({"image": Space("image", dim, metric)}, None)
+        return cls({SpaceName.IMAGE: Space(SpaceName.IMAGE, dim, metric)}, None)
 
     def with_looks(self, spec: ModelSpec, weights: Path | None = None) -> CatalogFile:
         """Describe the same catalog with a space for looks, of the vectors of another model."""
-        spaces = {**self.spaces, "looks": Space("looks", spec.dim, Metric.COSINE)}
-        return replace(self, spaces=spaces, looks_model=Made.by(spec).facts, looks_weights=weights)
+        spaces = {**self.spaces, SpaceName.APPEARANCE: Space(SpaceName.APPEARANCE, spec.dim, Metric.COSINE)}
+        return replace(self, spaces=spaces, looks_model=ModelIdentity.by(spec).facts, looks_weights=weights)
 
     def without_looks(self) -> CatalogFile:
         """Describe the same catalog without that space."""
-        spaces = {name: space for name, space in self.spaces.items() if name != "looks"}
+        spaces = {name: space for name, space in self.spaces.items() if name != SpaceName.APPEARANCE}
         return replace(self, spaces=spaces, looks_model=None, looks_weights=None)
 
     @classmethod
@@ -213,12 +218,12 @@ class CatalogFile:
             ModelMismatch: it is another model, other weights, or another preprocessing.
         """
         if self.model is None:
-            raise _mismatch("no model", spec, list(Made.by(spec).facts))
-        Made(self.model).check(spec)
+            raise _mismatch("no model", spec, list(ModelIdentity.by(spec).facts))
+        ModelIdentity(self.model).check(spec)
 
 
 def _mismatch(had: str, spec: ModelSpec, differing: list[str]) -> ModelMismatch:
-    found = Made.by(spec).facts
+    found = ModelIdentity.by(spec).facts
     have = ", ".join(f"{name} {found[name][:16]}" for name in differing)
     return ModelMismatch(
         f"The catalog was made with {had}, and this is {have}. Vectors of two models cannot be compared: "

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from lookalike.data.errors import CatalogDamaged
-from lookalike.retrieval.generations.segment import Space
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
+from lookalike.retrieval.spaces.space import Space
 
 __all__ = ["SpaceSets", "stored_names"]
 

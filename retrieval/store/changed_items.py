@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import orjson
 
-from lookalike.retrieval.generations.segment import Space
+from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import ItemWrite
 from lookalike.retrieval.vector_blobs import to_blob

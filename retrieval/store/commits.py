@@ -13,7 +13,14 @@ from lookalike.retrieval.schema import Schema
 from lookalike.retrieval.store import statements
 from lookalike.retrieval.store.reader import RecordReader, json_ids
 
-__all__ = ["Change", "Committing"]
+__all__ = ["Change", "Committing", "FieldsMoved"]
+
+
+class FieldsMoved(Exception):
+    """A field was changed after the values of a write were coerced to its type; nothing is written.
+
+    The caller reads the schema again, coerces the values by it and repeats the write.
+    """
 
 
 @dataclass(slots=True)
@@ -41,13 +48,22 @@ class Committing(RecordReader):
                 (commit.added, commit.updated, commit.deleted, commit.seq),
             )
 
-    def _put_schema(self, schema: Schema | None) -> None:
-        """Add fields; one that another process has just added must be of a type that can hold both."""
+    def _put_schema(self, schema: Schema | None, before: Schema | None = None) -> None:
+        """Add the fields of a write, or widen them; the write has values of no others.
+
+        `before` is the schema that the types of `schema` were derived from. Without it a field that has another type by
+        now must be of a type that can hold both.
+
+        Raises:
+            FieldsMoved: a field has neither the type that it had in `before` nor the one that it is to have.
+        """
         if schema is None:
             return
         current = self.schema()
         merged = current
         for name, type_ in schema.items():
+            if before is not None and current.get(name) not in (before.get(name), type_):
+                raise FieldsMoved(name)
             merged = merged.widened(name, type_) if name in merged else merged.extended({name: type_})
         if merged != current:
             rows = [(name, type_.value) for name, type_ in merged.items()]

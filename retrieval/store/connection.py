@@ -241,8 +241,9 @@ def connect_to_read(path: Path) -> Connection:
     except (CatalogReadOnly, StorageFailed) as error:
         raise CatalogReadOnly(
             f"{path.parent} cannot be written to, and its last changes are still in a log ({path.name}-wal) that only "
-            "a process that can write there folds in. Open it once as a user who may (lookalike info CATALOG), or "
-            "copy the whole folder to a place that can be written to."
+            "a process that can write there folds in.",
+            remedy="Open it once as a user who may (lookalike info CATALOG), or copy the whole folder to a place that "
+            "can be written to.",
         ) from error
 
 
@@ -273,21 +274,24 @@ def said(error: sqlite3.DatabaseError, path: Path) -> LookalikeError | sqlite3.P
     name = getattr(error, "sqlite_errorname", "")
     folder = path.parent
     if name.startswith(_BUSY):
-        return CatalogBusy("Another process is writing to the catalog; try again when it is done.")
+        return CatalogBusy("Another process is writing to the catalog.", remedy="Try again when it is done.")
     if name.startswith("SQLITE_FULL"):
-        return StorageFailed(no_room(folder))
+        return no_room(folder)
     if name.startswith("SQLITE_READONLY"):
         return CatalogReadOnly(f"{folder} cannot be written to: it can be searched, not changed.")
     if name.startswith(_NOT_READ):
-        return StorageFailed(f"{path} cannot be read: {error}. Look at the disk, or restore a backup elsewhere.")
+        return StorageFailed(
+            f"{path} cannot be read: {error}.", remedy="Check the disk, or restore a backup elsewhere."
+        )
     if name.startswith(_NOT_WRITTEN):
         return StorageFailed(
-            f"{folder} cannot be read or written to: {error}. Look at the room on the disk and at the permissions of "
-            f"{path.name} and its folder; what was written before is safe. Then run the same command again."
+            f"{folder} cannot be read or written to: {error}. What was written before is safe.",
+            remedy=f"Check the space on the disk and the permissions of {path.name} and its folder, then run the same "
+            "command again.",
         )
     return CatalogDamaged(
-        f"The records are damaged: {error}. Restore a backup (lookalike restore BACKUP NEW), or save what can be read: "
-        "lookalike repair CATALOG"
+        f"The records are damaged: {error}.",
+        remedy="Restore a backup (lookalike restore BACKUP NEW), or save what can be read: lookalike repair CATALOG",
     )
 
 

@@ -92,7 +92,9 @@ class Database:
             StorageFailed: it cannot be read, or the locks of its file system do not work.
         """
         if self._file is None or not self._path.is_file():
-            raise CatalogDamaged(f"The catalog has lost its records ({self._name}); restore it from a backup.")
+            raise CatalogDamaged(
+                f"The catalog has lost its records ({self._name}).", remedy="Restore it from a backup."
+            )
         with failing(self._path, "read"):
             if not os.access(self._path, os.R_OK):  # not by opening it: closing it again would drop SQLite's locks
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -45,7 +45,7 @@ class RecordsState:
             CatalogDamaged: the file is missing or SQLite cannot read it.
         """
         if not path.is_file():
-            raise CatalogDamaged(f"The catalog has lost its records ({path.name}); restore it from a backup.")
+            raise CatalogDamaged(f"The catalog has lost its records ({path.name}).", remedy="Restore it from a backup.")
         if not is_writable(path):
             connection = connect_to_read(path)
         elif path.with_name(f"{path.name}-wal").exists():
@@ -120,7 +120,7 @@ def copy_records(source: Path, target: Path, progress: Progress = silent) -> tup
         writer.execute("UPDATE generation SET name = NULL")
     complaints = damage_of(target)
     if complaints:
-        raise CatalogDamaged(_not_backed_up(complaints[0]))
+        raise _not_backed_up(complaints[0])
     return seq, items
 
 
@@ -140,18 +140,20 @@ def _translated(written: Path) -> Iterator[None]:
     try:
         yield
     except CatalogDamaged as error:
-        raise CatalogDamaged(_not_backed_up(str(error.__cause__ or error))) from error
+        raise _not_backed_up(str(error.__cause__ or error)) from error
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith("SQLITE_FULL"):
-            raise StorageFailed(no_room(written.parent)) from error
+            raise no_room(written.parent) from error
         if name.startswith(_NOT_WRITTEN) and not name.startswith("SQLITE_IOERR_READ"):
             raise StorageFailed(
-                f"{written.parent} cannot be written to: {error}. Look at the room on the disk, "
-                "then run the same command again."
+                f"{written.parent} cannot be written to: {error}.",
+                remedy="Check the space on the disk, then run the same command again.",
             ) from error
-        raise CatalogDamaged(_not_backed_up(str(error))) from error
+        raise _not_backed_up(str(error)) from error
 
 
-def _not_backed_up(why: str) -> str:
-    return f"The records are damaged ({why}) and were not backed up. See more with: lookalike verify CATALOG"
+def _not_backed_up(why: str) -> CatalogDamaged:
+    return CatalogDamaged(
+        f"The records are damaged ({why}) and were not backed up.", remedy="See more with: lookalike verify CATALOG"
+    )

@@ -79,7 +79,7 @@ class Note:
     @classmethod
     def of(cls, one: Rejected, part: int = 0) -> Note:
         """Note a row, or a picture, that is rejected."""
-        own = bool(one.key) and not one.again
+        own = bool(one.key) and not one.repeated
         return cls(one.row, one.key, State.REJECTED, part if own else -one.row, one.reason, one.source)
 
 

@@ -9,13 +9,11 @@ import numpy as np
 
 from lookalike.data.errors import UsageError
 from lookalike.data.field_type import microseconds_of
+from lookalike.retrieval.query import Moment
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import Commit
 
-__all__ = ["Moment", "commit_of", "oldest_to_keep"]
-
-Moment = int | date | str
-"""A commit's number, a time (UTC if it has no zone; a date is its midnight), or text that says one of them."""
+__all__ = ["commit_of", "oldest_to_keep"]
 
 _AGE = re.compile(r"(\d+)\s*([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

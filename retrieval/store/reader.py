@@ -252,8 +252,9 @@ class RecordReader:
             wrong = (sums != known) & (known != 0)
             if wrong.any():
                 raise CatalogDamaged(
-                    f"Vector {ids[int(wrong.argmax())]} is not as it was written. Restore a backup (lookalike restore "
-                    "BACKUP NEW), or put its item aside: lookalike repair CATALOG"
+                    f"Vector {ids[int(wrong.argmax())]} is not as it was written.",
+                    remedy="Restore a backup (lookalike restore BACKUP NEW), or put its item aside: lookalike repair "
+                    "CATALOG",
                 )
             vectors[rank[start:stop]] = read
             start = stop

@@ -71,21 +71,24 @@ class Records(FieldWriter):
         items: Sequence[ItemWrite],
         *,
         schema: Schema | None = None,
+        before: Schema | None = None,
         summary: str = "add",
         notes: Notes | None = None,
         stored: Mapping[str, str] = OWN_NAMES,
     ) -> int:
         """Insert or replace items in one transaction; return its commit number. A key occurs once.
 
-        `schema` is what the fields are after it, when they are not what they were; `notes` are for the ledger. `stored`
-        says what the rows of each space are called, here and below: their vectors are for no other set of spaces.
+        `schema` has the fields that the items have values of, and no others, by the types of these values; `before` is
+        the schema that it was derived from; see `_put_schema`. `notes` are for the ledger. `stored` says what the rows
+        of each space are called. All of this holds below, too: vectors are for no other set of spaces.
 
         Raises:
+            FieldsMoved: a field of `schema` was changed since `before` was read; nothing is written.
             CatalogBusy: another process kept writing for too long.
         """
         with self._commit(summary) as commit:
             self.spaces.check(stored)
-            self._put_schema(schema)
+            self._put_schema(schema, before)
             known = self._known([item.key for item in items])
             self._to_history(known.values(), commit.seq)
             self._end_images(known, items, commit.seq)
@@ -102,6 +105,7 @@ class Records(FieldWriter):
         writes: VectorWrites,
         *,
         schema: Schema | None = None,
+        before: Schema | None = None,
         summary: str = "add vectors",
         refuse: bool = False,
         stored: Mapping[str, str] = OWN_NAMES,
@@ -109,12 +113,13 @@ class Records(FieldWriter):
         """Insert or replace items that are vectors in one transaction; return its commit number. A key occurs once.
 
         Raises:
+            FieldsMoved: as in `upsert`.
             ItemExists: `refuse` is set and a key is there already; nothing is written.
             CatalogBusy: another process kept writing for too long.
         """
         with self._commit(summary) as commit:
             self.spaces.check(stored)
-            self._put_schema(schema)
+            self._put_schema(schema, before)
             known = self._known(writes.keys)
             if known and refuse:
                 raise ItemExists(next(key for key in writes.keys if key in known))
@@ -136,17 +141,19 @@ class Records(FieldWriter):
         changes: Mapping[str, ItemChange],
         *,
         schema: Schema | None = None,
+        before: Schema | None = None,
         stored: Mapping[str, str] = OWN_NAMES,
     ) -> int:
         """Change items by key in one transaction; return its commit number. What would not change is left alone.
 
         Raises:
+            FieldsMoved: as in `upsert`.
             ItemNotFound: a key is not there; nothing is written.
             CatalogBusy: another process kept writing for too long.
         """
         with self._commit("update") as commit:
             self.spaces.check(stored)
-            self._put_schema(schema)
+            self._put_schema(schema, before)
             known = self.items_of_keys(list(changes))
             rows, title_vectors = [], []
             for key, change in changes.items():
@@ -348,7 +355,9 @@ class Records(FieldWriter):
         if moved:
             connection.executemany(statements.TO_IMAGE_HISTORY, moved)
             if connection.executemany(statements.MOVE_IMAGE, moved).rowcount != len(moved):
-                raise CatalogBusy("Another process changed the items that were about to be written; run this again.")
+                raise CatalogBusy(
+                    "Another process changed the items that were about to be written.", remedy="Run this again."
+                )
         connection.executemany(
             statements.INSERT_VECTOR,
             [

@@ -8,10 +8,8 @@ import numpy as np
 import orjson
 
 from lookalike.data.errors import ItemNotFound, UsageError
-from lookalike.retrieval.generations.segment import Ids
-from lookalike.retrieval.query import StoredItem
 from lookalike.retrieval.store.records import Records
-from lookalike.retrieval.stored_rows import ItemRow
+from lookalike.retrieval.stored_rows import Ids, ItemRow, StoredItem
 
 __all__ = ["items_of_keys", "stream"]
 

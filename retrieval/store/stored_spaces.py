@@ -80,7 +80,9 @@ class StoredSpaces:
 
             def write(text: str) -> None:
                 if connection.execute(sql, (text, version)).rowcount != 1:
-                    raise CatalogBusy("Another process has changed the catalog's models just now; run this again.")
+                    raise CatalogBusy(
+                        "Another process has changed the catalog's models just now.", remedy="Run this again."
+                    )
 
             yield write
 
@@ -94,7 +96,9 @@ class StoredSpaces:
         spaces = {} if text is None else orjson.loads(text)["active"]["spaces"]
         for name, space in stored.items():
             if text is not None and (name not in spaces or spaces[name].get("stored", name) != space):
-                raise CatalogBusy("The catalog's model was changed while this was being written; run it again.")
+                raise CatalogBusy(
+                    "The catalog's model was changed while this was being written.", remedy="Run it again."
+                )
 
     # --- what is lacking -------------------------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ class Approximate(VisitedIndex):
 
         def by_arrays(query: Queries) -> FoundOne:
             found = self.search(query, k, recall, selection)
-            return FoundOne(found.scores[0].tolist(), found.rows[0], found.exact, found.how)
+            return FoundOne(found.scores[0], found.rows[0], found.exact, found.how)
 
         if not k or (self.vectors.wide and any(plan.way is not Way.INDEX for plan in plans)):
             return by_arrays
@@ -140,17 +140,15 @@ class Approximate(VisitedIndex):
             if places[depth - 1] < 0 or (len(more) > depth and more[depth] == more[depth - 1]):
                 return by_arrays(query)
             line, numbers = lengthened(
-                scores[:FIRST_STAGE], rows[:FIRST_STAGE].tolist(), more[:depth], places[:depth].tolist()
+                *(part.tolist() for part in (scores[:FIRST_STAGE], rows[:FIRST_STAGE], more[:depth], places[:depth]))
             )
             if len(line) < end:  # a scan follows, and whatever k is it has to be the same
                 return by_arrays(query)
-            return FoundOne(line[:k], np.array(numbers[:k]), False, words)
+            return FoundOne(np.array(line[:k], scores.dtype), np.array(numbers[:k]), False, words)
 
         return found
 
-    def _bound(
-        self, plan: Plan, depth: int, selection: Selection | None
-    ) -> Callable[[Queries], tuple[list[float], Rows]]:
+    def _bound(self, plan: Plan, depth: int, selection: Selection | None) -> Callable[[Queries], tuple[Scores, Rows]]:
         """Return what finds as many rows for one query, and one more, as planned."""
         asked = min(depth + 1, self.vectors.count if selection is None else selection.count)
         if plan.way is Way.CODES:
@@ -163,9 +161,9 @@ class Approximate(VisitedIndex):
         if not self.vectors.wide:
             return one
 
-        def rescored(query: Queries) -> tuple[list[float], Rows]:
+        def rescored(query: Queries) -> tuple[Scores, Rows]:
             scores, rows = self.vectors.best(query, one(query)[1][None], asked)
-            return scores[0].tolist(), rows[0]
+            return scores[0], rows[0]
 
         return rescored
 

@@ -8,7 +8,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IndexKind", "Metric"]
+__all__ = ["EXACT", "IndexKind", "Metric"]
+
+EXACT = 1.0
+"""The recall that only an exhaustive search has."""
 
 
 class Metric(StrEnum):
@@ -28,13 +31,7 @@ class Metric(StrEnum):
 
         Unit vectors are stored in float16, so a computed one may be beyond that by 0.001. The order does not change.
         """
-        return np.clip(scores, -1, 1) if self is Metric.COSINE else scores
-
-    def shown_line(self, scores: list[float]) -> list[float]:
-        """Do the same for scores, best first, in a list."""
-        if self is Metric.COSINE and scores and (scores[0] > 1 or scores[-1] < -1):
-            return [min(max(score, -1.0), 1.0) for score in scores]
-        return scores
+        return np.minimum(np.maximum(scores, -1), 1) if self is Metric.COSINE else scores
 
 
 class IndexKind(StrEnum):

@@ -13,15 +13,15 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.retrieval.vector_index.vectors import Rows, ordered
+from lookalike.retrieval.vector_index.vectors import Rows, Scores, ordered
 
 __all__ = ["FoundOne", "OneQuery"]
 
 
 class FoundOne(NamedTuple):
-    """What one query found: scores and rows, int64 [k], best first; `exact` and `how` as in `Found`."""
+    """The rows that one query found, int64 [k], best first, and their scores [k]; `exact` and `how` as in `Found`."""
 
-    scores: list[float]
+    scores: Scores
     rows: Rows
     exact: bool
     how: str
@@ -38,7 +38,7 @@ class OneQuery:
         self._parameters = parameters
         self._distances = distances
 
-    def __call__(self, query: NDArray[np.float32]) -> tuple[list[float], Rows]:
+    def __call__(self, query: NDArray[np.float32]) -> tuple[Scores, Rows]:
         """Return scores and rows, best first, row -1: no more; the query is contiguous, float32 [1, dim]."""
         k = self._k
         scores, rows = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
@@ -46,8 +46,8 @@ class OneQuery:
         self._search(1, pointer(query), k, pointer(scores), pointer(rows), self._parameters)
         if self._distances:
             np.negative(scores, out=scores)
-        line: list[float] = scores.tolist()
+        line = scores.tolist()
         if all(map(operator.gt, line, line[1:])):
-            return line, rows
+            return scores, rows
         in_order = ordered(scores[None], rows[None], k)
-        return in_order[0][0].tolist(), in_order[1][0]
+        return in_order[0][0], in_order[1][0]

@@ -208,19 +208,23 @@ class Vectors:
         scores: Scores = np.full(candidates.shape, -np.inf, dtype=self.score_type)
         for query, rows, line in zip(queries, candidates, scores, strict=True):
             there = rows >= 0
-            line[there] = self.scores(query, rows[there])
+            line[there] = self.scores(query[None], rows[there])[0]
         return ordered(scores, candidates, k)
 
-    def scores(self, query: NDArray[np.float32], rows: Rows) -> Scores:
-        """Compare one query, float32 [dim], with some rows; to the last bit as `search` does, so that ties are ties."""
+    def scores(self, queries: NDArray[np.float32], rows: Rows) -> Scores:
+        """Compare queries, float32 [queries, dim], with some rows, reading each row once; [queries, len(rows)].
+
+        The scores are those of `search` to the last bit, so that ties are ties.
+        """
         if self.wide:
-            return cast(Scores, float64_scores(self, query, rows))
-        scores = np.empty(len(rows), dtype=np.float32)
+            found = [float64_scores(self, query, rows) for query in queries]
+            return cast(Scores, np.stack(found))
+        scores = np.empty((len(queries), len(rows)), dtype=np.float32)
         if len(rows):
             index = empty_index(self.dim, self.metric)
             fill_codes(index, self._stored(rows).view(np.uint8))
-            found, places = index.search(np.ascontiguousarray(query, dtype=np.float32)[None], len(rows))
-            scores[places[0]] = -found[0] if self.metric is Metric.L2 else found[0]
+            found, places = index.search(np.ascontiguousarray(queries, dtype=np.float32), len(rows))
+            np.put_along_axis(scores, places, -found if self.metric is Metric.L2 else found, axis=1)
         return scores
 
     def search(self, queries: NDArray[np.float32], k: int, selection: Selection | None = None) -> tuple[Scores, Rows]:

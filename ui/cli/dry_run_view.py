@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from rich.table import Column, Table
 
 from lookalike.data.item import Json
-from lookalike.retrieval.ingest.dry_run import Action, Change, Plan
-from lookalike.ui.cli.terminal import err, out, plain, print_json_list, progress
+from lookalike.retrieval.ingest.dry_run import Action, Change, DryRun
+from lookalike.ui.cli.json_output import print_json_list
+from lookalike.ui.cli.progress_bar import progress
+from lookalike.ui.cli.terminal import err, out, plain
 
 __all__ = ["show_plans"]
 
-_EXAMPLES = 5
-_MOST_SHOWN = 40
+_EXAMPLES: Final = 5
+_MAX_VALUE_LENGTH: Final = 40
 
-_WORDS = {
+_WORDS: Final = {
     Action.ADD: "to add",
     Action.UPDATE: "to update",
     Action.REPRICE: "to re-price",
@@ -27,8 +30,8 @@ _WORDS = {
 }
 
 
-def show_plans(plans: Mapping[str, Plan], *, json: bool) -> None:
-    """Go through plans by the names of their feeds; print counts and some changes of each kind, or all as JSON."""
+def show_plans(plans: Mapping[str, DryRun], *, json: bool) -> None:
+    """Run the dry runs `plans`, by feed name; print counts and a few changes of each kind, or all changes as JSON."""
     if json:
         changes = (
             {"feed": name, **_change_json(change)}
@@ -42,7 +45,7 @@ def show_plans(plans: Mapping[str, Plan], *, json: bool) -> None:
         _show(plan, f"{plain(name)}: " if len(plans) > 1 else "")
 
 
-def _show(plan: Plan, before: str) -> None:
+def _show(plan: DryRun, before: str) -> None:
     examples: dict[Action, list[Change]] = {action: [] for action in Action}
     with progress() as bar:
         task = bar.add_task("Comparing", total=plan.count, rate="")
@@ -56,20 +59,20 @@ def _show(plan: Plan, before: str) -> None:
     for action, changes in examples.items():
         for change in changes if action is not Action.LEAVE else ():
             row = "" if change.row is None else str(change.row)
-            table.add_row(_WORDS[action], row, plain(change.key or ""), plain("; ".join(_told(change))))
+            table.add_row(_WORDS[action], row, plain(change.key or ""), plain("; ".join(_details(change))))
         if action is not Action.LEAVE and plan.counts[action] > len(changes):
             table.add_row("", "", f"... and {plan.counts[action] - len(changes):,} more", "")
     if table.row_count:
         out.print(table)
     if plan.missing and not plan.refused:
-        out.print(f"{plan.missing:,} items that this feed brought are no longer in it and stay.", highlight=False)
+        out.print(f"{plan.missing:,} items of this feed are no longer in it; they would stay.", highlight=False)
     if plan.unfetched:
-        out.print(f"{plan.unfetched:,} pictures behind addresses were not looked at.", highlight=False)
+        out.print(f"{plan.unfetched:,} pictures on the web were not compared.", highlight=False)
     if plan.refused:
         err.print(f"[bold red]It would be refused:[/] {plain(plan.refused)}", highlight=False)
 
 
-def _told(change: Change) -> Iterator[str]:
+def _details(change: Change) -> Iterator[str]:
     for name, (old, new) in change.fields.items():
         yield f"{name}: {_shown(old)} -> {_shown(new)}"
     if change.pictures is not None:
@@ -82,10 +85,10 @@ def _told(change: Change) -> Iterator[str]:
 
 def _shown(value: Json) -> str:
     text = "nothing" if value is None else str(value)
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[: _MAX_VALUE_LENGTH - 3]}..."
 
 
-def _facts(plans: Sequence[Plan]) -> dict[str, object]:
+def _facts(plans: Sequence[DryRun]) -> dict[str, object]:
     pictures: Counter[str] = sum((plan.pictures for plan in plans), Counter())
     return {
         **{action.value: sum(plan.counts[action] for plan in plans) for action in Action},

@@ -1,4 +1,4 @@
-"""Commands on models: which there are, fetch their weights, check them, say where they lie."""
+"""Commands on models: list them, and fetch, verify and locate their weights."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Column, Table
 
 from lookalike.data.errors import MissingDependency, WeightsUnavailable
+from lookalike.models.extras import require
 from lookalike.models.registry.checkpoint import find_checkpoint
 from lookalike.models.registry.names import Family, parse_name
+from lookalike.models.registry.open_clip_table import published_weights
 from lookalike.models.registry.published import PUBLISHED
 from lookalike.models.registry.spec import KNOWN_MODELS
+from lookalike.models.weights.packaged import find_weights, read_weights
+from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import JsonOption
-from lookalike.ui.cli.terminal import err, out, plain, print_json
+from lookalike.ui.cli.terminal import err, out, plain
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Models: list, fetch, verify, or find their weights.")
+app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and locate models.")
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A model's name, as for lookalike index --model.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model, as for lookalike index --model.")]
 
 
 @app.command(name="list")
 def list_models(
     everything: Annotated[
-        bool, typer.Option("--all", help="Also every architecture and tag that open_clip has weights for.")
+        bool, typer.Option("--all", help="Also list every architecture and tag that open_clip has weights for.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """List the models that have a short name: what they are, their size and licence, whether they are here."""
+    """List the models that have a short name, with size, licence, and whether their weights are here."""
     compact = KNOWN_MODELS["compact"]
     Row = tuple[str, str, str, int | None, str, float | None, str, bool]
     rows: list[Row] = [("compact", compact.summary, "", None, "Apache-2.0", None, "", True)]
@@ -70,19 +74,22 @@ def list_models(
 
 @app.command()
 def fetch(name: NameArgument, json: JsonOption = False) -> None:
-    """Download a model's weights, once; the only command that reaches the hub (HF_ENDPOINT names a mirror)."""
-    from lookalike.models.weights import download as fetching
+    """Download the weights of a model once.
+
+    No other command reaches the hub. HF_ENDPOINT names a mirror of it.
+    """
+    from lookalike.models.weights import download  # huggingface_hub takes a fifth of a second
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=err, transient=True) as bar:
         tasks = {}
 
-        def heard(file: str, done: int, total: int | None) -> None:
+        def show(file: str, done: int, total: int | None) -> None:
             if file not in tasks:
                 tasks[file] = bar.add_task(file, total=total)
             bar.update(tasks[file], completed=done, total=total)
 
-        checkpoint = fetching.fetch(parse_name(name), heard)
+        checkpoint = download.fetch(parse_name(name), show)
     if json:
         print_json({"name": str(checkpoint.name), "path": str(checkpoint.weights)})
     else:
@@ -91,41 +98,37 @@ def fetch(name: NameArgument, json: JsonOption = False) -> None:
 
 @app.command()
 def verify(name: NameArgument, json: JsonOption = False) -> None:
-    """Read a model's weights through and compare them with the hashes they were published with."""
+    """Read the weights of a model and compare them with their published hashes."""
     parsed = parse_name(name)
     if parsed.family is Family.COMPACT:
-        from lookalike.models.weights.packaged import read_weights
-
         for file in KNOWN_MODELS["compact"].files.values():
-            read_weights(file)
+            read_weights(file, trust_memory=False)
         checked = []
     else:
-        from lookalike.models.weights import download as fetching
+        from lookalike.models.weights import download
 
         with err.status("Reading the weights"):
-            checked = fetching.verify(find_checkpoint(parsed))
+            checked = download.verify(find_checkpoint(parsed))
     if json:
         facts = [{"path": str(one.path), "sha256": one.sha256, "as_expected": one.as_expected} for one in checked]
         print_json({"name": str(parsed), "files": facts})
     else:
-        said = {True: "as published", False: "NOT as published", None: "nothing to compare with"}
+        verdicts = {True: "as published", False: "NOT as published", None: "nothing to compare with"}
         for one in checked:
-            out.print(f"{plain(str(one.path))}: SHA-256 {one.sha256}, {said[one.as_expected]}", highlight=False)
+            out.print(f"{plain(str(one.path))}: SHA-256 {one.sha256}, {verdicts[one.as_expected]}", highlight=False)
         if not checked:
             out.print("The weights of compact are the ones expected.")
     if any(one.as_expected is False for one in checked):
         raise WeightsUnavailable(
-            f"The weights of {parsed} are damaged. Delete the file and run: lookalike models fetch {name}"
+            f"The weights of {parsed} are damaged.", remedy=f"Delete the file and run: lookalike models fetch {name}"
         )
 
 
 @app.command()
 def path(name: NameArgument, json: JsonOption = False) -> None:
-    """Say where a model's weights lie."""
+    """Print where the weights of a model are."""
     parsed = parse_name(name)
     if parsed.family is Family.COMPACT:
-        from lookalike.models.weights.packaged import find_weights
-
         files = [find_weights(file) for file in KNOWN_MODELS["compact"].files.values()]
     else:
         checkpoint = find_checkpoint(parsed)
@@ -147,8 +150,5 @@ def _is_here(name: str) -> bool:
 
 
 def _all_of_open_clip() -> list[str]:
-    from lookalike.models.extras import require
-    from lookalike.models.registry.open_clip_table import published_weights
-
     require("open_clip", extra="clip")
     return [f"open_clip:{architecture}/{tag}" for architecture, tag in published_weights()]

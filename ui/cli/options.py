@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,37 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["CatalogArgument", "JsonOption"]
+from lookalike.ui.settings import SETTINGS
 
-CatalogArgument = Annotated[Path, typer.Argument(metavar="CATALOG", help="The folder of the catalog.")]
+__all__ = [
+    "AllowPrivateOption",
+    "ApiKeyOption",
+    "CatalogArgument",
+    "HostOption",
+    "ImageColumnOption",
+    "JsonOption",
+    "KeyColumnOption",
+    "PortOption",
+    "RoundsOption",
+    "TitleColumnOption",
+]
+
+CatalogArgument = Annotated[Path, typer.Argument(metavar="CATALOG", help="Folder of the catalog.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+KeyColumnOption = Annotated[str | None, typer.Option(help="Column with the key.", show_default="found by name")]
+ImageColumnOption = Annotated[str | None, typer.Option(help="Column with the pictures.", show_default="found by name")]
+TitleColumnOption = Annotated[str | None, typer.Option(help="Column with the title.", show_default="found by name")]
+AllowPrivateOption = Annotated[
+    bool, typer.Option("--allow-private", help="Also fetch pictures from addresses of this machine and its network.")
+]
+RoundsOption = Annotated[int, typer.Option(help="Times each side runs, in turn; medians are shown.", min=1)]
+
+HostOption = Annotated[str, typer.Option(envvar=SETTINGS["host"].variable, help=SETTINGS["host"].help)]
+PortOption = Annotated[
+    int, typer.Option(envvar=SETTINGS["port"].variable, help=SETTINGS["port"].help, min=0, max=65_535)
+]
+ApiKeyOption = Annotated[
+    str | None,
+    typer.Option(envvar=SETTINGS["api_key"].variable, help=SETTINGS["api_key"].help, show_default=False),
+]

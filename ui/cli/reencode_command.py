@@ -1,76 +1,86 @@
-"""The command that changes the models of a catalog, and what it shows."""
+"""The command that changes the models of a catalog, and its comparison of the old and new ones."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Column, Table
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.data.feeds.feed import Feed, open_feeds
+from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.evaluation.measures import read_queries
+from lookalike.retrieval.evaluation.judged_queries import read_queries
 from lookalike.retrieval.evaluation.model_comparison import Comparison, Side
 from lookalike.retrieval.reencode.reencode_run import ReencodeOptions, ReencodeReport, Reencoding
-from lookalike.retrieval.reencode.rollback import forget, roll_back
-from lookalike.ui.cli.options import CatalogArgument, JsonOption
-from lookalike.ui.cli.terminal import err, out, plain, print_json, progress
+from lookalike.ui.cli.evaluate_command import measures_of
+from lookalike.ui.cli.json_output import print_json
+from lookalike.ui.cli.options import (
+    AllowPrivateOption,
+    CatalogArgument,
+    ImageColumnOption,
+    JsonOption,
+    KeyColumnOption,
+    TitleColumnOption,
+)
+from lookalike.ui.cli.progress_bar import now_and_then, progress
+from lookalike.ui.cli.terminal import err, out, plain
 
-__all__ = ["register"]
+__all__ = ["app"]
 
-_SHOWN_EVERY_S = 0.1
-_SHOWN_HITS = 4
+app = typer.Typer()
+
+_SHOWN_HITS: Final = 4
 
 
+@app.command()
 def reencode(
     catalog: CatalogArgument,
     sources: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[SOURCE]...", help="Where the pictures are; by default where they were last read from."
-        ),
+        typer.Argument(metavar="[SOURCE]...", help="Sources of the pictures; by default those last read from."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="The new model.", show_default="the present one")] = None,
-    looks: Annotated[
+    model: Annotated[str | None, typer.Option(help="New model.", show_default="the present one")] = None,
+    appearance: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="A second model, that pictures are compared by; none takes it away."),
+        typer.Option(metavar="MODEL", help="Second model, which compares the appearance of pictures; none removes it."),
     ] = None,
     queries: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Judged queries to compare on.", show_default="those that were kept"),
+        typer.Option(metavar="FILE", help="Judged queries to compare on.", show_default="the kept ones"),
     ] = None,
-    hold: Annotated[bool, typer.Option("--hold", help="Build and compare, and change over with the next run.")] = False,
-    rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the models before, at once.")] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Encode and compare; switch with the next run.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Switch back to the previous models at once.")] = False,
     forget_it: Annotated[
-        bool, typer.Option("--forget", help="Remove the vectors of all models that are not in use.")
+        bool, typer.Option("--forget", help="Remove the vectors of models that are not in use.")
     ] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Give an unfinished change up, and begin anew.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Abandon an unfinished change and start over.")] = False,
     from_thumbnails: Annotated[
-        bool, typer.Option("--from-thumbnails", help="Encode the thumbnail where a picture is not found.")
+        bool, typer.Option("--from-thumbnails", help="Encode the thumbnail of a picture that is not found.")
     ] = False,
     drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Change over though pictures are not found; they get no vector.")
+        bool, typer.Option("--drop-missing", help="Switch even if pictures are not found; they get no vector.")
     ] = False,
-    key: Annotated[str | None, typer.Option(help="The column with the key.", show_default="found by name")] = None,
-    image: Annotated[
-        str | None, typer.Option(help="The column with the pictures.", show_default="found by name")
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="The column with the title.", show_default="found by name")] = None,
-    allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Fetch from addresses of this machine and its own network, too.")
-    ] = False,
+    key: KeyColumnOption = None,
+    image: ImageColumnOption = None,
+    title: TitleColumnOption = None,
+    allow_private: AllowPrivateOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Change the model while search goes on: encode all pictures anew beside the old vectors, compare, change over."""
+    """Change the model of a catalog while search goes on.
+
+    All pictures are encoded again beside the old vectors, both are compared, and then the catalog switches over.
+    """
     if rollback or forget_it:
-        if rollback and forget_it or model or looks or sources or hold or restart:
-            raise UsageError("--rollback and --forget go with no model, no source and not with each other.")
+        if rollback and forget_it or model or appearance or sources or hold or restart:
+            raise UsageError(
+                "--rollback and --forget go with no model, no source and not with each other.",
+                remedy="Make one call for each.",
+            )
         with Catalog.open(catalog) as opened:
             _roll_back(opened, json=json) if rollback else _forget(opened, json=json)
         return
@@ -82,10 +92,9 @@ def reencode(
         fetch=FetchSettings(allow_private=allow_private),
     )
     with Catalog.open(catalog) as opened:
-        types = opened.records.schema()
-        feeds: Sequence[Feed] = open_feeds(sources, key=key, image=image, title=title, types=types) if sources else ()
+        feeds: Sequence[Feed] = opened.feeds(sources, key=key, image=image, title=title) if sources else ()
         judged = read_queries(queries) if queries else ()
-        run = Reencoding(opened, model=model, looks=looks, feeds=feeds, queries=judged, options=options)
+        run = opened.reencode(model=model, appearance=appearance, feeds=feeds, queries=judged, options=options)
         report = _run(run)
     if json:
         print_json(_facts(report))
@@ -93,21 +102,13 @@ def reencode(
         _show(report, catalog)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to an app."""
-    app.command()(reencode)
-
-
 def _run(run: Reencoding) -> ReencodeReport:
-    """Run a change with a bar that says what is being done."""
-    shown = 0.0
+    """Run a change with a bar that shows its phase."""
     try:
         with progress() as bar:
             task = bar.add_task(run.report.phase, total=None, rate="")
-            for report in run:
-                if time.monotonic() - shown >= _SHOWN_EVERY_S:
-                    shown = time.monotonic()
-                    bar.update(task, description=report.phase, completed=report.done, total=report.total or None)
+            for report in now_and_then(run):
+                bar.update(task, description=report.phase, completed=report.done, total=report.total or None)
     except KeyboardInterrupt:
         err.print(
             f"Stopped: {run.report.pictures:,} pictures are encoded, and the catalog stays with "
@@ -119,37 +120,37 @@ def _run(run: Reencoding) -> ReencodeReport:
 
 
 def _roll_back(catalog: Catalog, *, json: bool) -> None:
-    report = roll_back(catalog)
+    report = catalog.roll_back()
     if json:
         print_json(asdict(report))
         return
     out.print(f"In use again: {plain(report.new)}, instead of {plain(report.old)}.", highlight=False)
     if report.pictures or report.titles:
         out.print(
-            f"{report.pictures:,} pictures and {report.titles:,} titles that came since have no vector there; "
-            f"make them with: lookalike reencode {plain(catalog.name)}",
+            f"{report.pictures:,} pictures and {report.titles:,} titles that were added since have no vector there. "
+            f"To make them, run: lookalike reencode {plain(catalog.name)}",
             highlight=False,
         )
 
 
 def _forget(catalog: Catalog, *, json: bool) -> None:
     with err.status("Removing vectors that are not in use"):
-        count = sum(forget(catalog))
+        count = catalog.forget()
     if json:
         print_json({"removed": count})
     else:
-        out.print(f"Removed {count:,} vectors; there is no model to go back to.", highlight=False)
+        out.print(f"Removed {count:,} vectors. There is no model to go back to any more.", highlight=False)
 
 
 def _show(report: ReencodeReport, catalog: Path) -> None:
-    """Print what was done, and both sides beside each other."""
+    """Print what was done, and the old and the new models side by side."""
     for note in report.notes:
         err.print(plain(note), style="yellow", highlight=False)
     counts = [f"[bold]{report.pictures:,}[/] pictures and [bold]{report.titles:,}[/] titles encoded"]
     if report.copied:
         counts.append(f"{report.copied:,} vectors copied")
     if report.thumbnails:
-        counts.append(f"{report.thumbnails:,} pictures by their thumbnail only")
+        counts.append(f"{report.thumbnails:,} pictures encoded from their thumbnail")
     if report.lacking:
         counts.append(f"{report.lacking:,} pictures without a vector")
     out.print(f"{', '.join(counts)} in {report.seconds:.1f} s", highlight=False)
@@ -158,12 +159,12 @@ def _show(report: ReencodeReport, catalog: Path) -> None:
     if report.swapped:
         out.print(
             f"In use: {plain(report.new)}, instead of {plain(report.old)}. "
-            f"Back with: lookalike reencode {plain(str(catalog))} --rollback",
+            f"Go back with: lookalike reencode {plain(str(catalog))} --rollback",
             highlight=False,
         )
     else:
         out.print(
-            f"In use as before: {plain(report.old)}. Change over to {plain(report.new)} with: "
+            f"In use as before: {plain(report.old)}. Switch to {plain(report.new)} with: "
             f"lookalike reencode {plain(str(catalog))}",
             highlight=False,
         )
@@ -190,15 +191,7 @@ def _measures(side: Side) -> dict[str, object]:
         return {"judged queries": side.refused}
     if one is None:
         return {}
-    return {
-        "judged queries": one.queries,
-        "recall@1": round(one.recall_at_1, 4),
-        "recall@5": round(one.recall_at_5, 4),
-        "recall@10": round(one.recall_at_10, 4),
-        "mrr": round(one.mrr, 4),
-        "ndcg@10": round(one.ndcg_at_10, 4),
-        "p50_ms": round(one.p50_ms, 2),
-    }
+    return {"judged queries": one.queries, **measures_of(one)}
 
 
 def _facts(report: ReencodeReport) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands on what a catalog stores: change an item's values or all fields, read the log, purge the history."""
+"""Commands on stored items: change values and fields, delete items, read the log, purge the history."""
 
 from __future__ import annotations
 
@@ -8,55 +8,69 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from lookalike import Catalog
 from lookalike.data.errors import FieldTypeError, MisfitsRefused, UsageError
 from lookalike.data.feeds.csv_table import parse_cell
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
-from lookalike.retrieval import Catalog
+from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
-from lookalike.ui.cli.terminal import out, plain, print_json
+from lookalike.ui.cli.terminal import out, plain
 
-__all__ = ["register"]
+__all__ = ["app"]
+
+app = typer.Typer()
 
 
+@app.command()
 def update(
     catalog: CatalogArgument,
-    key: Annotated[str | None, typer.Argument(help="The item to change; none to change the fields themselves.")] = None,
+    key: Annotated[str | None, typer.Argument(help="Item to change; none to change the fields themselves.")] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Give a field, or title, a value.")
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a field, or the title, to a value.")
     ] = None,
-    unset: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Take a field's value away.")] = None,
+    unset: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Clear a field.")] = None,
     retype: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD=TYPE", help=f"Change a field's type: {', '.join(FieldType)}.")
+        list[str] | None,
+        typer.Option(metavar="FIELD=TYPE", help=f"Change a field's type: {', '.join(FieldType)}."),
     ] = None,
-    rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Change a field's name.")] = None,
+    rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a field.")] = None,
     drop: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Remove a field from all items.")] = None,
     null_misfits: Annotated[
-        bool, typer.Option("--null-misfits", help="With --retype, make values null that do not fit the new type.")
+        bool, typer.Option("--null-misfits", help="With --retype, set values to null if they do not fit the new type.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Change fields of an item without touching its pictures, or change the fields themselves: type, name, all gone.
+    """Change the fields of one item, or change the fields themselves.
 
-    What is not named stays. Changes of fields are made together or not at all, and earlier states keep what they had.
+    Fields that are not named keep their values, and pictures are not read again. Changes of type, name and existence
+    are made together or not at all; earlier states keep their fields.
     """
     if null_misfits and not retype:
-        raise UsageError("--null-misfits goes with --retype.")
+        raise UsageError("--null-misfits goes with --retype.", remedy="Add --retype, or leave out --null-misfits.")
     if retype or rename or drop:
         if key is not None or assignments or unset:
-            raise UsageError("Change the fields of all items, or the values of one item, not both at once.")
+            raise UsageError(
+                "One call changes the fields of all items, or the values of one item, not both at once.",
+                remedy="Make two calls of it.",
+            )
         _change_fields(catalog, retype or [], rename or [], drop or [], null_misfits, json)
         return
     if key is None:
-        raise UsageError("Say which item to change, or change a field with --retype, --rename or --drop.")
+        raise UsageError(
+            "There is nothing to change.",
+            remedy="Say which item to change, or change a field with --retype, --rename or --drop.",
+        )
     with Catalog.open(catalog) as opened:
-        kinds = {"title": FieldType.STRING, **opened.records.schema()}
+        kinds = {"title": FieldType.STRING, **opened.schema}
         values: dict[str, Value] = dict.fromkeys(unset or ())
         for assignment in assignments or ():
             name, text = _split(assignment, "FIELD=VALUE")
             values[name] = _value(name, text, kinds)
         if not values:
-            raise UsageError("Say what to change, with --set FIELD=VALUE or --unset FIELD.")
+            raise UsageError(
+                "There is nothing to change.", remedy="Say what to change, with --set FIELD=VALUE or --unset FIELD."
+            )
         for name in values:
             _kind_of(name, kinds)
         titles = [title if isinstance(title := values.pop("title"), str) else None] if "title" in values else None
@@ -67,12 +81,16 @@ def update(
         out.print(f"Updated {plain(key)} (commit {seq}).", highlight=False)
 
 
+@app.command()
 def log(
     catalog: CatalogArgument,
-    limit: Annotated[int, typer.Option(help="How many commits.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Number of commits.", min=1)] = 20,
     json: JsonOption = False,
 ) -> None:
-    """List the commits, newest first: when, what, and how many items were added, updated and deleted."""
+    """List the commits, newest first.
+
+    Each has its time, what was done, and how many items were added, updated and deleted.
+    """
     with Catalog.open(catalog) as opened:
         commits = opened.log(limit)
     if json:
@@ -101,14 +119,15 @@ def log(
     out.print(table)
 
 
+@app.command()
 def purge(
     catalog: CatalogArgument,
     older_than: Annotated[
-        str, typer.Option(metavar="WHEN", help="An age such as 30d (m, h, d, w), a commit's number, or a time.")
+        str, typer.Option(metavar="WHEN", help="Age such as 30d (m, h, d or w), commit number, or time.")
     ],
     json: JsonOption = False,
 ) -> None:
-    """Remove the history older than that for good, and give its room back to the disk."""
+    """Remove old history for good and give its space back to the disk."""
     with Catalog.open(catalog) as opened:
         report = opened.purge(older_than)
     if json:
@@ -123,17 +142,29 @@ def purge(
         return
     out.print(
         f"Removed {report.rows:,} rows of history; {report.bytes_reclaimed / 1e6:,.1f} MB given back. "
-        f"The oldest state that can be read is that of commit {report.oldest_commit}.",
+        f"The oldest readable state is now commit {report.oldest_commit}.",
         highlight=False,
     )
     if report.thumbnails is None:
-        out.print("Thumbnails were left, as pictures are being indexed; the next purge removes them.")
+        out.print("Thumbnails were kept because pictures are being indexed; the next purge removes them.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    for command in (update, log, purge):
-        app.command()(command)
+@app.command()
+def delete(
+    catalog: CatalogArgument,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys of the items to delete.")] = None,
+    filter: Annotated[
+        str | None, typer.Option(metavar="EXPR", help="Delete items that satisfy this condition.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Delete items by key or by filter."""
+    with Catalog.open(catalog) as opened:
+        count = opened.delete(keys=keys or None, filter=filter)
+    if json:
+        print_json({"deleted": count})
+    else:
+        out.print(f"Deleted {count:,} items.")
 
 
 def _change_fields(
@@ -148,28 +179,33 @@ def _change_fields(
                 misfits="null" if null_misfits else "refuse",
             )
         except MisfitsRefused as error:
-            raise UsageError(f"{error.misfits} Change them first, or make them null with --null-misfits.") from None
+            raise UsageError(
+                error.message, remedy="Change them first, or set them to null with --null-misfits."
+            ) from None
     if json:
         print_json({"commit": changed.commit, "items": changed.items, "nulled": changed.nulled})
         return
-    nulled = f" {changed.nulled:,} values that do not fit were made null." if changed.nulled else ""
+    nulled = f" {changed.nulled:,} values that did not fit were set to null." if changed.nulled else ""
     out.print(
         f"Changed the fields of {changed.items:,} items (commit {changed.commit}).{nulled} "
-        "In a large catalog run lookalike optimize next.",
+        "In a large catalog, run lookalike optimize next.",
         highlight=False,
     )
 
 
 def _by_field(assignments: list[str], form: str) -> dict[str, str]:
-    """Read what each field is assigned.
+    """Split assignments of the form `form` into a mapping.
 
     Raises:
-        UsageError: an assignment has not that form, or a field is assigned twice.
+        UsageError: an assignment does not have this form, or a field is assigned twice.
     """
     found: dict[str, str] = {}
     for name, text in (_split(one, form) for one in assignments):
         if name in found:
-            raise UsageError(f"The field {name!r} is given twice, as {name}={found[name]} and {name}={text}.")
+            raise UsageError(
+                f"The field {name!r} is given twice, as {name}={found[name]} and {name}={text}.",
+                remedy="Keep one of the two.",
+            )
         found[name] = text
     return found
 
@@ -177,7 +213,7 @@ def _by_field(assignments: list[str], form: str) -> dict[str, str]:
 def _split(assignment: str, form: str) -> tuple[str, str]:
     name, equals, text = assignment.partition("=")
     if not equals:
-        raise UsageError(f"{assignment!r} is no assignment; write {form}.")
+        raise UsageError(f"{assignment!r} is no assignment.", remedy=f"Write {form}.")
     return name, text
 
 
@@ -193,7 +229,7 @@ def _value(name: str, text: str, kinds: dict[str, FieldType]) -> Value:
         return parse_cell(kind, text)
     except ValueError:
         raise FieldTypeError(
-            f"The field {name!r} holds {kind.words}; {text!r} cannot be read so.",
+            f"The field {name!r} holds {kind.words}; {text!r} cannot be read as that.",
             field=name,
             expected=kind.value,
             found="str",

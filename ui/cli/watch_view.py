@@ -1,4 +1,4 @@
-"""What `index --watch` shows: one quiet line on a terminal, and a line for each change in a log."""
+"""The screen of `index --watch`: one line that changes on a terminal, or one line for each change in a log."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypedDict
 
-from lookalike.data.feeds.feed import open_feed
+from lookalike import Catalog
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.ingest.watch import Look, Watch
 from lookalike.ui.cli.terminal import err, plain
 
@@ -16,7 +15,7 @@ __all__ = ["Columns", "show_watch", "watch_of"]
 
 
 class Columns(TypedDict):
-    """The columns that the caller names."""
+    """The columns that the command line names; None for those to find by their names."""
 
     key: str | None
     image: str | None
@@ -24,13 +23,13 @@ class Columns(TypedDict):
 
 
 def watch_of(catalog: Catalog, source: Path, columns: Columns, fetch: FetchSettings) -> Watch:
-    """Make the watch of one source, which is opened anew with the types that the catalog has by then."""
-    return Watch(catalog, source, lambda: open_feed(source, **columns, types=catalog.records.schema()), fetch=fetch)
+    """Build the watch of one source, which is reopened with the catalog's field types at every change."""
+    return catalog.watch(source, **columns, fetch=fetch)
 
 
 def show_watch(watch: Watch) -> None:
     """Watch until interrupted."""
-    err.print(f"Watching {plain(watch.feed.name)}; Ctrl+C ends it.", highlight=False)
+    err.print(f"Watching {plain(watch.feed.name)}; press Ctrl+C to stop.", highlight=False)
     trouble = None
     last = ""
     try:
@@ -43,16 +42,16 @@ def show_watch(watch: Watch) -> None:
                         err.print(last, highlight=False)
                 if look.trouble != trouble:
                     trouble = look.trouble
-                    err.print(f"{now} {plain(trouble or 'It goes on.')}", style="yellow", highlight=False)
-                waiting = f"{look.unsettled:,} not settled yet" if look.unsettled else ""
+                    err.print(f"{now} {plain(trouble or 'Watching again.')}", style="yellow", highlight=False)
+                waiting = f"{look.unsettled:,} still being written" if look.unsettled else ""
                 parts = (f"{look.files:,} files", waiting, f"last: {last}" if last else "")
                 line.update(", ".join(part for part in parts if part))
     except KeyboardInterrupt:
-        err.print("Stopped watching: what was done is written and safe.")
+        err.print("Stopped watching; everything done so far is written and safe.")
 
 
 def _done(look: Look) -> str:
-    """Say what was done, nothing where nothing was."""
+    """Describe what was done; empty if nothing was."""
     report = look.report
     counts = {"removed": look.removed}
     if report is not None:

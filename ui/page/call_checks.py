@@ -1,8 +1,8 @@
-"""Calls of the page's functions, checked before Gradio sees them.
+"""Checks of the calls to the page's functions, before Gradio sees them.
 
-Gradio takes a dictionary that has a path or an address for a file, wherever it stands in a call, and copies or fetches
-what it names. So every value of a call is a text, a number, a boolean or null, and Gradio gets the call as it was
-understood here, not as it came.
+Gradio takes every dictionary with a path or a URL for a file, at any depth of a call, and copies or fetches the file.
+Therefore each value of a call must be a string, a number, a boolean or null, and Gradio receives the validated call
+instead of the original body.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from starlette.types import Receive
 from lookalike.ui.page.recipe import NOT_OF_THE_PAGE
 from lookalike.ui.server.bounds import MAX_CALL_BYTES, MAX_SESSIONS, MAX_UNREAD
 
-__all__ = ["Door"]
+__all__ = ["CallChecks"]
 
 Scalar = bool | int | float | str | None
 
 
 class _Call(BaseModel):
-    """What the page sends to call a function; anything else that a call may have for Gradio is left out."""
+    """A call of one function, with only the fields that the page uses; Gradio's other fields are dropped."""
 
     model_config = ConfigDict(strict=True)
 
@@ -35,17 +35,19 @@ class _Call(BaseModel):
     session_hash: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 
 
-class _Cancelling(BaseModel):
+class _Cancellation(BaseModel):
+    """A call that the page no longer waits for."""
+
     session_hash: Annotated[str, Field(max_length=64)]
     fn_index: int
     event_id: Annotated[str, Field(max_length=64)]
 
 
-class Door:
-    """Lets calls through that the page could have sent.
+class CallChecks:
+    """Refuses calls that the page could not have sent.
 
     `inputs` has the number of values that each function takes, by the function's id. `unread` and `answers` belong to
-    Gradio's queue: the calls of each page whose answers it has not read yet, and those answers.
+    Gradio's queue: by session, the ids of the calls whose answers the page has not read yet, and those answers.
     """
 
     def __init__(
@@ -55,13 +57,14 @@ class Door:
         self._unread = unread
         self._answers = answers
 
-    async def checked(self, path: str, receive: Receive) -> bytes:
-        """Read the call that is sent to `path`; return JSON with only the parts that Gradio may have.
+    async def read_call(self, path: str, receive: Receive) -> bytes:
+        """Read the call that is sent to `path` and return it as JSON, with only the fields that Gradio may have.
 
         Raises:
-            HTTPException: it is too large, is nothing that the page sends, or too many answers were not read.
+            HTTPException: the call is too large (413), is not one that the page sends (422), or too many answers of
+                its session are unread (429).
         """
-        kind: type[_Call | _Cancelling] = _Cancelling if path.endswith("/cancel") else _Call
+        kind: type[_Call | _Cancellation] = _Cancellation if path.endswith("/cancel") else _Call
         body = await _read(receive)
         try:
             call = kind.model_validate_json(body)
@@ -78,9 +81,9 @@ class Door:
         if len(unread.get(session, ())) >= MAX_UNREAD:
             raise HTTPException(429, "Too many searches of this page are under way; wait for them.")
         while session not in unread and len(unread) >= MAX_SESSIONS:
-            done = next((name for name, events in unread.items() if not events), next(iter(unread)))
-            unread.pop(done)
-            self._answers.pop(done, None)
+            idle = next((name for name, events in unread.items() if not events), next(iter(unread)))
+            unread.pop(idle)
+            self._answers.pop(idle, None)
 
 
 async def _read(receive: Receive) -> bytes:
@@ -90,6 +93,6 @@ async def _read(receive: Receive) -> bytes:
         piece: bytes = message.get("body", b"")
         body += piece
         if len(body) > MAX_CALL_BYTES:
-            raise HTTPException(413, "The page sent more than is read; take back some of the filters.")
+            raise HTTPException(413, "The page sent too much at once; remove some of the filters.")
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             return body

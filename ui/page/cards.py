@@ -1,36 +1,34 @@
-"""Hits as cards of HTML; every text of the catalogue is escaped."""
+"""Hits as cards of HTML, and catalogue values as text for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 
 import orjson
 
+from lookalike import Hit
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
-from lookalike.retrieval import Hit
 from lookalike.retrieval.search.facets import Facet
 from lookalike.ui.page.clock import clock_of
+from lookalike.ui.templates import render
 
-__all__ = ["CardFields", "cards", "moment", "picture", "shown", "title_of"]
+__all__ = ["Card", "CardFields", "cards", "cards_html", "display_text", "field_label", "title_of"]
 
 _CATEGORY_NAMES = ("category", "type", "kind", "department", "collection", "brand", "product_type")
 _PRICE_NAMES = ("price", "sale_price", "list_price", "cost")
-_SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
+_CURRENCY_SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
 _NUMBERS = (FieldType.INT, FieldType.FLOAT)
-
-_SIMILAR_ICON = (
-    '<svg viewBox="0 0 20 20" aria-hidden="true"><rect x="2.5" y="2.5" width="10" height="10" rx="2.5"/>'
-    '<path d="M15.5 7.5h.5a1.5 1.5 0 0 1 1.5 1.5v7a1.5 1.5 0 0 1-1.5 1.5H9A1.5 1.5 0 0 1 7.5 16v-.5"/></svg>'
-)
 
 
 @dataclass(frozen=True, slots=True)
 class CardFields:
-    """Which fields a card shows beside the title; `bare` says that items have vectors without pictures."""
+    """The fields that a card shows beside the title, None for those that the catalogue does not have.
+
+    `bare` is true if items have vectors without pictures; they can be compared all the same.
+    """
 
     category: str | None = None
     price: str | None = None
@@ -38,36 +36,59 @@ class CardFields:
     bare: bool = False
 
     @classmethod
-    def of(cls, kinds: Mapping[str, FieldType], facets: Sequence[Facet], *, bare: bool) -> CardFields:
-        """Choose them: by name, and for the category else the text field with the fewest values."""
+    def choose(cls, kinds: Mapping[str, FieldType], facets: Sequence[Facet], *, bare: bool) -> CardFields:
+        """Choose the fields by their usual names.
+
+        If no field has one of the usual names of a category, the text field with the fewest values, but between 2 and
+        200, is taken for it.
+        """
         names = {name.lower(): name for name in kinds}
         texts = [name for name, kind in kinds.items() if kind is FieldType.STRING]
         category = next((names[name] for name in _CATEGORY_NAMES if names.get(name) in texts), None)
         if category is None:
-            several = [facet for facet in facets if facet.type is FieldType.STRING and 2 <= facet.distinct <= 200]
-            category = min(several, key=lambda facet: facet.distinct).name if several else None
+            few = [facet for facet in facets if facet.type is FieldType.STRING and 2 <= facet.distinct <= 200]
+            category = min(few, key=lambda facet: facet.distinct).name if few else None
         price = next((names[name] for name in _PRICE_NAMES if kinds.get(names.get(name, "")) in _NUMBERS), None)
         currency = names.get("currency") if names.get("currency") in texts else None
         return cls(category, price, currency, bare)
 
     def price_of(self, fields: Mapping[str, Value]) -> str | None:
-        """Write an item's price, None where it has none."""
+        """Return an item's price with its currency, None if it has no price."""
         price = fields.get(self.price or "")
         if isinstance(price, bool) or not isinstance(price, int | float):
             return None
         currency = str(fields.get(self.currency or "") or "").strip().upper()
-        if currency in _SIGNS:
-            return f"{_SIGNS[currency]}{price:,.2f}"
+        if currency in _CURRENCY_SIGNS:
+            return f"{_CURRENCY_SIGNS[currency]}{price:,.2f}"
         return f"{price:,.2f} {currency}".strip()
 
     def category_of(self, fields: Mapping[str, Value]) -> str | None:
-        """Write an item's category, None where it has none."""
+        """Return an item's category as text, None if it has no category."""
         value = fields.get(self.category or "")
-        return None if value is None else shown(value)
+        return None if value is None else display_text(value)
 
 
-def shown(value: Value) -> str:
-    """Write a value for people."""
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One hit as its card shows it.
+
+    `clock` is the time of a video's frame, `label` the card in one line for screen readers.
+    """
+
+    key: str
+    title: str
+    category: str | None
+    price: str | None
+    image_id: str | None
+    clock: str | None
+    label: str
+    score: str
+    score_details: str
+    has_similar: bool
+
+
+def display_text(value: Value) -> str:
+    """Return the value of a field as text for people."""
     match value:
         case None:
             return "—"
@@ -86,52 +107,41 @@ def shown(value: Value) -> str:
             return str(value)
 
 
+def field_label(name: str) -> str:
+    """Return the name of a field as a heading: `in_stock` becomes `In stock`."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
 def title_of(key: str, fields: Mapping[str, Value]) -> str:
-    """Give the title of an item, its key where it has none."""
+    """Return the title of an item, or its key if it has no title."""
     title = fields.get("title")
     return title if isinstance(title, str) and title.strip() else key
 
 
-def picture(image_id: str | None, title: str, *, lazy: bool = True, alt: str = "") -> str:
-    """Give the thumbnail of an image as HTML, or the first letter of the title where there is none."""
-    if image_id is None:
-        return f'<span class="no-picture" aria-hidden="true">{escape(title[:1].upper())}</span>'
-    loading = ' loading="lazy"' if lazy else ""
-    return f'<img src="thumbnails/{escape(image_id)}.webp" alt="{escape(alt)}"{loading} decoding="async">'
+def cards(hits: Sequence[Hit], fields: CardFields) -> list[Card]:
+    """Return a card for each hit, in the order of the hits."""
+    return [_card(hit, fields) for hit in hits]
 
 
-def moment(clock: str | None) -> str:
-    """Give the time of a video's frame as HTML that lies on its picture; nothing for other pictures."""
-    return "" if clock is None else f'<span class="moment">{escape(clock)}</span>'
+def cards_html(hits: Sequence[Hit], fields: CardFields, *, scored: bool) -> str:
+    """Return the list entries of the hits as HTML; `scored` shows the score of each."""
+    return render("page/cards.html", cards=cards(hits, fields), scored=scored)
 
 
-def cards(hits: Sequence[Hit], fields: CardFields, *, scored: bool) -> str:
-    """Give the list entries of some hits."""
-    return "".join(_card(hit, fields, scored=scored) for hit in hits)
-
-
-def _card(hit: Hit, chosen: CardFields, *, scored: bool) -> str:
+def _card(hit: Hit, fields: CardFields) -> Card:
     title = title_of(hit.key, hit.fields)
-    category, price = chosen.category_of(hit.fields), chosen.price_of(hit.fields)
-    clock = clock_of(hit.image)
-    label = ", ".join(part for part in (title, category, price, clock and f"at {clock}") if part)
-    details = [f'<span class="card-title">{escape(title)}</span>']
-    details.append(f'<span class="card-category">{escape(category or "")}</span>')
-    facts = f'<span class="card-price">{escape(price)}</span>' if price else ""
-    if scored:
-        parts = " · ".join(f"{name} {score:.3f}" for name, score in hit.scores.items())
-        facts += f'<span class="card-score" title="{escape(f"Score {hit.score:.3f} ({parts})")}">{hit.score:.2f}</span>'
-    if facts:
-        details.append(f'<span class="card-facts">{facts}</span>')
-    more = (
-        f'<button type="button" class="card-similar" data-action="similar" title="Find similar" '
-        f'aria-label="{escape(f"Find items similar to {title}")}">{_SIMILAR_ICON}</button>'
-        if hit.image_id is not None or chosen.bare
-        else ""
-    )
-    return (
-        f'<li class="card" data-key="{escape(hit.key)}">'
-        f'<button type="button" class="card-open" data-action="open" aria-label="{escape(label)}">'
-        f'<span class="card-picture">{picture(hit.image_id, title)}{moment(clock)}</span>'
-        f'<span class="card-text">{"".join(details)}</span></button>{more}</li>'
+    category, price, clock = fields.category_of(hit.fields), fields.price_of(hit.fields), clock_of(hit.image)
+    parts = " · ".join(f"{name} {score:.3f}" for name, score in hit.scores.items())
+    return Card(
+        key=hit.key,
+        title=title,
+        category=category,
+        price=price,
+        image_id=hit.image_id,
+        clock=clock,
+        label=", ".join(part for part in (title, category, price, clock and f"at {clock}") if part),
+        score=f"{hit.score:.2f}",
+        score_details=f"Score {hit.score:.3f} ({parts})",
+        has_similar=hit.image_id is not None or fields.bare,
     )

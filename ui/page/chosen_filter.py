@@ -1,4 +1,7 @@
-"""From what is chosen in the filter panel to one filter; every value is bound to a parameter, never pasted."""
+"""The filter that a search runs with, built from the choices of the filter panel.
+
+Every chosen value is bound to a parameter of the filter and never becomes part of its text.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,25 @@ from lookalike.retrieval.filters import Filter
 from lookalike.retrieval.filters.operands import Field
 from lookalike.ui.page.recipe import Chosen
 
-__all__ = ["Narrowing"]
+__all__ = ["PanelFilter"]
 
-_TRUTHS = {"true": True, "false": False}
+_BOOLS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Narrowing:
-    """What every hit satisfies: a condition for each field of the panel, and the person's own expression."""
+class PanelFilter:
+    """The conditions that every hit satisfies: one for each field with a choice, by its name, and the expression."""
 
     conditions: Mapping[str, Filter]
     expression: Filter | None
 
     @classmethod
-    def of(cls, chosen: Chosen, kinds: Mapping[str, FieldType]) -> Narrowing:
-        """Read what is chosen; `kinds` are the fields of the catalog.
+    def read(cls, chosen: Chosen, kinds: Mapping[str, FieldType]) -> PanelFilter:
+        """Return the filter for the choices of the panel; `kinds` has the type of every field of the catalogue.
 
         Raises:
-            FilterError: the expression cannot be read, or a field does not exist.
-            UsageError: a bound is not a number, or not a date.
+            FilterError: the expression has an error, or a field no longer exists.
+            UsageError: the end of a range is not a number or not a date.
         """
         conditions: dict[str, Filter] = {}
         for name in dict.fromkeys([*chosen.values, *chosen.low, *chosen.high]):
@@ -43,17 +46,12 @@ class Narrowing:
         written = chosen.expression.strip()
         return cls(conditions, Filter.parse(written) if written else None)
 
-    def text(self, *, leaving_out: str | None = None) -> str | None:
-        """Give the filter as text, None where nothing is asked; `leaving_out` is a field whose condition is not."""
-        filters = [one for name, one in self.conditions.items() if name != leaving_out]
+    def text(self, *, without: str | None = None) -> str | None:
+        """Return the filter as text, or None if there is no condition; the field `without` is left out."""
+        filters = [one for name, one in self.conditions.items() if name != without]
         if self.expression is not None:
             filters.append(self.expression)
         return " and ".join(f"({one.text})" for one in filters) or None
-
-    def describe(self) -> str:
-        """Say the filter in words."""
-        filters = [*self.conditions.values(), *([self.expression] if self.expression else [])]
-        return "; ".join(one.describe() for one in filters)
 
 
 def _condition(name: str, kind: FieldType, chosen: Chosen) -> Filter | None:
@@ -63,23 +61,23 @@ def _condition(name: str, kind: FieldType, chosen: Chosen) -> Filter | None:
         return Filter.parse(f"{field} in {{values}}", {"values": values})
     if kind is FieldType.STRINGS and values:
         return Filter.parse(f"array_contains_any({field}, {{values}})", {"values": values})
-    if kind is FieldType.BOOL and (truths := {_TRUTHS.get(value) for value in values} - {None}):
-        return Filter.parse(f"{field} == {{truth}}", {"truth": truths.pop()}) if len(truths) == 1 else None
+    if kind is FieldType.BOOL and (wanted := {_BOOLS.get(value) for value in values} - {None}):
+        return Filter.parse(f"{field} == {{value}}", {"value": wanted.pop()}) if len(wanted) == 1 else None
     if kind in (FieldType.INT, FieldType.FLOAT):
         return _range(field, _number(name, chosen.low), ">=", _number(name, chosen.high), "<=")
     if kind is FieldType.TIMESTAMP:
-        last = _day(name, chosen.high)
-        after = None if last is None else (last + timedelta(days=1)).isoformat()
-        first = _day(name, chosen.low)
-        return _range(field, None if first is None else first.isoformat(), ">=", after, "<")
+        first, last = _day(name, chosen.low), _day(name, chosen.high)
+        low = None if first is None else first.isoformat()
+        high = None if last is None else (last + timedelta(days=1)).isoformat()  # so that all of the last day passes
+        return _range(field, low, ">=", high, "<")
     return None
 
 
-def _range(field: str, low: object, above: str, high: object, below: str) -> Filter | None:
-    bounds = [("low", above, low), ("high", below, high)]
-    given = {name: value for name, _, value in bounds if value is not None}
-    text = " and ".join(f"{field} {operator} {{{name}}}" for name, operator, _ in bounds if name in given)
-    return Filter.parse(text, given) if given else None
+def _range(field: str, low: object, low_operator: str, high: object, high_operator: str) -> Filter | None:
+    bounds = [("low", low_operator, low), ("high", high_operator, high)]
+    values = {name: value for name, _, value in bounds if value is not None}
+    text = " and ".join(f"{field} {operator} {{{name}}}" for name, operator, _ in bounds if name in values)
+    return Filter.parse(text, values) if values else None
 
 
 def _number(name: str, bounds: Mapping[str, str]) -> int | float | None:
@@ -100,7 +98,6 @@ def _day(name: str, bounds: Mapping[str, str]) -> date | None:
     if not text:
         return None
     try:
-        day = date.fromisoformat(text)
-        return min(day, date.max - timedelta(days=1))
+        return min(date.fromisoformat(text), date.max - timedelta(days=1))
     except ValueError:
         raise UsageError(f"{text!r} is not a date; the filter for {name} takes dates such as 2026-05-31.") from None

@@ -1,4 +1,4 @@
-"""The time of a video's frame, as people write it."""
+"""The time of a frame within its video, as players write it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ __all__ = ["clock_of"]
 
 
 def clock_of(source: str | None) -> str | None:
-    """Write the time of the frame that `source` names, whole seconds: 0:12, 1:02:03; None where it names no frame."""
+    """Return the time of the frame that `source` names, in whole seconds, or None if it names no frame.
+
+    >>> clock_of("clip.mp4#t=12"), clock_of("clip.mp4#t=3723.5"), clock_of("photo.jpg")
+    ('0:12', '1:02:03', None)
+    """
     seconds = None if source is None else seconds_of(source)
     if seconds is None:
         return None

@@ -1,30 +1,31 @@
-"""Gradio's application, cut down to what the page needs: its files, its queue, and a head of our own.
+"""Gradio's application, reduced to the routes that the page needs.
 
-Gradio serves files by path, takes and fetches files, and answers for a login, a monitor and a history that are not used
-here; what is not in the list below does not exist. Calls go through `door.py`, pictures come by `uploads.py`.
+Gradio also serves files by path, accepts and fetches files, and has routes for a login, a monitor and a history. Only
+the routes listed here exist; every other one answers 404. Calls are checked by `call_checks.py`, and pictures are
+received by `uploads.py`.
 """
 
 from __future__ import annotations
 
 import re
-from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lookalike.ui.page.call_checks import Door
+from lookalike.ui.page.call_checks import CallChecks
 from lookalike.ui.server.guard import error_body
+from lookalike.ui.templates import render
 
-__all__ = ["PageOnly"]
+__all__ = ["PageApp"]
 
 _PATHS = re.compile(
     r"/(?:config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|(?:assets|static|svelte)/.+|"
     r"gradio_api/(?:queue/(?:join|data)|heartbeat/\w+|cancel|startup-events|app_id/?|theme\.css))?"
 )
 _CALLS = ("/gradio_api/queue/join", "/gradio_api/cancel")
-_FOREIGN = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
+_SHARING_TAGS = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 _ICON = "data:image/svg+xml," + quote(
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="12" cy="16" r="9" fill="#4f46e5"/>'
     '<circle cx="20" cy="16" r="9" fill="#f97362" fill-opacity=".85"/></svg>',
@@ -32,19 +33,16 @@ _ICON = "data:image/svg+xml," + quote(
 )
 
 
-class PageOnly:
-    """Lets through what the page needs, and writes our head into the page: name, icon, style and script."""
+class PageApp:
+    """Passes on the requests that the page needs, and adds description, icon, style and script to its HTML."""
 
-    def __init__(self, app: ASGIApp, door: Door, *, title: str) -> None:
+    def __init__(self, app: ASGIApp, checks: CallChecks, *, title: str) -> None:
         self._app = app
-        self._door = door
-        here = Path(__file__).with_name("static")
-        stamp = int(max((here / name).stat().st_mtime for name in ("page.css", "page.js")))
-        self._head = (
-            f'<meta name="description" content="{escape(title)}: search by picture and by words">'
-            f'<link rel="icon" href="{_ICON}"><link rel="stylesheet" href="page.css?{stamp}">'
-            f'<script src="page.js?{stamp}"></script></head>'
-        ).encode()
+        self._checks = checks
+        folder = Path(__file__).with_name("static")
+        stamp = int(max((folder / name).stat().st_mtime for name in ("page.css", "page.js")))
+        head = render("page/head.html", title=title, icon=_ICON, stamp=stamp)
+        self._head = f"{head}</head>".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -57,7 +55,7 @@ class PageOnly:
         elif path == "/":
             await self._page(scope, receive, send)
         elif path in _CALLS and scope["method"] == "POST":
-            await self._app(_as_json(scope), _replay(await self._door.checked(path, receive), receive), send)
+            await self._app(_as_json(scope), _replay(await self._checks.read_call(path, receive), receive), send)
         else:
             await self._app(scope, receive, send)
 
@@ -74,7 +72,7 @@ class PageOnly:
                 body += message.get("body", b"")
 
         await self._app({**scope, "headers": plain}, receive, collect)
-        html = _FOREIGN.sub(b"", body).replace(b"</head>", self._head, 1)
+        html = _SHARING_TAGS.sub(b"", body).replace(b"</head>", self._head, 1)
         kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
         kept.append((b"content-length", str(len(html)).encode()))
         await send({**start, "headers": kept})
@@ -82,14 +80,14 @@ class PageOnly:
 
 
 def _as_json(scope: Scope) -> Scope:
-    """Return the scope of a request whose body is JSON of another length than what came."""
-    of_body = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
-    kept = [(name, value) for name, value in scope["headers"] if name.lower() not in of_body]
+    """Return the scope of a request whose body has been replaced by JSON of another length."""
+    body_headers = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
+    kept = [(name, value) for name, value in scope["headers"] if name.lower() not in body_headers]
     return {**scope, "headers": [*kept, (b"content-type", b"application/json")]}
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return what gives a body that was read already, then what comes after it."""
+    """Return a receiver that yields a body that has been read already, and then the messages after it."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 import orjson
 from pydantic import ValidationError
 
+from lookalike import Catalog, Results
 from lookalike.data.errors import FilterError, LookalikeError, NotAPicture, UsageError
 from lookalike.data.field_type import FieldType
-from lookalike.retrieval import Catalog, Results
 from lookalike.retrieval.query import MAX_LIMIT
 from lookalike.retrieval.schema import BUILT_IN
 from lookalike.retrieval.search.facets import Facet
 from lookalike.ui.page.cards import CardFields, title_of
-from lookalike.ui.page.chosen_filter import Narrowing
+from lookalike.ui.page.chosen_filter import PanelFilter
 from lookalike.ui.page.clock import clock_of
 from lookalike.ui.page.filter_panel import MAX_OFFERED, is_offered, panel_html
 from lookalike.ui.page.item_view import item_html
@@ -56,8 +56,8 @@ class Handlers:
         try:
             items = self._catalog.count()
             self._look_at_fields(items)
-            header = header_html(self._catalog.name, items, looks=self._has_looks())
-            examples = examples_html(self._catalog, items, words=self._catalog.file.model is not None)
+            header = header_html(self._catalog.name, items, appearance=self._has_appearance())
+            examples = examples_html(self._catalog, items, words=self._catalog.reads_pictures)
         except Exception as error:  # whatever is wrong, the page opens and says so
             return {"header": header_html(self._catalog.name, 0), "results": self._problem(error)}
         results, panel = self._answer(recipe)
@@ -74,9 +74,9 @@ class Handlers:
 
     def placeholder(self) -> str:
         """Say what can be asked for, in the empty line for words."""
-        if self._catalog.file.reads_texts:
-            return "Describe what you look for, or add a picture"
-        return "Add a picture; the model of this catalogue reads no words"
+        if self._catalog.reads_words:
+            return "Enter words or add a picture"
+        return "Add a picture; this catalogue's model reads no words"
 
     def searched(self, values: Mapping[str, object], session: str = "") -> tuple[str, str]:
         """Search with what the controls say: give the results and the panel."""
@@ -116,7 +116,7 @@ class Handlers:
         try:
             (item,) = self._catalog.get([_key(key)])
             sources = {image.sha256.hex(): image.source for image in item.images}
-            shown = [image_id for image_id in sources if self._catalog.thumbnails.path(image_id)]
+            shown = [image_id for image_id in sources if self._catalog.thumbnail(image_id)]
             pictures = [(image_id, clock_of(sources[image_id])) for image_id in shown]
             return _json(html=item_html(item, self._fields, pictures))
         except Exception as error:
@@ -125,7 +125,7 @@ class Handlers:
     def _answer(self, recipe: Recipe, session: str = "") -> tuple[str, str]:
         """Search and count anew: give the results and the panel, whatever goes wrong."""
         try:
-            narrowing = Narrowing.of(recipe.chosen, self._kinds())
+            narrowing = PanelFilter.read(recipe.chosen, self._kinds())
             results = self._search(recipe, 0, session, narrowing)
         except Exception as error:
             problem = str(error) if isinstance(error, FilterError) else ""
@@ -141,9 +141,9 @@ class Handlers:
         facts = recipe.model_dump(mode="json")
         return _json(html=html, recipe=facts, next=upcoming, address=recipe.address(), turn=recipe.turn), panel
 
-    def _search(self, recipe: Recipe, offset: int, session: str, narrowing: Narrowing | None = None) -> Results:
+    def _search(self, recipe: Recipe, offset: int, session: str, narrowing: PanelFilter | None = None) -> Results:
         picture = recipe.subject.picture
-        narrowing = narrowing or Narrowing.of(recipe.chosen, self._kinds())
+        narrowing = narrowing or PanelFilter.read(recipe.chosen, self._kinds())
         with self._metrics.search("web"):
             return self._catalog.search(
                 text=recipe.text or None,
@@ -156,13 +156,13 @@ class Handlers:
                 recall="exact" if recipe.exact else 0.95,
                 balance=recipe.balance,
                 min_score=recipe.min_score if _is_search(recipe) else None,
-                looks=recipe.looks if self._has_looks() else None,
+                appearance=recipe.appearance if self._has_appearance() else None,
             )
 
-    def _has_looks(self) -> bool:
-        return "looks" in self._catalog.file.spaces
+    def _has_appearance(self) -> bool:
+        return self._catalog.has_appearance
 
-    def _panel(self, recipe: Recipe, narrowing: Narrowing | None, problem: str = "") -> str:
+    def _panel(self, recipe: Recipe, narrowing: PanelFilter | None, problem: str = "") -> str:
         """Give the panel, each field counted under what is asked of the others."""
         try:
             kinds = self._kinds()
@@ -171,7 +171,7 @@ class Handlers:
             free = [name for name in self._shown() if name not in narrowed]
             found = {facet.name: facet for facet in self._catalog.facets(free, filter=text, limit=MAX_OFFERED)}
             for name in narrowed.intersection(self._shown()):
-                others = narrowing.text(leaving_out=name) if narrowing else None
+                others = narrowing.text(without=name) if narrowing else None
                 (found[name],) = self._catalog.facets([name], filter=others, limit=MAX_OFFERED)
             facets: list[Facet] = [found[name] for name in self._shown()]
             empty = not kinds.keys() - BUILT_IN.keys() and not self._catalog.count()
@@ -182,7 +182,7 @@ class Handlers:
             return ""
 
     def _kinds(self) -> Mapping[str, FieldType]:
-        return self._catalog.records.schema().filterable
+        return {**BUILT_IN, **self._catalog.schema}
 
     def _shown(self) -> tuple[str, ...]:
         if self._offered is None:
@@ -193,7 +193,7 @@ class Handlers:
     def _look_at_fields(self, items: int) -> None:
         """Decide which fields the panel and the cards show."""
         facets = self._catalog.facets(limit=1)
-        self._fields = CardFields.of(self._kinds(), facets, bare=self._catalog.file.model is None)
+        self._fields = CardFields.choose(self._kinds(), facets, bare=not self._catalog.reads_pictures)
         self._offered = tuple(facet.name for facet in facets if is_offered(facet, items))
 
     def _subject(self, key: str | None) -> str:
@@ -204,7 +204,7 @@ class Handlers:
         except LookalikeError:
             return ""
         ids = (image.sha256.hex() for image in item.images)
-        thumbnail = next((f"thumbnails/{one}.webp" for one in ids if self._catalog.thumbnails.path(one)), None)
+        thumbnail = next((f"thumbnails/{one}.webp" for one in ids if self._catalog.thumbnail(one)), None)
         return _json(key=key, title=title_of(key, {"title": item.title}), thumbnail=thumbnail)
 
     def _problem(self, error: Exception, turn: int | None = None) -> str:

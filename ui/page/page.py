@@ -1,4 +1,7 @@
-"""The page: layout and wiring only. What happens on an event is in `handlers.py`, how it looks in `page.css`."""
+"""The layout of the page, and which event calls which handler.
+
+The handlers are in `handlers.py`, the style in `static/page.css`, the behaviour in `static/page.js`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from lookalike.retrieval import Catalog
+from lookalike import Catalog
 from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.page.uploads import session_of
 from lookalike.ui.server.bounds import MAX_WAITING_CALLS, MAX_WORDS_LENGTH, PAGE_SEARCHES_AT_ONCE
@@ -16,54 +19,67 @@ __all__ = ["create_web", "page_theme"]
 
 _BUSY = "(...values) => lookalike.busy(...values)"
 _ASK = "(...values) => lookalike.ask(...values)"
-_OPENED = ("header", "examples", "text", "without", "subject", "panel", "results")
+_PARTS_OF_OPENING = ("header", "examples", "text", "without", "subject", "panel", "results")
 _IDLE = "() => { lookalike.idle(); }"
 
 
 def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
-    """Lay the page out and connect its events."""
+    """Return the page of `catalog`, whose events are answered by `handlers`."""
     page = gr.Blocks(title=catalog.name, analytics_enabled=False, fill_width=True)
     with page:
         header = gr.HTML(elem_id="page-header", padding=False, apply_default_css=False)
-        with gr.Column(elem_id="ask", visible=catalog.file.model is not None):
+        has_model = catalog.reads_pictures
+        with gr.Column(elem_id="ask", elem_classes=[] if has_model else ["no-model"]):
             with gr.Row(elem_id="search-row"):
                 subject = _part("subject", "input")
                 words = gr.Textbox(
                     elem_id="words",
                     placeholder=handlers.placeholder(),
-                    label="What you look for",
+                    label="Words to search for",
                     show_label=False,
                     container=False,
                     max_length=MAX_WORDS_LENGTH,
                     lines=1,
                     max_lines=1,
                 )
-                go = gr.Button("Search", variant="primary", elem_id="go")
+                search_button = gr.Button("Search", variant="primary", elem_id="go")
             balance = gr.Slider(
                 0,
                 1,
                 0.5,
                 step=0.05,
-                label="Weight of the words beside the picture, from none to all",
+                label="Weight of the words: 0 compares the picture only, 1 the words only",
                 elem_id="balance",
                 buttons=[],
             )
-            looks = gr.Slider(
+            appearance = gr.Slider(
                 0,
                 1,
                 1,
                 step=0.05,
-                label="How pictures are compared, from what they show to how they look",
-                elem_id="looks",
+                label="Comparison of pictures: 0 by what they show, 1 by how they look",
+                elem_id="appearance",
                 buttons=[],
             )
             with gr.Accordion("More options", open=False, elem_id="options"), gr.Row():
-                without = gr.Textbox(label="Without", placeholder="less like these words", max_length=MAX_WORDS_LENGTH)
-                least = gr.Textbox(label="Least score", placeholder="any", max_length=20)
-                exact = gr.Checkbox(label="Exact search", info="Compare with every item; slower when there are many")
+                without = gr.Textbox(
+                    label="Without",
+                    info="Results like these words come later.",
+                    placeholder="words to avoid",
+                    max_length=MAX_WORDS_LENGTH,
+                )
+                min_score = gr.Textbox(
+                    label="Minimum score",
+                    info="Results with a lower score are left out.",
+                    placeholder="any",
+                    max_length=20,
+                )
+                exact = gr.Checkbox(
+                    label="Exact search", info="Every item is compared, which is slower in large catalogues."
+                )
         examples = _part("examples", "words", "like")
         with gr.Row(elem_id="found"):
-            chosen = _part("chosen")  # what the panel says, apart from what draws it: no answer overwrites new ticks
+            chosen = _part("chosen")  # the choices in the panel, kept apart so that no answer overwrites newer ones
             panel = _part("panel", "input")
             results = _part("results", "open", "more", "like")
         window = _part("window", "like")
@@ -75,87 +91,91 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             "chosen": chosen,
             "without": without,
             "balance": balance,
-            "looks": looks,
+            "appearance": appearance,
             "exact": exact,
-            "min_score": least,
-            "turn": turn,  # the last: page.js counts it up
+            "min_score": min_score,
+            "turn": turn,  # must be last: page.js counts it up
         }
 
         def values_of(*values: object) -> dict[str, object]:
             return dict(zip(controls, values, strict=True))
 
         def open_page(request: gr.Request) -> list[object]:
-            found = handlers.opened(list(request.query_params.multi_items()))
-            placeholder = found.get("placeholder") or handlers.placeholder()  # the model may have been changed
-            # What the address does not say is left as it is: it may have been given while the page was opened.
-            text = found.get("text")
-            words_said = gr.update(value=text, placeholder=placeholder) if text else gr.update(placeholder=placeholder)
-            said = {name: found.get(name) or gr.skip() for name in ("without", "subject")}
-            values: dict[str, object] = {**found, **said, "text": words_said}
-            return [values.get(name, "") for name in _OPENED]
+            opened = handlers.opened(list(request.query_params.multi_items()))
+            placeholder = opened.get("placeholder") or handlers.placeholder()  # another model may be in use by now
+            # Controls that the address does not set are left alone: the visitor may have used them already.
+            text = opened.get("text")
+            typed = gr.update(value=text, placeholder=placeholder) if text else gr.update(placeholder=placeholder)
+            others = {name: opened.get(name) or gr.skip() for name in ("without", "subject")}
+            values: dict[str, object] = {**opened, **others, "text": typed}
+            return [values.get(name, "") for name in _PARTS_OF_OPENING]
 
         def search(request: gr.Request, *values: object) -> tuple[str, str]:
             return handlers.searched(values_of(*values), session_of(request.cookies))
 
         def try_words(event: gr.EventData, *values: object) -> tuple[object, ...]:
-            text = str(_sent(event, "text") or "")
+            text = str(_event_value(event, "text") or "")
             found = handlers.searched({**values_of(*values), "text": text, "subject": ""})
             return *found, text, ""
 
         def find_like(event: gr.EventData, *values: object) -> tuple[object, ...]:
-            found = handlers.like(_sent(event, "key"), values_of(*values))
+            found = handlers.like(_event_value(event, "key"), values_of(*values))
             return *found, "", ""
 
         def open_item(event: gr.EventData) -> str:
-            return handlers.item(_sent(event, "key"))
+            return handlers.item(_event_value(event, "key"))
 
         def show_more(event: gr.EventData, request: gr.Request) -> str:
-            return handlers.more(_sent(event, "recipe"), _sent(event, "offset"), session_of(request.cookies))
+            return handlers.more(
+                _event_value(event, "recipe"), _event_value(event, "offset"), session_of(request.cookies)
+            )
 
-        def connect(listen: Callable[..., Any], act: Callable[..., Any], outputs: list[Any], *, ask: bool) -> None:
-            done = listen(
-                act,
-                list(controls.values()) if ask else None,
+        def connect(
+            event: Callable[..., Any], handler: Callable[..., Any], outputs: list[Any], *, searches: bool
+        ) -> None:
+            answered = event(
+                handler,
+                list(controls.values()) if searches else None,
                 outputs,
-                js=_ASK if ask else _BUSY,
+                js=_ASK if searches else _BUSY,
                 show_progress="hidden",
                 api_visibility="private",
                 trigger_mode="multiple",
                 concurrency_limit=PAGE_SEARCHES_AT_ONCE,
                 concurrency_id="search",
             )
-            done.then(None, js=_IDLE, api_visibility="private")
+            answered.then(None, js=_IDLE, api_visibility="private")
 
-        connect(page.load, open_page, [header, examples, words, without, subject, panel, results], ask=False)
-        for listen in (
-            go.click,
+        connect(page.load, open_page, [header, examples, words, without, subject, panel, results], searches=False)
+        for event in (
+            search_button.click,
             words.submit,
             without.submit,
-            least.submit,
+            min_score.submit,
             exact.input,
             balance.release,
-            looks.release,
+            appearance.release,
         ):
-            connect(listen, search, [results, panel], ask=True)
-        for listen in (subject.input, panel.input):
-            connect(listen, search, [results, panel], ask=True)
-        connect(examples.words, try_words, [results, panel, words, subject], ask=True)
-        for listen in (examples.like, results.like, window.like):
-            connect(listen, find_like, [results, panel, subject, words, without], ask=True)
-        connect(results.open, open_item, [window], ask=False)
-        connect(results.more, show_more, [results], ask=False)
-    page.has_launched = True  # without it Gradio takes files from anywhere on the machine
+            connect(event, search, [results, panel], searches=True)
+        for event in (subject.input, panel.input):
+            connect(event, search, [results, panel], searches=True)
+        connect(examples.words, try_words, [results, panel, words, subject], searches=True)
+        for event in (examples.like, results.like, window.like):
+            connect(event, find_like, [results, panel, subject, words, without], searches=True)
+        connect(results.open, open_item, [window], searches=False)
+        connect(results.more, show_more, [results], searches=False)
+    page.has_launched = True  # otherwise Gradio would accept any file of the machine
     page.queue(api_open=False, max_size=MAX_WAITING_CALLS, default_concurrency_limit=PAGE_SEARCHES_AT_ONCE)
     return page
 
 
-def _sent(event: gr.EventData, name: str) -> object:
-    """Give what `page.js` sent along with an event."""
+def _event_value(event: gr.EventData, name: str) -> object:
+    """Return one of the values that `page.js` sent with an event, None if it was not sent."""
     return event._data.get(name) if isinstance(event._data, dict) else None
 
 
 def _part(name: str, *events: str) -> gr.HTML:
-    """Make a part of the page that `page.js` draws and listens to; `events` are those it sends."""
+    """Return a part of the page that `page.js` draws and listens to; `events` are the events that it sends."""
     listed = ", ".join(f"'{event}'" for event in events)
     script = f"lookalike.mount('{name}', {{ element, props, trigger, watch, events: [{listed}] }});"
     return gr.HTML(
@@ -169,7 +189,7 @@ def _part(name: str, *events: str) -> gr.HTML:
 
 
 def page_theme() -> gr.themes.Base:
-    """Give the theme of the few controls that are Gradio's own: the system's fonts, no request to anywhere."""
+    """Return the theme of Gradio's own controls: fonts of the system, so that none is fetched from another site."""
     return gr.themes.Base(
         primary_hue="neutral",
         neutral_hue="neutral",

@@ -76,7 +76,7 @@ class Recipe(BaseModel):
     without: Words = ""
     chosen: Chosen = Chosen()
     balance: Annotated[float, Field(ge=0, le=1)] = 0.5
-    looks: Annotated[float, Field(ge=0, le=1)] = 1.0
+    appearance: Annotated[float, Field(ge=0, le=1)] = 1.0
     exact: bool = False
     min_score: Annotated[float | None, Field(allow_inf_nan=False)] = None
     turn: Annotated[int, Field(ge=0, lt=2**53)] = 0
@@ -148,5 +148,5 @@ def _problem(error: ValidationError) -> str:
     if first["type"] == "string_too_long":
         return f"A text is too long; at most {first['ctx']['max_length']:,} characters are read."
     if first["loc"][:1] == ("min_score",):
-        return "The least score is not a number; give one such as 0.5, or leave it empty."
+        return "The minimum score is not a number; enter one such as 0.5, or leave it empty."
     return NOT_OF_THE_PAGE

@@ -1,84 +1,85 @@
-"""Results, and the states without any, as HTML; every text is escaped."""
+"""The results as HTML, and what the page shows when there are no results."""
 
 from __future__ import annotations
 
-from html import escape
-
+from lookalike import Results
 from lookalike.data import errors
 from lookalike.data.pictures.image_decoder import FORMAT_NAMES
-from lookalike.retrieval import Results
-from lookalike.ui.page.cards import CardFields, cards
+from lookalike.ui.page.cards import CardFields, cards, cards_html
 from lookalike.ui.server.messages import public_message
+from lookalike.ui.templates import render
 
 __all__ = ["empty_html", "more_html", "nothing_html", "problem_html", "results_html"]
 
 _HEADINGS: tuple[tuple[type[Exception], str], ...] = (
-    (errors.FilterError, "The filter cannot be used yet"),
+    (errors.FilterError, "The filter has an error"),
     (errors.NotAPicture, "That picture cannot be read"),
     (errors.ItemNotFound, "That item is no longer here"),
     (errors.ModalityUnsupported, "This catalogue cannot be searched that way"),
-    (errors.UsageError, "Something about the search is not right"),
+    (errors.UsageError, "The search has an error"),
     (errors.CatalogBusy, "The catalogue is busy"),
 )
 _HINTS: tuple[tuple[type[Exception], str], ...] = (
-    (errors.FilterError, "Change the expression under Filters, or clear it, and the search runs again."),
-    (errors.NotAPicture, f"Choose another one; read here are {FORMAT_NAMES}."),
+    (errors.FilterError, "Correct the expression under Filters, or clear it."),
+    (errors.NotAPicture, f"Choose another one. Supported formats: {FORMAT_NAMES}."),
     (errors.ItemNotFound, "It was deleted or renamed. Start a new search."),
     (errors.ModalityUnsupported, "Browse and filter the items below, or open one and find similar ones."),
 )
 
 
 def results_html(results: Results, fields: CardFields, *, asked: bool, filtered: bool, more: bool) -> str:
-    """Give the first page: how it was found, notices, cards; `asked` tells a search from looking around."""
-    notices = "".join(f'<p class="notice">{escape(notice)}</p>' for notice in results.notices)
-    found = cards(results.hits, fields, scored=asked)
-    button = '<button type="button" class="more" data-action="more">Show more</button>' if more else ""
-    line = _line(results, asked=asked, filtered=filtered)
-    return f'<p class="found" role="status">{line}</p>{notices}<ul class="cards">{found}</ul>{button}'
+    """Return the first page of results as HTML: how they were found, notices, cards.
+
+    `asked` is false while the catalogue is only browsed; `filtered` says that a filter is set, `more` that there is a
+    further page.
+    """
+    return render(
+        "page/results.html",
+        count="1 item" if results.total == 1 else f"{results.total:,} items",
+        order=_order(results, asked=asked, filtered=filtered),
+        took_ms=f"{results.took_ms:,.0f}" if asked else None,
+        plan=results.plan,
+        notices=results.notices,
+        cards=cards(results.hits, fields),
+        scored=asked,
+        more=more,
+    )
 
 
 def more_html(results: Results, fields: CardFields, *, asked: bool) -> str:
-    """Give the cards of a further page."""
-    return cards(results.hits, fields, scored=asked)
+    """Return the cards of a further page as HTML."""
+    return cards_html(results.hits, fields, scored=asked)
 
 
 def nothing_html(*, filtered: bool, min_score: bool) -> str:
-    """Say that nothing was found, and what to do."""
+    """Return the message that nothing was found, and what to do about it."""
     if filtered:
-        return _state("No item passes these filters", "Untick one, widen a range, or clear them all.", action="clear")
+        return _state("No item passes these filters", "Untick one, widen a range, or clear them all.", can_clear=True)
     if min_score:
-        return _state("No item is that similar", "Lower the least score under More options.")
+        return _state("No item is that similar", "Lower the minimum score under More options.")
     return _state("Nothing found", "Try other words, or a picture.")
 
 
 def empty_html(name: str) -> str:
-    """Say that the catalogue is empty, and how to fill it."""
-    command = f"lookalike index {name} products.csv"
-    return (
-        '<div class="state"><h2>This catalogue is empty</h2>'
-        "<p>Fill it from a product feed or a folder of pictures; items appear here as they come in.</p>"
-        f"<pre>{escape(command)}</pre></div>"
-    )
+    """Return the message that the catalogue `name` is empty, and how to fill it."""
+    hint = "Fill it from a product feed or a folder of pictures; items appear here as they are added."
+    return _state("This catalogue is empty", hint, command=f"lookalike index {name} products.csv")
 
 
 def problem_html(error: Exception) -> str:
-    """Say what went wrong, and what to do."""
+    """Return what went wrong, and what to do about it."""
     heading = next((text for kind, text in _HEADINGS if isinstance(error, kind)), "The search did not work")
     hint = next((text for kind, text in _HINTS if isinstance(error, kind)), "")
     return _state(heading, hint, message=public_message(error))
 
 
-def _state(heading: str, hint: str, *, message: str = "", action: str = "") -> str:
-    said = f'<p class="message">{escape(message)}</p>' if message else ""
-    button = f'<button type="button" data-action="{action}">Clear the filters</button>' if action else ""
-    return f'<div class="state" role="status"><h2>{escape(heading)}</h2>{said}<p>{escape(hint)}</p>{button}</div>'
+def _state(heading: str, hint: str, *, message: str = "", command: str = "", can_clear: bool = False) -> str:
+    return render("page/state.html", heading=heading, hint=hint, message=message, command=command, can_clear=can_clear)
 
 
-def _line(results: Results, *, asked: bool, filtered: bool) -> str:
-    items = "1 item" if results.total == 1 else f"{results.total:,} items"
-    what = f"<strong>{items}</strong>" + (" match the filters" if filtered and results.total != 1 else "")
-    what += " matches the filters" if filtered and results.total == 1 else ""
+def _order(results: Results, *, asked: bool, filtered: bool) -> str:
+    """Return the rest of the sentence that begins with the number of items."""
+    matching = "" if not filtered else " matches the filters" if results.total == 1 else " match the filters"
     if not asked:
-        return f"{what}, in the order they were added"
-    how = "best first, exact" if results.exact else "best first, approximate"
-    return f'{what}, {how} <span class="took" title="{escape(results.plan)}">{results.took_ms:,.0f} ms</span>'
+        return f"{matching}, in the order they were added"
+    return f"{matching}, best first, {'exact' if results.exact else 'approximate'}"

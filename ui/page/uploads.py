@@ -1,7 +1,7 @@
-"""Pictures that visitors of the page have sent: each is known by an id that cannot be guessed, to who sent it only.
+"""Pictures that visitors of the page have uploaded, each under a random id that is valid in the visitor's session only.
 
-They lie in nameless files (small ones in memory), so that no path leads to one, none is ever looked up by a name from
-outside, and nothing is left on the disk when the server ends, however it ends.
+They are kept in unnamed temporary files, small ones in memory. No path leads to a picture, no name from outside is ever
+used to look one up, and nothing remains on the disk when the server ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ from lookalike.ui.server.bounds import (
     UPLOAD_SECONDS,
 )
 
-__all__ = ["Forms", "Uploads", "create_upload", "remove_left_folders", "room_for_pictures", "session_of"]
+__all__ = ["FormLimit", "Uploads", "create_upload", "full_disk_as_507", "remove_leftover_folders", "session_of"]
 
 _FOLDER_PREFIX = "lookalike-uploads-"
-_LEFT_SECONDS = 3600
+_LEFTOVER_SECONDS = 3600
 _COOKIE = "lookalike-session"
 _ID = re.compile(r"[\w-]{43}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Upload:
+    """`size` is in bytes; `until` is the time, of the monotonic clock, at which the picture is dropped."""
+
     session: str
     file: BinaryIO
     size: int
@@ -53,72 +55,75 @@ class _Kept:
 
 
 class Uploads:
-    """The pictures that are kept, the newest last. Safe to use from several threads."""
+    """The uploaded pictures, by id, from oldest to newest. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
+        self._uploads: dict[str, _Upload] = {}
         self._lock = threading.Lock()
 
     def put(self, session: str, file: BinaryIO, size: int) -> str:
-        """Keep a picture of `size` bytes for one session and return its id; the oldest make room for it."""
+        """Keep a picture of `size` bytes for one session and return its id; the oldest pictures make room for it."""
         picture = secrets.token_urlsafe(32)
         with self._lock:
-            own = [name for name, kept in self._kept.items() if kept.session == session]
+            own = [name for name, upload in self._uploads.items() if upload.session == session]
             for name in own[: max(len(own) + 1 - MAX_UPLOADS_OF_ONE, 0)]:
-                self._forget(name)
-            self._forget_old()
-            while self._kept and (len(self._kept) >= MAX_UPLOADS or self._bytes() + size > MAX_UPLOADED_BYTES):
-                self._forget(next(iter(self._kept)))
-            self._kept[picture] = _Kept(session, file, size, time.monotonic() + UPLOAD_SECONDS)
+                self._drop(name)
+            self._drop_expired()
+            while self._uploads and (len(self._uploads) >= MAX_UPLOADS or self._bytes() + size > MAX_UPLOADED_BYTES):
+                self._drop(next(iter(self._uploads)))
+            self._uploads[picture] = _Upload(session, file, size, time.monotonic() + UPLOAD_SECONDS)
         return picture
 
     def read(self, session: str, picture: str) -> bytes:
-        """Read a picture.
+        """Return the bytes of a picture.
 
         Raises:
-            NotAPicture: there is none of that id, or it is another session's.
+            NotAPicture: there is no picture with that id, or it belongs to another session.
         """
         with self._lock:
-            self._forget_old()
-            kept = self._kept.get(picture)
-            if kept is None or not session or not secrets.compare_digest(kept.session, session):
+            self._drop_expired()
+            upload = self._uploads.get(picture)
+            if upload is None or not session or not secrets.compare_digest(upload.session, session):
                 raise NotAPicture("The picture is no longer here; choose it again.")
-            kept.file.seek(0)
-            return kept.file.read()
+            upload.file.seek(0)
+            return upload.file.read()
 
     def close(self) -> None:
-        """Forget all pictures."""
+        """Drop all pictures."""
         with self._lock:
-            for name in list(self._kept):
-                self._forget(name)
+            for name in list(self._uploads):
+                self._drop(name)
 
     def _bytes(self) -> int:
-        return sum(kept.size for kept in self._kept.values())
+        return sum(upload.size for upload in self._uploads.values())
 
-    def _forget_old(self) -> None:
+    def _drop_expired(self) -> None:
         now = time.monotonic()
-        for name in [name for name, kept in self._kept.items() if kept.until < now]:
-            self._forget(name)
+        for name in [name for name, upload in self._uploads.items() if upload.until < now]:
+            self._drop(name)
 
-    def _forget(self, name: str) -> None:
-        self._kept.pop(name).file.close()
+    def _drop(self, name: str) -> None:
+        self._uploads.pop(name).file.close()
 
 
-class Forms:
-    """Counts the forms with pictures that are under way, each of which may lie on the disk. For one event loop."""
+class FormLimit:
+    """Limits how many forms with pictures are in progress, since each takes room on the disk.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    It belongs to one event loop and is not safe to use from several threads.
+    """
+
+    def __init__(self, max_forms: int) -> None:
+        self._max_forms = max_forms
         self._count = 0
 
     @contextlib.contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Count one form while it is under way.
+    def slot(self) -> Iterator[None]:
+        """Hold one place while a form is in progress.
 
         Raises:
-            HTTPException: as many as may be are under way already (503).
+            HTTPException: no place is free (503).
         """
-        if self._count >= self._most:
+        if self._count >= self._max_forms:
             raise HTTPException(503, "Too many pictures are being sent at the moment; try again in a few seconds.")
         self._count += 1
         try:
@@ -128,20 +133,20 @@ class Forms:
 
 
 def create_upload(uploads: Uploads) -> APIRouter:
-    """Build the one route that pictures for the page come by. It stands where Gradio's own would be, in its place."""
+    """Return the route that receives the page's pictures, at the path of Gradio's own route, which it replaces."""
     router = APIRouter()
-    forms = Forms(MAX_WAITING_FORMS)
+    forms = FormLimit(MAX_WAITING_FORMS)
 
     @router.post("/gradio_api/upload", include_in_schema=False)
     async def upload(request: Request) -> JSONResponse:
-        with forms.admitted(), room_for_pictures():
+        with forms.slot(), full_disk_as_507():
             form = await request.form(max_files=1, max_fields=0)
         file = form.get("files")
         if not isinstance(file, UploadFile) or file.size is None or file.size > MAX_BYTES:
             await form.close()
             if isinstance(file, UploadFile):
                 raise HTTPException(413, f"The picture is too large; at most {MAX_BYTES // 2**20} MB are read.")
-            raise HTTPException(422, "Send one picture, as a file in a form's field named files.")
+            raise HTTPException(422, "Send one picture, as a file in the form field files.")
         session = session_of(request.cookies) or secrets.token_urlsafe(32)
         picture = await run_in_threadpool(uploads.put, session, file.file, file.size)
         answer = JSONResponse([picture], headers={"Cache-Control": "no-store"})
@@ -153,14 +158,18 @@ def create_upload(uploads: Uploads) -> APIRouter:
 
 
 def session_of(cookies: Mapping[str, str]) -> str:
-    """Return the session that a request belongs to, empty where it has none."""
+    """Return the session that a request belongs to, or an empty string if it has none."""
     session = cookies.get(_COOKIE, "")
     return session if _ID.fullmatch(session) else ""
 
 
 @contextlib.contextmanager
-def room_for_pictures() -> Iterator[None]:
-    """Answer in words when what is received does not fit on the disk; nothing of it stays there."""
+def full_disk_as_507() -> Iterator[None]:
+    """Turn the error of a full disk into an answer.
+
+    Raises:
+        HTTPException: the disk has no room for the data of the request (507).
+    """
     try:
         yield
     except OSError as error:
@@ -169,16 +178,16 @@ def room_for_pictures() -> Iterator[None]:
         raise HTTPException(507, "The server has no room for the picture at the moment; try again later.") from None
 
 
-def remove_left_folders() -> None:
-    """Remove folders of uploads that killed servers of earlier versions left among the temporary files.
+def remove_leftover_folders() -> None:
+    """Remove the upload folders that killed servers of earlier versions left in the temporary directory.
 
-    Only folders of this user's own go, and only those in which nothing was written for an hour: a server of such a
-    version that still runs removes files of that age itself.
+    A folder is removed if it belongs to this user and nothing in it was written for an hour. A running server of an
+    earlier version deletes files of that age itself.
     """
-    owner, latest = getattr(os, "getuid", lambda: 0)(), time.time() - _LEFT_SECONDS
+    owner, newest = getattr(os, "getuid", lambda: 0)(), time.time() - _LEFTOVER_SECONDS
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
         with contextlib.suppress(OSError):
             found = [path.lstat() for path in (folder, *folder.rglob("*"))]
-            left = all(one.st_uid == owner and one.st_mtime < latest for one in found)
-            if left and stat.S_ISDIR(found[0].st_mode):
+            is_leftover = all(one.st_uid == owner and one.st_mtime < newest for one in found)
+            if is_leftover and stat.S_ISDIR(found[0].st_mode):
                 shutil.rmtree(folder)

@@ -1,81 +1,95 @@
-"""The page at /docs: the OpenAPI description as plain HTML, with nothing fetched from anywhere."""
+"""The page at /docs: the OpenAPI description as plain HTML that loads nothing from other sites."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from html import escape
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-__all__ = ["reference_html"]
+from lookalike.ui.templates import render
 
-_STYLE = """
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 16%, transparent); --accent: #4f46e5; }
-@media (prefers-color-scheme: dark) { :root { --accent: #a5b4fc; } }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 860px; margin: 0 auto; padding: 32px 20px 80px; }
-section { border-top: 1px solid var(--line); padding: 20px 0; }
-h1 { margin: 0 0 4px; } h2 { font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }
-h3 { font-size: .8rem; text-transform: uppercase; letter-spacing: .06em; opacity: .7; margin: 18px 0 6px; }
-code, pre { font: .875rem/1.5 ui-monospace, monospace; } pre { overflow-x: auto; padding: 12px; border: 1px solid
-var(--line); border-radius: 8px; } .method { color: var(--accent); margin-right: 8px; } a { color: var(--accent); }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; } td, th { text-align: left; padding: 5px 12px 5px 0;
-vertical-align: top; border-bottom: 1px solid var(--line); } td:first-child { white-space: nowrap; }
-"""
+__all__ = ["Body", "Row", "Section", "reference_html"]
+
+
+class Row(NamedTuple):
+    """A parameter or a field: its name, its type in a few words, its description."""
+
+    name: str
+    type: str
+    description: str
+
+
+class Body(NamedTuple):
+    """The JSON object or form of a request or an answer, or an object inside one; `name` is the name of its schema."""
+
+    name: str
+    description: str
+    rows: Sequence[Row]
+
+
+class Section(NamedTuple):
+    """One operation of the API.
+
+    `bodies` has the body for each media type that the operation accepts. `answers` has the object that it returns, and
+    then the objects inside that one.
+    """
+
+    method: str
+    path: str
+    summary: str
+    description: str
+    parameters: Sequence[Row]
+    bodies: Sequence[tuple[str, Body]]
+    example: str
+    answers: Sequence[Body]
 
 
 def reference_html(openapi: Mapping[str, Any], base: str) -> str:
-    """Give the page for an OpenAPI description; `base` is the address of the server, for the examples."""
+    """Return the page for an OpenAPI description; `base` is the address of the server, for the examples."""
     schemas = openapi.get("components", {}).get("schemas", {})
-    sections = "".join(
-        _section(path, method, operation, schemas, base)
-        for path, operations in openapi["paths"].items()
-        for method, operation in operations.items()
-    )
-    title = escape(openapi["info"]["title"])
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
-        f"<h1>{title}</h1><p>{escape(openapi['info'].get('description', ''))} Machine-readable: "
-        f'<a href="openapi.json">openapi.json</a>.</p>{sections}</body></html>'
+    return render(
+        "rest/reference.html",
+        title=openapi["info"]["title"],
+        description=openapi["info"].get("description", ""),
+        sections=[
+            _section(path, method, operation, schemas, base)
+            for path, operations in openapi["paths"].items()
+            for method, operation in operations.items()
+        ],
     )
 
 
-def _section(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any], base: str) -> str:
-    parts = [
-        f'<section><h2><code><span class="method">{method.upper()}</span>{escape(path)}</code></h2>'
-        f"<p>{escape(operation.get('summary', ''))}. {escape(operation.get('description', ''))}</p>"
-    ]
-    if operation.get("parameters"):
-        rows = [(one["name"], one["schema"], one.get("description", "")) for one in operation["parameters"]]
-        parts.append(f"<h3>Parameters</h3>{_table(rows)}")
+def _section(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any], base: str) -> Section:
     content = operation.get("requestBody", {}).get("content", {})
-    for kind, media in content.items():
-        parts.append(f"<h3>Body, {escape(kind)}</h3>{_fields(media['schema'], schemas)}")
-    if example := _example(path, method, content, base):
-        parts.append(f"<h3>Example</h3><pre>{escape(example)}</pre>")
     answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema")
-    if answer:
-        parts.append(f"<h3>Answer</h3>{_fields(answer, schemas)}")
-    return "".join(parts) + "</section>"
-
-
-def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
-    found = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
-    rows = [(name, one, one.get("description", "")) for name, one in found.get("properties", {}).items()]
-    description = found.get("description", "")
-    return (f"<p>{escape(description)}</p>" if description else "") + (_table(rows) if rows else "")
-
-
-def _table(rows: list[tuple[str, Mapping[str, Any], str]]) -> str:
-    cells = "".join(
-        f"<tr><td><code>{escape(name)}</code></td><td>{escape(_type(schema))}</td><td>{escape(description)}</td></tr>"
-        for name, schema, description in rows
+    return Section(
+        method=method.upper(),
+        path=path,
+        summary=operation.get("summary", ""),
+        description=operation.get("description", ""),
+        parameters=[_row(one["name"], one["schema"], one) for one in operation.get("parameters", ())],
+        bodies=[(kind, _bodies(media["schema"], schemas)[0]) for kind, media in content.items()],
+        example=_example(path, method, content, base),
+        answers=[body for body in _bodies(answer or {}, schemas) if body.rows],
     )
-    return f"<table><tbody>{cells}</tbody></table>"
+
+
+def _bodies(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Body]:
+    """Return the body of a schema, followed by the bodies of the schemas that its fields refer to."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found = schemas.get(name, schema)
+    properties: Mapping[str, Any] = found.get("properties", {})
+    body = Body(name, found.get("description", ""), [_row(field, one, one) for field, one in properties.items()])
+    inside = [one.get("items", one) for one in properties.values()]
+    return [body, *(each for one in inside if "$ref" in one for each in _bodies(one, schemas))]
+
+
+def _row(name: str, schema: Mapping[str, Any], described: Mapping[str, Any]) -> Row:
+    return Row(name, _type(schema), described.get("description", ""))
 
 
 def _type(schema: Mapping[str, Any]) -> str:
-    """Say a JSON schema's type in a few words."""
+    """Return the type of a JSON schema in a few words, with the default value if it has one."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
@@ -83,7 +97,7 @@ def _type(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
     default = schema.get("default")
-    return str(schema.get("type", "any")) + (f", {json.dumps(default)}" if default is not None else "")
+    return str(schema.get("type", "any")) + (f", default {json.dumps(default)}" if default is not None else "")
 
 
 def _example(path: str, method: str, content: Mapping[str, Any], base: str) -> str:

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from lookalike import Catalog, Results
 from lookalike.data.errors import UsageError
 from lookalike.data.item import MAX_KEY_LENGTH
-from lookalike.retrieval import Catalog, Results
-from lookalike.ui.page.uploads import Forms, room_for_pictures
+from lookalike.ui.page.uploads import FormLimit, full_disk_as_507
 from lookalike.ui.rest.schemas import (
     Deleted,
     DeleteRequest,
@@ -75,10 +75,10 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     """Make the routes under /api/v1."""
     api = APIRouter(prefix="/api/v1", responses=_ERRORS)
     with_pictures = asyncio.Semaphore(MAX_PICTURE_SEARCHES)
-    forms = Forms(MAX_PICTURE_SEARCHES + MAX_WAITING_FORMS)
+    forms = FormLimit(MAX_PICTURE_SEARCHES + MAX_WAITING_FORMS)
 
     def address(request: Request, image_id: str | None) -> str | None:
-        if image_id is None or catalog.thumbnails.path(image_id) is None:
+        if image_id is None or catalog.thumbnail(image_id) is None:
             return None
         return f"{request.scope.get('root_path', '')}/thumbnails/{image_id}.webp"
 
@@ -92,7 +92,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         if not _is_form(request):
             results = await run_in_threadpool(find, _checked(await request.body()), [])
         else:
-            with forms.admitted():
+            with forms.slot():
                 async with _form(request) as form, with_pictures:
                     query, images = await _read(form)
                     results = await run_in_threadpool(find, query, images)
@@ -143,7 +143,7 @@ def _is_form(request: Request) -> bool:
 @contextlib.asynccontextmanager
 async def _form(request: Request) -> AsyncIterator[FormData]:
     """Receive a form; its files lie on the disk until it is done with."""
-    with room_for_pictures():
+    with full_disk_as_507():
         form = await request.form(max_files=MAX_IMAGES, max_fields=MAX_FORM_FIELDS)
     try:
         yield form

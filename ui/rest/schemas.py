@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from lookalike import Hit, Results, StoredItem
 from lookalike.data.item import MAX_KEY_LENGTH, Value
-from lookalike.retrieval import Hit, Results, StoredItem
+from lookalike.retrieval.query import OPTIONS
 from lookalike.retrieval.search.facets import Facet
 from lookalike.ui.result_json import hit_json, results_json
 from lookalike.ui.server.bounds import (
@@ -18,6 +19,7 @@ from lookalike.ui.server.bounds import (
     MAX_PARAM_VALUES,
     MAX_PARAMS,
     MAX_PARTS,
+    MAX_RETURNED_FIELDS,
     MAX_TEXT_LENGTH,
 )
 
@@ -53,27 +55,31 @@ Moment = int | Annotated[str, Field(max_length=MAX_MOMENT_LENGTH)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+def _option(name: str, **more: Any) -> Any:  # noqa: ANN401  # Pydantic's field
+    """Return the field of a query's option: its default and description are those that `Query` declares."""
+    option = OPTIONS[name]
+    return Field(None if option.default == () else option.default, description=option.help, **more)
+
+
 class SearchRequest(BaseModel):
     """What to look for. Parts may be combined; with none, items come in the order they were added."""
 
     model_config = ConfigDict(extra="forbid")
 
-    text: Text | Texts | None = Field(None, description="Words to look for.", examples=["a cup of coffee"])
-    like: Key | Keys | None = Field(None, description="Keys of items to find others like.")
-    without: Text | Texts | None = Field(None, description="Words to keep away from.")
-    vector: Annotated[list[Finite], Field(max_length=MAX_DIM)] | None = Field(None, description="A ready vector.")
-    filter: Text | None = Field(None, description="What every hit satisfies.", examples=["price < {most}"])
-    params: Parameters | None = Field(None, description="Values of the {names} in the filter.")
-    limit: int = Field(10, description="How many hits.")
-    offset: int = Field(0, description="How many of the best hits to pass over.")
-    recall: float | Key = Field(0.95, description='The share of the true best to find, or "exact".')
-    balance: Finite = Field(0.5, description="The share of the words beside pictures, 0 to 1.")
-    looks: Finite | None = Field(
-        None,
-        description="Where a second model compares looks: its share of pictures, 0 to 1; 1 if left out.",
-    )
-    min_score: Finite | None = Field(None, description="Leave out hits that score less.")
-    as_of: Moment | None = Field(None, description="Answer as of a commit's number or an ISO 8601 time.")
+    text: Text | Texts | None = _option("text", examples=["a cup of coffee"])
+    like: Key | Keys | None = _option("like")
+    vector: Annotated[list[Finite], Field(max_length=MAX_DIM)] | None = _option("vector")
+    without: Text | Texts | None = _option("without")
+    filter: Text | None = _option("filter", examples=["price < {most}"])
+    params: Parameters | None = _option("params")
+    limit: int = _option("limit")
+    offset: int = _option("offset")
+    recall: float | Key = _option("recall")
+    balance: Finite = _option("balance")
+    min_score: Finite | None = _option("min_score")
+    fields: Annotated[list[Key], Field(max_length=MAX_RETURNED_FIELDS)] | None = _option("fields")
+    as_of: Moment | None = _option("as_of")
+    appearance: Finite | None = _option("appearance")
 
     @model_validator(mode="after")
     def _few_words(self) -> SearchRequest:

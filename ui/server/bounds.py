@@ -1,6 +1,6 @@
 """Every bound on what a request may carry.
 
-`data/pictures/bounds.py` has those of one picture; SECURITY.md lists all.
+The bounds of a single picture are in `data/pictures/bounds.py`; SECURITY.md lists all of them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "MAX_PARAMS",
     "MAX_PARAM_VALUES",
     "MAX_PARTS",
+    "MAX_RETURNED_FIELDS",
     "MAX_PICTURE_SEARCHES",
     "MAX_QUERY_BYTES",
     "MAX_SESSIONS",
@@ -40,21 +41,21 @@ __all__ = [
 # --- any request -----------------------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = MAX_BYTES + 1024 * 1024
-"""The largest form, which may carry pictures: one of the largest size, or several that have as much together."""
+"""Largest form, in bytes: room for one picture of the largest size, or for several that are as large together."""
 
 MAX_JSON_BYTES = 8 * 1024 * 1024
-"""The largest body of any other kind."""
+"""Largest body of any other kind, in bytes."""
 
 MAX_QUERY_BYTES = 32 * 1024
-"""The longest query string."""
+"""Longest query string, in bytes."""
 
 # --- the REST API ----------------------------------------------------------------------------------------------------
 
 MAX_TEXT_LENGTH = 10_000
-"""Characters of one text, of a filter, and of all words of one search together: a model takes time for each."""
+"""Characters of one text, of a filter, and of all words of one search together; a model takes time for each."""
 
 MAX_PARTS = 32
-"""Texts, keys, or texts to keep away from, of one search."""
+"""Texts, keys, or texts to avoid, of one search."""
 
 MAX_IMAGES = 8
 MAX_DIM = 65_536
@@ -64,47 +65,50 @@ MAX_PARAMS = 100
 """Names in a filter's `params`."""
 
 MAX_PARAM_VALUES = 10_000
-"""Values in a filter's `params`, those of lists included."""
+"""Values in a filter's `params`, including the values in lists."""
 
 MAX_MOMENT_LENGTH = 64
 MAX_DELETED_KEYS = 10_000
+MAX_RETURNED_FIELDS = 1_000
+"""Names of fields that hits should carry."""
+
 MAX_FACET_FIELDS = 100
 MAX_FACET_VALUES = 10_000
 
 MAX_PICTURE_SEARCHES = 4
-"""Searches with pictures that run at once, each with up to `MAX_BODY_BYTES` in memory; the others wait."""
+"""Searches with pictures that run at the same time, each with up to `MAX_BODY_BYTES` in memory; others wait."""
 
 MAX_WAITING_FORMS = 64
-"""Forms that are being received or that wait for their search, each with up to `MAX_BODY_BYTES` on the disk.
+"""Forms that are being received or wait for their search, each with up to `MAX_BODY_BYTES` on disk.
 
-The API has this bound, and so have uploads for the page while they are received.
+The bound applies to the API, and separately to uploads for the page while they are received.
 """
 
 # --- the page --------------------------------------------------------------------------------------------------------
 
 PAGE_SEARCHES_AT_ONCE = 4
-"""Calls of the page's functions that run at once."""
+"""Calls of the page's functions that run at the same time."""
 
 MAX_WAITING_CALLS = 64
 """Calls of the page's functions that wait."""
 
 MAX_CALL_BYTES = 1024 * 1024
-"""The largest call of one of the page's functions."""
+"""Largest call of one of the page's functions, in bytes."""
 
 MAX_WORDS_LENGTH = 2_000
-"""Characters of the words, and of the words to keep away from."""
+"""Characters of the words to look for, and of the words to avoid."""
 
 MAX_CHOSEN = 200
-"""Fields of the filter panel, and values ticked in all of them together."""
+"""Fields of the filter panel, and values ticked in all fields together."""
 
 MAX_UNREAD = 16
-"""Calls of one page whose answers it has not read."""
+"""Calls of one page whose answers it has not read yet."""
 
 MAX_SESSIONS = 500
-"""Pages whose answers are kept; beyond it the oldest is forgotten."""
+"""Pages whose answers are kept; beyond this number the oldest is dropped."""
 
 MAX_UPLOADS = 128
 MAX_UPLOADS_OF_ONE = 8
 MAX_UPLOADED_BYTES = 1024**3
 UPLOAD_SECONDS = 3600.0
-"""How many pictures are kept for the page, of one visitor and of all, how large together, and for how long."""
+"""Uploaded pictures kept for the page: of all visitors, of one visitor, their total bytes, and for how long."""

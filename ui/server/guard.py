@@ -1,4 +1,4 @@
-"""Who may ask, and how much they may send: checked before any other code sees the request."""
+"""Access control and size limits, checked before any other code sees a request."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import binascii
 import hmac
 import re
 from collections.abc import Collection
+from typing import Final
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
@@ -18,15 +19,15 @@ from lookalike.ui.server.bounds import MAX_BODY_BYTES, MAX_JSON_BYTES, MAX_QUERY
 
 __all__ = ["LOOPBACK", "Guard", "error_body"]
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""The names by which a machine calls itself."""
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+"""Names of this machine for itself."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?")
-_OPEN_TO_ALL = "/healthz"
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_OWN_SITES = ("same-origin", "none")
+_OPEN_TO_ALL: Final = "/healthz"
+_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_OWN_SITES: Final = ("same-origin", "none")
 
-_HEADERS = {
+_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
         "script-src 'self' 'unsafe-inline' 'unsafe-eval'; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
@@ -36,17 +37,17 @@ _HEADERS = {
 }
 
 
-def error_body(kind: str, message: str) -> dict[str, dict[str, str]]:
-    """Give the one shape that errors have."""
-    return {"error": {"type": kind, "message": message}}
+def error_body(kind: str, message: str, remedy: str = "") -> dict[str, dict[str, str]]:
+    """Return the JSON body of every error: its type, what is wrong, and what to do next (empty if unknown)."""
+    return {"error": {"type": kind, "message": message, "remedy": remedy}}
 
 
 class Guard:
-    """Refuses requests under a foreign host name, from another site's page, without the key, or that are too large.
+    """Middleware that refuses requests with a wrong host name, from another site's page, without the key, or too large.
 
-    `hosts` are the names the server answers to, None for any: a page of another site cannot reach a server on this
-    machine by a name of its own. With a key, `Authorization: Bearer KEY` lets in, and so does a browser's own login
-    with the key as the password and any name.
+    `hosts` are the names that the server answers to, None for any; they stop a page of another site from reaching a
+    server on this machine under a name of its own. If `api_key` is set, a request must carry it, either as
+    `Authorization: Bearer KEY` or as the password of a browser's own login, with any user name.
     """
 
     def __init__(self, app: ASGIApp, *, api_key: str | None, hosts: Collection[str] | None) -> None:
@@ -55,7 +56,7 @@ class Guard:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass it on."""
+        """Refuse one request, or pass it on."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -81,15 +82,15 @@ class Guard:
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
         if self._hosts is not None and _name(host) not in self._hosts:
-            return _refuse(421, "WrongHost", "This server does not answer to that name.")
+            return _refuse(421, "WrongHost", "This server does not answer to that host name.")
         if scope["method"] not in _SAFE_METHODS and not _is_own_site(headers, host):
-            return _refuse(403, "OtherSite", "Pages of other sites may not send requests here.")
+            return _refuse(403, "OtherSite", "Pages of other sites may not send requests to this server.")
         if self._api_key is not None and scope["path"] != _OPEN_TO_ALL and not self._has_key(headers):
             challenge = 'Basic realm="Lookalike", charset="UTF-8"'
-            message = "Give the key: as Authorization: Bearer KEY, or as the password of the login."
-            return _refuse(401, "Unauthorized", message, {"WWW-Authenticate": challenge})
+            remedy = "Send it as Authorization: Bearer KEY, or as the password of the login."
+            return _refuse(401, "Unauthorized", "This server requires a key.", remedy, {"WWW-Authenticate": challenge})
         if len(scope["query_string"]) > MAX_QUERY_BYTES:
-            message = f"The address is too long; at most {MAX_QUERY_BYTES // 1024} kB are read after its question mark."
+            message = f"The query string is too long; at most {MAX_QUERY_BYTES // 1024} kB are read."
             return _refuse(414, "TooLarge", message)
         length, limit = headers.get("content-length", "0"), _limit(headers)
         if length.isdigit() and (len(length) > 18 or int(length) > limit):
@@ -98,7 +99,7 @@ class Guard:
 
     def _has_key(self, headers: Headers) -> bool:
         kind, _, text = headers.get("authorization", "").partition(" ")
-        given = text.strip().encode("latin-1")  # as the bytes came
+        given = text.strip().encode("latin-1")  # the bytes as they were sent
         if kind.lower() == "basic":
             try:
                 given = base64.b64decode(given, validate=True).partition(b":")[2]
@@ -110,7 +111,7 @@ class Guard:
 
 
 class _Limited:
-    """Counts what is received, whatever its announced length, and breaks off past the limit."""
+    """A `receive` that counts the bytes of the body, whatever its announced length, and stops beyond the limit."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
@@ -125,7 +126,7 @@ class _Limited:
 
 
 def _is_own_site(headers: Headers, host: str) -> bool:
-    """Say whether a request comes from a page of this server, or from no page at all."""
+    """Return whether a request comes from a page of this server, or from no page at all."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in _OWN_SITES
@@ -134,13 +135,13 @@ def _is_own_site(headers: Headers, host: str) -> bool:
 
 
 def _name(host: str) -> str:
-    """Give the name in a Host header, without the port."""
+    """Return the host name in a Host header, without the port; empty if it cannot be read."""
     found = _HOST.fullmatch(host)
     return found[1].strip("[]").lower() if found else ""
 
 
 def _limit(headers: Headers) -> int:
-    """Return how many bytes of a body are read: forms may carry pictures."""
+    """Return the largest number of bytes that a body may have: more for forms, which may carry pictures."""
     is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
     return MAX_BODY_BYTES if is_form else min(MAX_JSON_BYTES, MAX_BODY_BYTES)
 
@@ -149,5 +150,7 @@ def _too_large(limit: int) -> str:
     return f"The request is too large; at most {limit // 2**20} MB are read."
 
 
-def _refuse(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(error_body(kind, message), status, headers)
+def _refuse(
+    status: int, kind: str, message: str, remedy: str = "", headers: dict[str, str] | None = None
+) -> JSONResponse:
+    return JSONResponse(error_body(kind, message, remedy), status, headers)

@@ -1,14 +1,27 @@
-"""What may be said of an error to someone who asks over the network: never a path of the machine, never a traceback."""
+"""The words about an error that callers over the network may read: never a path of the machine, never a traceback."""
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 from lookalike.data import errors
 
-__all__ = ["UNEXPECTED", "public_message"]
+__all__ = ["UNEXPECTED", "PublicWords", "public_message", "public_words"]
 
-UNEXPECTED = "Something went wrong on the server; its log says what."
 
-_SAID_AS_IT_IS = (
+class PublicWords(NamedTuple):
+    """What is wrong and what to do next, as whole sentences; `remedy` is empty where there is no next step."""
+
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}" if self.remedy else self.message
+
+
+UNEXPECTED: Final = PublicWords("Something went wrong on the server.", "Look for the reason in the server's log.")
+
+_SHOWN_AS_THEY_ARE: Final = (
     errors.UsageError,
     errors.NotAPicture,
     errors.ItemExists,
@@ -16,12 +29,18 @@ _SAID_AS_IT_IS = (
     errors.CatalogBusy,
     errors.ModalityUnsupported,
 )
+"""Errors about the call, whose own words name nothing of the machine."""
+
+
+def public_words(error: Exception) -> PublicWords:
+    """Return the error's own words if they are about the call, and otherwise only what kind of error it is."""
+    if isinstance(error, _SHOWN_AS_THEY_ARE):
+        return PublicWords(error.message, error.remedy)
+    if isinstance(error, errors.LookalikeError):
+        return PublicWords((type(error).__doc__ or "").splitlines()[0], UNEXPECTED.remedy)
+    return UNEXPECTED
 
 
 def public_message(error: Exception) -> str:
-    """Say what is wrong: in the error's own words where it speaks of the call, else what kind of thing it is."""
-    if isinstance(error, _SAID_AS_IT_IS):
-        return str(error)
-    if isinstance(error, errors.LookalikeError):
-        return f"{(type(error).__doc__ or '').splitlines()[0]} The server's log says more."
-    return UNEXPECTED
+    """Return the same words as one text, for the page."""
+    return str(public_words(error))

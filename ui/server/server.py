@@ -1,4 +1,4 @@
-"""One application over one catalog: the REST API, the page, metrics and health; and the process that serves it."""
+"""The application over one catalog (REST API, page, metrics, health), and the process that serves it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -24,30 +25,25 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 
+from lookalike import Catalog
 from lookalike.data.errors import LookalikeError, UsageError
-from lookalike.models import Modality
-from lookalike.retrieval import Catalog
 from lookalike.ui.errors import status_of
-from lookalike.ui.page.call_checks import Door
-from lookalike.ui.page.gradio_app import PageOnly
+from lookalike.ui.page.call_checks import CallChecks
+from lookalike.ui.page.gradio_app import PageApp
 from lookalike.ui.page.handlers import Handlers
-from lookalike.ui.page.uploads import Uploads, create_upload, remove_left_folders
+from lookalike.ui.page.uploads import Uploads, create_upload, remove_leftover_folders
+from lookalike.ui.process import configure
 from lookalike.ui.rest.reference import reference_html
 from lookalike.ui.rest.routes import create_api
 from lookalike.ui.server.guard import LOOPBACK, Guard, error_body
-from lookalike.ui.server.messages import UNEXPECTED, public_message
+from lookalike.ui.server.messages import UNEXPECTED, public_words
 from lookalike.ui.server.metrics import CONTENT_TYPE_LATEST, Metrics
+from lookalike.ui.settings import DEFAULT_HOST, DEFAULT_PORT
 
 __all__ = ["create_app", "serve"]
 
-_FOREVER = "public, max-age=31536000, immutable"
-_STATIC = Path(__file__).parents[1] / "page" / "static"
-_GRADIO_SETTINGS = {
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    # Its queue sums up all events with pandas after each one, for a monitor that is not served here.
-    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
-    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
-}
+_FOREVER: Final = "public, max-age=31536000, immutable"
+_STATIC: Final = Path(__file__).parents[1] / "page" / "static"
 
 log = logging.getLogger("lookalike")
 
@@ -55,10 +51,11 @@ log = logging.getLogger("lookalike")
 def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collection[str] | None = None) -> FastAPI:
     """Build the application.
 
-    With `api_key` everyone is asked for it, on the page, for pictures and for the API alike. `hosts` are the names that
-    the server answers to; without them, any.
+    If `api_key` is set, every request must carry it: for the page, for pictures and for the API. `hosts` are the host
+    names that the server answers to; None means any. The process is set up by `configure`.
     """
-    remove_left_folders()
+    configure()
+    remove_leftover_folders()
     uploads = Uploads()
     metrics = Metrics(catalog)
 
@@ -86,15 +83,17 @@ def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collectio
     return app
 
 
-def serve(catalog: Catalog, host: str = "127.0.0.1", port: int = 7860, *, api_key: str | None = None) -> None:
+def serve(catalog: Catalog, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, *, api_key: str | None = None) -> None:
     """Serve until stopped.
 
     Raises:
-        UsageError: the address is not this machine's own and there is no key, or it cannot be listened on.
+        UsageError: `host` is not an address of this machine alone and there is no `api_key`, or the server cannot
+            listen there.
     """
     if not _is_loopback(host) and not api_key:
         raise UsageError(
-            f"{host} lets other machines in; give a key that they have to know: --api-key, or LOOKALIKE_API_KEY."
+            f"{host} can be reached from other machines, and there is no API key.",
+            remedy="Set a key that callers have to know, with --api-key or LOOKALIKE_API_KEY.",
         )
     with _listening(host, port) as listener:
         app = create_app(catalog, api_key=api_key, hosts=None if api_key else LOOPBACK)
@@ -106,7 +105,7 @@ def serve(catalog: Catalog, host: str = "127.0.0.1", port: int = 7860, *, api_ke
 
 
 def _add_errors(app: FastAPI, metrics: Metrics) -> None:
-    """Answer every error in one shape."""
+    """Answer every error with the body that `error_body` builds."""
 
     @app.exception_handler(LookalikeError)
     async def lookalike_error(_: Request, error: LookalikeError) -> JSONResponse:
@@ -114,7 +113,7 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
         status = status_of(error)
         if status >= 500:
             log.error("A request failed.", exc_info=error)
-        return JSONResponse(error_body(type(error).__name__, public_message(error)), status)
+        return JSONResponse(error_body(type(error).__name__, *public_words(error)), status)
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -141,27 +140,27 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(Exception)
     async def unexpected_error(_: Request, error: Exception) -> JSONResponse:
         metrics.failed(error)
-        return JSONResponse(error_body("InternalError", UNEXPECTED), 500)
+        return JSONResponse(error_body("InternalError", *UNEXPECTED), 500)
 
 
 def _add_routes(app: FastAPI, catalog: Catalog, metrics: Metrics) -> None:
-    @app.get("/thumbnails/{image_id}.webp", summary="Get a small picture", response_class=FileResponse)
+    @app.get("/thumbnails/{image_id}.webp", summary="Get a thumbnail", response_class=FileResponse)
     def thumbnail(image_id: str) -> FileResponse:
-        """Give the WebP of a picture, by the id that hits and items name."""
-        path = catalog.thumbnails.path(image_id)
+        """Return the thumbnail of a picture as WebP, by the `image_id` of a hit or item."""
+        path = catalog.thumbnail(image_id)
         if path is None:
             raise HTTPException(404, "There is no such picture.")
         return FileResponse(path, media_type="image/webp", headers={"Cache-Control": _FOREVER})
 
-    @app.get("/healthz", summary="Ask whether the server can search")
+    @app.get("/healthz", summary="Check that the server can search")
     def health() -> dict[str, str]:
-        """Answer 200 while the catalog can be read, an error otherwise."""
+        """Answer 200 if the catalog can be read, and an error otherwise."""
         catalog.count()
         return {"status": "ok"}
 
-    @app.get("/metrics", summary="Get measures for Prometheus", response_class=Response)
+    @app.get("/metrics", summary="Get metrics for Prometheus", response_class=Response)
     def measures() -> Response:
-        """Give how many searches there were, how long they took, and what went wrong."""
+        """Return the number of searches, their times, and the number of errors by type."""
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/docs", include_in_schema=False)
@@ -183,13 +182,13 @@ def _file(path: Path, media_type: str) -> Callable[[], FileResponse]:
 
 @functools.cache
 def _gradio_folder() -> Path:
-    """Return the folder that Gradio is given for files: it makes it, and has no use for it here."""
+    """Return a folder for Gradio's files; Gradio insists on making one, but nothing is written to it here."""
     return Path(tempfile.mkdtemp(prefix="lookalike-page-"))
 
 
 def _mount_page(app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metrics) -> None:
-    """Put the page at the root, behind every route above; Gradio reads its settings when it is imported."""
-    os.environ.update(_GRADIO_SETTINGS, GRADIO_TEMP_DIR=str(_gradio_folder()))
+    """Mount the page at the root, after every other route; Gradio reads its folder when it is imported."""
+    os.environ["GRADIO_TEMP_DIR"] = str(_gradio_folder())
     import gradio
 
     from lookalike.ui.page.page import create_web, page_theme
@@ -212,13 +211,13 @@ def _mount_page(app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metri
     assert isinstance(mounted, Mount)
     inputs = {number: len(function.inputs) for number, function in page.fns.items() if function.fn is not None}
     queue = page._queue
-    door = Door(inputs, queue.pending_event_ids_session, queue.pending_messages_per_session)
-    mounted.app = PageOnly(mounted.app, door, title=catalog.name)
+    checks = CallChecks(inputs, queue.pending_event_ids_session, queue.pending_messages_per_session)
+    mounted.app = PageApp(mounted.app, checks, title=catalog.name)
     shutil.rmtree(_gradio_folder(), ignore_errors=True)
 
 
 def _in_a_loop(build: Callable[[], None]) -> None:
-    """Build inside a running event loop: outside of one, Gradio makes several of its own and never closes them."""
+    """Call `build` inside a running event loop; outside one, Gradio makes several loops and never closes them."""
 
     async def built() -> None:
         build()
@@ -232,15 +231,13 @@ def _in_a_loop(build: Callable[[], None]) -> None:
 
 
 def _warm(catalog: Catalog) -> None:
-    """Load the model and run it once, so that the first search is as quick as the others."""
-    if catalog.file.model is None:
+    """Load the model and run it once, so that the first search is as fast as later ones."""
+    if not catalog.reads_pictures:
         return
     try:
-        for space in catalog.file.picture_spaces:
-            encoder = catalog.encoders.of(catalog.file, space)
-            encoder.encode_images([Image.new("RGB", (64, 64))])
-            if Modality.TEXT in encoder.spec.modalities and space == "image":
-                encoder.encode_texts(["a cup"])
+        catalog.search(image=Image.new("RGB", (64, 64)), limit=1)
+        if catalog.reads_words:
+            catalog.search("a cup", limit=1)
     except LookalikeError as error:
         log.warning("The model cannot be used: %s", error)
 
@@ -260,10 +257,12 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except (UnicodeError, TypeError):  # of a name that is not text
+    except (UnicodeError, TypeError):  # a name that is not text
         listener.close()
-        raise UsageError(f"{host!r} is no address to listen on; give another --host.") from None
+        raise UsageError(f"{host!r} is no address to listen on.", remedy="Choose another with --host.") from None
     except OSError as error:
         listener.close()
-        raise UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}; give another --port.") from None
+        raise UsageError(
+            f"Cannot listen on {host}, port {port}: {error.strerror}.", remedy="Choose another port with --port."
+        ) from None
     return listener

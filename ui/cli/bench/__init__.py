@@ -1,1 +1,1 @@
-"""The benchmarks as commands."""
+"""The benchmarks, as commands."""

@@ -9,59 +9,56 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from lookalike import Catalog
 from lookalike.data.errors import FeedError
-from lookalike.data.feeds.feed import open_feed
-from lookalike.data.sample_tools.openclipart import DEBIAN_ROOT, write_evaluation
-from lookalike.retrieval import Catalog
-from lookalike.retrieval.evaluation.measures import Evaluation, evaluate, read_queries
-from lookalike.retrieval.ingest.index_run import IndexRun
-from lookalike.ui.cli.bench import growth_bench, index_bench, search_bench
-from lookalike.ui.cli.terminal import err, out, print_json
+from lookalike.data.sample.openclipart import DEBIAN_ROOT, write_evaluation
+from lookalike.ui.cli.bench import growth_bench, index_bench, query_bench, search_bench
+from lookalike.ui.cli.evaluate_command import measures_of
+from lookalike.ui.cli.json_output import print_json
+from lookalike.ui.cli.options import JsonOption
+from lookalike.ui.cli.terminal import err, out
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Run benchmarks; every figure is a ratio of things timed in one run.")
 index_bench.register(app)
 search_bench.register(app)
 growth_bench.register(app)
-
-ModelOption = Annotated[str, typer.Option(help="The model to measure.")]
-RoundsOption = Annotated[int, typer.Option(help="How often each side runs, in turn; medians are shown.", min=1)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+query_bench.register(app)
 
 
 @app.command(name="text")
 def text_command(
-    pictures: Annotated[Path, typer.Option(help="The openclipart tree, with its folders png and svg.")] = DEBIAN_ROOT,
-    model: ModelOption = "compact",
+    pictures: Annotated[Path, typer.Option(help="Folder of openclipart, with png and svg in it.")] = DEBIAN_ROOT,
+    model: Annotated[str, typer.Option(help="Model to measure.")] = "compact",
     json: JsonOption = False,
 ) -> None:
-    """Measure how well words find pictures that have no title: openclipart by picture alone, its titles as queries."""
+    """Measure how well words find pictures without titles.
+
+    The pictures are those of openclipart, and their titles are the queries.
+    """
     with tempfile.TemporaryDirectory() as folder:
         err.print("Reading titles")
         summary = write_evaluation(pictures, Path(folder))
         if not summary.queries:
-            raise FeedError(f"No picture with a title is found below {pictures}.")
+            raise FeedError(
+                f"There is no picture with a title below {pictures}.",
+                remedy="Install Debian's package openclipart, or name its folder with --pictures.",
+            )
         err.print(f"Indexing {summary.pictures:,} pictures")
         with Catalog.create(Path(folder) / "shop", model=model) as catalog:
-            for _ in IndexRun(catalog, open_feed(Path(folder) / "pictures.csv")):
-                pass
+            catalog.index(Path(folder) / "pictures.csv").finish()
             catalog.optimize()
-            *_, found = evaluate(catalog, read_queries(Path(folder) / "queries.csv"))
-    assert isinstance(found, Evaluation)
+            found = catalog.evaluate(Path(folder) / "queries.csv")
     figures = {
         "pictures": summary.pictures,
         "queries": found.queries,
-        "recall@1": round(found.recall_at_1, 4),
-        "recall@5": round(found.recall_at_5, 4),
-        "recall@10": round(found.recall_at_10, 4),
-        "mrr": round(found.mrr, 4),
-        "p50_ms": round(found.p50_ms, 2),
+        **measures_of(found),
     }
     if json:
         print_json(figures)
         return
-    table = Table("figure", "value", title=f"{model}: a title finds its picture, by the picture alone")
+    table = Table("figure", "value", title=f"{model}: a title finds its picture, which is indexed without it")
     for name, value in figures.items():
         table.add_row(name, f"{value:,}")
     out.print(table)

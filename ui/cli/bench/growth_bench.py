@@ -1,4 +1,4 @@
-"""The growth benchmark: building, opening, searching and memory at one size after another."""
+"""The growth benchmark: building, opening, searching and memory at several sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Column, Table
@@ -19,13 +19,14 @@ from lookalike.retrieval.bench.speed import fresh
 from lookalike.retrieval.bench.synthetic import Synthetic
 from lookalike.retrieval.vector_index import IndexKind
 from lookalike.ui.cli.bench.plot import Chart, svg_of
+from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import JsonOption
-from lookalike.ui.cli.terminal import err, out, print_json
+from lookalike.ui.cli.terminal import err, out
 
 __all__ = ["register"]
 
-_FEWEST = 256
-_WORDS = {
+_FEWEST: Final = 256
+_WORDS: Final = {
     "add_s": "adding, seconds",
     "optimize_s": "optimizing, seconds",
     "open_ms": "opening again, ms",
@@ -40,19 +41,21 @@ _WORDS = {
 
 
 def growth_command(
-    counts: Annotated[str, typer.Option(help="How many vectors, with commas between.")] = "10000,100000,1000000",
-    dim: Annotated[int, typer.Option(help="The length of a vector.", min=8)] = 512,
-    index: Annotated[IndexKind, typer.Option(help="The index of the catalogs.")] = IndexKind.AUTO,
+    counts: Annotated[str, typer.Option(help="Numbers of vectors, separated by commas.")] = "10000,100000,1000000",
+    dim: Annotated[int, typer.Option(help="Length of a vector.", min=8)] = 512,
+    index: Annotated[IndexKind, typer.Option(help="Kind of index.")] = IndexKind.AUTO,
     disk_from: Annotated[
-        int | None, typer.Option(metavar="N", help="From so many vectors on, the index is disk.", show_default="never")
+        int | None, typer.Option(metavar="N", help="Use the index kind disk from N vectors on.", show_default="never")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the figures as a picture.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the figures into a file.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure how adding, opening, searching, memory and disk grow with the number of vectors."""
+    """Measure how times, memory and disk space grow with the number of vectors."""
     sizes = _sizes(counts)
     if plot is not None and not plot.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {plot.absolute().parent} to draw into.")
+        raise UsageError(
+            f"There is no folder {plot.absolute().parent} to draw into.", remedy="Name a file in an existing folder."
+        )
     steps = []
     for count in sizes:
         err.print(f"{count:,} vectors: building", highlight=False)
@@ -76,7 +79,7 @@ def growth_command(
         table.add_row(words, *(_number(step[name]) for step in steps))
     out.print(table)
     if plot is not None:
-        out.print(f"Drawn: {plot}", highlight=False)
+        out.print(f"Drawn into {plot}", highlight=False)
 
 
 def register(app: typer.Typer) -> None:
@@ -90,7 +93,9 @@ def _sizes(counts: str) -> list[int]:
     except ValueError:
         sizes = []
     if not sizes or sizes[0] < _FEWEST:
-        raise UsageError(f"The counts are {counts!r}; give whole numbers of {_FEWEST} or more, such as 10000,100000.")
+        raise UsageError(
+            f"The counts are {counts!r}.", remedy=f"Pass whole numbers of {_FEWEST} or more, such as 10000,100000."
+        )
     return sizes
 
 

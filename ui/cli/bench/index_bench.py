@@ -1,4 +1,4 @@
-"""The indexing benchmark: the whole pipeline beside its parts, and beside two loops that people write instead."""
+"""The indexing benchmark: the whole pipeline beside its parts, and beside two hand-written loops."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Final, TypedDict
 
 import orjson
 import typer
 from PIL import Image
 from rich.table import Column, Table
 
+from lookalike import Catalog
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.item import Item
 from lookalike.data.sample.photographs import write_photographs
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.bench.speed import fresh
-from lookalike.retrieval.ingest.index_run import IndexRun
-from lookalike.ui.cli.options import JsonOption
-from lookalike.ui.cli.terminal import err, out, print_json, progress
+from lookalike.ui.cli.json_output import print_json
+from lookalike.ui.cli.options import JsonOption, RoundsOption
+from lookalike.ui.cli.progress_bar import progress
+from lookalike.ui.cli.terminal import err, out
+from lookalike.ui.process import configure
 
 __all__ = ["register"]
 
-_SIDES = {
-    "forward": "the model alone, on pictures ready in memory",
+_SIDES: Final = {
+    "forward": "the model alone, on prepared pictures in memory",
     "jpeg": "libjpeg alone",
     "load": "read, hash, decode, thumbnail, resize",
     "pipeline": "lookalike index, from disk to catalogue",
@@ -37,7 +39,7 @@ _SIDES = {
     "loader": "torch DataLoader, in batches",
 }
 
-_STEPS = {
+_STEPS: Final = {
     "read": "read the file",
     "hash": "hash it",
     "libjpeg": "libjpeg alone",
@@ -49,27 +51,27 @@ _STEPS = {
 
 
 class _Figures(TypedDict):
-    """Pictures a second of each side, and ratios."""
+    """Pictures a second of each side, and ratios between sides."""
 
     rates: dict[str, float]
     ratios: dict[str, float]
 
 
 def index_command(
-    source: Annotated[Path, typer.Argument(help="A feed or a folder of pictures.")],
-    model: Annotated[str, typer.Option(help="The model to measure.")] = "compact",
-    count: Annotated[int, typer.Option(help="How many pictures.", min=1)] = 1000,
-    rounds: Annotated[int, typer.Option(help="How often each side runs, in turn; medians are shown.", min=1)] = 3,
+    source: Annotated[Path, typer.Argument(help="Feed or folder of pictures.")],
+    model: Annotated[str, typer.Option(help="Model to measure.")] = "compact",
+    count: Annotated[int, typer.Option(help="Number of pictures.", min=1)] = 1000,
+    rounds: RoundsOption = 3,
     made: Annotated[
-        bool, typer.Option("--made", help="Cut JPEGs of 1 to 12 megapixels from the pictures, and index those.")
+        bool, typer.Option("--made", help="Cut JPEGs of 1 to 12 megapixels from the pictures and index those.")
     ] = False,
     keep: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With --made: leave the JPEGs here for the next run.")
+        Path | None, typer.Option(metavar="DIR", help="With --made, keep the JPEGs here for the next run.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare indexing pictures from disk with its parts, and with two loops that people write instead."""
-    from lookalike.models import throughput  # it loads torch
+    """Compare indexing pictures from disk with its parts, and with two hand-written loops."""
+    from lookalike.models import throughput  # loads torch
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -114,7 +116,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _pictures(source: Path, count: int) -> list[Path]:
-    """Choose pictures evenly over a feed; what cannot be read is left out."""
+    """Choose `count` readable pictures, evenly spread over a feed."""
     from lookalike.models import throughput
 
     feed = open_feed(source)
@@ -125,12 +127,12 @@ def _pictures(source: Path, count: int) -> list[Path]:
         islice((place for place in places if isinstance(place, Path) and throughput.is_readable(place)), count)
     )
     if not paths:
-        raise FeedError(f"{source.name} names no picture that can be read.")
+        raise FeedError(f"{source.name} has no picture that can be read.")
     return paths
 
 
 def _made(sources: Sequence[Path], folder: Path, count: int) -> list[Path]:
-    """Cut JPEGs, or take those that an earlier run left: as many, so the same."""
+    """Cut `count` JPEGs, or return those of an earlier run if there are as many, since they would be the same."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = sorted(folder.glob("*.jpg"))
     if len(kept) == count:
@@ -145,22 +147,22 @@ def _made(sources: Sequence[Path], folder: Path, count: int) -> list[Path]:
 
 
 def _index(folder: Path, feed: Path, model: str) -> float:
-    """Index from disk into a new catalog; return the seconds without those for loading the weights."""
+    """Index from disk into a new catalog; return the seconds it took after the weights were loaded."""
+    configure()  # this is a process of its own
     with tempfile.TemporaryDirectory(dir=folder) as name, Catalog.create(Path(name) / "shop", model=model) as catalog:
         side = catalog.encoder.spec.input_size
         catalog.encoder.encode_images([Image.new("RGB", (side, side))])
         started = time.perf_counter()
-        for _ in IndexRun(catalog, open_feed(feed)):
-            pass
+        catalog.index(feed).finish()
         return time.perf_counter() - started
 
 
 def _figures(seconds: Mapping[str, Sequence[float]], count: int) -> _Figures:
-    """Give the rates of all sides, and the ratios that say how good the pipeline is; medians of the rounds."""
+    """Return the rate of each side and the ratios of the pipeline to others, as medians over rounds."""
 
-    def ratio(of: Callable[[dict[str, float]], float]) -> float:
+    def ratio(reference: Callable[[dict[str, float]], float]) -> float:
         rounds = [dict(zip(seconds, one, strict=True)) for one in zip(*seconds.values(), strict=True)]
-        return round(float(statistics.median(of(one) / one["pipeline"] for one in rounds)), 3)
+        return round(float(statistics.median(reference(one) / one["pipeline"] for one in rounds)), 3)
 
     return {
         "rates": {side: round(count / statistics.median(times), 2) for side, times in seconds.items()},

@@ -1,4 +1,4 @@
-"""Line charts as SVG, both axes logarithmic; they show on light and on dark pages alike."""
+"""Line charts as SVG, with logarithmic axes, readable on light and on dark pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Chart", "svg_of"]
 _WIDTH, _HEIGHT, _COLUMNS = 440, 300, 2
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 40, 36, 48
 _COLOURS = ("#2f7ed8", "#e07b00", "#2a9d55", "#c0479b", "#7a6ff0")
-"""Of middling lightness: 3 to 1 at least against white and against near black."""
+"""Colours of medium lightness: their contrast is at least 3 to 1 against white and against near black."""
 
 _STYLE = """
     svg { color: #1c1c1c; background: #ffffff; font: 12px system-ui, sans-serif }
@@ -25,7 +25,7 @@ _STYLE = """
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: points of each line by its name, x and y above 0; `x` and `y` say what the axes are, with the unit."""
+    """One chart. `lines` has the points (x, y), both above 0, of each line by its name; `x` and `y` label the axes."""
 
     title: str
     x: str
@@ -35,7 +35,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """Whole decades from `low` to `high` (exponents of ten), from pixel `start` to pixel `stop`."""
+    """An axis of whole decades, 10**`low` to 10**`high`, drawn from pixel `start` to pixel `stop`."""
 
     low: int
     high: int
@@ -57,7 +57,7 @@ class _Axis:
 
 
 def svg_of(charts: Sequence[Chart]) -> str:
-    """Draw charts side by side; points that are not above 0 are left out."""
+    """Draw charts side by side as one SVG document; points that are not above 0 are left out."""
     rows = -(-len(charts) // _COLUMNS)
     width, height = _WIDTH * min(len(charts), _COLUMNS), _HEIGHT * rows
     parts = [

@@ -1,4 +1,4 @@
-"""The search benchmark: a catalog beside Faiss by itself, in turn, each time in a process of its own."""
+"""The search benchmark: a catalog and plain Faiss in turn, each round in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
@@ -23,19 +23,22 @@ from lookalike.retrieval.bench.speed import fresh
 from lookalike.retrieval.bench.synthetic import Synthetic
 from lookalike.retrieval.vector_index import IndexKind
 from lookalike.retrieval.vector_index.baselines import BaselineKind, BaselineSetting
-from lookalike.ui.cli.options import JsonOption
-from lookalike.ui.cli.terminal import err, out, print_json
+from lookalike.ui.cli.json_output import print_json
+from lookalike.ui.cli.options import JsonOption, RoundsOption
+from lookalike.ui.cli.terminal import err, out
 
 __all__ = ["register"]
 
-OURS = "lookalike"
-TAIL_LIMIT = 4.0
-"""A median search is to be no more than so many times quicker than the slowest of a hundred."""
+OURS: Final = "lookalike"
+TAIL_LIMIT: Final = 4.0
+"""Largest acceptable ratio of the 99th percentile of search times to their median."""
 
-_KEPT = "bench.json"
-_MEAN = "geometric mean"
-_ENOUGH = 0.945
-_SIZES = {
+_KEPT: Final = "bench.json"
+_MEAN: Final = "geometric mean"
+_ENOUGH: Final = 0.945
+"""Least recall@10 that counts as 0.95, since it is measured on a sample of queries."""
+
+_SIZES: Final = {
     "add_s": "adding, seconds",
     "index_s": "index, seconds",
     "open_ms": "opening, ms",
@@ -45,25 +48,25 @@ _SIZES = {
     "anonymous_per_item": "of it its own",
     "mapped_per_item": "of it mapped from files",
 }
-_WORDS = {"per_second": "queries a second, one by one", "batch_per_second": "queries a second, in a batch"}
+_WORDS: Final = {"per_second": "queries a second, one by one", "batch_per_second": "queries a second, in a batch"}
 
 
 def search_command(
-    count: Annotated[int, typer.Option(help="How many vectors.", min=1000)] = 200_000,
-    rounds: Annotated[int, typer.Option(help="How often each side runs, in turn; medians are shown.", min=1)] = 3,
-    queries: Annotated[int, typer.Option(help="How many queries under each filter.", min=20)] = 1000,
-    dim: Annotated[int, typer.Option(help="The length of a vector.", min=8)] = 512,
-    index: Annotated[IndexKind, typer.Option(help="The index of the catalog.")] = IndexKind.AUTO,
+    count: Annotated[int, typer.Option(help="Number of vectors.", min=1000)] = 200_000,
+    rounds: RoundsOption = 3,
+    queries: Annotated[int, typer.Option(help="Queries for each filter.", min=20)] = 1000,
+    dim: Annotated[int, typer.Option(help="Length of a vector.", min=8)] = 512,
+    index: Annotated[IndexKind, typer.Option(help="Kind of index.")] = IndexKind.AUTO,
     baselines: Annotated[
-        str, typer.Option(help="What to compare with, with commas between; nothing: the catalog alone.")
+        str, typer.Option(help="Baselines to compare with, separated by commas; empty for none.")
     ] = ",".join(BaselineKind),
-    seconds: Annotated[float, typer.Option(help="The most that one filter takes, one side and one round.")] = 1.2,
+    seconds: Annotated[float, typer.Option(help="Longest time for one filter, side and round.")] = 1.2,
     keep: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Leave what is built there, for the next run to use again.")
+        Path | None, typer.Option(metavar="DIR", help="Keep the built indexes there and reuse them.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare filtered search over made-up vectors with Faiss by itself, at recall@10 of 0.95."""
+    """Compare filtered search over synthetic vectors with plain Faiss, at recall@10 of 0.95."""
     kinds = _kinds(baselines)
     with _folder(keep) as folder:
         plan = SearchPlan(folder, Synthetic(count, dim), queries, seconds)
@@ -106,7 +109,7 @@ def _kinds(names: str) -> list[BaselineKind]:
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
         if name not in list(BaselineKind):
-            raise UsageError(f"There is no baseline {name!r}; there are {', '.join(BaselineKind)}.")
+            raise UsageError(f"There is no baseline {name!r}; the baselines are {', '.join(BaselineKind)}.")
     return [BaselineKind(name) for name in wanted]
 
 
@@ -123,19 +126,23 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _built(
     plan: SearchPlan, kinds: list[BaselineKind], index: IndexKind
 ) -> tuple[dict[str, Built], dict[str, dict[str, BaselineSetting]], float]:
-    """Build every side that the folder lacks; give what it took, the settings tuned, and how far exact is exact.
+    """Build every side that the folder lacks.
+
+    Returns:
+        The cost of building each side, the tuned settings of each baseline by filter, and the share of exact answers
+        that agree with NumPy in float64.
 
     Raises:
-        UsageError: the folder has something else.
+        UsageError: the folder holds other data.
     """
     made = {"count": plan.made.count, "dim": plan.made.dim, "queries": plan.queries, "index": index.value}
     file = plan.folder / _KEPT
     if file.exists():
         kept = orjson.loads(file.read_bytes())
         if kept["made"] != made:
-            raise UsageError(f"What {plan.folder} has was made with other options; name another folder.")
+            raise UsageError(f"{plan.folder} was built with other options.", remedy="Name another folder with --keep.")
     elif any(plan.folder.iterdir()):
-        raise UsageError(f"There is something in {plan.folder} that is no benchmark; name another folder.")
+        raise UsageError(f"{plan.folder} holds files that are no benchmark.", remedy="Name another folder with --keep.")
     else:
         kept = {"made": made, "built": {}, "settings": {}}
         err.print(f"Building the catalog of {plan.made.count:,} vectors", highlight=False)
@@ -152,8 +159,8 @@ def _built(
             kept["built"][kind.value] = built
             file.write_bytes(orjson.dumps(kept))
     settings = {
-        side: {name: BaselineSetting(**setting) for name, setting in of_filter.items()}
-        for side, of_filter in kept["settings"].items()
+        side: {name: BaselineSetting(**setting) for name, setting in by_filter.items()}
+        for side, by_filter in kept["settings"].items()
     }
     return {side: Built(**one) for side, one in kept["built"].items()}, settings, kept["agreement"]
 
@@ -165,7 +172,7 @@ def _measured(plan: SearchPlan, side: str, settings: Mapping[str, dict[str, Base
 
 
 def _side_json(built: Built, runs: list[Measured], count: int) -> dict[str, Any]:
-    """Give the medians over rounds."""
+    """Return the medians over rounds."""
     workloads = {}
     for name in runs[0].workloads:
         figures = [run.workloads[name] for run in runs]
@@ -195,7 +202,7 @@ def _side_json(built: Built, runs: list[Measured], count: int) -> dict[str, Any]
 
 
 def _ratios(ours: list[Measured], theirs: list[Measured]) -> dict[str, dict[str, float]]:
-    """Divide the rates of rounds side by side; give the median for each filter, and the geometric mean of these."""
+    """Return, for each rate, the median ratio of `ours` to `theirs` over rounds by filter, and the geometric mean."""
     rates: dict[str, Callable[[WorkloadFigures], float]] = {
         "per_second": lambda one: one.speed.per_second,
         "batch_per_second": lambda one: one.batch_per_second,
@@ -231,7 +238,7 @@ def _new_filter_json(one: NewFilter) -> dict[str, float]:
 def _show(facts: Mapping[str, Any]) -> None:
     sides = facts["sides"]
     for rate, words in _WORDS.items():
-        table = _table("filter", sides, f"{facts['count']:,} vectors: {words} ({OURS} : it)")
+        table = _table("filter", sides, f"{facts['count']:,} vectors: {words} (ratio of {OURS} to it)")
         for name in (*sides[OURS]["filters"], _MEAN):
             table.add_row(name, *(_rate(facts, side, rate, name) for side in sides))
         out.print(table)
@@ -247,13 +254,13 @@ def _show(facts: Mapping[str, Any]) -> None:
     out.print(f"{OURS}: p99 is {verdict} {TAIL_LIMIT:g} times the median; {times}.", highlight=False)
     load, processors = statistics.median(facts["load"]), os.cpu_count() or 1
     if load > processors:
-        busy = f"The load was {load:.1f} on {processors} processors: tails are those of the others at work, too."
+        busy = f"The load was {load:.1f} on {processors} processors, so other processes contribute to the tails."
         out.print(busy, highlight=False)
-    table = _table("", sides, "sizes; memory is that after all searches")
+    table = _table("", sides, "sizes; memory after all searches")
     for name, words in _SIZES.items():
         table.add_row(words, *(f"{one[name]:,.1f}" for one in sides.values()))
     out.print(table)
-    table = Table("filter never seen", "first ms", "second ms", "known ms", "first costs more by ms")
+    table = Table("new filter", "first ms", "second ms", "known ms", "extra ms of the first")
     for name, one in facts["new_filters"].items():
         table.add_row(name, *(f"{one[figure]:.3f}" for figure in ("first_ms", "second_ms", "known_ms", "extra_ms")))
     out.print(table)
@@ -265,7 +272,7 @@ def _table(head: str, sides: Iterable[str], title: str) -> Table:
 
 
 def _rate(facts: Mapping[str, Any], side: str, rate: str, name: str) -> str:
-    """Show a rate, with a mark where the recall was not reached, and the ratio to it."""
+    """Write a rate, with a star if the recall was not reached, and the ratio of our rate to it."""
     filters = facts["sides"][side]["filters"]
     if name == _MEAN:
         shown = f"{statistics.geometric_mean(one[rate] for one in filters.values()):,.0f}"

@@ -1,13 +1,13 @@
-// The page's own behaviour. Gradio carries values both ways; each part mounts here and draws what the server sent,
-// which is JSON with ready HTML in which every text of the catalogue is escaped already.
+// Behaviour of the page. Gradio carries values to and from the server. Each part is mounted here and draws the JSON that
+// the server sends; the HTML in it comes from templates that escape every value.
 (() => {
   "use strict";
 
   const parts = {};
-  let waiting = 0; // events that are not answered yet
+  let waiting = 0; // number of events without an answer
   let waitingTimer = 0;
-  let turn = 0; // counts searches: an answer to an earlier one than the last asked is dropped
-  let drawn = 0; // the turn of the results that are shown
+  let turn = 0; // number of the latest search; answers to earlier ones are dropped
+  let drawn = 0; // number of the search whose results are shown
   let repeated = 0;
 
   const read = (value) => {
@@ -34,7 +34,7 @@
     waiting = Math.max(waiting - 1, 0);
     showWaiting();
     setTimeout(() => {
-      // Two answers that came at once, the older one last: ask again, once.
+      // The answer to an older search arrived last: search again, once.
       if (waiting === 0 && drawn < turn && repeated < turn) {
         repeated = turn + 1;
         parts.again();
@@ -44,7 +44,7 @@
 
   const isLate = (sent) => sent.turn !== undefined && sent.turn < turn;
 
-  // One listener for all buttons of a part: data-action names what to do.
+  // One listener serves all buttons of a part: `data-action` names the action.
   const onAction = (root, actions) => {
     root.addEventListener("click", (event) => {
       const button = event.target.closest("[data-action]");
@@ -55,20 +55,20 @@
 
   const keyOf = (element) => element.closest("[data-key]").dataset.key;
 
-  // Pictures that a browser may not know as such, and may not be able to show before they are sent.
+  // Picture formats that a browser may not recognise or display.
   const OTHER_PICTURES = [
     ".heic", ".heif", ".svg", ".svgz", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef",
   ];
 
-  // --- the picture to look for: chosen, dropped anywhere on the page, or pasted ------------------------------------
+  // --- the picture to search with: chosen, dropped anywhere on the page, or pasted ---------------------------------
 
   const sendPicture = async (file) => {
     const form = new FormData();
     form.append("files", file);
     const answer = await fetch("gradio_api/upload", { method: "POST", body: form });
-    const said = await answer.json();
-    if (!answer.ok) throw new Error(said.error.message);
-    return said[0];
+    const reply = await answer.json();
+    if (!answer.ok) throw new Error(reply.error.message);
+    return reply[0];
   };
 
   const subject = ({ root, props, trigger, watch }) => {
@@ -98,7 +98,7 @@
       preview = source && source.startsWith("blob:") ? source : "";
     };
 
-    const take = async (file) => {
+    const search = async (file) => {
       problem.textContent = "";
       busy();
       try {
@@ -117,12 +117,12 @@
     const isPicture = ({ type, name }) =>
       type.startsWith("image/") || OTHER_PICTURES.some((suffix) => name.toLowerCase().endsWith(suffix));
     const firstPicture = (list) => [...(list || [])].find(isPicture);
-    input.addEventListener("change", () => input.files[0] && take(input.files[0]));
+    input.addEventListener("change", () => input.files[0] && search(input.files[0]));
     document.addEventListener("paste", (event) => {
       const file = firstPicture(event.clipboardData && event.clipboardData.files);
       if (file) {
         event.preventDefault();
-        take(file);
+        search(file);
       }
     });
     for (const kind of ["dragover", "dragleave", "drop"]) {
@@ -131,7 +131,7 @@
         event.preventDefault();
         document.body.classList.toggle("is-dropping", kind === "dragover");
         const file = kind === "drop" && firstPicture(event.dataTransfer.files);
-        if (file) take(file);
+        if (file) search(file);
       });
     }
     onAction(root, {
@@ -161,7 +161,7 @@
     draw();
   };
 
-  // --- the filter panel: what is ticked and typed becomes one value ------------------------------------------------
+  // --- the filter panel: all ticks and texts become one value ------------------------------------------------------
 
   const panel = ({ root, props, trigger, watch }) => {
     let chosen = {};
@@ -190,7 +190,7 @@
       trigger("input");
     };
 
-    // The panel is drawn anew after each search: what is open, focused and being typed stays.
+    // The panel is redrawn after each search; open groups, the focus and unfinished text are kept.
     const draw = () => {
       const sent = read(props.value);
       if (sent.html === undefined || isLate(sent)) return;
@@ -339,21 +339,21 @@
 
   const mounts = { chosen: chosenPart, subject, examples, panel, results, window: itemWindow };
 
-  // The slider between picture and words shows only while both are given.
+  // The slider between picture and words is shown only while there are both.
   document.addEventListener("input", (event) => {
     if (event.target.closest("#words")) {
       document.body.classList.toggle("has-words", event.target.value.trim() !== "");
     }
   });
-  const noticeWords = () => {
+  const updateWords = () => {
     const box = document.querySelector("#words input, #words textarea");
     if (box) document.body.classList.toggle("has-words", box.value.trim() !== "");
   };
 
-  // Gradio searches when a pointer lets go of a slider; a key that has moved it counts as much.
+  // Gradio searches when the pointer releases a slider; do the same when a key has moved it.
   document.addEventListener("keyup", ({ key, target }) => {
     const moves = key.startsWith("Arrow") || ["Home", "End", "PageUp", "PageDown"].includes(key);
-    if (moves && target.matches("#balance input[type=range], #looks input[type=range]")) {
+    if (moves && target.matches("#balance input[type=range], #appearance input[type=range]")) {
       target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
     }
   });
@@ -375,7 +375,7 @@
     },
     idle: () => {
       idle();
-      noticeWords();
+      updateWords();
     },
     mount: (name, { element, props, trigger, watch }) =>
       mounts[name]({ root: element.querySelector(".part"), props, trigger, watch }),

@@ -5,41 +5,49 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.table import Column, Table
 
+from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval import Catalog
 from lookalike.retrieval.store.ledger import LedgerEntry
+from lookalike.ui.cli.json_output import print_json_list
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
-from lookalike.ui.cli.terminal import out, plain, print_json_list
+from lookalike.ui.cli.terminal import out, plain
 
-__all__ = ["register"]
+__all__ = ["app"]
 
-_SHOWN_ENTRIES = 50
-_READ_AS_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-_COLUMNS = ("feed", "row", "key", "image", "state", "reason", "attempts", "first_seen", "last_seen", "commit")
+app = typer.Typer()
+
+_SHOWN_ENTRIES: Final = 50
+_READ_AS_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+_COLUMNS: Final = ("feed", "row", "key", "image", "state", "reason", "attempts", "first_seen", "last_seen", "commit")
 
 
+@app.command()
 def ledger(
     catalog: CatalogArgument,
     state: Annotated[
-        str | None, typer.Option(help="Only rows that are indexed, unchanged, rejected or missing.")
+        str | None, typer.Option(help="Only rows in this state: indexed, unchanged, rejected or missing.")
     ] = None,
     feed: Annotated[str | None, typer.Option(help="Only rows of this feed.")] = None,
     limit: Annotated[
-        int | None, typer.Option(help="How many.", min=1, show_default=f"{_SHOWN_ENTRIES} on the screen, else all")
+        int | None,
+        typer.Option(help="Number of rows.", min=1, show_default=f"{_SHOWN_ENTRIES} on the screen, else all"),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for a spreadsheet.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """List what became of every row of every feed: why, how often it was tried, when it was first and last seen."""
+    """List what became of every row of every feed.
+
+    Each row comes with its reason, the number of attempts, and when it was first and last seen.
+    """
     if as_csv and json:
-        raise UsageError("The ledger is printed as CSV or as JSON, not both.")
+        raise UsageError("The ledger is printed as CSV or as JSON, not both.", remedy="Leave out --csv or --json.")
     with Catalog.open(catalog) as opened:
-        counts = {name.value: count for name, count in opened.records.ledger.counts(feed).items()}
+        counts = {name.value: count for name, count in opened.ledger_counts(feed).items()}
         shown = _SHOWN_ENTRIES if limit is None and not (as_csv or json) else limit
         entries = opened.ledger(state=state, feed=feed, limit=shown)
         if as_csv:
@@ -48,11 +56,6 @@ def ledger(
             print_json_list("entries", map(_facts, entries), lambda: {"counts": counts})
         else:
             _show(list(entries), counts, counts[state] if state else sum(counts.values()))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(ledger)
 
 
 def _show(entries: list[LedgerEntry], counts: dict[str, int], total: int) -> None:
@@ -69,7 +72,7 @@ def _show(entries: list[LedgerEntry], counts: dict[str, int], total: int) -> Non
         table.add_row(*texts)
     out.print(table)
     if total > len(entries):
-        out.print(f"... and {total - len(entries):,} more; --limit, --csv and --json give them.", highlight=False)
+        out.print(f"... and {total - len(entries):,} more; list them with --limit, --csv or --json.", highlight=False)
 
 
 def _print_csv(entries: Iterable[LedgerEntry]) -> None:
@@ -80,7 +83,7 @@ def _print_csv(entries: Iterable[LedgerEntry]) -> None:
 
 
 def _safe(value: object) -> object:
-    """Keep a spreadsheet from reading a text as a formula."""
+    """Quote a text that a spreadsheet would read as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_READ_AS_FORMULAS) else value
 
 

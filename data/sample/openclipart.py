@@ -1,12 +1,13 @@
-"""The Openclipart collection: 6,900 public-domain drawings, and what their own metadata says about them.
+"""The Openclipart collection: 6,900 public-domain drawings with their metadata.
 
-Debian's packages `openclipart-png` and `openclipart-svg` put the collection under `/usr/share/openclipart` as two trees
-with the same relative paths: `png/food/fruit/pear.png` and `svg/food/fruit/pear.svg`. The pictures come from the first,
-the metadata (title, keywords, author, licence) from the second. A drawing filed in several folders is one `Clipart`.
+Debian's packages `openclipart-png` and `openclipart-svg` install the collection under `/usr/share/openclipart` as two
+trees with the same relative paths, such as `png/food/fruit/pear.png` and `svg/food/fruit/pear.svg`. Pictures are read
+from the first, metadata (title, keywords, author, licence) from the second. A drawing that is filed in several folders
+is one `Clipart`.
 
-The metadata were typed by hundreds of people: many titles name a collection ("Part of the Flat Icon Collection") rather
-than what is drawn. `is_real_title` tells the two apart, and `write_evaluation` makes from the real ones a test of how
-well words find pictures, in the files that `lookalike index` and `lookalike evaluate` read.
+Hundreds of people typed the metadata, and many titles name a collection ("Part of the Flat Icon Collection") rather
+than the subject. `is_real_title` tells the two apart. `write_evaluation` makes a text-to-picture retrieval test from
+the real ones, in files that `lookalike index` and `lookalike evaluate` read.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ __all__ = [
 ]
 
 DEBIAN_ROOT = Path("/usr/share/openclipart")
-"""Where Debian's packages put the collection."""
+"""Where Debian's packages install the collection."""
 
 MAX_PIXELS = 40_000_000
-"""Larger pictures are left out: a few of the collection hold over 200 million pixels in a small file."""
+"""Maximum size of a picture. A few drawings have over 200 million pixels in a small file and are left out."""
 
 _PLACEHOLDERS = frozenset(
     {
         *("clip art", "clipart", "drawing", "icon", "icons", "image", "my title", "new document", "no name", "none"),
         *("open clip art", "open clipart", "openclipart", "picture", "test", "title", "unknown", "unnamed", "untitled"),
-        # Names of whole collections, found by counting the titles that dozens of unlike drawings share.
+        # Names of whole collections, found by counting titles that dozens of unrelated drawings share.
         *("advertising", "aiga symbol signs", "australian maps", "boating rules illustration", "card", "chess pieces"),
         *(
             "container for other icons",
@@ -74,10 +75,10 @@ _SHORT_WORDS = frozenset({"cd", "pc", "tv"})
 class Clipart:
     """One drawing of the collection.
 
-    `stem` is its path relative to the tree, without the ending (the first in order, when it is filed more than once);
-    `png` its picture; `categories` the folders it is filed in; `title` is cleaned of escapes and may be empty.
-    `public_domain` is true only where the drawing's own metadata says so. `whole` is false where the drawing links to
-    a picture in another file, which was never sent in: a part is missing, or all of it ("Linked Image Not Found").
+    `stem` is its path relative to the tree, without a suffix; if it is filed more than once, the first in sort order.
+    `png` is its picture and `categories` the folders it is filed in. `title` has its escapes resolved and may be empty.
+    `public_domain` is true only if the drawing's own metadata says so. `whole` is false if the drawing links to a
+    picture in another file that was never submitted, so that part or all of it is missing ("Linked Image Not Found").
     """
 
     stem: str
@@ -92,7 +93,7 @@ class Clipart:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSummary:
-    """What `write_evaluation` wrote, and how many drawings it left out for which reason."""
+    """Number of pictures and queries that `write_evaluation` wrote, and of drawings it left out for each reason."""
 
     pictures: int
     queries: int
@@ -103,10 +104,10 @@ class EvaluationSummary:
 
 
 def read_openclipart(root: Path = DEBIAN_ROOT) -> Iterator[Clipart]:
-    """Yield every drawing under `root`, in order of its path.
+    """Yield every drawing under `root` in order of its path.
 
-    Pictures with the same bytes (the collection links drawings into several folders) come once, with all their folders.
-    A picture without readable metadata comes with an empty title and `public_domain=False`. Pictures are not decoded.
+    Identical pictures (the collection links drawings into several folders) are yielded once, with all their folders. A
+    picture without readable metadata has an empty title and `public_domain=False`. Pictures are not decoded.
     """
     copies: dict[str, list[Path]] = defaultdict(list)
     for png in sorted((root / "png").rglob("*.png")):
@@ -130,7 +131,7 @@ def read_openclipart(root: Path = DEBIAN_ROOT) -> Iterator[Clipart]:
 
 
 def is_real_title(title: str, *, author: str = "") -> bool:
-    """Whether a title says what is drawn, rather than who drew it, when, or in which collection it came."""
+    """Return whether a title describes the subject, rather than the author, the date or the collection."""
     text = _normalized(title)
     if not text or text in _PLACEHOLDERS or text == _normalized(author) or "@" in title:
         return False
@@ -140,14 +141,14 @@ def is_real_title(title: str, *, author: str = "") -> bool:
 
 
 def is_flag(clipart: Clipart) -> bool:
-    """Whether the drawing is a flag: by its folder, its title or its keywords. A flag's title names a country."""
+    """Return whether a drawing is a flag, by its folders, title and keywords. The title of a flag names a country."""
     in_flag_folder = any("flags" in category.split("/") for category in clipart.categories)
     words = _normalized(" ".join((clipart.title, *clipart.keywords))).split()
     return in_flag_folder or not {"flag", "flags", "bandiera", "drapeau"}.isdisjoint(words)
 
 
 def picture_size(png: Path) -> tuple[int, int] | None:
-    """Width and height in pixels from the file's header, or None where it is not a whole picture."""
+    """Return the width and height in pixels from the file's header, or None if it is not a valid picture."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
@@ -162,30 +163,30 @@ def picture_size(png: Path) -> tuple[int, int] | None:
 
 
 def query_text(title: str) -> str:
-    """Return the words of a title, in lower case, without punctuation and without a number that only counts drawings.
+    """Return the words of a title in lower case, without punctuation and without a number at the end.
 
-    Titles with the same words ("Mailbox", "mailbox 2") make one query.
+    Titles with the same words ("Mailbox", "mailbox 2") become the same query.
     """
     text = _normalized(title)
     return re.sub(r"[\d ]+$", "", text) or text
 
 
 def half(title: str) -> int:
-    """0 (for tuning) or 1 (held out): the same for all titles that make the same query."""
+    """Return 0 (tuning) or 1 (held out); all titles with the same query are in the same half."""
     return hashlib.sha256(query_text(title).encode()).digest()[0] & 1
 
 
 def write_evaluation(root: Path, out: Path, *, limit: int | None = None) -> EvaluationSummary:
-    """Write `pictures.csv` and `queries.csv` into the folder `out`: a test of finding pictures by words.
+    """Write `pictures.csv` and `queries.csv` into the folder `out`, as a test of finding pictures by words.
 
-    `pictures.csv` has `key` and `image` (an absolute path) and nothing else, so that only the picture can answer;
-    `queries.csv` has `text` (a title) and `relevant` (the keys of all pictures with that title, with '|' between them).
-    Flags are left out, and so are pictures whose title is a placeholder, that cannot be read, or over `MAX_PIXELS`.
+    `pictures.csv` has only `key` and `image` (an absolute path), so that nothing but the picture can answer a query.
+    `queries.csv` has `text` (a title) and `relevant` (the keys of all pictures with that title, separated by '|').
+    Left out are flags, pictures with a placeholder title, unreadable pictures, and pictures over `MAX_PIXELS`.
 
     Args:
-        root: The collection, a folder with `png` and `svg`.
-        out: Where to write; made if it is not there.
-        limit: At most so many pictures, the same ones every time, drawn from all over the collection.
+        root: The collection: a folder with `png` and `svg`.
+        out: Folder for the two files; it is created if necessary.
+        limit: Maximum number of pictures, a fixed sample from the whole collection.
     """
     without_title = flags = too_large = unreadable = 0
     kept: list[Clipart] = []
@@ -231,10 +232,10 @@ class _Metadata:
 
 
 def _read_metadata(svg: Path, *, file_name: str) -> _Metadata:
-    """Read what an SVG file says about itself.
+    """Read the metadata of an SVG file.
 
-    With patterns rather than with an XML parser: nothing is expanded or fetched, and a file with a broken drawing
-    still tells its title.
+    Regular expressions are used instead of an XML parser: nothing is expanded or fetched, and a malformed file still
+    yields its title.
     """
     try:
         data = svg.read_bytes()
@@ -246,11 +247,11 @@ def _read_metadata(svg: Path, *, file_name: str) -> _Metadata:
         text = data.decode("latin-1")
     block = _element("metadata", text)
     creator = _element("creator", block)
-    # Publisher, creator and rights hold titles of their own, the names of people.
+    # Publisher, creator and rights have titles of their own, which are names of people.
     work = re.sub(r"<(?:\w+:)?(creator|publisher|rights)\b.*?</(?:\w+:)?\1>", "", block, flags=re.DOTALL)
     title = _plain(_element("title", work))
     if batch := _BATCH_TITLE.match(title):
-        # These were saved from one another, and most kept the first one's title: believe it where the file agrees.
+        # These files were saved from one another, and most kept the first title. Trust it if the file name agrees.
         title = batch["name"] if batch["name"] == file_name else ""
     words = re.findall(r"<(?:\w+:)?li\b[^>]*>(.*?)</(?:\w+:)?li>", _element("subject", work), flags=re.DOTALL)
     licence = re.search(r"<(?:\w+:)?license\b[^>]*resource=[\"']([^\"']*)", work)
@@ -264,21 +265,21 @@ def _read_metadata(svg: Path, *, file_name: str) -> _Metadata:
 
 
 def _element(name: str, text: str) -> str:
-    """Return what stands inside the first element of that name, or nothing."""
+    """Return the content of the first element of that name, or an empty string."""
     found = re.search(rf"<(?:\w+:)?{name}\b[^>]*(?<!/)>(.*?)</(?:\w+:)?{name}\s*>", text, flags=re.DOTALL)
     return found[1] if found else ""
 
 
 def _plain(text: str) -> str:
-    """Text without tags, escapes (some were escaped twice) and control characters, and with single spaces."""
+    """Return text without tags, escapes (some are escaped twice) and control characters, and with single spaces."""
     text = html.unescape(html.unescape(re.sub(r"<[^>]*>", " ", text)))
     with contextlib.suppress(UnicodeError):
-        text = text.encode("latin-1").decode("utf-8")  # UTF-8 that was read as Latin-1 when it was typed in
+        text = text.encode("latin-1").decode("utf-8")  # UTF-8 that was mistaken for Latin-1 on submission
     return " ".join("".join(letter for letter in text if letter.isprintable() or letter.isspace()).split())
 
 
 def _normalized(text: str) -> str:
-    """Lower case, and everything that is neither letter nor digit is a space."""
+    """Return text in lower case with every run of characters that are neither letters nor digits as one space."""
     return " ".join(re.sub(r"[\W_]+", " ", text.casefold()).split())
 
 

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import inspect
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from lookalike import Catalog, FilterError, Query, UsageError
+from lookalike.retrieval.query import MAX_LIMIT, OPTIONS
+from lookalike.ui.cli.main import app
+from lookalike.ui.page.recipe import Recipe
+from lookalike.ui.rest.schemas import SearchRequest
+
+NOT_ON_THE_COMMAND_LINE = {"params", "vector"}
+NOT_IN_A_BODY = {"image"}
+"""Pictures are the files of a form."""
+
+
+def test_every_option_is_a_keyword_of_search_with_the_same_default() -> None:
+    keywords = inspect.signature(Catalog.search).parameters
+    assert list(keywords)[1:] == list(OPTIONS)
+    for name, option in OPTIONS.items():
+        expected = None if option.default == () else option.default
+        assert keywords[name].default == expected, name
+
+
+def test_every_option_is_a_field_of_the_rest_body_with_the_same_default_and_range() -> None:
+    body = SearchRequest.model_fields
+    assert set(body) == set(OPTIONS) - NOT_IN_A_BODY
+    schema = SearchRequest.model_json_schema()["properties"]
+    for name in body:
+        option = OPTIONS[name]
+        default = body[name].get_default(call_default_factory=True)
+        assert default == option.default or (default in (None, [], ()) and option.default in (None, ())), name
+        assert schema[name].get("minimum", option.low) == option.low, name
+
+
+def test_every_option_is_one_of_the_search_command() -> None:
+    command: Any = get_command(app).commands["search"]  # type: ignore[attr-defined]
+    names = {parameter.name for parameter in command.params} - {"catalog", "json"}
+    assert names == set(OPTIONS) - NOT_ON_THE_COMMAND_LINE
+    for parameter in command.params:
+        option = OPTIONS.get(parameter.name)
+        if option is not None and option.default not in ((), None):
+            assert str(parameter.default) == str(option.default), parameter.name
+
+
+def test_the_page_asks_with_the_same_defaults() -> None:
+    assert Recipe().balance == OPTIONS["balance"].default
+    assert Recipe().min_score == OPTIONS["min_score"].default
+
+
+def test_a_query_cannot_be_changed_and_has_help_for_every_option() -> None:
+    query = Query(text=["red"], limit=3)
+    with pytest.raises(FrozenInstanceError):
+        query.limit = 4  # type: ignore[misc]
+    assert all(option.help.endswith((".", '".')) for option in OPTIONS.values())
+    assert {one.name for one in fields(Query) if one.init} == set(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"limit": 0}, UsageError, "limit is 0"),
+        ({"limit": MAX_LIMIT + 1}, UsageError, "limit is 10001"),
+        ({"limit": True}, UsageError, "limit is True"),
+        ({"limit": 2.5}, UsageError, "limit is 2.5"),
+        ({"offset": -1}, UsageError, "offset is -1"),
+        ({"recall": 0}, UsageError, "recall is 0"),
+        ({"recall": 1.5}, UsageError, "recall is 1.5"),
+        ({"balance": 1.5}, UsageError, r"balance is 1.5; it can be 0 \(pictures only\) to 1 \(words only\)"),
+        ({"balance": float("nan")}, UsageError, "balance is nan"),
+        ({"min_score": "high"}, UsageError, "least score is 'high'"),
+        ({"appearance": -0.5}, UsageError, "share of the appearance is -0.5"),
+        ({"filter": "price <"}, FilterError, "price <"),
+        ({"filter": "price < {most}"}, FilterError, "most"),
+        ({"params": {"most": 3}}, FilterError, "no filter"),
+    ],
+)
+def test_an_option_out_of_range_is_refused(options: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Query(**options)
