@@ -9,6 +9,8 @@ from lookalike.retrieval.vector_index import IndexKind, Metric, Selection, Vecto
 from lookalike.retrieval.vector_index.coded_lists import CodedLists
 from lookalike.retrieval.vector_index.quantizer import list_of_each
 
+pytestmark = pytest.mark.slow
+
 RANDOM = np.random.default_rng(11)
 CENTRES = RANDOM.standard_normal((200, 48))
 ROWS = (CENTRES[RANDOM.integers(0, 200, 20_000)] + 0.8 * RANDOM.standard_normal((20_000, 48))).astype(np.float16)

@@ -23,6 +23,8 @@ from lookalike.models.compact.minilm import MiniLM
 from lookalike.models.registry.spec import KNOWN_MODELS
 from lookalike.models.weights.packaged import find_weights, read_weights
 
+pytestmark = pytest.mark.weights
+
 PICTURES = Path(__file__).parent.parent / "data" / "sample" / "pictures"
 TEXTS = [
     "a dog",

@@ -65,6 +65,7 @@ def bare(figures: CompactFigures) -> ClassFigures:
     return figures.without_head()
 
 
+@pytest.mark.slow
 def test_pictures_trained_on_say_their_captions(shipped: CompactFigures) -> None:
     pictures = seen([{text: 1.0} for text in TEXTS])
     figures = train_head(bare(shipped), pictures, embed)
@@ -73,6 +74,7 @@ def test_pictures_trained_on_say_their_captions(shipped: CompactFigures) -> None
     assert torch.equal(scores.argmax(dim=1), torch.arange(len(TEXTS)))
 
 
+@pytest.mark.slow
 def test_the_head_solves_the_equations_of_ridge_regression(shipped: CompactFigures) -> None:
     pictures = seen([{text: 1.0, "text 0": 0.3} for text in TEXTS])
     figures = train_head(bare(shipped), pictures, embed)
@@ -87,6 +89,7 @@ def test_the_head_solves_the_equations_of_ridge_regression(shipped: CompactFigur
     np.testing.assert_allclose(predicted + RIDGE * answers, said - said.mean(axis=0), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_captions_of_very_many_pictures_and_pictures_without_captions_are_left_out(shipped: CompactFigures) -> None:
     captions: list[dict[str, float]] = [{text: 1.0, "text 900": 0.3} for text in TEXTS]
     captions += [{"text 900": 1.0}] * (MAX_PICTURES_OF_A_CAPTION + 1 - len(TEXTS)) + [{}]

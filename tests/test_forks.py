@@ -28,7 +28,7 @@ from tests.conftest import ROOT
 ROWS = np.random.default_rng(4).standard_normal((50, 4)).astype(np.float32)
 
 # Python warns of forks in processes with threads, which is what is tested here.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*fork.*")]
 
 
 @pytest.fixture

@@ -35,6 +35,8 @@ from tests.test_video_indexing import SHOTS
 from tests.videos import write_video
 from tests.web_host import hosting, with_etag
 
+pytestmark = pytest.mark.weights
+
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 COUNT = 8
 

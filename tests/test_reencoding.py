@@ -132,6 +132,7 @@ def test_search_goes_on_with_the_old_model_until_the_swap_and_then_with_the_new(
     assert phases == {"Encoding pictures", "Encoding titles", "Building the search index", "Comparing", "Changing over"}
 
 
+@pytest.mark.slow
 def test_a_space_for_looks_is_added_replaced_and_taken_away(shop: Catalog, pictures: Path, tmp_path: Path) -> None:
     main = contents(shop)
     report = reencode(shop, looks="edge")
@@ -353,6 +354,7 @@ def test_a_backup_in_the_middle_goes_on_elsewhere(shop: Catalog, pictures: Path,
         assert contents(imported) == made_anew(tmp_path / "third", pictures / "feed.csv", "turned")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_is_said(shop: Catalog, pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to do: the catalog is made with colour, and every picture"):
         reencode(shop, "colour")

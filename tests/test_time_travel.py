@@ -521,4 +521,4 @@ class CatalogAgainstStates(RuleBasedStateMachine):
 
 
 CatalogAgainstStates.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
-TestCatalogAgainstStates = CatalogAgainstStates.TestCase
+TestCatalogAgainstStates = pytest.mark.slow(CatalogAgainstStates.TestCase)
