@@ -111,7 +111,7 @@ def test_the_page_has_our_head_and_a_strict_policy(client: TestClient) -> None:
 def test_only_what_the_page_needs_of_gradio_exists(client: TestClient, tmp_path: Path, path: str) -> None:
     answer = client.get(path.replace("{folder}", str(tmp_path / "shop")))
     assert answer.status_code in (404, 405)
-    assert set(answer.json()["error"]) == {"type", "message"}
+    assert set(answer.json()["error"]) == {"type", "message", "remedy"}
 
 
 def test_gradio_functions_cannot_be_called_past_the_queue(client: TestClient) -> None:
