@@ -292,6 +292,7 @@ def test_a_hostile_header_ends_a_tar_and_what_was_before_is_kept(
     assert "damaged after 'good.png'" in last.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_archive_that_is_cut_short_gives_what_is_whole_and_says_so(tmp_path: Path, kind: str) -> None:
     noise = {f"{number}.png": os.urandom(400_000) for number in range(6)}
@@ -392,6 +393,7 @@ def test_whatever_the_names_nothing_is_written_and_every_file_is_an_item_or_a_re
 MUTATIONS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(KINDS), MUTATIONS, st.booleans())
 def test_whatever_the_bytes_an_archive_is_read_or_refused_in_words(

@@ -40,6 +40,8 @@ from lookalike.models.training.heldout import Trial, recall
 from lookalike.models.training.sources import caption_drawing, caption_emoji, read_stamps
 from lookalike.models.weights.packaged import read_weights
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 TEXTS = [f"text {number}" for number in range(240)]
 

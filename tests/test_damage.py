@@ -17,6 +17,8 @@ from lookalike.retrieval.maintenance.repair import repair
 from lookalike.retrieval.maintenance.verification import ProblemKind, verify
 from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 DIM = 16
 COUNT = 400

@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torchvision import transforms  # type: ignore[import-untyped]
 
 import lookalike.data.pictures.svg
 from lookalike.data.errors import NotAPicture
@@ -147,6 +146,7 @@ def everything(width: int, height: int) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_no_picture_takes_more_memory_than_is_set_aside_for_it(tmp_path: Path, size: str) -> None:
     made = everything(*SIZES[size])
@@ -279,20 +279,26 @@ def test_memory_is_given_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) 
     assert len(taken) == 4 and taken[-1] == lookalike.data.pictures.svg._MEMORY_BYTES
 
 
+def cropping(resize: int, crop: int) -> tuple[list[Any], list[Any]]:
+    """Return the steps of torchvision that give a square, and those that make numbers of it."""
+    from torchvision import transforms  # type: ignore[import-untyped]  # takes seconds, and quick tests do without
+
+    square = [transforms.Resize(resize), transforms.CenterCrop(crop)]
+    return square, [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+
+
+def cropped(picture: Image.Image) -> Any:  # noqa: ANN401  # an array
+    square, numbers = cropping(256, 224)
+    return Transform.from_steps([*square, *numbers], 224).prepare(picture)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, MAX_SIDE), (MAX_SIDE, 1), (3, MAX_SIDE)])
 @pytest.mark.parametrize(
     "prepare",
     [
         lambda picture: fit_to_square(picture, side=224, margin=8),
-        lambda picture: Transform.from_steps(
-            [
-                transforms.Resize(256),
-                transforms.CenterCrop(224),
-                transforms.ToTensor(),
-                transforms.Normalize([0.5] * 3, [0.5] * 3),
-            ],
-            224,
-        ).prepare(picture),
+        cropped,
         lambda picture: np.zeros((224, 224, 3)) if thumbnail(picture) else None,
     ],
     ids=["compact", "crop", "thumbnail"],
@@ -305,9 +311,9 @@ def test_a_line_of_pixels_is_prepared_without_becoming_a_mountain(
     assert time.process_time() - started < 5
 
 
+@pytest.mark.slow
 def test_the_middle_of_a_long_picture_is_what_cropping_kept_before() -> None:
-    steps = [transforms.Resize(32), transforms.CenterCrop(32)]
-    numbers = [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+    steps, numbers = cropping(32, 32)
     stripes = np.kron(RANDOM.integers(0, 256, (600, 1, 3), dtype=np.uint8), np.ones((2, 10, 1), dtype=np.uint8))
     picture = Image.fromarray(stripes)
     ours = Transform.from_steps([*steps, *numbers], 32).prepare(picture)

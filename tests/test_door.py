@@ -27,7 +27,7 @@ from lookalike.ui.page.call_checks import CallChecks
 from lookalike.ui.page.uploads import Uploads, remove_leftover_folders
 from lookalike.ui.server.bounds import MAX_CALL_BYTES, MAX_SESSIONS, MAX_UNREAD, MAX_UPLOADS, MAX_UPLOADS_OF_ONE
 from lookalike.ui.server.server import create_app
-from tests.conftest import ROOT
+from tests.conftest import ROOT, colour_encoder
 from tests.fakes import ColourEncoder
 from tests.hostile import Trap
 from tests.running import no_file_grows_beyond
@@ -49,14 +49,34 @@ def note(event: str, arguments: tuple[object, ...]) -> None:
 sys.addaudithook(note)
 
 
-@pytest.fixture
-def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
-    with make_shop(tmp_path) as made:
+@pytest.fixture(scope="module")
+def encoder() -> Iterator[ColourEncoder]:
+    yield from colour_encoder()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def catalog(folder: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
+    with make_shop(folder) as made:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(catalog: Catalog) -> Iterator[TestClient]:
+    yield from clients(catalog)
+
+
+@pytest.fixture
+def new_client(catalog: Catalog) -> Iterator[TestClient]:
+    """A client of an application that nobody has called."""
+    yield from clients(catalog)
+
+
+def clients(catalog: Catalog) -> Iterator[TestClient]:
     with TestClient(create_app(catalog), raise_server_exceptions=False) as made:
         yield made
 
@@ -103,8 +123,9 @@ def forms(path: str) -> list[object]:
     ]
 
 
-def test_no_value_of_a_call_is_a_file(client: TestClient, tmp_path: Path) -> None:
-    wanted = paths(tmp_path)
+@pytest.mark.slow
+def test_no_value_of_a_call_is_a_file(client: TestClient, folder: Path) -> None:
+    wanted = paths(folder)
     takes = functions(client)
     assert max(takes.values()) == len(CONTROLS) and len(takes) > 10
     with Trap(GREEN).open() as trap:
@@ -225,6 +246,7 @@ def test_answers_that_nobody_reads_are_not_piled_up() -> None:
     assert "read" not in unread
 
 
+@pytest.mark.slow
 def test_a_picture_is_searched_with_by_who_sent_it_only(catalog: Catalog) -> None:
     with serving(create_app(catalog)) as address, httpx.Client(base_url=address) as own:
         function = search_of(own)
@@ -295,9 +317,9 @@ def test_uploads_are_kept_within_their_bounds(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_picture_that_does_not_fit_on_the_disk_leaves_nothing_and_the_next_is_taken(
-    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "temporary"
+    client, folder = new_client, tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     large = GREEN + os.urandom(3_000_000)
@@ -337,6 +359,7 @@ def test_folders_of_killed_servers_are_removed_and_no_others(tmp_path: Path, mon
     assert (tmp_path / "elsewhere" / "photo.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_that_was_asked_for_an_endless_file_ends_and_leaves_no_file(tmp_path: Path, end: int) -> None:
     with Catalog.create(tmp_path / "shop", dim=3) as catalog:

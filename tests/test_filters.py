@@ -254,6 +254,7 @@ def test_an_array_is_a_list_of_values() -> None:
     assert Filter.parse("a in {x}", {"x": np.array([1, 2])}).text == "a in [1, 2]"
 
 
+@pytest.mark.slow
 @settings(max_examples=500, derandomize=True)
 @given(st.text())
 def test_any_text_survives_quoting(text: str) -> None:
@@ -284,6 +285,7 @@ def test_a_checked_filter_has_its_dates() -> None:
     assert checked.to_milvus() == f'added > ISO "{first}" and added in [ISO "{second}"]'
 
 
+@pytest.mark.slow
 def test_depth_and_length_are_limited() -> None:
     def check(text: str) -> None:
         with pytest.raises(FilterError, match="levels deep|longer than|more than"):
@@ -373,6 +375,7 @@ def test_random_texts_raise_nothing_but_filter_errors() -> None:
     assert fitted > 50
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.text(), st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.floats())))
 def test_any_text_and_any_parameters_raise_nothing_but_filter_errors(text: str, params: dict[str, Any]) -> None:

@@ -21,6 +21,8 @@ from lookalike.retrieval.maintenance.repair import repair
 from lookalike.retrieval.maintenance.verification import verify
 from tests.running import no_file_grows_beyond
 
+pytestmark = pytest.mark.slow
+
 DIM = 32
 COUNT = 1500
 ROWS = np.random.default_rng(6).standard_normal((3 * COUNT, DIM)).astype(np.float32)

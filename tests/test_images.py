@@ -114,6 +114,7 @@ def test_a_large_jpeg_is_decoded_at_reduced_scale_and_keeps_its_size_in_the_answ
     assert np.abs(small[0] - small[1]).mean() < 1.5
 
 
+@pytest.mark.slow
 def test_a_very_large_picture_is_averaged_down() -> None:
     pixels = np.kron(RANDOM.integers(0, 256, (5, 4, 4), dtype=np.uint8), np.ones((1000, 1000, 1), dtype=np.uint8))
     content = saved(Image.fromarray(pixels), "PNG", compress_level=1)

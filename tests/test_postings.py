@@ -20,6 +20,7 @@ def series(values: list[list[str] | None]) -> pl.Series:
     return pl.Series(values, dtype=pl.List(pl.String))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(lists, asked)
 def test_rows_are_found_by_what_their_lists_have(values: list[list[str] | None], wanted: list[str]) -> None:

@@ -72,6 +72,7 @@ def test_whole_numbers_compare_exactly(table: Table, sign: str) -> None:
 comparisons = st.lists(st.tuples(signs.filter(lambda sign: sign != "!="), st.integers(-6, 6)), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(tables(st.integers(-5, 5), st.none()), comparisons)
 def test_several_comparisons_are_one_run(table: Table, band: list[tuple[str, int]]) -> None:
@@ -86,6 +87,7 @@ def test_several_comparisons_are_one_run(table: Table, band: list[tuple[str, int
     assert found.tolist() == expected(values, rows, passes)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     tables(st.sampled_from(INTS) | WHOLE_AT_BORDERS, st.sampled_from(FLOATS) | FLOATS_AT_BORDERS | st.floats(-6, 6)),
@@ -139,6 +141,7 @@ def test_texts_compare_by_their_characters(table: Table, sign: str) -> None:
     assert ranks.missing(None).tolist() == [one is None for one in values]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(tables(st.integers(-9, 9), st.lists(st.integers(-10, 10) | st.sampled_from([0.5, 1.0, -0.0]), max_size=12)))
 def test_one_of_many_numbers(table: Table) -> None:
@@ -152,6 +155,7 @@ def test_one_of_many_numbers(table: Table) -> None:
     assert found.tolist() == expected(values, rows, passes)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(tables(st.sampled_from(STRINGS), st.lists(st.sampled_from([*STRINGS, "x"]), max_size=8)))
 def test_one_of_many_texts(table: Table) -> None:

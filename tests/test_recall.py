@@ -61,6 +61,7 @@ def test_every_share_and_target_is_measured(folder: Path) -> None:
         assert one.recall == 1 if one.exact else one.recall >= one.target - 0.05
 
 
+@pytest.mark.slow
 def test_items_are_left_out_of_their_own_answers_where_nothing_was_searched(folder: Path) -> None:
     with Catalog.open(folder) as catalog:
         report = only(catalog.measure_recall(limit=3))

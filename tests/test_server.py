@@ -14,6 +14,7 @@ from lookalike import Catalog
 from lookalike.data.errors import UsageError
 from lookalike.ui.server.guard import LOOPBACK
 from lookalike.ui.server.server import create_app, serve
+from tests.conftest import colour_encoder
 from tests.fakes import ColourEncoder
 from tests.web_shop import make_shop
 
@@ -21,21 +22,41 @@ KEY = "a key with ünicode"
 ADDRESS = re.compile(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", re.IGNORECASE)
 
 
-@pytest.fixture
-def catalog(tmp_path: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
-    with make_shop(tmp_path) as made:
+@pytest.fixture(scope="module")
+def encoder() -> Iterator[ColourEncoder]:
+    yield from colour_encoder()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def catalog(folder: Path, encoder: ColourEncoder) -> Iterator[Catalog]:
+    with make_shop(folder) as made:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(catalog: Catalog) -> Iterator[TestClient]:
-    with TestClient(create_app(catalog, hosts=LOOPBACK), base_url="http://127.0.0.1:7860") as made:
-        yield made
+    yield from clients(catalog)
 
 
 @pytest.fixture
+def new_client(catalog: Catalog) -> Iterator[TestClient]:
+    """A client of an application that nobody has called."""
+    yield from clients(catalog)
+
+
+@pytest.fixture(scope="module")
 def locked(catalog: Catalog) -> Iterator[TestClient]:
     with TestClient(create_app(catalog, api_key=KEY)) as made:
+        yield made
+
+
+def clients(catalog: Catalog) -> Iterator[TestClient]:
+    with TestClient(create_app(catalog, hosts=LOOPBACK), base_url="http://127.0.0.1:7860") as made:
         yield made
 
 
@@ -43,7 +64,8 @@ def basic(password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"anyone:{password}".encode()).decode()}
 
 
-def test_health_metrics_and_reference(client: TestClient) -> None:
+def test_health_metrics_and_reference(new_client: TestClient) -> None:
+    client = new_client
     assert client.get("/healthz").json() == {"status": "ok"}
     client.post("/api/v1/search", json={"text": "red"})
     client.post("/api/v1/search", json={"filter": "price <"})
@@ -59,6 +81,7 @@ def test_health_metrics_and_reference(client: TestClient) -> None:
     assert "min_score" in docs and "multipart/form-data" in docs
 
 
+@pytest.mark.slow
 def test_two_applications_count_apart(catalog: Catalog, client: TestClient) -> None:
     client.post("/api/v1/search", json={"text": "red"})
     with TestClient(create_app(catalog)) as other:
@@ -108,8 +131,8 @@ def test_the_page_has_our_head_and_a_strict_policy(client: TestClient) -> None:
         "/api/v1/nothing",
     ],
 )
-def test_only_what_the_page_needs_of_gradio_exists(client: TestClient, tmp_path: Path, path: str) -> None:
-    answer = client.get(path.replace("{folder}", str(tmp_path / "shop")))
+def test_only_what_the_page_needs_of_gradio_exists(client: TestClient, folder: Path, path: str) -> None:
+    answer = client.get(path.replace("{folder}", str(folder / "shop")))
     assert answer.status_code in (404, 405)
     assert set(answer.json()["error"]) == {"type", "message", "remedy"}
 

@@ -10,6 +10,8 @@ from lookalike.retrieval.vector_index import Approximate, IndexKind, Metric, Sel
 from lookalike.retrieval.vector_index.stages import exactly_followed, followed, lengthened
 from tests.weak_plans import weak_plans
 
+pytestmark = pytest.mark.slow
+
 COUNT, DIM = 8_000, 16
 RANDOM = np.random.default_rng(3)
 NORMAL = RANDOM.standard_normal((COUNT, DIM))
