@@ -36,7 +36,7 @@ def exact_number(text: str) -> float | Decimal:
         ValueError: the text is not a number.
     """
     rounded = float(text)
-    if not math.isfinite(rounded):
+    if not rounded.is_integer():  # infinite, or between the whole numbers that the number lies between
         return rounded
     exact = Decimal(text)
     return exact if is_moved(exact, rounded) else rounded
