@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lookalike.data.exact_numbers import of_longdouble
 from lookalike.data.field_type import FINE_UNITS, FieldType
 from lookalike.data.item import Value
 
@@ -117,7 +118,7 @@ def _of_numpy(values: NDArray[Any]) -> tuple[list[Any], FieldType | None]:
         raise TypeError("one value")
     if values.ndim > 1:
         return _listed(values), None
-    kind = _KINDS.get(values.dtype.kind)
+    kind = None if values.dtype == np.longdouble != np.float64 else _KINDS.get(values.dtype.kind)
     if isinstance(values, np.ma.MaskedArray):
         found, kind = _of_numpy(values.data)
         return _masked(found, np.ma.getmaskarray(values)), kind
@@ -202,6 +203,8 @@ def plain_value(value: Any) -> Any:  # noqa: ANN401  # a value of any type
         return value.to_list()
     if hasattr(value, "as_py"):  # an Arrow scalar
         return value.as_py()
+    if isinstance(value, np.longdouble):
+        return of_longdouble(value)
     if isinstance(value, np.generic) or (hasattr(value, "item") and getattr(value, "ndim", None) == 0):
         return value.item()
     return value

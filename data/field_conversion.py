@@ -9,15 +9,19 @@ otherwise    integers, floats and booleans (0 and 1) where nothing is lost; JSON
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 import orjson
 
+from lookalike.data.exact_numbers import exact_number
 from lookalike.data.feeds.csv_table import parse_cell
 from lookalike.data.feeds.table import LIST_SEPARATOR
 from lookalike.data.field_type import FieldType, datetime_of, in_words
 from lookalike.data.item import Json, Value
 
 __all__ = ["converted"]
+
+_TOO_LARGE = "a whole number too large for a float to hold exactly"
 
 
 def converted(value: Json, old: FieldType, new: FieldType) -> Json:
@@ -32,14 +36,30 @@ def converted(value: Json, old: FieldType, new: FieldType) -> Json:
     if new is FieldType.STRING:
         return _text(plain)
     if isinstance(plain, str):
+        if new is FieldType.FLOAT and _is_whole_and_long(plain):
+            raise ValueError(_TOO_LARGE)
         return new.coerce(_parsed(new, plain))
     if isinstance(plain, bool) and new in (FieldType.INT, FieldType.FLOAT):
         return new.coerce(int(plain))
     if new is FieldType.BOOL and isinstance(plain, int | float) and plain in (0, 1):
         return bool(plain)
     if new is FieldType.FLOAT and isinstance(plain, int) and float(plain) != plain:
-        raise ValueError("a whole number too large for a float to hold exactly")
+        raise ValueError(_TOO_LARGE)
     return new.coerce(plain)
+
+
+def _is_whole_and_long(text: str) -> bool:
+    """Return whether a text is the digits of a whole number that no float64 equals.
+
+    With an exponent it is the text of a float64, which may be shorter than the number.
+    """
+    if "e" in text.lower():
+        return False
+    try:
+        number = exact_number(text)
+    except ValueError:
+        return False
+    return isinstance(number, Decimal) and number == int(number)
 
 
 def _parsed(kind: FieldType, text: str) -> Value:

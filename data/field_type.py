@@ -11,6 +11,9 @@
     strings     list or tuple of str                             list of strings
     json        any JSON value; a datetime becomes ISO text      unchanged
 
+Decimals, even whole ones, make a new field a float field, unless one of them is a whole number that no float64 equals.
+A float field holds what is given as the nearest float64.
+
 NumPy scalars are accepted like the Python values they stand for, and null fits every type. No type accepts a duration;
 store its seconds as a number instead. (Durations in a Parquet file become text when a feed or an import reads it.)
 `column_values.py` converts whole columns of other libraries to plain Python values.
@@ -27,6 +30,7 @@ from typing import TypeAlias, TypeGuard, cast
 
 import numpy as np
 
+from lookalike.data.exact_numbers import is_moved
 from lookalike.data.item import Json, Value
 
 __all__ = [
@@ -168,6 +172,8 @@ def _type_of(value: Value) -> FieldType:
             return FieldType.JSON
         case int() | np.integer():
             return FieldType.INT
+        case Decimal() if _needs_int(cast(Decimal, value)):
+            return FieldType.INT
         case float() | np.floating() | Decimal():
             return FieldType.FLOAT
         case str():
@@ -178,6 +184,13 @@ def _type_of(value: Value) -> FieldType:
             return FieldType.STRINGS
         case _:
             return FieldType.JSON
+
+
+def _needs_int(value: Decimal) -> bool:
+    """Return whether a number is a 64-bit whole number that no float64 equals."""
+    if not (value.is_finite() and INT64_MIN <= value <= INT64_MAX):
+        return False
+    return is_moved(value, float(value)) and value == int(value)
 
 
 def mixture_of(values: Sequence[Value]) -> tuple[int, int] | None:
@@ -228,9 +241,9 @@ def _is_number(value: object) -> TypeGuard[_Number]:
 def _int(value: object) -> int:
     if not _is_number(value):
         raise ValueError(in_words(value))
-    if isinstance(value, float | np.floating) and not float(value).is_integer():
+    if isinstance(value, Decimal) and not value.is_finite():  # math.isfinite takes no signalling NaN
         raise ValueError("not a whole number")
-    if isinstance(value, Decimal) and not (value.is_finite() and value == int(value)):
+    if isinstance(value, float | np.floating | Decimal) and not (math.isfinite(value) and value == int(value)):
         raise ValueError("not a whole number")
     if not INT64_MIN <= int(value) <= INT64_MAX:
         raise ValueError("more than 64 bits wide")

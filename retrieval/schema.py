@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,9 +103,17 @@ class Schema(Mapping[str, FieldType]):
         return coerced
 
     def restore(self, name: str, stored: Json) -> Value:
-        """Give a stored value as the caller gave it: timestamps become `datetime` again."""
-        if stored is not None and self._type_of(name) is FieldType.TIMESTAMP:
-            return datetime_of(cast(int, stored))
+        """Return a stored value as the field's type has it.
+
+        Timestamps become `datetime` again. Whole numbers that were stored before their field was widened become floats,
+        as they are in columns.
+        """
+        if type(stored) is int:
+            match self._type_of(name):
+                case FieldType.TIMESTAMP:
+                    return datetime_of(stored)
+                case FieldType.FLOAT:
+                    return float(stored)
         return stored
 
     def widened(self, name: str, kind: FieldType) -> Schema:

@@ -97,7 +97,7 @@ class ItemWrite:
     title: str | None
     fields: str
     images: Sequence[ImageWrite] | None = None
-    title_vector: bytes | None | bool = None
+    title_vector: bytes | bool | None = None
     bare_vector: bytes | None = None
 
 
@@ -124,8 +124,8 @@ class ItemChange:
     """
 
     fields: Mapping[str, Json] = field(default_factory=dict)
-    title: str | None | Literal[False] = False
-    title_vector: bytes | None | Literal[False] = False
+    title: str | Literal[False] | None = False
+    title_vector: bytes | Literal[False] | None = False
 
 
 class ItemRow(NamedTuple):

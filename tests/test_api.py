@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -244,6 +246,25 @@ def test_deleting_by_key_and_by_filter(changing: tuple[Catalog, TestClient]) -> 
         assert client.request("DELETE", "/api/v1/items", json=wrong).status_code == 422
     assert client.request("DELETE", "/api/v1/items", json={"keys": ["k05", "none"]}).status_code == 404
     assert catalog.count() == COUNT - 12
+
+
+@pytest.mark.parametrize("number", ["9007199254740993.0", "9007199254740992.5", "9007199254740993"])
+def test_numbers_of_a_request_are_compared_as_they_were_sent(tmp_path: Path, number: str) -> None:
+    whole = [2**53, 2**53 + 1, 2**53 + 2]
+    with Catalog.create(tmp_path / "shop", dim=3) as catalog, TestClient(create_app(catalog)) as client:
+        catalog.add_vectors(["0", "1", "2"], np.eye(3), {"n": whole})
+        expected = [str(place) for place, value in enumerate(whole) if value == Decimal(number)]
+        for params in (f'{{"v": {number}}}', f'{{"v": [{number}, 0.5]}}'):
+            filter = "n in {v}" if "[" in params else "n == {v}"
+            asked = f'{{"filter": "{filter}", "params": {params}}}'
+            for sent in (
+                {"content": asked},
+                {"files": {"filter": (None, filter), "params": (None, params)}},
+            ):
+                hits = client.post("/api/v1/search", **sent).json()["hits"]
+                assert [hit["key"] for hit in hits] == expected
+        client.request("DELETE", "/api/v1/items", content=f'{{"filter": "n == {{v}}", "params": {{"v": {number}}}}}')
+        assert [item.key for item in catalog.items()] == [key for key in "012" if key not in expected]
 
 
 def test_thumbnails_by_opaque_id(client: TestClient) -> None:

@@ -200,7 +200,7 @@ def test_what_is_no_file_in_a_zip_is_refused_with_the_reason(tmp_path: Path) -> 
     content = bytearray((tmp_path / "b.zip").read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "b.zip").write_bytes(content)
-    with pytest.raises(FeedError, match="is encrypted; unpack it with its password"):
+    with pytest.raises(FeedError, match=r"is encrypted\. Unpack it with its password"):
         open_feed(tmp_path / "b.zip")
 
 

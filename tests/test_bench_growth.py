@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from pathlib import Path
@@ -65,11 +66,11 @@ def test_points_lie_where_their_logarithms_say() -> None:
     root = ElementTree.fromstring(svg_of([Chart("a < b", "vectors", "ms", {"one": [(10, 1), (100, 10), (1000, 100)]})]))
     (line,) = root.iter(f"{SVG}polyline")
     places = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
-    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(places, places[1:], strict=False)]
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(places)]
     assert math.isclose(steps[0][0], steps[1][0], abs_tol=0.2)
     assert math.isclose(steps[0][1], steps[1][1], abs_tol=0.2)
     assert steps[0][0] > 0 > steps[0][1]
-    assert [element.text for element in root.iter(f"{SVG}text")][0] == "a < b"
+    assert next(element.text for element in root.iter(f"{SVG}text")) == "a < b"
     ticks = [element.text for element in root.iter(f"{SVG}text") if re.fullmatch(r"[\d,.]+", element.text or "")]
     assert ticks == ["10", "100", "1,000", "1", "10", "100"]
 

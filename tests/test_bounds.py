@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -9,12 +10,20 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from lookalike import Catalog, Results
+from lookalike.ui.rest import request_json
+from lookalike.ui.rest.schemas import DeleteRequest, SearchRequest
+from lookalike.ui.server import guard
 from lookalike.ui.server.bounds import (
     MAX_FACET_FIELDS,
+    MAX_FORM_TEXT_BYTES,
     MAX_JSON_BYTES,
+    MAX_JSON_PARTS,
+    MAX_LARGE_BODIES,
     MAX_PARAM_VALUES,
     MAX_PARAMS,
     MAX_PARTS,
@@ -24,6 +33,7 @@ from lookalike.ui.server.bounds import (
     MAX_WAITING_CALLS,
     MAX_WAITING_FORMS,
     PAGE_SEARCHES_AT_ONCE,
+    SMALL_BODY_BYTES,
 )
 from lookalike.ui.server.server import create_app
 from tests.conftest import colour_encoder
@@ -167,6 +177,151 @@ def test_forms_are_bounded(client: TestClient) -> None:
         answer = client.post("/api/v1/search", files=files)
         assert answer.status_code in (400, 422) and answer.json()["error"]["message"], answer.text
     assert client.post("/api/v1/search", files=many[:8]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("POST", "/api/v1/search", "multipart/form-dataX"),
+        ("POST", "/api/v1/search", "multipart/form-data-2; boundary=x"),
+        ("DELETE", "/api/v1/items", "multipart/form-dataX"),
+        ("DELETE", "/api/v1/items", "multipart/form-data; boundary=x"),
+        ("POST", "/gradio_api/queue/join", "multipart/form-data; boundary=x"),
+    ],
+)
+def test_only_a_form_for_pictures_may_be_as_large_as_pictures(
+    client: TestClient, method: str, path: str, kind: str
+) -> None:
+    body = b'{"text": "' + b"x" * MAX_JSON_BYTES + b'"}'
+    for content in (body, iter([body])):
+        answer = client.request(method, path, content=content, headers={"Content-Type": kind})
+        assert answer.status_code == 413, answer.text
+
+
+def test_the_text_of_a_form_is_bounded_in_total(client: TestClient) -> None:
+    picture_part = ("image", ("a.png", picture(COLOURS["red"])))
+    part = MAX_FORM_TEXT_BYTES // 8
+    fitting = [("without", (None, "x" * part)) for _ in range(7)]
+    answer = client.post("/api/v1/search", files=[picture_part, *fitting])
+    assert answer.status_code == 422, answer.text
+    for path in ("/api/v1/search", "/gradio_api/upload"):
+        for name in ("without", "unknown"):
+            parts = [(name, (None, "x" * (part + 1)))] * 8
+            answer = client.post(path, files=[picture_part, *parts])
+            assert answer.status_code in (400, 413), answer.text
+    assert client.post("/api/v1/search", files=[picture_part, *parts]).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "start",
+    ['{"params": {"a": [', '{"vector": [', '{"text": [', "["],
+)
+def test_json_of_very_many_values_is_refused_before_it_is_built(client: TestClient, start: str) -> None:
+    body = start + ",".join(["{}"] * (MAX_JSON_PARTS // 2 + 1))
+    answer = client.post("/api/v1/search", content=body)
+    assert answer.status_code == 413 and "250,000" in answer.json()["error"]["message"]
+    answer = client.request("DELETE", "/api/v1/items", content=body)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("model", [SearchRequest, DeleteRequest])
+def test_values_that_do_not_fit_are_not_all_listed(model: type[SearchRequest | DeleteRequest]) -> None:
+    many: list[object] = [{}] * 100_000
+    named: dict[str, object] = {f"a{number}": {} for number in range(100_000)}
+    for value in ({"params": {"a": many}}, {"params": named}, {"params": {"a": named}}, named, many, {"text": many}):
+        with pytest.raises(RequestValidationError) as refused:
+            request_json.validated(model, value)
+        found = refused.value.__context__
+        assert isinstance(found, ValidationError) and found.error_count() <= 100
+
+
+def test_json_is_read_outside_the_event_loop(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: list[object] = []
+    read = request_json.json_value_of
+
+    def reading(body: bytes) -> object:
+        loops.append(asyncio._get_running_loop())
+        return read(body)
+
+    monkeypatch.setattr(request_json, "json_value_of", reading)
+    assert client.post("/api/v1/search", json={"text": "red"}).status_code == 200
+    assert client.request("DELETE", "/api/v1/items", json={"filter": "price < -1"}).status_code == 200
+    assert loops == [None, None]
+
+
+def _sent(address: str, start: str, body: bytes) -> socket.socket:
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    headers = "Host: 127.0.0.1\r\nContent-Length: 200000\r\nContent-Type: "
+    connection.sendall(f"{start} HTTP/1.1\r\n{headers}".encode() + body)
+    return connection
+
+
+UNFINISHED = [
+    ("POST /api/v1/search", b'application/json\r\n\r\n{"text": "r'),
+    ("DELETE /api/v1/items", b'application/json\r\n\r\n{"keys": ["r'),
+    ("POST /gradio_api/queue/join", b'application/json\r\n\r\n{"data": ['),
+    ("POST /api/v1/search", b"multipart/form-data; boundary=x\r\n\r\n--x\r\n"),
+    ("POST /gradio_api/upload", b"multipart/form-data; boundary=x\r\n\r\n--x\r\n"),
+]
+
+
+def test_a_request_that_is_not_complete_in_time_is_answered_and_closed(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "MAX_JSON_SECONDS", 0.2)
+    monkeypatch.setattr(guard, "MAX_FORM_SECONDS", 0.2)
+    with serving(create_app(catalog)) as address:
+        for start, body in UNFINISHED:
+            with _sent(address, start, body) as connection:
+                said = b"".join(iter(lambda: connection.recv(65_536), b""))
+            assert b" 408 " in said.splitlines()[0], said
+            assert b"was not complete" in said
+
+
+def test_a_caller_that_goes_away_leaves_no_traceback_in_the_log(
+    catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(create_app(catalog)) as address, httpx.Client(base_url=address) as client:
+        for start, body in UNFINISHED:
+            connection = _sent(address, start, body)
+            client.get("/healthz").raise_for_status()
+            connection.close()
+        session = client.get("/gradio_api/queue/data", params={"session_hash": "unknown"})
+        assert session.status_code == 404
+        client.get("/healthz").raise_for_status()
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_large_bodies_that_are_received_at_once_are_bounded(catalog: Catalog) -> None:
+    large = b'{"text": "red", "filter": "price < 90' + b" " * SMALL_BODY_BYTES
+
+    async def crowd(client: httpx.AsyncClient) -> None:
+        go_on, begun = asyncio.Event(), 0
+
+        async def slowly() -> AsyncIterator[bytes]:
+            nonlocal begun
+            yield large
+            begun += 1
+            await go_on.wait()
+            yield b'"}'
+
+        async def ask(content: bytes | AsyncIterator[bytes]) -> int:
+            return (await client.post("/api/v1/search", content=content)).status_code
+
+        tasks = [asyncio.create_task(ask(slowly())) for _ in range(MAX_LARGE_BODIES)]
+        while begun < MAX_LARGE_BODIES:
+            await asyncio.sleep(0.01)
+        refused = await client.post("/api/v1/search", content=large + b'"}')
+        assert refused.status_code == 503 and refused.json()["error"]["type"] == "TooMany"
+        assert await ask(b'{"text": "red"}') == 200
+        tasks.pop().cancel()
+        await asyncio.sleep(0)
+        assert await ask(large + b'"}') == 422  # the filter is longer than is read
+        go_on.set()
+        assert set(await asyncio.gather(*tasks)) == {422}
+
+    _within(catalog, crowd)
 
 
 class Held:

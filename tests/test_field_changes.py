@@ -21,6 +21,7 @@ from lookalike.data.field_type import FieldType
 from lookalike.retrieval import input_checks
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.retrieval.schema import Schema
+from lookalike.retrieval.search import newest_state
 from lookalike.retrieval.store.field_changes import FieldChange
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import ItemChange
@@ -64,6 +65,9 @@ def values(catalog: Catalog, name: str, **options: Any) -> dict[str, Any]:  # no
         ("a|b", S, L, ["a", "b"]),
         ("2026-05-31T14:00:00+02:00", S, T, MICROSECONDS),
         ("a", S, J, "a"),
+        ("9007199254740992", S, F, 2.0**53),
+        ("4.611686018427388e+18", S, F, 2.0**62),
+        ("0.1", S, F, 0.1),
         (5, W, F, 5.0),
         (5, W, S, "5"),
         (2**53, W, F, 2.0**53),
@@ -100,6 +104,9 @@ def test_a_value_is_converted_by_one_rule(value: Any, old: FieldType, new: Field
         ("maybe", S, B),
         ("soon", S, T),
         (2**53 + 1, W, F),
+        ("9007199254740993", S, F),
+        (" +9007199254740993.0 ", S, F),
+        ("9007199254740993", J, F),
         (2, W, B),
         (5, W, T),
         (5, W, L),
@@ -429,6 +436,19 @@ def test_whole_numbers_that_become_numbers_write_no_item_anew(catalog: Catalog) 
         catalog.change_field("wide", "float")
 
 
+@pytest.mark.parametrize("optimized", [False, True])
+def test_a_widened_field_is_read_as_the_same_numbers_everywhere(catalog: Catalog, optimized: bool) -> None:
+    catalog.update(["a", "b"], {"stock": [2**53 + 1, 5]})
+    catalog.update(["c"], {"stock": [0.5]})
+    if optimized:
+        catalog.optimize()
+    expected = {"a": 2.0**53, "b": 5.0, "c": 0.5}
+    hits = {hit.key: hit.fields["stock"] for hit in catalog.search()}
+    for found in (values(catalog, "stock"), hits, {key: catalog.get(key)[0].fields["stock"] for key in "abc"}):
+        assert found == expected
+        assert {type(value) for value in found.values()} == {float}
+
+
 def test_a_purge_takes_what_fields_were_with_the_states_that_had_them(catalog: Catalog) -> None:
     catalog.rename_field("brand", "maker")
     catalog.drop_field("price")
@@ -588,8 +608,9 @@ def check(catalog: Catalog, shop: Shop, seq: int | None) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_random_changes_of_fields_and_items_are_what_a_dictionary_says_at_every_commit(
-    tmp_path: Path, seed: int
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(newest_state, "_LOOK_EVERY_S", 0.0)
     chance = random.Random(seed)
     states: dict[int, Shop] = {}
     with Catalog.create(tmp_path / "shop", dim=DIM) as catalog, Catalog.open(tmp_path / "shop") as other:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -139,6 +143,71 @@ def test_whole_numbers_and_fractions_compare_as_in_mathematics(
     assert np.flatnonzero(filter.mask(columns_of(table))).tolist() == passing
     fitted = filter.condition.fit(SCHEMA.filterable)
     assert [place for place, row in enumerate(table) if truth(fitted, row)] == passing
+
+
+WHOLE = [0, 1, -1, 2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, 2**62, 2**63 - 1, -(2**53) - 1, -(2**63)]
+FORMS: dict[str, Callable[[str], Decimal | np.longdouble]] = {
+    "literal": Decimal,
+    "Decimal": Decimal,
+    "long double": np.longdouble,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(f"{whole}.0" for whole in WHOLE),
+        "9007199254740993.5",
+        "-9007199254740992.5",
+        "9007199254740991.99999999999999999999",
+        "9.007199254740993e15",
+        "4.611686018427388e+18",
+        "9223372036854775807.5",
+        "-9223372036854775808.5",
+        "0.99999999999999999999999999",
+        "1.00000000000000000001",
+        "-1e-4000",
+        "1e300",
+    ],
+)
+def test_a_number_is_compared_with_whole_numbers_as_it_was_given(number: str, form: str) -> None:
+    columns = columns_of([{**dict.fromkeys(SCHEMA), "stock": whole} for whole in WHOLE])
+    value = FORMS[form](number)
+    exact = Fraction(*value.as_integer_ratio())
+    for symbol, holds in {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge, "in": eq, "not in": ne}.items():
+        several = "in" in symbol
+        if form == "literal":
+            filter = Filter.parse(f"stock {symbol} {f'[{number}, 0.5]' if several else number}")
+        else:
+            filter = Filter.parse(f"stock {symbol} {{at}}", {"at": [value, 0.5] if several else value})
+        expected = [holds(whole, exact) for whole in WHOLE]
+        assert filter.mask(columns).tolist() == expected, filter
+        assert Filter.parse(filter.text).text == filter.text
+        assert Filter.parse(filter.text).mask(columns).tolist() == expected, filter
+
+
+def test_a_float_is_compared_with_whole_numbers_as_the_float_that_it_is() -> None:
+    columns = columns_of([{**dict.fromkeys(SCHEMA), "stock": whole} for whole in WHOLE])
+    for value in (2.0**53, 2.0**62, 2.0**63, -(2.0**63), 0.1):
+        filter = Filter.parse("stock == {at}", {"at": value})
+        for one in (filter, Filter.parse(filter.text)):
+            assert one.mask(columns).tolist() == [whole == value for whole in WHOLE], one
+
+
+def test_fractions_are_compared_with_the_float_that_a_number_is_nearest_to() -> None:
+    values = [0.1, 1e23, 2.0**53, 0.3, 1 - 2**-53]
+    columns = columns_of([{**dict.fromkeys(SCHEMA), "price": value} for value in values])
+    for text, found in {
+        "0.1": [0],
+        "1e23": [1],
+        "9007199254740993.0": [2],
+        "0.30000000000000000001": [3],
+        "0.99999999999999988898": [4],
+    }.items():
+        for filter in (Filter.parse(f"price == {text}"), Filter.parse("price == {at}", {"at": float(text)})):
+            assert np.flatnonzero(filter.mask(columns)).tolist() == found, filter
+        assert np.flatnonzero(Filter.parse(f"price in [{text}, 7]").mask(columns)).tolist() == found, text
 
 
 @pytest.fixture(scope="module")

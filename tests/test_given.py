@@ -338,3 +338,29 @@ def test_values_and_nulls_of_any_library_are_read_exactly(drawn: st.DataObject, 
     assert named in (None, kind)
     coerced = [FieldType(kind).coerce(value) for value in found]
     assert coerced == [FieldType(kind).coerce(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "values"),
+    [
+        ([Decimal(2**53 + 1)], "int", [2**53 + 1]),
+        ([Decimal(2**53), Decimal("9.50")], "float", [2.0**53, 9.5]),
+        ([Decimal("10.00")], "float", [10.0]),
+        ([Decimal(10**30)], "float", [1e30]),
+        (np.array([2**53 + 1, 2**53 + 3], dtype=np.longdouble), "int", [2**53 + 1, 2**53 + 3]),
+        (np.array([0.5, np.nan], dtype=np.longdouble), "float", [0.5, None]),
+        ([np.longdouble(2**53 + 1)], "int", [2**53 + 1]),
+    ],
+)
+def test_a_whole_number_that_no_float_equals_is_stored_as_it_is_given(
+    tmp_path: Path,
+    column: Any,  # noqa: ANN401
+    kind: str,
+    values: list[Value],
+) -> None:
+    assert stored(tmp_path / "shop", column) == (kind, values)
+
+
+def test_a_long_double_with_a_fraction_is_no_whole_number() -> None:
+    with pytest.raises(ValueError, match="not a whole number"):
+        FieldType.INT.coerce(np.longdouble(2**53) + np.longdouble(0.5))  # type: ignore[arg-type]

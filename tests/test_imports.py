@@ -129,7 +129,7 @@ def test_a_module_is_of_reading_length_and_has_a_docstring() -> None:
 )
 def test_a_packages_list_of_names_is_sorted_and_true(package: str) -> None:
     module = importlib.import_module(package)
-    assert module.__all__ == sorted(module.__all__, key=lambda name: (name.islower(), name))
+    assert module.__all__ == sorted(module.__all__, key=lambda name: (not name.isupper(), name.islower(), name))
     assert all(hasattr(module, name) for name in module.__all__)
 
 

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike import Catalog
-from lookalike.data.errors import FeedError, NotAPicture, UsageError
+from lookalike.data.errors import BackupDamaged, CatalogReadOnly, FeedError, LookalikeError, NotAPicture, UsageError
+from lookalike.data.feeds.feed import open_feed
+from lookalike.models import load_encoder
+from lookalike.models.registry.checkpoint import read_json
+from lookalike.models.weights.hashes import hash_of
+from lookalike.models.weights.state_dicts import read_state
+from lookalike.retrieval.maintenance.backup import list_snapshots
 from tests.conftest import ROOT
 from tests.fakes import ColourEncoder
 from tests.public_calls import INNER_READS, INNER_WRITES, KEYS, READS, ROWS, WRITES
@@ -254,6 +260,111 @@ def test_no_path_that_comes_in_leads_to_the_records(tmp_path: Path, encoder: Col
         with pytest.raises(FeedError, match="no Parquet file"):
             catalog.import_parquet(shop)
         assert locks(shop) == BOTH
+
+
+def held(shop: Path) -> list[str]:
+    """Return all locks of this process on the records, their log and their shared memory."""
+    inodes = {f":{path.stat().st_ino}" for path in shop.glob("records.sqlite*")}
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    mine = [line for line in lines if line[4] in (str(os.getpid()), "-1")]
+    return sorted(" ".join(line[1:]) for line in mine if any(line[5].endswith(one) for one in inodes))
+
+
+@pytest.mark.parametrize("kind", ["itself", "hard link", "symbolic link", "descriptor"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_nothing_reads_the_records_under_any_name(
+    catalog: Catalog, shop: Path, tmp_path: Path, kind: str, suffix: str
+) -> None:
+    file = shop / f"records.sqlite{suffix}"
+    before = held(shop)
+
+    def named(ending: str) -> Path:
+        path = tmp_path / f"link{ending}"
+        if kind == "hard link" and not path.exists():
+            path.hardlink_to(file)
+        elif kind == "symbolic link" and not path.exists():
+            path.symlink_to(file)
+        elif kind == "descriptor":
+            links = Path("/proc/self/fd").iterdir()
+            return next((link for link in links if os.path.realpath(link) == str(file)), file)
+        return file if kind == "itself" else path
+
+    calls: list[Callable[[], object]] = [
+        lambda: Catalog.restore(named(".tar"), tmp_path / "again"),
+        lambda: list_snapshots(named(".tar")),
+        lambda: catalog.import_parquet(named(".parquet")),
+        lambda: catalog.keep_queries(named(".csv")),
+        lambda: catalog.search(image=named(".jpg")),
+        lambda: load_encoder("open_clip:ViT-B-32/" + str(named(".pt"))),
+        lambda: load_encoder(str(named(".pt"))),
+        lambda: hash_of(named(".pt")),
+        lambda: read_state(named(".safetensors")),
+        lambda: read_json(named(".json")),
+        *(
+            lambda ending=ending: list(open_feed(named(ending)))
+            for ending in (".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".zip", ".tar", ".tar.gz", ".mp4")
+        ),
+    ]
+    for number, call_ in enumerate(calls):
+        with pytest.raises(LookalikeError):
+            call_()
+        assert held(shop) == before, number
+
+
+def test_a_hard_link_of_the_records_within_a_catalog_is_not_read(catalog: Catalog, shop: Path, tmp_path: Path) -> None:
+    records = shop / "records.sqlite"
+    before = held(shop)
+    (shop / "copy.sqlite").hardlink_to(records)
+    (shop / "quarantine").mkdir()
+    (shop / "quarantine" / "x.jsonl").hardlink_to(shop / "records.sqlite-shm")
+    image_id = "ab" * 32
+    thumbnail = shop / "thumbnails" / "ab" / f"{image_id}.webp"
+    thumbnail.parent.mkdir(parents=True, exist_ok=True)
+    thumbnail.hardlink_to(records)
+    (generation,) = (shop / "generations").iterdir()
+    (generation / "items.npy").unlink(missing_ok=True)
+    (generation / "items.npy").hardlink_to(records)
+    assert catalog.thumbnail(image_id) is None
+    for target in (tmp_path / "backups", tmp_path / "backup.tar"):
+        report = catalog.backup(target)
+        names = {file.path for file in report.snapshot.files}
+        assert not names & {"copy.sqlite", "quarantine/x.jsonl", f"thumbnails/ab/{image_id}.webp"}
+        assert held(shop) == before
+    catalog.verify()
+    assert held(shop) == before
+    (chunk,) = (tmp_path / "backups" / "chunks").glob(f"*/{next(report.snapshot.chunk_ids())}")
+    chunk.unlink()
+    chunk.hardlink_to(records)
+    with pytest.raises(BackupDamaged, match="part of a catalog's records"):
+        Catalog.restore(tmp_path / "backups", tmp_path / "restored")
+    assert held(shop) == before
+
+
+DIFFERENT_WRITES: list[Callable[[Catalog], object]] = [
+    lambda catalog: catalog.add_vectors(["new"], ROWS[:1]),
+    lambda catalog: catalog.update(KEYS[:1], {"price": [1]}),
+    lambda catalog: catalog.delete(KEYS[:1]),
+    lambda catalog: catalog.add_field("size", "int"),
+    lambda catalog: catalog.optimize(),
+]
+
+
+def test_a_catalog_that_has_a_hard_linked_copy_is_read_and_not_written(
+    catalog: Catalog, shop: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shop, copy, copy_function=os.link, ignore=shutil.ignore_patterns("records.sqlite-*"))
+    for folder in (shop, copy):
+        with Catalog.open(folder) as opened:
+            keys = [item.key for item in opened.items()]
+            for write in DIFFERENT_WRITES:
+                with pytest.raises(CatalogReadOnly, match="hard link") as refused:
+                    write(opened)
+                assert "cp -a" in refused.value.remedy
+            assert [item.key for item in opened.items()] == keys
+    shutil.rmtree(copy)
+    catalog.add_vectors(["new"], ROWS[:1])
+    assert "new" in catalog
 
 
 def test_a_generation_that_names_the_records_among_its_files_is_not_looked_at(catalog: Catalog, shop: Path) -> None:

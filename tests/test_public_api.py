@@ -189,7 +189,7 @@ def test_a_feed_is_indexed_searched_and_judged(shop: Catalog, tmp_path: Path) ->
 
 
 def test_the_face_of_the_package_is_sorted_and_true() -> None:
-    assert lookalike.__all__ == sorted(lookalike.__all__, key=lambda name: (name.islower(), name))
+    assert lookalike.__all__ == sorted(lookalike.__all__, key=lambda name: (not name.isupper(), name.islower(), name))
     assert set(lookalike.__all__) == set(lookalike._HOME_OF)
     assert all(getattr(lookalike, name).__name__ == name for name in lookalike.__all__)
     assert dir(lookalike) == lookalike.__all__

@@ -156,7 +156,7 @@ def test_other_host_names_are_refused(client: TestClient) -> None:
         assert client.get("/api/v1/info", headers={"Host": host}).status_code in (400, 421), host
 
 
-@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}])
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://["}])
 def test_pages_of_other_sites_cannot_write_or_read(client: TestClient, headers: dict[str, str]) -> None:
     for method, path in (("DELETE", "/api/v1/items"), ("POST", "/api/v1/search"), ("POST", "/gradio_api/upload")):
         answer = client.request(method, path, json={"keys": ["k00"]}, headers=headers)

@@ -166,7 +166,7 @@ def test_a_folder_of_all_formats_is_indexed_and_searched(catalog: Catalog, sourc
     pillow_heif.from_pillow(Image.new("RGB", (64, 64), colours["red"])).save(source / "red.heic")
     square = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9" fill="{}"/></svg>'
     (source / "green.svg").write_text(square.format("#14c828"))
-    light = np.zeros((128, 128, 3)) + (0.01, 0.02, 0.7)
+    light = np.full((128, 128, 3), (0.01, 0.02, 0.7))
     (source / "blue.dng").write_bytes(dng(light))
     Image.new("RGB", (64, 64), colours["purple"]).save(source / "purple.avif")
     assert counts(run(catalog, source)) == (6, 0, 0, 0, 8)

@@ -202,7 +202,7 @@ def _open_folder(folder: Path, named: _Named) -> Feed:
     files = tuple(walk(folder, record))
     if not files:
         raise FeedError(f"The folder {folder.name!r} has no files{' that can be listed' * bool(unlisted)}.")
-    if is_dataset(folder, files):
+    if is_dataset(files):
         return _feed_of_table(folder, open_dataset(folder, files), named, feed_folder_resolver(folder), _DATASET_NAMES)
     names = [fsdecode(file) for file in files]
     shards = [folder / name for name in names if is_tar(name)]

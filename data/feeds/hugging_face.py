@@ -21,6 +21,7 @@ from lookalike.data.feeds.table import Cell, Row, Table
 from lookalike.data.feeds.table_feed import ROW_KEY
 from lookalike.data.feeds.tables import holds_bytes, parquet_frames, rows_of
 from lookalike.data.item import Rejected
+from lookalike.data.record_files import is_record_file
 
 __all__ = ["is_dataset", "open_dataset"]
 
@@ -57,7 +58,7 @@ class _Part:
         return pl.scan_parquet(self.path).collect_schema()
 
 
-def is_dataset(folder: Path, files: Sequence[bytes]) -> bool:
+def is_dataset(files: Sequence[bytes]) -> bool:
     """Return whether a folder with these files is a dataset: it has state files, or holds nothing but Parquet data."""
     names = [file.decode("utf-8", "backslashreplace").lower() for file in files]
     if _SPLITS in names or _STATE in names:
@@ -147,6 +148,8 @@ def _parquet(path: Path) -> _Part:
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FeedError(f"The dataset has no {path.parent.name}/{path.name}; it is incomplete.")
+    if is_record_file(path):
+        raise FeedError(f"{path.parent.name}/{path.name} is part of a catalog's records.")
     read = orjson.loads(path.read_bytes())
     if not isinstance(read, dict):
         raise FeedError(f"{path.parent.name}/{path.name} is not a JSON object.")

@@ -255,7 +255,7 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _refuse(address: str, flags: int, options: dict[str, str]) -> NoReturn:
+def _refuse(address: str, flags: int, options: dict[str, str]) -> NoReturn:  # noqa: ARG001  # as PyAV calls it
     raise PermissionError("a video may not open another file")
 
 

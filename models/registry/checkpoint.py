@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.data.errors import UsageError, WeightsUnavailable
+from lookalike.data.record_files import is_record_file
 from lookalike.models.extras import require
 from lookalike.models.registry.names import WEIGHT_SUFFIXES, Family, ModelName
 from lookalike.models.registry.open_clip_table import architecture_config, repository_of
@@ -260,6 +261,8 @@ def read_json(path: Path) -> dict[str, Any]:
         WeightsUnavailable: the file cannot be read, or is not a JSON object.
     """
     try:
+        if is_record_file(path):
+            raise ValueError("it is part of a catalog's records")
         facts = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise WeightsUnavailable(f"The configuration {path} cannot be read: {error}.") from error

@@ -42,7 +42,7 @@ from lookalike.models.training.head import Rows, TrainingPictures, fix_signs, tr
 from lookalike.models.training.sources import Label, read_drawings, read_emoji
 from lookalike.models.weights.packaged import read_weights
 
-__all__ = ["LabelledOutputs", "TextEmbedder", "load_network", "make_figures", "run_network", "gather_trainable"]
+__all__ = ["LabelledOutputs", "TextEmbedder", "gather_trainable", "load_network", "make_figures", "run_network"]
 
 PICTURES_PER_BATCH = 32
 VISUAL_DIM = 256

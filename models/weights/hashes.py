@@ -8,11 +8,20 @@ import os
 import tempfile
 from pathlib import Path
 
+from lookalike.data.errors import WeightsUnavailable
+from lookalike.data.record_files import is_record_file
+
 __all__ = ["hash_of", "remembered_hash_of"]
 
 
 def hash_of(path: Path) -> str:
-    """Return the SHA-256 hash of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 hash of a file as 64 hexadecimal digits.
+
+    Raises:
+        WeightsUnavailable: the file is part of a catalog's records.
+    """
+    if is_record_file(path):
+        raise WeightsUnavailable(f"{path} is part of a catalog's records; it has no weights.")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -17,6 +17,7 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from lookalike.data.errors import WeightsUnavailable
+from lookalike.data.record_files import is_record_file
 
 __all__ = ["loading", "read_state"]
 
@@ -65,7 +66,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Return the named tensors of a .safetensors file or of a torch state_dict, without running code from it.
 
     Wrappers added by training scripts ("state_dict", "model", the prefix "module.") are removed.
+
+    Raises:
+        WeightsUnavailable: the file is part of a catalog's records.
     """
+    if is_record_file(path):
+        raise WeightsUnavailable(f"{path.name} is part of a catalog's records; it has no weights.")
     if path.suffix == ".safetensors":
         return load_file(path)
     state: Any = torch.load(path, map_location="cpu", weights_only=True)

@@ -187,11 +187,11 @@ def measure_new_filters(plan: SearchPlan) -> dict[str, NewFilter]:
                 step = number / 100
                 numbers = {"low": 0.01 + step, "above": 20.1 + step, "below": 25.9 + step, "number": 100 + number}
                 brands = ", ".join(f'"b{20 * number + other}"' for other in range(20))
-                filter = kind.format(brands=brands, **numbers)
+                expression = kind.format(brands=brands, **numbers)
                 times = []
                 for query in np.resize(queries[number:], (2 + _REPEATS, plan.made.dim)):
                     started = time.perf_counter()
-                    catalog.search(vector=query, filter=filter, limit=K, recall=RECALL, fields=FIELDS)
+                    catalog.search(vector=query, filter=expression, limit=K, recall=RECALL, fields=FIELDS)
                     times.append((time.perf_counter() - started) * 1000)
                 took.append((times[0], times[1], float(np.median(times[2:]))))
             found[name] = NewFilter(*(round(float(one), 4) for one in np.median(took, axis=0)))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lookalike.data.item import Value
 from lookalike.models import Matrix, unit_rows
 
-__all__ = ["CHUNK_ROWS", "Condition", "Columns", "QueryKind", "Synthetic", "SyntheticRows", "Workload"]
+__all__ = ["CHUNK_ROWS", "Columns", "Condition", "QueryKind", "Synthetic", "SyntheticRows", "Workload"]
 
 CHUNK_ROWS = 20_000
 

@@ -106,7 +106,10 @@ def _write(path: Path, content: bytes) -> None:
 def _query_of(values: Mapping[str, Cell], folder: Path) -> JudgedQuery:
     relevant = values.get(_RELEVANT)
     keys = relevant if isinstance(relevant, list) else str(relevant or "").split(LIST_SEPARATOR)
-    text, image, filter = (str(values.get(name) or "").strip() or None for name in (_TEXT, _IMAGE, _FILTER))
+    text, image, condition = (str(values.get(name) or "").strip() or None for name in (_TEXT, _IMAGE, _FILTER))
     return JudgedQuery(
-        frozenset(str(key).strip() for key in keys if str(key).strip()), text, folder / image if image else None, filter
+        frozenset(str(key).strip() for key in keys if str(key).strip()),
+        text,
+        folder / image if image else None,
+        condition,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from lookalike.data.pictures.image_decoder import thumbnail
+from lookalike.data.record_files import is_held
 from lookalike.retrieval.files.storage import failing
 
 __all__ = ["Thumbnails"]
@@ -28,7 +29,7 @@ class Thumbnails:
         if len(image_id) != 64 or not set(image_id) <= _HASH_CHARACTERS:
             return None
         path = self._path(image_id)
-        return path if path.is_file() else None
+        return path if path.is_file() and not is_held(path) else None
 
     def add(self, image_id: str, picture: Image.Image) -> None:
         """Make the thumbnail of a picture unless there is one."""

@@ -148,7 +148,8 @@ class Length(Operand):
 def negative(operand: Operand) -> Operand:
     """Give minus the operand; a constant number is negated at once."""
     if isinstance(operand, Constant) and operand.type in NUMBERS and not isinstance(operand.value, str):
-        return Constant(operand.type, -operand.value)
+        exact = None if operand.exact is None else operand.exact.copy_negate()
+        return Constant(operand.type, -operand.value, exact)
     return Negative(operand)
 
 

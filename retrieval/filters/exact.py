@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from operator import is_
 
+from lookalike.data.field_type import FieldType
 from lookalike.retrieval.filters.arithmetic import NUMBERS
 from lookalike.retrieval.filters.conditions import And, Condition, Not, Or
 from lookalike.retrieval.filters.numbers import alike, exact_constant
@@ -22,15 +24,20 @@ def exact(condition: Condition) -> Condition:
         case Not(inner):
             part = exact(inner)
             return condition if part is inner else Not(part)
-        case Comparison(symbol, left, Constant(other, value)) if left.kind is not other and other in NUMBERS:
-            symbol, number = exact_constant(symbol, left.kind, _number(value))
+        case Comparison(symbol, left, Constant(other) as constant) if left.kind is not other and other in NUMBERS:
+            symbol, number = exact_constant(symbol, left.kind, _number(constant))
             return Comparison(symbol, left, Constant(left.kind, number))
         case Membership(operand, tuple() as values) if any(value.kind is not operand.kind for value in values):
-            numbers = [_number(value.value) for value in values if isinstance(value, Constant)]
+            numbers = [
+                _number(value, rounded=operand.kind is FieldType.FLOAT)
+                for value in values
+                if isinstance(value, Constant)
+            ]
             return Membership(operand, tuple(Constant(operand.kind, one) for one in alike(operand.kind, numbers)))
     return condition
 
 
-def _number(value: bool | int | float | str) -> int | float:
-    assert isinstance(value, int | float)
-    return value
+def _number(constant: Constant, *, rounded: bool = False) -> int | float | Decimal:
+    """Return the number that a constant was given as, or with `rounded` its float64 if it need not be whole."""
+    assert isinstance(constant.value, int | float)
+    return constant.value if constant.exact is None or rounded else constant.exact

@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
+from math import isfinite
 from typing import NoReturn, TypeAlias
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken, v_args
 
 from lookalike.data.errors import FilterError
+from lookalike.data.exact_numbers import exact_number
 from lookalike.data.field_type import FieldType
 from lookalike.retrieval.filters.arithmetic import Arithmetic, Length, negative
 from lookalike.retrieval.filters.conditions import And, Condition, Not, Or
@@ -130,10 +132,10 @@ class _TreeBuilder(Transformer[Token, Node]):
         return Constant(FieldType.INT, int(token, 0))
 
     def fraction(self, token: Token) -> Operand:
-        number = float(token)
-        if number in (float("inf"), float("-inf")):
+        number = exact_number(token)
+        if not isfinite(number):
             _fail("This number is too large.", token)
-        return Constant(FieldType.FLOAT, number)
+        return Constant.number(number)
 
     def string(self, token: Token) -> Operand:
         return Constant(FieldType.STRING, unquoted(token, position=token.start_pos))

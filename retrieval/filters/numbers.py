@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from decimal import Decimal
 
 import polars as pl
 
@@ -17,14 +18,14 @@ from lookalike.retrieval.filters.operators import COMPARISONS
 __all__ = ["alike", "compare_columns", "exact_constant"]
 
 
-def exact_constant(symbol: str, kind: FieldType, value: int | float) -> tuple[str, int | float]:
+def exact_constant(symbol: str, kind: FieldType, value: int | float | Decimal) -> tuple[str, int | float]:
     """Return the comparison of values of type `kind`, INT or FLOAT, that is true where theirs with `value` is."""
     if kind is FieldType.FLOAT:
         return _of_floats(symbol, value)
     return _of_whole(symbol, value)
 
 
-def alike(kind: FieldType, values: Iterable[int | float]) -> list[int] | list[float]:
+def alike(kind: FieldType, values: Iterable[int | float | Decimal]) -> list[int] | list[float]:
     """Return those of some numbers that a value of type `kind`, INT or FLOAT, can equal, in that type."""
     if kind is FieldType.FLOAT:
         return [float(value) for value in values if float(value) == value]
@@ -47,7 +48,7 @@ def compare_columns(symbol: str, whole: pl.Expr, fractions: pl.Expr, *, whole_fi
     return pl.when(same & exact.is_not_null()).then(as_whole).otherwise(as_floats)
 
 
-def _of_whole(symbol: str, value: int | float) -> tuple[str, int]:
+def _of_whole(symbol: str, value: int | float | Decimal) -> tuple[str, int]:
     always, never = (">=", INT64_MIN), ("<", INT64_MIN)
     if symbol in ("==", "!="):
         found = alike(FieldType.INT, [value])
@@ -58,7 +59,7 @@ def _of_whole(symbol: str, value: int | float) -> tuple[str, int]:
     return always if (bound > 0) == (symbol in ("<", "<=")) else never
 
 
-def _of_floats(symbol: str, value: int | float) -> tuple[str, float]:
+def _of_floats(symbol: str, value: int | float | Decimal) -> tuple[str, float]:
     nearest = float(value)
     if nearest == value:
         return symbol, nearest

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final, TypeAlias
 
@@ -17,6 +18,7 @@ import polars as pl
 
 from lookalike.data.column_values import plain_value, plain_values
 from lookalike.data.errors import FilterError
+from lookalike.data.exact_numbers import is_moved
 from lookalike.data.field_type import INT64_MAX, INT64_MIN, FieldType, datetime_of, microseconds_of
 from lookalike.retrieval.filters.nodes import COLUMN_TYPES, Fields, Node, Parameters, Table
 from lookalike.retrieval.filters.strings import quoted
@@ -35,6 +37,9 @@ RESERVED: Final = frozenset({"and", "or", "not", "in", "like", "true", "false", 
 
 MAX_NAMES_SHOWN: Final = 30
 Scalar: TypeAlias = bool | int | float | str
+
+_EXACT_BELOW, _NO_WHOLE_FROM = 2.0**53, 2.0**64
+"""Between these the shortest text of a float64, such as 4.611686018427388e+18, is that of another whole number."""
 
 _BARE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -114,10 +119,22 @@ class Field(Operand):
 
 @dataclass(frozen=True, slots=True)
 class Constant(Operand):
-    """A constant; a timestamp's value is microseconds since 1970 UTC."""
+    """A constant; a timestamp's value is microseconds since 1970 UTC.
+
+    `exact` is the number that `value` is the float64 of, if that lies between other whole numbers than it. Whole
+    numbers are compared with it, and numbers with fractions with `value`.
+    """
 
     type: FieldType
     value: Scalar
+    exact: Decimal | None = None
+
+    @classmethod
+    def number(cls, value: float | Decimal) -> Constant:
+        """Make a constant of a number that need not be whole; it is finite as a float64."""
+        rounded = float(value)
+        moved = isinstance(value, Decimal) and is_moved(value, rounded)
+        return cls(FieldType.FLOAT, rounded, value if isinstance(value, Decimal) and moved else None)
 
     @property
     def kind(self) -> FieldType:
@@ -143,7 +160,7 @@ class Constant(Operand):
         if stored is None:
             raise FilterError("A filter cannot compare with NaN.", remedy="Ask with `is null` instead.")
         assert isinstance(stored, bool | int | float | str)
-        return cls(kind, stored)
+        return cls.number(value) if isinstance(value, Decimal) and isinstance(stored, float) else cls(kind, stored)
 
     @classmethod
     def moment(cls, text: str) -> Constant:
@@ -176,6 +193,8 @@ class Constant(Operand):
                 return f'ISO "{self._datetime().isoformat()}"'
             case FieldType.BOOL:
                 return "true" if self.value else "false"
+            case FieldType.FLOAT:
+                return _digits(float(self.value) if self.exact is None else self.exact)
             case _:
                 return repr(self.value)
 
@@ -233,6 +252,16 @@ class Parameter(Operand):
 
     def _missing(self) -> FilterError:
         return FilterError(f"The parameter {{{self.name}}} has no value.")
+
+
+def _digits(number: float | Decimal) -> str:
+    """Write a number with enough digits to be the same when it is read again, as one that need not be whole."""
+    if isinstance(number, float):
+        if not _EXACT_BELOW <= abs(number) < _NO_WHOLE_FROM:
+            return repr(number)
+        number = Decimal(number)
+    text = str(number)
+    return text if "." in text or "E" in text else f"{text}.0"
 
 
 def _some(fields: Fields) -> str:

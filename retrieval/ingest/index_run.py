@@ -73,7 +73,7 @@ class IndexReport:
     deleted: int = 0
     missing: int = 0
     encoded: int = 0
-    fetched: FetchCounts = FetchCounts()
+    fetched: FetchCounts = field(default_factory=FetchCounts)
     seconds: float = 0.0
     rejects: list[Rejected] = field(default_factory=list)
     renames: list[Rename] = field(default_factory=list)

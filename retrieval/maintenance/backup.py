@@ -24,7 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lookalike.data.errors import BackupDamaged, BackupNotFound, CatalogBusy, CatalogExists, UsageError
-from lookalike.data.record_files import RECORDS
+from lookalike.data.record_files import RECORDS, is_held, is_record_file
 from lookalike.retrieval.arguments import whole
 from lookalike.retrieval.files.storage import failing, sync
 from lookalike.retrieval.maintenance.backup_store import (
@@ -136,6 +136,8 @@ def open_store(backup: Path) -> Iterator[Store]:
         BackupNotFound: there is none.
         BackupDamaged: the tar file cannot be read.
     """
+    if is_record_file(backup):
+        raise BackupNotFound(f"{backup.name} is part of a catalog's records; it is no backup.")
     if backup.is_file():
         with TarReader.open(backup) as reader:
             yield reader
@@ -311,7 +313,7 @@ def _other_files(catalog: Path) -> dict[str, Path]:
             for name in sorted(files):
                 path = Path(parent, name)
                 plain = not name.startswith((".", "records.")) and not name.endswith(".lock")
-                if plain and path.is_file() and not path.is_symlink():
+                if plain and path.is_file() and not path.is_symlink() and not is_held(path):
                     found[path.relative_to(catalog).as_posix()] = path
     return found
 

@@ -25,6 +25,7 @@ from typing import Protocol
 import orjson
 
 from lookalike.data.errors import BackupDamaged
+from lookalike.data.record_files import is_record_file
 from lookalike.retrieval.files.storage import failing, sync
 
 __all__ = [
@@ -180,7 +181,7 @@ class FolderStore:
             BackupDamaged: its manifest is not what was written.
         """
         try:
-            return Snapshot.from_json(name, (self._snapshots / f"{name}.json").read_bytes())
+            return Snapshot.from_json(name, _content(self._snapshots / f"{name}.json"))
         except OSError as error:
             raise BackupDamaged(f"The manifest of the snapshot {name} cannot be read: {error.strerror}.") from error
 
@@ -191,7 +192,7 @@ class FolderStore:
             BackupDamaged: it is missing, or not what was written.
         """
         try:
-            return _checked(id_, self._chunk_path(id_).read_bytes())
+            return _checked(id_, _content(self._chunk_path(id_)))
         except OSError as error:
             raise BackupDamaged(f"The chunk {id_} of the backup cannot be read: {error.strerror}.") from error
 
@@ -353,6 +354,17 @@ class TarReader:
             raise BackupDamaged(f"{self._name} lacks {name}: the backup is incomplete.") from None
         except (OSError, tarfile.TarError) as error:
             raise BackupDamaged(f"{self._name}: {name} cannot be read: {error}.") from error
+
+
+def _content(path: Path) -> bytes:
+    """Read a file of a backup.
+
+    Raises:
+        BackupDamaged: it is part of a catalog's records.
+    """
+    if is_record_file(path):
+        raise BackupDamaged(f"{path.name} is part of a catalog's records; it is no part of a backup.")
+    return path.read_bytes()
 
 
 def _checked(id_: str, content: bytes) -> bytes:

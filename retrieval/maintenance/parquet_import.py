@@ -242,15 +242,15 @@ class _Rows:
             except UsageError as error:
                 yield Rejected(self._first + place, str(error), key)
 
-    def _vectors(self, column: str | None, space: Space | None) -> list[bytes | None | UsageError]:
+    def _vectors(self, column: str | None, space: Space | None) -> list[bytes | UsageError | None]:
         """Return each row's vector as stored bytes, None for a null, or the error that refuses it."""
         if column is None or space is None or column not in self._table.columns:
             return [None] * len(self._chunk)
         return _stored(self._chunk[column], space, exact=self._table.form is not None)
 
-    def _images(self, thumbnails: Thumbnails) -> list[list[ImageWrite] | None | UsageError]:
+    def _images(self, thumbnails: Thumbnails) -> list[list[ImageWrite] | UsageError | None]:
         """Return each row's images in order, None for a row without images, or the error that refuses one of them."""
-        found: list[list[ImageWrite] | None | UsageError] = [None] * len(self._chunk)
+        found: list[list[ImageWrite] | UsageError | None] = [None] * len(self._chunk)
         if self._table.form is None or IMAGES not in self._table.columns:
             return found
         flat = self._chunk.select(IMAGES).with_row_index("row").explode(IMAGES).drop_nulls().unnest(IMAGES)
@@ -287,12 +287,12 @@ def _sound(part: Any) -> Any:  # noqa: ANN401  # what came, less the errors
     return part
 
 
-def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | None | UsageError]:
+def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | UsageError | None]:
     """Return each vector as the bytes that are stored, None for a null, or the error that refuses it.
 
     With `exact` a vector that is not of length 1 keeps all digits of its float32 values.
     """
-    found: list[bytes | None | UsageError] = [None] * len(column)
+    found: list[bytes | UsageError | None] = [None] * len(column)
     if column.dtype.is_(pl.Null):
         return found
     lists = column.cast(pl.List(column.dtype.inner)) if isinstance(column.dtype, pl.Array) else column

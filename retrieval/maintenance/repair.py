@@ -22,7 +22,7 @@ from PIL import Image
 from lookalike.data.errors import CatalogDamaged, NotAPicture
 from lookalike.data.pictures.image_decoder import decode, read_bytes
 from lookalike.data.pictures.video import frame_sha256, is_video, scenes, seconds_of, video_sha256
-from lookalike.data.record_files import RECORDS
+from lookalike.data.record_files import RECORDS, is_held
 from lookalike.retrieval.files.storage import failing, locked
 from lookalike.retrieval.files.thumbnails import Thumbnails
 from lookalike.retrieval.maintenance.salvage import salvage_records
@@ -75,7 +75,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
     try:
         with locked(catalog / "index.lock", "indexing into"):
             _quarantine(catalog, records, found, by_kind.get(ProblemKind.ITEM, ()), report)
-            _end_loose(catalog, records, found, by_kind, report)
+            _end_loose(records, by_kind, report)
             _remake_thumbnails(catalog, pictures, by_kind.get(ProblemKind.THUMBNAIL, ()), report)
         if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
             progress("Building the search index", 0, 1)
@@ -116,9 +116,7 @@ def _quarantine(
 
 
 def _end_loose(
-    catalog: Path,
     records: Records,
-    found: Verification,
     by_kind: dict[ProblemKind, list[Problem]],
     report: RepairReport,
 ) -> None:
@@ -189,7 +187,7 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
             saved = salvage_records(catalog / RECORDS, beside / RECORDS, progress=progress)
             shutil.copy2(catalog / "catalog.json", beside / "catalog.json")
             if (catalog / "thumbnails").is_dir():
-                shutil.copytree(catalog / "thumbnails", beside / "thumbnails")
+                shutil.copytree(catalog / "thumbnails", beside / "thumbnails", ignore=_record_files)
     except CatalogDamaged as error:
         shutil.rmtree(beside, ignore_errors=True)
         report.lost.append(str(error))
@@ -204,6 +202,11 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
     report.mended += inner.mended
     report.quarantined, report.quarantine = inner.quarantined, inner.quarantine
     report.lost += [f"{problem.where}: {problem.what}" for problem in inner.left]
+
+
+def _record_files(folder: str, names: Sequence[str]) -> list[str]:
+    """Return those of the files in a folder that are records under another name."""
+    return [name for name in names if is_held(Path(folder, name))]
 
 
 def _put_aside(catalog: Path, lines: Sequence[dict[str, object]]) -> str:

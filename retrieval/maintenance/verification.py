@@ -14,7 +14,7 @@ import orjson
 
 from lookalike.data.errors import CatalogDamaged, NotAPicture
 from lookalike.data.pictures.image_decoder import check_thumbnail
-from lookalike.data.record_files import RECORDS
+from lookalike.data.record_files import RECORDS, is_held
 from lookalike.retrieval.files.thumbnails import Thumbnails
 from lookalike.retrieval.progress import Progress, silent
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
@@ -34,6 +34,7 @@ _BATCH = 5_000
 _CHANGED = "is not as it was written: its checksum differs"
 _PURGE = "lookalike purge CATALOG --older-than {}"
 _REPAIR = "lookalike repair CATALOG"
+_RECORDS_THEMSELVES = "it is the catalog's records under another name"
 _RESTORE = "Restore a backup: lookalike restore BACKUP NEW; what can be read is saved by: lookalike repair CATALOG"
 
 
@@ -193,14 +194,14 @@ def _bad_vectors(
             rows = [row for row in batch if row[1] == name]
             faults = dict(_faults([row[4] for row in rows], space))
             sound = [at for at, row in enumerate(rows) if row[6] and at not in faults and row[0] not in loose]
-            faults |= dict.fromkeys(_changed_vectors([rows[at] for at in sound], sound, space), _CHANGED)
+            faults |= dict.fromkeys(_changed_vectors([rows[at] for at in sound], sound), _CHANGED)
             for place, why in faults.items():
                 what = f"A vector of the item (space {name}) {why}."
                 yield Problem(ProblemKind.ITEM, what, f"item {rows[place][3]!r}", id=rows[place][2])
         progress("Checking vectors", done, found.checked["vectors"])
 
 
-def _changed_vectors(rows: Sequence[Any], places: Sequence[int], space: Space) -> Iterator[int]:
+def _changed_vectors(rows: Sequence[Any], places: Sequence[int]) -> Iterator[int]:
     """Yield the places of the vectors whose checksum is not the one that was written."""
     items, images, known = (np.array([row[at] for row in rows], dtype=np.int64) for at in (2, 5, 6))
     for at in np.flatnonzero(checksums.of_blobs(items, images, [row[4] for row in rows]) != known).tolist():
@@ -270,7 +271,7 @@ def _generation_problems(
         return
     place = f"generations/{name}"
     try:
-        text = (catalog / place / "manifest.json").read_bytes()
+        text = _content(catalog / place / "manifest.json")
         if not name.endswith(f"-{hashlib.sha256(text).hexdigest()[:8]}"):
             raise ValueError("it has changed since it was written")
         manifest = orjson.loads(text)
@@ -287,6 +288,8 @@ def _generation_problems(
     for number, (file, digest) in enumerate(files.items(), start=1):
         progress("Checking the generation", number, len(files))
         try:
+            if is_held(catalog / place / file):
+                raise OSError(0, _RECORDS_THEMSELVES)
             with (catalog / place / file).open("rb") as content:
                 if hashlib.file_digest(content, "sha256").hexdigest() != digest:
                     yield Problem(
@@ -332,11 +335,22 @@ def _thumbnail_problems(
     found.checked["thumbnails"] = done
 
 
+def _content(path: Path) -> bytes:
+    """Read a file of the catalog.
+
+    Raises:
+        OSError: it cannot be read, or is the records under another name.
+    """
+    if is_held(path):
+        raise OSError(0, _RECORDS_THEMSELVES)
+    return path.read_bytes()
+
+
 def _thumbnail_fault(path: Path | None) -> str | None:
     if path is None:
         return "The thumbnail is missing."
     try:
-        check_thumbnail(path.read_bytes())
+        check_thumbnail(_content(path))
     except (OSError, NotAPicture) as error:
         return f"The thumbnail cannot be shown: {error}"
     return None

@@ -26,7 +26,7 @@ from lookalike.retrieval.reencode.target import Target
 from lookalike.retrieval.spaces.space_sets import SpaceSets
 from lookalike.retrieval.store.stored_spaces import ImageVector, TitleVector
 
-__all__ = ["Reencoding", "ReencodeOptions", "ReencodeReport"]
+__all__ = ["ReencodeOptions", "ReencodeReport", "Reencoding"]
 
 Answer = TypeVar("Answer")
 

@@ -154,12 +154,14 @@ class Database:
         if self._only_read:
             raise CatalogReadOnly(f"{self._path.parent} cannot be written to: it can be searched, not changed.")
         connection = self.connection
+        self._refuse_second_name()
         with connection.calls:
             connection.execute("BEGIN IMMEDIATE")
             connection.writing = True
             try:
                 yield connection
                 self._path_now()  # what is committed must be in the file that others find
+                self._refuse_second_name()
                 connection.execute("COMMIT")
                 self.commits += 1
             except BaseException:
@@ -216,6 +218,27 @@ class Database:
                 )
             self._path = path
         return self._path
+
+    def _refuse_second_name(self) -> None:
+        """Refuse to write a file that has a second name.
+
+        The log and the shared memory go by the file's name, so whoever opens it by the other name sees neither, and
+        each overwrites what the other has written.
+
+        Raises:
+            CatalogReadOnly: the file has hard links.
+        """
+        try:
+            names = self._path.stat().st_nlink
+        except FileNotFoundError:  # which `_path_now` tells of
+            return
+        if names > 1:
+            raise CatalogReadOnly(
+                f"{self._path} has a second name (a hard link), so what is written by one name is lost by the other. "
+                "It can be searched, not changed.",
+                remedy="Replace the hard-linked copy of the folder by a real one (cp -a, or lookalike backup), or "
+                "delete it.",
+            )
 
     def _connected(self, path: Path) -> Connection:
         stamp: Stamp = stamp_of(path) if self._only_read else ()

@@ -23,12 +23,16 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+from lookalike.data import record_files
 from lookalike.retrieval.files.catalog_folder import FileId
 
 __all__ = ["hold", "let_go", "let_go_in_child", "unlock"]
 
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 _SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
+
+_noted: dict[FileId, list[list[FileId]]] = {}
+"""By file, what `record_files` was told at each connection. `forks.opening` guards it, too."""
 
 _held: dict[FileId, tuple[int, int]] = {}
 """By file, the descriptor and the number of connections that need it. `forks.opening` guards it."""
@@ -42,6 +46,7 @@ def hold(file: FileId, path: Path) -> None:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             _lock(descriptor, fcntl.F_RDLCK)
     _held[file] = descriptor, count + 1
+    _noted.setdefault(file, []).append(record_files.open_files_of(path))
 
 
 def unlock(file: FileId) -> None:
@@ -55,6 +60,10 @@ def unlock(file: FileId) -> None:
 def let_go(file: FileId) -> None:
     """Count one connection less, which is closed by now; close the descriptor after the last."""
     descriptor, count = _held.pop(file)
+    noted = _noted[file]
+    record_files.let_go(noted.pop())
+    if not noted:
+        del _noted[file]
     if count > 1:
         _held[file] = descriptor, count - 1
     elif descriptor >= 0:
@@ -67,6 +76,8 @@ def let_go_in_child() -> None:
         if descriptor >= 0:
             os.close(descriptor)
     _held.clear()
+    _noted.clear()
+    record_files.forget_all()
 
 
 def _lock(descriptor: int, kind: int) -> None:

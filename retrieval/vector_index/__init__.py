@@ -14,9 +14,9 @@ from lookalike.retrieval.vector_index.stages import exactly_followed, followed, 
 from lookalike.retrieval.vector_index.vectors import Vectors
 
 __all__ = [
+    "EXACT",
     "Approximate",
     "Before",
-    "EXACT",
     "Found",
     "FoundOne",
     "IndexKind",

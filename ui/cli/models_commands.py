@@ -22,6 +22,8 @@ from lookalike.ui.cli.terminal import err, out, plain
 
 __all__ = ["app"]
 
+_Row = tuple[str, str, str, int | None, str, float | None, str, bool]
+
 app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and locate models.")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model, as for lookalike index --model.")]
@@ -36,8 +38,7 @@ def list_models(
 ) -> None:
     """List the models that have a short name, with size, licence, and whether their weights are here."""
     compact = KNOWN_MODELS["compact"]
-    Row = tuple[str, str, str, int | None, str, float | None, str, bool]
-    rows: list[Row] = [("compact", compact.summary, "", None, "Apache-2.0", None, "", True)]
+    rows: list[_Row] = [("compact", compact.summary, "", None, "Apache-2.0", None, "", True)]
     rows += [
         (
             name,

@@ -76,7 +76,7 @@ def reencode(
     All pictures are encoded again beside the old vectors, both are compared, and then the catalog switches over.
     """
     if rollback or forget_it:
-        if rollback and forget_it or model or appearance or sources or hold or restart:
+        if (rollback and forget_it) or model or appearance or sources or hold or restart:
             raise UsageError(
                 "--rollback and --forget go with no model, no source and not with each other.",
                 remedy="Make one call for each.",

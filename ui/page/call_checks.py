@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, MutableMapping
 from typing import Annotated, Any
+from urllib.parse import parse_qs
 
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +20,9 @@ from lookalike.ui.page.recipe import NOT_OF_THE_PAGE
 from lookalike.ui.server.bounds import MAX_CALL_BYTES, MAX_SESSIONS, MAX_UNREAD
 
 __all__ = ["CallChecks"]
+
+_MOST_PARTS = 20_000
+"""Commas and opening brackets of a call, in its texts too."""
 
 Scalar = bool | int | float | str | None
 
@@ -66,6 +70,8 @@ class CallChecks:
         """
         kind: type[_Call | _Cancellation] = _Cancellation if path.endswith("/cancel") else _Call
         body = await _read(receive)
+        if body.count(b",") + body.count(b"[") + body.count(b"{") > _MOST_PARTS:
+            raise HTTPException(422, NOT_OF_THE_PAGE)  # each of so many values would take time to refuse
         try:
             call = kind.model_validate_json(body)
         except ValidationError:
@@ -75,6 +81,11 @@ class CallChecks:
                 raise HTTPException(422, NOT_OF_THE_PAGE)
             self._make_room(call.session_hash)
         return json.dumps(call.model_dump()).encode()
+
+    def has_answers_for(self, query_string: bytes) -> bool:
+        """Return whether a request for the answers of a session names one that has made a call."""
+        sessions = parse_qs(query_string.decode("latin-1")).get("session_hash", [])
+        return len(sessions) == 1 and sessions[0] in self._answers
 
     def _make_room(self, session: str) -> None:
         unread = self._unread

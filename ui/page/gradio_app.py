@@ -25,6 +25,7 @@ _PATHS = re.compile(
     r"gradio_api/(?:queue/(?:join|data)|heartbeat/\w+|cancel|startup-events|app_id/?|theme\.css))?"
 )
 _CALLS = ("/gradio_api/queue/join", "/gradio_api/cancel")
+_ANSWERS = "/gradio_api/queue/data"
 _SHARING_TAGS = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 _ICON = "data:image/svg+xml," + quote(
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="12" cy="16" r="9" fill="#4f46e5"/>'
@@ -50,7 +51,7 @@ class PageApp:
             await self._app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        if not _PATHS.fullmatch(path):
+        if not _PATHS.fullmatch(path) or (path == _ANSWERS and not self._checks.has_answers_for(scope["query_string"])):
             await JSONResponse(error_body("NotFound", "There is nothing here."), 404)(scope, receive, send)
         elif path == "/":
             await self._page(scope, receive, send)

@@ -35,6 +35,7 @@ from lookalike.ui.server.bounds import (
     MAX_WAITING_FORMS,
     UPLOAD_SECONDS,
 )
+from lookalike.ui.server.forms import read_form
 
 __all__ = ["FormLimit", "Uploads", "create_upload", "full_disk_as_507", "remove_leftover_folders", "session_of"]
 
@@ -140,7 +141,7 @@ def create_upload(uploads: Uploads) -> APIRouter:
     @router.post("/gradio_api/upload", include_in_schema=False)
     async def upload(request: Request) -> JSONResponse:
         with forms.slot(), full_disk_as_507():
-            form = await request.form(max_files=1, max_fields=0)
+            form = await read_form(request, max_files=1, max_fields=0)
         file = form.get("files")
         if not isinstance(file, UploadFile) or file.size is None or file.size > MAX_BYTES:
             await form.close()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
@@ -19,6 +16,7 @@ from lookalike import Catalog, Results
 from lookalike.data.errors import UsageError
 from lookalike.data.item import MAX_KEY_LENGTH
 from lookalike.ui.page.uploads import FormLimit, full_disk_as_507
+from lookalike.ui.rest.request_json import JsonReader, json_value_of, validated
 from lookalike.ui.rest.schemas import (
     Deleted,
     DeleteRequest,
@@ -30,6 +28,7 @@ from lookalike.ui.rest.schemas import (
     SearchAnswer,
     SearchRequest,
 )
+from lookalike.ui.server.bodies import FORM, is_form
 from lookalike.ui.server.bounds import (
     MAX_FACET_FIELDS,
     MAX_FACET_VALUES,
@@ -40,13 +39,13 @@ from lookalike.ui.server.bounds import (
     MAX_TEXT_LENGTH,
     MAX_WAITING_FORMS,
 )
+from lookalike.ui.server.forms import read_form
 from lookalike.ui.server.metrics import Metrics
 
 __all__ = ["create_api"]
 
 _LISTS = ("text", "like", "without")
 _AS_JSON = ("params", "vector")
-_FORM = "multipart/form-data"
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "There is no such item."},
@@ -59,7 +58,7 @@ _SEARCH_BODIES = {
         "required": True,
         "content": {
             "application/json": {"schema": SearchRequest.model_json_schema()},
-            _FORM: {
+            FORM: {
                 "schema": {
                     "type": "object",
                     "description": "The same fields, repeated for several values; params and vector as JSON text.",
@@ -69,12 +68,16 @@ _SEARCH_BODIES = {
         },
     }
 }
+_DELETE_BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": DeleteRequest.model_json_schema()}}}
+}
 
 
 def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     """Make the routes under /api/v1."""
     api = APIRouter(prefix="/api/v1", responses=_ERRORS)
     with_pictures = asyncio.Semaphore(MAX_PICTURE_SEARCHES)
+    reader = JsonReader()
     forms = FormLimit(MAX_PICTURE_SEARCHES + MAX_WAITING_FORMS)
 
     def address(request: Request, image_id: str | None) -> str | None:
@@ -89,8 +92,9 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     @api.post("/search", summary="Search by words, pictures, items and vectors", openapi_extra=_SEARCH_BODIES)
     async def search(request: Request) -> SearchAnswer:
         """Send JSON, or a form with pictures as files named image; parts may be combined."""
-        if not _is_form(request):
-            results = await run_in_threadpool(find, _checked(await request.body()), [])
+        if not is_form(request.headers):
+            query = await reader.read(SearchRequest, request)
+            results = await run_in_threadpool(find, query, [])
         else:
             with forms.slot():
                 async with _form(request) as form, with_pictures:
@@ -110,10 +114,12 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         (found,) = catalog.get([key], as_of=as_of)
         return ItemAnswer.of(found, [address(request, image.sha256.hex()) for image in found.images])
 
-    @api.delete("/items", summary="Delete items by key or by filter")
-    def delete(body: DeleteRequest) -> Deleted:
+    @api.delete("/items", summary="Delete items by key or by filter", openapi_extra=_DELETE_BODY)
+    async def delete(request: Request) -> Deleted:
         """Delete the items of some keys, or all that satisfy a filter; they are gone from the next search on."""
-        return Deleted(deleted=catalog.delete(keys=body.keys, filter=body.filter, params=body.params))
+        asked = await reader.read(DeleteRequest, request)
+        deleted = await run_in_threadpool(catalog.delete, asked.keys, filter=asked.filter, params=asked.params)
+        return Deleted(deleted=deleted)
 
     @api.get("/facets", summary="Count the values of fields")
     def facets(
@@ -136,15 +142,11 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
     return api
 
 
-def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
-
-
 @contextlib.asynccontextmanager
 async def _form(request: Request) -> AsyncIterator[FormData]:
     """Receive a form; its files lie on the disk until it is done with."""
     with full_disk_as_507():
-        form = await request.form(max_files=MAX_IMAGES, max_fields=MAX_FORM_FIELDS)
+        form = await read_form(request, max_files=MAX_IMAGES, max_fields=MAX_FORM_FIELDS)
     try:
         yield form
     finally:
@@ -155,7 +157,7 @@ async def _read(form: FormData) -> tuple[SearchRequest, list[bytes]]:
     """Read a query and its pictures from a form."""
     if any(not isinstance(one, UploadFile) for one in form.getlist("image")):
         raise UsageError("The field 'image' is text; send the picture as a file.")
-    query = _checked(_plain(form))
+    query = await run_in_threadpool(lambda: validated(SearchRequest, _plain(form)))
     return query, [await one.read() for one in form.getlist("image") if isinstance(one, UploadFile)]
 
 
@@ -171,16 +173,7 @@ def _plain(form: FormData) -> dict[str, Any]:
         plain[name] = values if name in _LISTS else values[-1]
         if name in _AS_JSON:
             try:
-                plain[name] = json.loads(str(values[-1]))
-            except (ValueError, RecursionError):
+                plain[name] = json_value_of(str(values[-1]).encode())
+            except ValueError:
                 raise UsageError(f"The field {name!r} is not JSON text.") from None
     return plain
-
-
-def _checked(body: bytes | dict[str, Any]) -> SearchRequest:
-    try:
-        return (
-            SearchRequest.model_validate_json(body) if isinstance(body, bytes) else SearchRequest.model_validate(body)
-        )
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False)) from None

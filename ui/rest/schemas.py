@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
 from lookalike import Hit, Results, StoredItem
 from lookalike.data.item import MAX_KEY_LENGTH, Value
@@ -38,8 +39,12 @@ __all__ = [
 ]
 
 
-def _few_values(params: dict[str, Parameter]) -> dict[str, Parameter]:
-    values = sum(len(value) if isinstance(value, list) else 1 for value in params.values())
+def _few_values(params: object) -> object:
+    if not isinstance(params, dict):
+        return params
+    if len(params) > MAX_PARAMS:
+        raise ValueError(f"at most {MAX_PARAMS:,} names are read, not {len(params):,}")
+    values = sum(len(value) if isinstance(value, list | dict) else 1 for value in params.values())
     if values > MAX_PARAM_VALUES:
         raise ValueError(f"at most {MAX_PARAM_VALUES:,} values are read, not {values:,}")
     return params
@@ -49,8 +54,12 @@ Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 Texts = Annotated[list[Text], Field(max_length=MAX_PARTS)]
 Key = Annotated[str, Field(max_length=MAX_KEY_LENGTH)]
 Keys = Annotated[list[Key], Field(max_length=MAX_PARTS)]
-Parameter = bool | int | float | Text | list[bool | int | float | Text]
-Parameters = Annotated[dict[Key, Parameter], Field(max_length=MAX_PARAMS), AfterValidator(_few_values)]
+Number = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+"""A number with all its digits, where float64 would lie between other whole numbers."""
+
+Scalar = bool | int | float | Number | Text
+Parameter = Scalar | list[Scalar]
+Parameters = Annotated[dict[Key, Parameter], Field(max_length=MAX_PARAMS), BeforeValidator(_few_values)]
 Moment = int | Annotated[str, Field(max_length=MAX_MOMENT_LENGTH)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

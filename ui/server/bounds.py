@@ -16,15 +16,20 @@ __all__ = [
     "MAX_FACET_FIELDS",
     "MAX_FACET_VALUES",
     "MAX_FORM_FIELDS",
+    "MAX_FORM_SECONDS",
+    "MAX_FORM_TEXT_BYTES",
     "MAX_IMAGES",
     "MAX_JSON_BYTES",
+    "MAX_JSON_PARTS",
+    "MAX_JSON_SECONDS",
+    "MAX_LARGE_BODIES",
     "MAX_MOMENT_LENGTH",
     "MAX_PARAMS",
     "MAX_PARAM_VALUES",
     "MAX_PARTS",
-    "MAX_RETURNED_FIELDS",
     "MAX_PICTURE_SEARCHES",
     "MAX_QUERY_BYTES",
+    "MAX_RETURNED_FIELDS",
     "MAX_SESSIONS",
     "MAX_TEXT_LENGTH",
     "MAX_UNREAD",
@@ -35,6 +40,7 @@ __all__ = [
     "MAX_WAITING_FORMS",
     "MAX_WORDS_LENGTH",
     "PAGE_SEARCHES_AT_ONCE",
+    "SMALL_BODY_BYTES",
     "UPLOAD_SECONDS",
 ]
 
@@ -45,6 +51,20 @@ MAX_BODY_BYTES = MAX_BYTES + 1024 * 1024
 
 MAX_JSON_BYTES = 8 * 1024 * 1024
 """Largest body of any other kind, in bytes."""
+
+MAX_JSON_PARTS = 250_000
+"""Commas and opening brackets of a JSON body, in texts too: each value takes some time and some memory."""
+
+MAX_FORM_TEXT_BYTES = 2 * 1024 * 1024
+"""Text of a form, all its parts that are not files together, in bytes: it is kept in memory."""
+
+MAX_JSON_SECONDS = 60.0
+MAX_FORM_SECONDS = 300.0
+"""Time for receiving a whole body, by its kind."""
+
+SMALL_BODY_BYTES = 64 * 1024
+MAX_LARGE_BODIES = 16
+"""Bodies of more than `SMALL_BODY_BYTES`, forms not counted, that are received and worked on at once."""
 
 MAX_QUERY_BYTES = 32 * 1024
 """Longest query string, in bytes."""

@@ -10,12 +10,21 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lookalike.ui.server.bounds import MAX_BODY_BYTES, MAX_JSON_BYTES, MAX_QUERY_BYTES
+from lookalike.ui.server.bodies import BodySlots, LimitedBody, is_form, too_large
+from lookalike.ui.server.bounds import (
+    MAX_BODY_BYTES,
+    MAX_FORM_SECONDS,
+    MAX_JSON_BYTES,
+    MAX_JSON_SECONDS,
+    MAX_LARGE_BODIES,
+    MAX_QUERY_BYTES,
+    SMALL_BODY_BYTES,
+)
 
 __all__ = ["LOOPBACK", "Guard", "error_body"]
 
@@ -24,6 +33,7 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?")
 _OPEN_TO_ALL: Final = "/healthz"
+_FORM_PATHS: Final = ("/api/v1/search", "/gradio_api/upload")
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _OWN_SITES: Final = ("same-origin", "none")
 
@@ -54,6 +64,7 @@ class Guard:
         self._app = app
         self._api_key = api_key
         self._hosts = hosts
+        self._slots = BodySlots(MAX_LARGE_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse one request, or pass it on."""
@@ -77,7 +88,20 @@ class Guard:
                     del sent[name]
             await send(message)
 
-        await self._app(scope, _Limited(receive, _limit(headers)), send_protected)
+        forms = _takes_form(scope, headers)
+        body = LimitedBody(
+            receive,
+            limit=_limit(scope, headers),
+            seconds=MAX_FORM_SECONDS if forms else MAX_JSON_SECONDS,
+            slots=None if forms else self._slots,
+            small=SMALL_BODY_BYTES,
+        )
+        try:
+            await self._app(scope, body, send_protected)
+        except ClientDisconnect:
+            pass  # there is nobody to answer
+        finally:
+            body.close()
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
@@ -92,9 +116,9 @@ class Guard:
         if len(scope["query_string"]) > MAX_QUERY_BYTES:
             message = f"The query string is too long; at most {MAX_QUERY_BYTES // 1024} kB are read."
             return _refuse(414, "TooLarge", message)
-        length, limit = headers.get("content-length", "0"), _limit(headers)
+        length, limit = headers.get("content-length", "0"), _limit(scope, headers)
         if length.isdigit() and (len(length) > 18 or int(length) > limit):
-            return _refuse(413, "TooLarge", _too_large(limit))
+            return _refuse(413, "TooLarge", too_large(limit))
         return None
 
     def _has_key(self, headers: Headers) -> bool:
@@ -110,28 +134,18 @@ class Guard:
         return hmac.compare_digest(given, (self._api_key or "").encode())
 
 
-class _Limited:
-    """A `receive` that counts the bytes of the body, whatever its announced length, and stops beyond the limit."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive = receive
-        self._limit = self._left = limit
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise HTTPException(413, _too_large(self._limit))
-        return message
-
-
 def _is_own_site(headers: Headers, host: str) -> bool:
     """Return whether a request comes from a page of this server, or from no page at all."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in _OWN_SITES
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc in (host, headers.get("x-forwarded-host"))
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc in (host, headers.get("x-forwarded-host"))
+    except ValueError:  # an address that cannot be read, such as http://[
+        return False
 
 
 def _name(host: str) -> str:
@@ -140,14 +154,14 @@ def _name(host: str) -> str:
     return found[1].strip("[]").lower() if found else ""
 
 
-def _limit(headers: Headers) -> int:
+def _takes_form(scope: Scope, headers: Headers) -> bool:
+    """Return whether a request sends a form to a route that reads forms."""
+    return scope["method"] == "POST" and scope["path"].endswith(_FORM_PATHS) and is_form(headers)
+
+
+def _limit(scope: Scope, headers: Headers) -> int:
     """Return the largest number of bytes that a body may have: more for forms, which may carry pictures."""
-    is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
-    return MAX_BODY_BYTES if is_form else min(MAX_JSON_BYTES, MAX_BODY_BYTES)
-
-
-def _too_large(limit: int) -> str:
-    return f"The request is too large; at most {limit // 2**20} MB are read."
+    return MAX_BODY_BYTES if _takes_form(scope, headers) else min(MAX_JSON_BYTES, MAX_BODY_BYTES)
 
 
 def _refuse(

@@ -263,6 +263,6 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UsageError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}.", remedy="Choose another port with --port."
+            f"Cannot listen on {host}, port {port}: {error.strerror}.", remedy="Choose another --host or --port."
         ) from None
     return listener

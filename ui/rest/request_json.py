@@ -1,0 +1,82 @@
+"""Requests in JSON: read without a stop of the event loop, with bounds on what a body can cost, and numbers exactly."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import orjson
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+
+from lookalike.data.exact_numbers import exact_number
+from lookalike.ui.server.bounds import MAX_JSON_PARTS
+
+__all__ = ["JsonReader", "json_value_of", "validated"]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_AT_ONCE = 2
+_MOST_NAMES = 100
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class JsonReader:
+    """Reads the bodies of one application's requests, in threads, a few at a time."""
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def read(self, model: type[Model], request: Request) -> Model:
+        """Receive and check the body of a request.
+
+        Raises:
+            RequestValidationError: it does not fit the model.
+            HTTPException: it has too many values (413).
+        """
+        body = await request.body()
+        return await anyio.to_thread.run_sync(_parsed, model, body, limiter=self._limiter)
+
+
+def _parsed(model: type[Model], body: bytes) -> Model:
+    try:
+        return validated(model, json_value_of(body))
+    except ValueError as error:
+        raise RequestValidationError([{"loc": ("body",), "msg": str(error), "type": "json_invalid"}]) from None
+
+
+def json_value_of(body: bytes) -> Any:  # noqa: ANN401  # any JSON
+    """Parse JSON; a number with a point or an exponent is a Decimal where float64 lies between other whole numbers.
+
+    Raises:
+        ValueError: it is not JSON.
+        HTTPException: it has too many values (413).
+    """
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_JSON_PARTS:
+        raise HTTPException(413, f"The body has too many values; at most {MAX_JSON_PARTS:,} are read.")
+    try:
+        value = json.loads(body, parse_float=exact_number)
+        if _SURROGATE.search(body):
+            orjson.loads(body)  # which takes no half of a character
+    except (ValueError, RecursionError):
+        raise ValueError("It is not JSON") from None
+    return value
+
+
+def validated(model: type[Model], value: object) -> Model:
+    """Check parsed JSON.
+
+    Raises:
+        RequestValidationError: it does not fit the model.
+    """
+    if isinstance(value, dict) and len(value) > _MOST_NAMES:  # the rest would be one error each
+        value = dict(list(value.items())[:_MOST_NAMES])
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)[:1]) from None
