@@ -37,6 +37,7 @@ __all__ = [
     "FINE_UNITS",
     "INT64_MAX",
     "INT64_MIN",
+    "MAX_JSON_DEPTH",
     "FieldType",
     "datetime_of",
     "in_words",

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from lookalike.data.errors import UsageError
 from lookalike.data.pictures.picture_sources import Place
+from lookalike.data.shown_value import shown
 
 __all__ = [
     "MAX_KEY_LENGTH",
@@ -134,4 +135,4 @@ def check_title(title: str | None) -> None:
         UsageError: the title is neither text nor None, or cannot be encoded as UTF-8.
     """
     if title is not None and (not isinstance(title, str) or not is_text(title)):
-        raise UsageError(f"The title {title!r} is not text.")
+        raise UsageError(f"The title {shown(title)} is not text.")

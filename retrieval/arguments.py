@@ -21,6 +21,7 @@ from lookalike.data.column_values import plain_values
 from lookalike.data.errors import FilterError, UsageError
 from lookalike.data.field_type import FieldType, in_words
 from lookalike.data.item import Value
+from lookalike.data.shown_value import shown
 
 __all__ = [
     "Columns",
@@ -45,7 +46,6 @@ Keys: TypeAlias = str | int | Iterable[str] | Iterable[int]
 Texts: TypeAlias = str | Iterable[str]
 """One text or several."""
 
-_SHOWN = 60
 _MOST = 2**63 - 1
 """More than this is as much as there is, and is no number for SQLite."""
 
@@ -95,7 +95,7 @@ def names_of(names: object) -> tuple[str, ...] | None:
     found = (names,) if isinstance(names, str) else tuple(_listed(names, "The field names are"))
     for name in found:
         if not isinstance(name, str):
-            raise UsageError(f"The field name {_shown(name)} is {in_words(name)}; a name is a text.")
+            raise UsageError(f"The field name {shown(name)} is {in_words(name)}; a name is a text.")
     return found  # type: ignore[return-value]  # the loop has looked
 
 
@@ -153,14 +153,14 @@ def columns_of(fields: object) -> Columns:
     kinds: dict[str, FieldType] = {}
     for name, values in _named(fields):
         if not isinstance(name, str):
-            raise UsageError(f"The field name {_shown(name)} is {in_words(name)}; a name is a text.")
+            raise UsageError(f"The field name {shown(name)} is {in_words(name)}; a name is a text.")
         if name in columns:
             raise UsageError(f"The field {name!r} is given twice.")
         try:
             columns[name], kind = plain_values(values)
         except TypeError:
             raise UsageError(
-                f"The field {name!r} is given {_shown(values)}; give a list of values, one for each key."
+                f"The field {name!r} is given {shown(values)}; give a list of values, one for each key."
             ) from None
         except ValueError as error:
             raise UsageError(f"The column of the field {name!r} cannot be read: {error}.") from None
@@ -181,7 +181,7 @@ def whole(value: object, what: str, least: int = 1, most: int | None = None) -> 
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]  # that is what is asked
     except TypeError:
-        raise UsageError(f"The {what} is {_shown(value)}; it must be a whole number, {allowed}.") from None
+        raise UsageError(f"The {what} is {shown(value)}; it must be a whole number, {allowed}.") from None
     if number < least or (most is not None and number > most):
         raise UsageError(f"The {what} is {number}; it can be {allowed}.")
     return min(number, _MOST)
@@ -199,7 +199,7 @@ def fraction(value: object, what: str) -> float:
         with suppress(ValueError, OverflowError):  # a signalling NaN, or a number beyond float64
             number = float(value)
     if number != number:
-        raise UsageError(f"The {what} is {_shown(value)}; it must be a number.")
+        raise UsageError(f"The {what} is {shown(value)}; it must be a number.")
     return number
 
 
@@ -252,7 +252,7 @@ def _text(value: object, what: str, place: int) -> str:
     if value is None:
         raise UsageError(f"The {what} in row {place} is missing (None or NaN).")
     raise UsageError(
-        f"The {what} in row {place} is {_shown(value)}, {in_words(value)}; it can be a text or a whole number."
+        f"The {what} in row {place} is {shown(value)}, {in_words(value)}; it can be a text or a whole number."
     )
 
 
@@ -263,8 +263,3 @@ def _listed(values: object, are: str) -> list[Value]:
         raise UsageError(f"{are} given as {in_words(values)}; give one text, or a list of them.") from None
     except ValueError as error:
         raise UsageError(f"{are} given as a column that cannot be read: {error}.") from None
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -20,6 +20,7 @@ from lookalike.data.feeds.feed import Feed, open_feeds
 from lookalike.data.feeds.rows import feed_of_rows
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.data.field_type import FieldType
+from lookalike.data.shown_value import shown
 from lookalike.models import Encoder
 from lookalike.retrieval.arguments import (
     Keys,
@@ -343,7 +344,7 @@ class Catalog:
             ItemExists: a key exists and `existing` is "refuse"; nothing is written.
         """
         if existing not in ("replace", "refuse"):
-            raise UsageError(f"Existing items can be replaced or refused, not {existing!r}.")
+            raise UsageError(f"Existing items can be replaced or refused, not {shown(existing)}.")
         keys, columns, titles = keys_of(keys), columns_of(fields), titles_of(titles)
         records, file = self._core.records, self._core.file
         rows = checked_rows(vectors, file.spaces[SpaceName.IMAGE])
@@ -792,7 +793,7 @@ class Catalog:
             CatalogBusy: another process is doing so.
         """
         if index is not None and index not in list(IndexKind):
-            raise UsageError(f"The index is {index!r}; it can be {', '.join(IndexKind)}.")
+            raise UsageError(f"The index is {shown(index)}; it can be {', '.join(IndexKind)}.")
         return self._core.newest.optimize(None if index is None else IndexKind(index), retrain=retrain)
 
     def purge(self, older_than: Moment | timedelta) -> PurgeReport:
@@ -846,7 +847,7 @@ class Catalog:
     def repair(self, *, pictures: str | Path | None = None, progress: Progress = silent) -> RepairReport:
         """Rebuild what is derived, put aside what cannot be trusted, and report what is left.
 
-        Missing thumbnails are made from the files of `pictures`, the folder that the feed's pictures lie in.
+        Thumbnails are made anew from files in `pictures` that have the bytes of the pictures, whatever their names.
 
         Raises:
             CatalogBusy: another process is indexing into the catalogue or optimizing it.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lookalike.data.errors import CatalogExists, UsageError
 from lookalike.data.record_files import RECORDS
+from lookalike.data.shown_value import shown
 from lookalike.models import ModelSpec
 from lookalike.retrieval.arguments import whole
 from lookalike.retrieval.files.file_system import check_file_system
@@ -36,7 +37,7 @@ def described(spec: ModelSpec | None, dim: int | None, metric: str, *, weights: 
         return CatalogFile.for_model(spec, weights)
     dim = whole(dim, "dimension", 1, 65_536)
     if metric not in list(Metric):
-        raise UsageError(f"The metric is {metric!r}; it can be {', '.join(Metric)}.")
+        raise UsageError(f"The metric is {shown(metric)}; it can be {', '.join(Metric)}.")
     return CatalogFile.for_vectors(dim, Metric(metric))
 
 

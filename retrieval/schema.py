@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from types import MappingProxyType
 
 import numpy as np
@@ -13,6 +12,7 @@ from lookalike.data.column_values import plain_values
 from lookalike.data.errors import FieldTypeError, UsageError
 from lookalike.data.field_type import FieldType, datetime_of, name_of_type
 from lookalike.data.item import Json, Value
+from lookalike.data.shown_value import shown
 
 __all__ = ["BUILT_IN", "FieldType", "Schema"]
 
@@ -67,9 +67,9 @@ class Schema(Mapping[str, FieldType]):
             return kind.coerce(value)
         except ValueError as error:
             found = name_of_type(value)
-            message = f"The field {name!r} holds {kind.words}; {_shown(value)} is {error}."
+            message = f"The field {name!r} holds {kind.words}; {shown(value)} is {error}."
             if found == "timedelta":
-                message = f"The field {name!r} is given the duration {_shown(value)}; give its seconds as a number."
+                message = f"The field {name!r} is given the duration {shown(value)}; give its seconds as a number."
             raise FieldTypeError(message, field=name, expected=kind.value, found=found) from None
 
     def coerce_column(
@@ -176,10 +176,3 @@ def _check_name(name: str) -> None:
         raise UsageError(f"A field cannot be called {name!r}: every item has its own {name}.")
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
         raise UsageError(f"The field name {name!r} has characters that are not text.")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, timedelta | np.datetime64 | np.timedelta64):
-        return str(value)
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -421,6 +421,37 @@ def test_no_argument_ever_fails_but_in_words(catalog: Catalog, call: str, value:
         assert str(error).endswith((".", "^")) or ":" in str(error)
 
 
+NESTED: dict[str, Call] = {
+    "add_vectors": lambda catalog, value: catalog.add_vectors(["a"], ROWS[:1], {"odd": [value]}),
+    "texts": lambda catalog, value: catalog.add_vectors(["a"], ROWS[:1], {"brand": [value]}),
+    "columns": lambda catalog, value: catalog.add_vectors(["a"], ROWS[:1], {"odd": value}),
+    "titles": lambda catalog, value: catalog.add_vectors(["a"], ROWS[:1], titles=[value]),
+    "vectors": lambda catalog, value: catalog.add_vectors(["a"], value),
+    "update": lambda catalog, value: catalog.update(["S"], {"odd": [value]}),
+    "get": lambda catalog, value: catalog.get([value]),
+    "params": lambda catalog, value: catalog.count("price == {at}", params={"at": value}),
+    "text": lambda catalog, value: catalog.search(value),
+    "limit": lambda catalog, value: catalog.search(limit=value),
+    "min_score": lambda catalog, value: catalog.search(min_score=value),
+    "as_of": lambda catalog, value: catalog.count(as_of=value),
+    "change_fields": lambda catalog, value: catalog.change_fields(retype={"price": value}),
+}
+
+
+@pytest.mark.parametrize("call", NESTED)
+@pytest.mark.parametrize("depth", [40, 1_000, 20_000])
+@pytest.mark.parametrize("kind", ["list", "mapping"])
+def test_a_value_nested_too_deeply_is_refused_in_words(catalog: Catalog, call: str, depth: int, kind: str) -> None:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value] if kind == "list" else {"a": value}
+    with pytest.raises(LookalikeError) as refused:
+        NESTED[call](catalog, value)
+    assert len(str(refused.value)) < 1_000
+    while isinstance(value, list | dict):  # else the collection of the value would recurse as deep
+        value = value[0] if isinstance(value, list) else value["a"]
+
+
 def test_numbers_beyond_those_of_the_machine_are_taken_as_all_there_is_or_refused_in_words(catalog: Catalog) -> None:
     for huge in (2**63 - 1, 2**63, 10**400):
         assert len(list(catalog.items(batch=huge))) == catalog.count() and len(catalog.log(huge)) == len(catalog.log())

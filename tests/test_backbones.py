@@ -63,7 +63,7 @@ def test_a_timm_backbone_from_a_file_and_from_a_folder_as_timm_saves_it(tmp_path
     check_parity(f"timm:mobilenetv3_small_050.lamb_in1k/{tmp_path}/mine.safetensors", network, inputs)
     saved = load_encoder(str(tmp_path / "saved"), device="cpu")
     assert saved.spec.name == "local:saved"
-    assert (saved.encode_images(pictures()[:4]) * reference(network, inputs[:4])).sum(axis=1).min() > 0.999
+    assert (saved.encode_images(pictures(24)[:4]) * reference(network, inputs[:4])).sum(axis=1).min() > 0.999
 
 
 def test_words_are_refused_by_a_picture_model(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_a_small_catalogue_can_be_made_searched_and_emptied(tmp_path: Path) -> N
         (("search", "{shop}", "\udcff"), 2, "not text"),
         (("search", "{shop}", "--like", "\udcff"), 1, "no item"),
         (("delete", "{shop}", "a", "--filter", "price == 1"), 2, "either keys, or a filter"),
-        (("delete", "{shop}", "--filter", ""), 2, "which items to delete"),
+        (("delete", "{shop}", "--filter", ""), 2, "name the items to delete"),
         (("search", "{shop}", "x", "--filter", "in stock == true"), 2, "in stock"),
     ],
 )

@@ -181,7 +181,7 @@ KILLED = """
 import os, signal, sys
 from lookalike import Catalog
 catalog = Catalog.open(sys.argv[1])
-catalog.records._database.connection.execute("PRAGMA wal_autocheckpoint = 0")
+catalog._core.records._database.connection.execute("PRAGMA wal_autocheckpoint = 0")
 for number in range(6):
     catalog.add_vectors([f"late{number}"], [[1] * 16], {"price": [number]})
 os.kill(os.getpid(), signal.SIGKILL)

@@ -259,7 +259,7 @@ clock,Alarm clock,Acme,home,,20.00,pictures/alarm-clock.webp,draft
 def run_command(line: str) -> None:
     """Run one line of a command block: a call of ours in this process, anything else in a shell."""
     line = re.sub(r"^pip install .*? && ", "", line)
-    if line.startswith(("pip install", "pytest")):
+    if line.startswith(("pip install", "pytest", "python -m tests.browser")):
         return  # as this environment was made, and what runs this test
     if not line.startswith("lookalike"):
         subprocess.run(["bash", "-ec", line], check=True, capture_output=True, text=True)

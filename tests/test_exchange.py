@@ -383,3 +383,15 @@ def test_the_types_of_anothers_columns_come_from_the_file(tmp_path: Path) -> Non
     with Catalog.create(tmp_path / "shop", dim=DIM) as shop:
         shop.import_parquet(tmp_path / "theirs.parquet")
         assert shop.info().fields == {"seen": "timestamp", "stock": "int", "colour": "string"}
+
+
+def test_of_imported_rows_with_one_key_the_first_counts_even_if_it_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    vectors = [[1.0, 0.0], [0.0, 1.0]]
+    pl.DataFrame({"key": ["a", "b", "a"], "vector": [[0.0, 0.0], *vectors], "n": [7, 8, 9]}).write_parquet(path)
+    with Catalog.create(tmp_path / "shop", dim=2) as catalog:
+        catalog.add_vectors(["a"], vectors[:1], {"n": [1]})
+        report = catalog.import_parquet(path)
+        assert (report.added, report.updated) == (1, 0)
+        assert [(one.row, one.key, one.repeated) for one in report.rejects] == [(1, "a", False), (3, "a", True)]
+        assert catalog.get("a")[0].fields == {"n": 1}

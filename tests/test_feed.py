@@ -328,3 +328,15 @@ def test_a_catalog_inside_the_folder_is_left_out(tmp_path: Path) -> None:
 def test_utf16_text_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FeedError, match="UTF-8"):
         open_feed(written(tmp_path, "f.csv", "key,image\n1,a.png\n".encode("utf-16")))
+
+
+def test_of_rows_with_one_key_the_first_counts_even_if_it_is_rejected(tmp_path: Path) -> None:
+    rows = "id,image,price\na,a.png,cheap\nb,b.png,5\na,c.png,3\na,d.png,dear\n"
+    feed = open_feed(written(tmp_path, "feed.csv", rows), types={"price": FieldType.FLOAT})
+    for _ in range(2):
+        assert [one.key for one in items(feed)] == ["b"]
+        assert {one.row: (one.key, one.repeated) for one in rejects(feed)} == {
+            1: ("a", False),
+            3: ("a", True),
+            4: ("a", True),
+        }

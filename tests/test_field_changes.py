@@ -222,7 +222,7 @@ def test_renames_take_effect_together_after_drops(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "Say which field"),
+        ({}, "Name a field to change"),
         ({"retype": {"price": "decimal"}}, "The type is 'decimal'"),
         ({"rename": {"price": "brand"}}, "a field 'brand' already"),
         ({"rename": {"price": "key"}}, "cannot be called 'key'"),
@@ -486,12 +486,12 @@ def test_the_command_changes_fields(catalog: Catalog) -> None:
     [
         (("a", "--drop", "price"), "not both at once"),
         (("--set", "price=1"), "Say which item"),
-        (("--retype", "price"), "write FIELD=TYPE"),
-        (("--rename", "price"), "write OLD=NEW"),
+        (("--retype", "price"), "Write FIELD=TYPE"),
+        (("--rename", "price"), "Write OLD=NEW"),
         (("--retype", "brand=int"), 'a has "x", which is text'),
         (("a", "--set", "price=1", "--null-misfits"), "goes with --retype"),
         (("--drop", "colour"), "no field 'colour'"),
-        (("--retype", "brand=int"), "Change them first, or make them null with --null-misfits."),
+        (("--retype", "brand=int"), "Change them first, or set them to null with --null-misfits."),
         (("--drop", "price", "--null-misfits"), "--null-misfits goes with --retype"),
         (("--rename", "price=cost", "--null-misfits"), "--null-misfits goes with --retype"),
         (("--null-misfits",), "--null-misfits goes with --retype"),

@@ -172,7 +172,7 @@ if sys.argv[2] == "optimize":
     lookalike.retrieval.generations.generation.sync = hang
     Catalog.open(sys.argv[1]).optimize()
 else:
-    with Catalog.open(sys.argv[1]).writer():
+    with Catalog.open(sys.argv[1])._core.writer():
         print("holding", flush=True)
         threading.Event().wait()
 """

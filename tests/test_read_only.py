@@ -61,7 +61,7 @@ def use(path):
                 "field": lambda: catalog.add_field("stock", "int"),
                 "optimize": lambda: catalog.optimize(),
                 "purge": lambda: catalog.purge(1),
-                "index": lambda: catalog.writer().__enter__(),
+                "index": lambda: catalog._core.writer().__enter__(),
                 "backup into it": lambda: catalog.backup(path + "/../backups"),
             }.items():
                 try:

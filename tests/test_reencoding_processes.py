@@ -40,8 +40,8 @@ REENCODE = f"""{FAKES}
 lookalike.retrieval.reencode.reencode_run._WRITE_EVERY_S = 0.0
 with Catalog.open(sys.argv[1]) as catalog:
     print("running", flush=True)
-    if catalog.file.models == "colour":
-        for report in Reencoding(catalog, model="turned"):
+    if catalog.models == "colour":
+        for report in catalog.reencode(model="turned"):
             pass
         print(time.monotonic(), flush=True)
 """

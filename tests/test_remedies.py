@@ -61,7 +61,7 @@ def test_every_error_has_a_code_a_status_and_a_place_in_the_tree(kind: type[Look
 
 def test_the_command_line_prints_the_remedy_on_a_line_of_its_own(tmp_path: Path) -> None:
     shown = call("search", tmp_path / "none", "x", code=1)
-    assert " ".join(shown.split("Make one")[0].split()).endswith("none.")
+    assert "".join(shown.split("Make one")[0].split()).endswith("none.")
     assert "\nMake one with: lookalike index" in shown
 
 

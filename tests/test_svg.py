@@ -272,7 +272,7 @@ def test_a_drawing_that_takes_too_long_is_ended() -> None:
         (drawing("")[:-9], "cannot be rendered"),
         (gzip.compress(drawing(""))[:-12], "truncated"),
         (drawing("").replace(b"#0000ff", b"#ffffff"), "shows nothing"),
-        (b"<?xml version='1.0' encoding='UTF-7'?>" + drawing(""), "save it as UTF-8"),
+        (b"<?xml version='1.0' encoding='UTF-7'?>" + drawing(""), "Save it as UTF-8"),
         (b"\xff" + drawing("")[1:] + b"\xff", "not a picture"),
         (drawing("<desc>\xff</desc>".encode("latin-1").decode("latin-1")).decode().encode("latin-1"), "not utf-8"),
         (b"<html><body>" + drawing("") + b"</body></html>", "web page"),

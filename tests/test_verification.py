@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from lookalike import Catalog
@@ -20,6 +21,7 @@ from lookalike.data.errors import CatalogBusy, CatalogNotFound, UsageError
 from lookalike.retrieval.maintenance.repair import repair
 from lookalike.retrieval.maintenance.verification import ProblemKind, verify
 from lookalike.ui.cli.main import app
+from tests.fakes import ColourEncoder
 from tests.test_kill import contents, same
 
 ROOT = Path(__file__).parent.parent
@@ -242,6 +244,60 @@ def test_thumbnails_are_looked_at_and_made_from_the_pictures(copied_shop: Path) 
     assert report.left == []
     assert report.mended == ["2 thumbnails were made anew."]
     assert first.read_bytes() == content
+
+
+@pytest.mark.parametrize("place", ["another folder", "another name", "an address", "fetched"])
+def test_thumbnails_are_made_from_the_same_bytes_wherever_they_lie(
+    copied_shop: Path, tmp_path: Path, place: str
+) -> None:
+    thumbnail = min((copied_shop / "thumbnails").glob("*/*.webp"))
+    content = thumbnail.read_bytes()
+    thumbnail.write_bytes(content[:40])
+    (problem,) = verify(copied_shop).problems
+    assert "--pictures" in problem.mend and "--restart" in problem.mend
+    picture = next(
+        path
+        for path in SAMPLE.parent.rglob("*")
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == thumbnail.stem
+    )
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "other.jpg").write_bytes(b"no picture")
+    (files / "same").mkdir()
+    (files / "same" / picture.name).write_bytes(b"no picture of this name")
+    target = files / "deep" / ("x.bin" if place == "another name" else picture.name)
+    if place == "fetched":
+        target = copied_shop / "fetched" / "pictures" / thumbnail.stem[:2] / thumbnail.stem
+    if place == "an address":
+        with Catalog.open(copied_shop) as catalog, catalog._core.records._database.immediate() as connection:
+            connection.execute(
+                "UPDATE images SET source = ? WHERE sha256 = ?",
+                (f"https://shop.example/a%20b/{picture.name}?size=1", bytes.fromhex(thumbnail.stem)),
+            )
+    target.parent.mkdir(parents=True)
+    shutil.copyfile(picture, target)
+    report = repair(copied_shop, pictures=None if place == "fetched" else files)
+    assert report.left == [] and report.mended == ["1 thumbnails were made anew."]
+    assert thumbnail.read_bytes() == content
+
+
+def test_a_damaged_thumbnail_is_made_anew_when_a_feed_is_indexed_with_restart(
+    tmp_path: Path, encoder: ColourEncoder
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("red", "blue"):
+        Image.new("RGB", (40, 40), name).save(pictures / f"{name}.png")
+    with Catalog.create(tmp_path / "shop", model="colour") as catalog:
+        catalog.index(pictures).finish()
+        first, second = sorted((tmp_path / "shop" / "thumbnails").glob("*/*.webp"))
+        content, changed = first.read_bytes(), second.stat().st_mtime_ns
+        first.write_bytes(content[:40])
+        catalog.index(pictures).finish()
+        assert len(catalog.verify().problems) == 1
+        catalog.index(pictures, restart=True).finish()
+        assert catalog.verify().problems == []
+        assert (first.read_bytes(), second.stat().st_mtime_ns) == (content, changed)
 
 
 def test_a_damaged_catalog_file_is_said(folder: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_video_whose_bytes_are_known_is_not_decoded(
     (item,) = catalog.get(["clip.mp4"])
     assert [image.source for image in item.images] == [name.replace("clip", "moved") for name in FRAMES]
     report = run(catalog, feed, restart=True)
-    assert [one.reason.split(":")[0] for one in report.rejects] == ["Videos need an extra that is not installed"]
+    assert [one.reason.split(". ")[0] for one in report.rejects] == ["Videos need an extra that is not installed"]
 
 
 def test_changed_bytes_are_looked_at_again(catalog: Catalog, source: Path) -> None:

@@ -81,21 +81,24 @@ class Feed:
         return replace(self, _entries=entries)
 
     def __iter__(self) -> Iterator[Item | Rejected]:
-        """Yield one `Item` or `Rejected` for each row, in order; a second row with the same key is rejected."""
+        """Yield one `Item` or `Rejected` for each row, in order.
+
+        A second row with the same key is rejected, even if the first one is.
+        """
         taken = {} if self._taken is None else self._taken
-        refused: set[str] = set()
         for entry in self._entries():
-            if isinstance(entry, Item):
-                name, row = taken.setdefault(entry.key, (self.name, entry.row))
-                if (name, row) != (self.name, entry.row):
-                    where = "" if name == self.name else f" of {name}"
-                    reason = f"Row {row}{where} has the key {entry.key!r} too; only the first row is used."
-                    yield Rejected(entry.row, reason, entry.key, repeated=True)
-                    continue
-            elif (key := entry.key) is not None:
-                entry = replace(entry, repeated=key in taken or key in refused)
-                refused.add(key)
-            yield entry
+            if entry.key is None:
+                yield entry
+                continue
+            name, row = taken.setdefault(entry.key, (self.name, entry.row))
+            if (name, row) == (self.name, entry.row):
+                yield entry
+            elif isinstance(entry, Rejected):
+                yield replace(entry, repeated=True)
+            else:
+                where = "" if name == self.name else f" of {name}"
+                reason = f"Row {row}{where} has the key {entry.key!r} too; only the first row is used."
+                yield Rejected(entry.row, reason, entry.key, repeated=True)
 
 
 def open_feeds(

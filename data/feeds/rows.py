@@ -17,6 +17,7 @@ from lookalike.data.errors import FeedError
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.feeds.table import Cell, Row, Table
 from lookalike.data.feeds.table_feed import columns_of, feed_folder_resolver, items_of
+from lookalike.data.field_type import MAX_JSON_DEPTH
 from lookalike.data.pictures.picture_sources import Stored, check_size
 
 __all__ = ["feed_of_rows"]
@@ -81,12 +82,12 @@ def _values_of(row: object, number: int) -> dict[str, Cell]:
     odd = [name for name in given if not isinstance(name, str)]
     if odd:
         raise FeedError(f"Row {number} has a field named {odd[0]!r}; the name of a field is a text.")
-    return {name: _cell(value, number) for name, value in given.items()}
+    return {name: _cell(value, number, 0) for name, value in given.items()}
 
 
-def _cell(value: Any, number: int) -> Cell:  # noqa: ANN401  # whatever a caller holds
-    if isinstance(value, list | tuple):
-        return [_cell(one, number) for one in value]  # type: ignore[return-value]  # texts, bytes or pictures
+def _cell(value: Any, number: int, depth: int) -> Cell:  # noqa: ANN401  # whatever a caller holds
+    if isinstance(value, list | tuple) and depth <= MAX_JSON_DEPTH:  # the row of a deeper one is rejected later
+        return [_cell(one, number, depth + 1) for one in value]  # type: ignore[return-value]  # texts, bytes or pictures
     if isinstance(value, PathLike):
         return fsdecode(value)
     if isinstance(value, bytearray | memoryview):
@@ -103,7 +104,7 @@ def _cell(value: Any, number: int) -> Cell:  # noqa: ANN401  # whatever a caller
     return cast(Cell, plain_value(value))
 
 
-def _holds_picture(cell: object) -> bool:
+def _holds_picture(cell: object, depth: int = 0) -> bool:
     if isinstance(cell, list):
-        return any(map(_holds_picture, cell))
+        return depth <= MAX_JSON_DEPTH and any(_holds_picture(one, depth + 1) for one in cell)
     return isinstance(cell, bytes | Stored)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from lookalike.data.pictures.image_decoder import thumbnail
+from lookalike.data.errors import NotAPicture
+from lookalike.data.pictures.image_decoder import check_thumbnail, thumbnail
 from lookalike.data.record_files import is_held
 from lookalike.retrieval.files.storage import failing
 
@@ -31,9 +32,10 @@ class Thumbnails:
         path = self._path(image_id)
         return path if path.is_file() and not is_held(path) else None
 
-    def add(self, image_id: str, picture: Image.Image) -> None:
-        """Make the thumbnail of a picture unless there is one."""
-        if not self._path(image_id).exists():
+    def add(self, image_id: str, picture: Image.Image, *, checked: bool = False) -> None:
+        """Make the thumbnail of a picture unless there is one; with `checked` unless there is one that can be shown."""
+        path = self._path(image_id)
+        if not path.exists() or (checked and not _can_be_shown(path)):
             self.put(image_id, thumbnail(picture))
 
     def put(self, image_id: str, content: bytes) -> None:
@@ -66,3 +68,13 @@ class Thumbnails:
 
     def _path(self, image_id: str) -> Path:
         return self._folder / image_id[:2] / f"{image_id}.webp"
+
+
+def _can_be_shown(path: Path) -> bool:
+    if is_held(path):
+        return False
+    try:
+        check_thumbnail(path.read_bytes())
+    except (OSError, NotAPicture):
+        return False
+    return True

@@ -135,7 +135,7 @@ class PictureLoader:
         return self._prepared(source, digest, decode(content, min_side=side))
 
     def _prepared(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
-        self._core.thumbnails.add(digest.hex(), picture.rgb)
+        self._core.thumbnails.add(digest.hex(), picture.rgb, checked=self._restart)
         prepared = {space: encoder.prepare(picture.rgb) for space, encoder in self._encoders().items()}
         return LoadedImage(source, digest, picture.width, picture.height, prepared=prepared)
 

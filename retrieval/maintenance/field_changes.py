@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from lookalike.data.errors import UsageError
 from lookalike.data.field_type import FieldType
+from lookalike.data.shown_value import shown
 from lookalike.retrieval.arguments import mapping_of, names_of
 from lookalike.retrieval.store.field_changes import FieldChange
 
@@ -25,7 +26,7 @@ def planned(
         UsageError: a name or a type is not valid, or there is nothing to change.
     """
     if misfits not in ("refuse", "null"):
-        raise UsageError(f"Values that do not fit can be refused or null, not {misfits!r}.")
+        raise UsageError(f"Values that do not fit can be refused or null, not {shown(misfits)}.")
     types = mapping_of(retype, "retype", '{"price": "float"}')
     new_names = mapping_of(rename, "rename", '{"colour": "color"}')
     names_of(list(new_names.values()))
@@ -44,5 +45,5 @@ def kind_of(kind: FieldType | str) -> FieldType:
         UsageError: there is no such type.
     """
     if not isinstance(kind, str) or kind not in list(FieldType):
-        raise UsageError(f"The type is {kind!r}; it can be {', '.join(FieldType)}.")
+        raise UsageError(f"The type is {shown(kind)}; it can be {', '.join(FieldType)}.")
     return FieldType(kind)

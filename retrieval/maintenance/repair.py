@@ -6,31 +6,25 @@ cannot read are not touched; what can be read of them becomes a new catalog besi
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence, Set
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import orjson
-from PIL import Image
 
-from lookalike.data.errors import CatalogDamaged, NotAPicture
-from lookalike.data.pictures.image_decoder import decode, read_bytes
-from lookalike.data.pictures.video import frame_sha256, is_video, scenes, seconds_of, video_sha256
+from lookalike.data.errors import CatalogDamaged
 from lookalike.data.record_files import RECORDS, is_held
 from lookalike.retrieval.files.storage import failing, locked
-from lookalike.retrieval.files.thumbnails import Thumbnails
 from lookalike.retrieval.maintenance.salvage import salvage_records
+from lookalike.retrieval.maintenance.thumbnail_repair import remake_thumbnails
 from lookalike.retrieval.maintenance.verification import Problem, ProblemKind, Verification, verify
 from lookalike.retrieval.progress import Progress, silent
 from lookalike.retrieval.search.newest_state import NewestState
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
-from lookalike.retrieval.store.database_file import RecordsState
 from lookalike.retrieval.store.records import Records
 
 __all__ = ["RepairReport", "repair"]
@@ -49,7 +43,7 @@ class RepairReport:
 
 
 def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = silent) -> RepairReport:
-    """Mend what `verify` finds wrong; with `pictures`, the folder they lie in, missing thumbnails too.
+    """Mend what `verify` finds wrong; with `pictures`, a folder they lie in, missing and damaged thumbnails too.
 
     Raises:
         CatalogNotFound: there is none.
@@ -76,7 +70,10 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
         with locked(catalog / "index.lock", "indexing into"):
             _quarantine(catalog, records, found, by_kind.get(ProblemKind.ITEM, ()), report)
             _end_loose(records, by_kind, report)
-            _remake_thumbnails(catalog, pictures, by_kind.get(ProblemKind.THUMBNAIL, ()), report)
+            wanted = [problem.sha256 for problem in by_kind.get(ProblemKind.THUMBNAIL, ()) if problem.sha256]
+            made = remake_thumbnails(catalog, pictures, wanted)
+            if made:
+                report.mended.append(f"{made:,} thumbnails were made anew.")
         if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
             progress("Building the search index", 0, 1)
             name = NewestState(records, file).optimize(retrain=True)
@@ -129,52 +126,6 @@ def _end_loose(
     if images:
         records.end_loose("images", images, summary="repair")
         report.mended.append(f"{len(images):,} images that belong to nothing are no longer used.")
-
-
-def _remake_thumbnails(catalog: Path, pictures: Path | None, problems: Sequence[Problem], report: RepairReport) -> None:
-    """Make thumbnails from pictures whose bytes are still those that were indexed."""
-    if pictures is None or not problems:
-        return
-    thumbnails = Thumbnails(catalog / "thumbnails")
-    wanted = {problem.sha256 for problem in problems}
-    made = 0
-    with RecordsState.open(catalog / RECORDS) as state:
-        sources = [
-            (digest.hex(), source)
-            for digest, source in state.rows("SELECT DISTINCT sha256, source FROM images WHERE died IS NULL")
-            if digest.hex() in wanted
-        ]
-    tried: set[Path] = set()
-    for digest, source in sources:
-        if digest not in wanted:
-            continue  # made already, from the same picture under another name
-        path = pictures / (source if seconds_of(source) is None else source.rpartition("#")[0])
-        if path in tried:
-            continue  # a video, and all of its frames were made
-        tried.add(path)
-        for found, picture in _pictures_of(path, wanted):
-            damaged = thumbnails.path(found)
-            if damaged is not None:
-                damaged.unlink()
-            thumbnails.add(found, picture)
-            wanted.remove(found)
-            made += 1
-    if made:
-        report.mended.append(f"{made:,} thumbnails were made anew.")
-
-
-def _pictures_of(path: Path, wanted: Set[str]) -> Iterator[tuple[str, Image.Image]]:
-    """Yield what is wanted of a file, one picture or the frames of a video, with the hash that each is known by."""
-    with suppress(NotAPicture):
-        if is_video(path):
-            video = video_sha256(path)
-            for frame in scenes(path):
-                if (digest := frame_sha256(video, frame.seconds).hex()) in wanted:
-                    yield digest, frame.rgb
-        else:
-            content = read_bytes(path)
-            if (digest := hashlib.sha256(content).hexdigest()) in wanted:
-                yield digest, decode(content).rgb
 
 
 def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:

@@ -322,7 +322,7 @@ def _thumbnail_problems(
 ) -> Iterator[Problem]:
     thumbnails = Thumbnails(catalog / "thumbnails")
     count = int(state.value("SELECT count(DISTINCT sha256) FROM images WHERE died IS NULL"))
-    mend = f"{_REPAIR} --pictures FOLDER, with the folder that the pictures lie in"
+    mend = f"{_REPAIR} --pictures FOLDER, with a folder that the pictures lie in, or index the feed with --restart"
     done = 0
     for digest, source in state.rows("SELECT sha256, min(source) FROM images WHERE died IS NULL GROUP BY sha256"):
         done += 1

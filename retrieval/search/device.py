@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.data.errors import UsageError
+from lookalike.data.shown_value import shown
 from lookalike.retrieval.generations.segment import SpaceRows
 from lookalike.retrieval.vector_index import EXACT, Approximate, Found, Selection, Vectors
 
@@ -42,7 +43,9 @@ class Device:
 
     def __init__(self, name: str = "auto") -> None:
         if not _NAMES.fullmatch(name):
-            raise UsageError(f"There is no device {name!r}; it can be auto, cpu, cuda, or one of several, as cuda:1.")
+            raise UsageError(
+                f"There is no device {shown(name)}; it can be auto, cpu, cuda, or one of several, as cuda:1."
+            )
         self.name = name
         self._lock = threading.Lock()
         self._copies: weakref.WeakKeyDictionary[Vectors, GpuVectors] = weakref.WeakKeyDictionary()

@@ -19,6 +19,7 @@ import orjson
 from lookalike.data.errors import UsageError
 from lookalike.data.feeds.feed import FeedSource
 from lookalike.data.item import Rejected
+from lookalike.data.shown_value import shown
 from lookalike.retrieval.arguments import whole
 from lookalike.retrieval.store import statements
 from lookalike.retrieval.store.database import Database
@@ -149,7 +150,7 @@ class Ledger:
         if feed is not None and feed not in (feeds := self.feeds()):
             raise UsageError(f"The ledger has no feed {feed!r}; it has {', '.join(map(repr, feeds)) or 'none yet'}.")
         if state is not None and state not in list(State):
-            raise UsageError(f"The state is {state!r}; it can be {', '.join(State)}.")
+            raise UsageError(f"The state is {shown(state)}; it can be {', '.join(State)}.")
         if limit is not None:
             limit = whole(limit, "limit")
         wanted = {"l.state": state, "l.feed": feed}

@@ -9,6 +9,7 @@ import numpy as np
 
 from lookalike.data.errors import UsageError
 from lookalike.data.field_type import microseconds_of
+from lookalike.data.shown_value import shown
 from lookalike.retrieval.query import Moment
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import Commit
@@ -64,12 +65,12 @@ def _commit_of(records: Records, moment: Moment, newest: int) -> int:
     if isinstance(moment, np.datetime64):
         moment = moment.astype("datetime64[us]").item()
     if not isinstance(moment, date | str):
-        raise UsageError(f"A moment is a commit's number or a time, not {moment!r}.")
+        raise UsageError(f"A moment is a commit's number or a time, not {shown(moment)}.")
     try:
         seconds = microseconds_of(moment) / 1e6
     except (ValueError, OverflowError):
         raise UsageError(
-            f"{moment!r} is no moment; give a commit's number, or a time such as 2026-05-31 or "
+            f"{shown(moment)} is no moment; give a commit's number, or a time such as 2026-05-31 or "
             "2026-05-31T12:00:00+02:00."
         ) from None
     if seconds > max(datetime.now(UTC).timestamp(), *(last.time for last in records.commits(1)), 0.0):
