@@ -39,7 +39,7 @@ if sys.platform == "linux":  # where Playwright looks for its browsers in the fo
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     os.environ.setdefault("PLAYWRIGHT_BROWSERS_PATH", str(caches / "ms-playwright"))
 
-_CACHES = Path(tempfile.mkdtemp())  # weights that are on this machine by chance are none of the tests' business
+_CACHES = Path(tempfile.mkdtemp(dir=DISK))  # weights that are on this machine by chance are none of the tests' business
 atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
 os.environ |= {"HF_HOME": str(_CACHES / "hub"), "TORCH_HOME": str(_CACHES / "torch"), "XDG_CACHE_HOME": str(_CACHES)}
 os.environ.pop("LOOKALIKE_MODELS", None)

@@ -69,6 +69,7 @@ def test_the_table_has_every_public_method() -> None:
     assert set(PUBLIC) | ELSEWHERE == public
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_every_call_goes_to_the_catalog_that_was_opened_after_the_current_directory_changed(
     shop: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -84,6 +85,7 @@ def test_every_call_goes_to_the_catalog_that_was_opened_after_the_current_direct
         assert again.verify().problems == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_every_call_goes_on_where_the_folder_was_moved_to(shop: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
@@ -118,6 +120,7 @@ def test_every_call_says_that_the_folder_was_deleted_and_makes_nothing(
         assert fresh.count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("kept", [False, True])
 def test_every_call_says_that_another_folder_was_put_in_its_place_and_leaves_that_alone(

@@ -302,6 +302,7 @@ def test_changed_vectors_in_an_exported_file_are_made_unit_again(catalog: Catalo
         assert again.search(vector=np.ones(DIM)).keys == catalog.search(vector=np.ones(DIM)).keys
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_fit_is_not_left(tmp_path: Path) -> None:
     with Catalog.create(tmp_path / "big", dim=512) as catalog:
         catalog.add_vectors([str(number) for number in range(2000)], RANDOM.standard_normal((2000, 512)))

@@ -605,6 +605,7 @@ def check(catalog: Catalog, shop: Shop, seq: int | None) -> None:
             assert sorted(catalog.search(filter=text, limit=100, as_of=seq).keys) == wanted, (seq, text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_random_changes_of_fields_and_items_are_what_a_dictionary_says_at_every_commit(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch

@@ -33,6 +33,7 @@ def columns_of(table: list[dict[str, Any]]) -> Columns:
     return Columns.from_json(SCHEMA, keys, [None] * len(table), [orjson.dumps(row) for row in table])
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None, derandomize=True)
 @given(conditions, rows)
 def test_masks_are_what_plain_python_finds_row_by_row(condition: Condition, table: list[dict[str, Any]]) -> None:
@@ -41,6 +42,7 @@ def test_masks_are_what_plain_python_finds_row_by_row(condition: Condition, tabl
     assert columns_of(table).mask(condition).tolist() == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(conditions, rows)
 def test_masks_of_columns_in_a_file_are_what_plain_python_finds(
@@ -79,6 +81,7 @@ rows_at_borders = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(comparisons_at_borders, rows_at_borders, st.booleans(), st.booleans())
 def test_numbers_compare_exactly_where_float64_and_int64_end(
@@ -403,6 +406,7 @@ def test_deep_arithmetic_is_computed_once_a_level() -> None:
     assert Filter.parse(deep).mask(TABLE).tolist() == [True, False, False, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

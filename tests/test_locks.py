@@ -70,6 +70,7 @@ def catalog(shop: Path) -> Iterator[Catalog]:
 CALLS = READS | WRITES | INNER_READS | INNER_WRITES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_the_locks_are_intact_after_every_public_call(catalog: Catalog, shop: Path, tmp_path: Path, name: str) -> None:
     assert locks(shop) == BOTH

@@ -84,6 +84,7 @@ def test_the_help_screen_imports_no_command() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["data", "models", "retrieval"])
 def test_importing_the_library_changes_nothing_of_the_process(package: str) -> None:
     tools = {"sample_tools", "training", "svg_child.py"}

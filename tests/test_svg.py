@@ -124,6 +124,7 @@ REACHING = [
 PREFIXED = ['<?xml-stylesheet href="{}" type="text/css"?>', '<!DOCTYPE svg SYSTEM "{}">']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", REACHING)
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_a_drawing_shows_nothing_of_a_file_it_names(inside: str, scheme: str, tmp_path: Path) -> None:
@@ -257,6 +258,7 @@ def test_a_bomb_is_refused_or_harmless(content: bytes) -> None:
     assert max(shown.rgb.size) == 1024
 
 
+@pytest.mark.slow
 def test_a_drawing_that_takes_too_long_is_ended() -> None:
     blur = '<feTurbulence numOctaves="1000000" baseFrequency="0.5"/>' * 100
     content = drawing(f'<filter id="f">{blur}</filter><rect width="100" height="100" filter="url(#f)"/>')

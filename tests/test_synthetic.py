@@ -74,6 +74,7 @@ def test_a_larger_catalogue_begins_with_a_smaller_one_and_a_seed_gives_the_same_
     assert not np.array_equal(next(Synthetic(300, dim=8, seed=8).chunks()).vectors, smaller.vectors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["none", "10%", "0.1%"])
 @pytest.mark.parametrize("kind", list(BaselineKind))
 def test_a_baseline_at_full_effort_is_brute_force(
@@ -91,6 +92,7 @@ def test_a_baseline_at_full_effort_is_brute_force(
     assert mask is None or all(mask[row] for row in found.ravel() if row >= 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(BaselineKind))
 def test_a_baseline_is_tuned_to_the_least_that_reaches_the_recall(kind: BaselineKind) -> None:
     baseline = Baseline.build(kind, [CHUNK.vectors], 5_000, MADE.dim)

@@ -21,6 +21,7 @@ def shop(dim: int, share: float, seed: int = 1) -> NDArray[np.float16]:
     return rows.astype(np.float16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [Metric.COSINE, Metric.L2])
 @pytest.mark.parametrize("kind", [IndexKind.IVF_PQ, IndexKind.IVF_FLAT, IndexKind.IVF_SQ8, IndexKind.DISK])
 def test_of_thousands_of_equal_rows_the_first_are_found_at_any_limit(kind: IndexKind, metric: Metric) -> None:

@@ -97,6 +97,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.kill
 def test_the_log_of_a_killed_writer_is_read_and_left_as_it_is(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, check=False)
     before = files(folder)
