@@ -543,7 +543,7 @@ class Catalog:
             params=params,
             limit=limit,
             offset=offset,
-            recall=recall if type(recall) is float else recall_of(recall),
+            recall=recall_of(recall),
             balance=balance,
             min_score=min_score,
             fields=None if fields is None else names_of(fields),

@@ -1,4 +1,4 @@
-"""The parts of one open catalogue, as its rooms share them: where it lies, what it holds, and what searches it.
+"""The parts of one open catalogue that its rooms share: its folder, its records, its models and its searcher.
 
 `Catalog` is the public face of a `Core`. Indexing, changes of models, evaluation and maintenance stand on it.
 """
@@ -75,7 +75,7 @@ class Core:
 
     @property
     def folder(self) -> Path:
-        """The folder where it lies now; see `CatalogFolder.path`."""
+        """The present path of the folder; see `CatalogFolder.path`."""
         return self.records.folder.path
 
     @property
@@ -123,8 +123,7 @@ class Core:
 
     def search(self, query: Query) -> Results:
         """Answer a query on the state that it asks for."""
-        state = self.newest.state() if query.as_of is None else self.state(query.as_of)
-        return self.searcher.search(state, query)
+        return self.searcher.search(self.state(query.as_of), query)
 
     def search_by(self, file: CatalogFile) -> Callable[[Query], Results]:
         """Return a function that answers queries on the present state with the models of another set of spaces."""

@@ -98,7 +98,11 @@ class Results(Sequence[Hit]):
         return self.page.scores
 
     def values(self, field: str) -> Sequence[Value]:
-        """Give the values of a field that the hits carry, best first; quicker than from one hit after the other."""
+        """Return the values of a field of all hits, best first, which is faster than reading them hit by hit.
+
+        Raises:
+            UsageError: the hits do not carry the field.
+        """
         if field not in self.page.fields:
             raise UsageError(f"The hits carry no field {field!r}, but {', '.join(self.page.fields) or 'none'}.")
         return self.page.fields[field]

@@ -98,7 +98,9 @@ def test_queries_whose_own_clusters_are_filtered_out_find_what_is_next_to_them()
     assert setting is not None
     at_random = index.visit(queries, 10, setting.effort, setting.refined, selection)[1]
     found = index.search(queries, 10, 0.95, selection).rows
-    assert recall(at_random, queries, rows, mask) < 0.8
+    # The effort for rows that pass at random is too little here. How much too little depends on the lists that the
+    # processor's instructions lead the clustering to: 0.75 to 0.84 was seen.
+    assert recall(at_random, queries, rows, mask) < 0.9
     assert recall(found, queries, rows, mask) > 0.93
 
 

@@ -1,4 +1,4 @@
-"""One state of a catalog, ready to be searched: a generation, what was committed since, less what is gone."""
+"""The state of a catalog on disk: a generation and everything committed since, without the items that are gone."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Search = Callable[[SpaceRows, NDArray[np.float32], int, float, Selection | None]
 
 SAMPLE_ROWS = 2048
 REMEMBERED_BYTES = 128_000_000
-"""How much memory the masks of the last filters, and what was made of them, may hold."""
+"""Memory that the masks of the last filters, and the selections built from them, may take."""
 
 _WEIGHED_EVERY = 8
-"""After so many new filters it is looked at how much memory the remembered ones hold."""
+"""Number of new filters between two checks of the memory that the remembered ones take."""
 
 BOUND_SEARCHES = 16
 """The most combinations of space, limit and recall for which one filter keeps a bound search."""
@@ -43,7 +43,7 @@ NOTHING = Nearest(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np
 class SegmentedState:
     """Segments, oldest first, under one schema; immutable. An item's place counts through all segments.
 
-    `file` says what made its vectors: a query for it is encoded by the same.
+    `file` names the models that made the vectors; a query has to be encoded by the same ones.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SegmentedState:
         return self._computed(None, None)
 
     def allowed(self, filter: Filter | None, without: Ids | None = None) -> Allowed:
-        """Find the items that satisfy a filter, less those with the ids `without`; the last filters are remembered.
+        """Return the items that satisfy a filter, except those with the ids `without`; the last filters are remembered.
 
         Raises:
             FilterError: the filter does not fit the fields.
@@ -101,7 +101,7 @@ class SegmentedState:
         return found
 
     def _forget_the_oldest(self) -> None:
-        """Let go of what is beyond the memory for filters; not at every new one, since each has to be weighed."""
+        """Forget the oldest filters until the others fit into the memory for them."""
         self._until_weighed = _WEIGHED_EVERY
         held = sum(allowed.nbytes for allowed in self._remembered.values())
         while held > REMEMBERED_BYTES and len(self._remembered) > 1:
@@ -123,7 +123,7 @@ class SegmentedState:
         return Allowed(tuple(masks), count)
 
     def only(self, ids: Ids, allowed: Allowed) -> Allowed:
-        """Narrow what may be found to some items by id."""
+        """Return those of the allowed items that have one of these ids."""
         masks: list[Mask] = []
         for segment, mask in zip(self.segments, allowed.masks, strict=True):
             chosen = np.zeros(len(segment.item_ids), dtype=np.bool_)
@@ -134,7 +134,7 @@ class SegmentedState:
     def nearest(self, space: str, query: NDArray[np.float32], limit: int, allowed: Allowed, recall: float) -> Nearest:
         """Find the best `limit` items for a query, float32 [dim]; an item scores as its best vector.
 
-        The third search like this and those after it go a short way, on which all but the query is decided already.
+        Once the same search was made with other queries, everything but the query is decided, and only that is left.
         """
         bound = allowed.bound.get((space, limit, recall))
         if bound is None:
@@ -143,9 +143,8 @@ class SegmentedState:
                 self._bind(space, limit, allowed, recall)
             return found
         scores, places, exact, plan = bound(query[None])
-        rows = self.segments[0].spaces[space]
-        items = places if rows.one_each else rows.items[places]
-        return Nearest(items, scores, rows.image_ids[places] if self.has_images else places, exact, plan)
+        image_ids = self.segments[0].spaces[space].image_ids
+        return Nearest(self.items_in_one(space, places), scores, image_ids[places], exact, plan)
 
     def nearest_many(
         self,
@@ -189,7 +188,7 @@ class SegmentedState:
         return [Nearest(*_best_items(*one, limit=limit), exact, plan) for one in zip(*merged, strict=True)]
 
     def _bind(self, space: str, limit: int, allowed: Allowed, recall: float) -> None:
-        """Decide all but the query of further searches like one that was just answered, if that can be done."""
+        """Decide everything but the query for further searches like the one just answered, if that is possible."""
         if not self._straight(space) or len(allowed.bound) >= BOUND_SEARCHES:
             return
         rows = self.segments[0].spaces[space]
@@ -199,7 +198,7 @@ class SegmentedState:
             allowed.bound[space, limit, recall] = rows.approximate.bound_one(limit, recall, selection)
 
     def _straight(self, space: str) -> bool:
-        """Return whether there is one segment and no item has several vectors: then a row is an item."""
+        """Return whether there is one segment in which no item has several vectors, so that a row is an item."""
         if len(self.segments) != 1:
             return False
         rows = self.segments[0].spaces[space]
@@ -214,7 +213,7 @@ class SegmentedState:
         recall: float,
         search: Search = SpaceRows.search,
     ) -> Found | None:
-        """Find the best rows of the only segment for each query; None where rows are not items, or none may be."""
+        """Find the best rows of the only segment for each query; None if rows are not items or no row is allowed."""
         if not self._straight(space):
             return None
         rows = self.segments[0].spaces[space]
@@ -259,7 +258,7 @@ class SegmentedState:
         return Compared(totals, images, parts)
 
     def sample(self, space: str) -> NDArray[np.float32]:
-        """Return up to `SAMPLE_ROWS` vectors spread over the items that are there, float32 [rows, dim]."""
+        """Return up to `SAMPLE_ROWS` vectors, float32 [rows, dim], spread over the items."""
         if space not in self._samples:
             self._samples[space] = sampled(self.segments, self.gone, space, SAMPLE_ROWS)
         return self._samples[space]
@@ -269,7 +268,7 @@ class SegmentedState:
         return any(space in segment.spaces and segment.spaces[space].vectors.count for segment in self.segments)
 
     def stored_as(self, space: str) -> str:
-        """Name the type of the vectors of a space: float32 if any segment has some that float16 does not hold."""
+        """Return the type that a space is searched in: float32 if float16 does not hold some of its vectors."""
         wide = any(segment.spaces[space].vectors.wide for segment in self.segments if space in segment.spaces)
         return "float32" if wide else "float16"
 
@@ -327,7 +326,7 @@ class SegmentedState:
         return counts
 
     def value_range(self, name: str, allowed: Allowed) -> tuple[Value, Value] | None:
-        """Return the least and the greatest value of a field of numbers or times; None where there is no value."""
+        """Return the least and the greatest value of a field of numbers or times; None if there is no value."""
         found = [segment.columns.range(name, mask) for segment, mask in zip(self.segments, allowed.masks, strict=True)]
         ranges = [one for one in found if one is not None]
         if not ranges:
@@ -336,7 +335,7 @@ class SegmentedState:
         return min(lows), max(highs)
 
     def vectors_of(self, space: str, item_id: int) -> NDArray[np.float32]:
-        """Return the vectors of one item by id, float32 [vectors, dim]; none where it has none."""
+        """Return the vectors of one item by id, float32 [vectors, dim]; no rows if it has none."""
         for segment, gone in zip(reversed(self.segments), reversed(self.gone), strict=True):
             positions = segment.positions_of(np.array([item_id]))
             if len(positions) and (gone is None or not gone[positions[0]]):
@@ -356,7 +355,7 @@ class SegmentedState:
 
     @property
     def tail_count(self) -> int:
-        """How many items came, or changed, after the first segment."""
+        """Number of items that were added or changed after the first segment."""
         masks = self.everything.masks[1:]
         lengths = (len(segment.item_ids) for segment in self.segments[1:])
         return sum(
@@ -367,10 +366,10 @@ class SegmentedState:
 def _best_items(
     scores: Scores, least: Scores, items: Ids, ids: Ids, images: Ids, *, limit: int
 ) -> tuple[Ids, Scores, Ids]:
-    """Group rows by item, the first row speaking for it; equal scores are ordered by the items' ids.
+    """Group rows by item, represented by its first row; equal scores are ordered by the items' ids.
 
-    `least` is the least score of each row and those its segment found before. A row that scores more than that was
-    missed at first and stays behind them, in the order given.
+    `least` is the lowest score among each row and the rows that its segment found before it. A row that scores higher
+    was missed at first and stays behind them, in the given order.
     """
     found = items >= 0
     scores, least, items, ids, images = scores[found], least[found], items[found], ids[found], images[found]

@@ -135,5 +135,5 @@ class State(Protocol):
         ...
 
     def value_range(self, name: str, allowed: Allowed) -> tuple[Value, Value] | None:
-        """Return the least and the greatest value of a field of numbers or times; None where there is no value."""
+        """Return the least and the greatest value of a field of numbers or times; None if there is no value."""
         ...
