@@ -543,10 +543,10 @@ class Catalog:
             params=params,
             limit=limit,
             offset=offset,
-            recall=recall_of(recall),
+            recall=recall if type(recall) is float else recall_of(recall),
             balance=balance,
             min_score=min_score,
-            fields=names_of(fields),
+            fields=None if fields is None else names_of(fields),
             as_of=as_of,
             appearance=appearance,
         )

@@ -123,7 +123,8 @@ class Core:
 
     def search(self, query: Query) -> Results:
         """Answer a query on the state that it asks for."""
-        return self.searcher.search(self.state(query.as_of), query)
+        state = self.newest.state() if query.as_of is None else self.state(query.as_of)
+        return self.searcher.search(state, query)
 
     def search_by(self, file: CatalogFile) -> Callable[[Query], Results]:
         """Return a function that answers queries on the present state with the models of another set of spaces."""

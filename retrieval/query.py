@@ -107,11 +107,6 @@ class Query:
         if self.filter is not None or self.params:  # once, since parameters may be iterators
             object.__setattr__(self, "parsed_filter", parse_filter(self.filter, self.params))
 
-    @property
-    def end(self) -> int:
-        """The number of hits to look for: those of the page and all before it."""
-        return self.limit + self.offset
-
 
 def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter | None:
     """Parse a filter, if there is one, and bind its parameters.
@@ -119,6 +114,8 @@ def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter
     Raises:
         FilterError: it cannot be parsed, or there are parameters and no filter.
     """
+    if not params and type(filter) is str:
+        return Filter.parse(filter)
     if params:
         if filter is None:
             raise FilterError("There are parameters, but no filter that they are for.")

@@ -35,7 +35,7 @@ if sys.argv[3] == "colour":
 lookalike.retrieval.ingest.index_run._COMMIT_EVERY_S = float(sys.argv[4])
 opened = Catalog.open if Path(sys.argv[1]).exists() else Catalog.create
 with opened(sys.argv[1], **({} if opened == Catalog.open else {"model": "compact"})) as catalog:
-    run = lookalike.retrieval.ingest.index_run.IndexRun(catalog._core, open_feed(Path(sys.argv[2])), sync=len(sys.argv) > 5)
+    run = catalog.index(sys.argv[2], sync=len(sys.argv) > 5)
     catalog.encoder.encode_titles(["warm"])
     print("running", flush=True)
     for report in run:

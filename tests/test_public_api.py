@@ -242,7 +242,7 @@ def test_a_users_own_modules_of_the_same_names_do_no_harm_beside_the_checkout(tm
 @pytest.mark.slow
 def test_the_wheel_installs_one_name_and_works_beside_a_users_own_modules(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path / "dist"), str(ROOT)]
+    wheel = [*pip, "wheel", "--no-deps", "--wheel-dir", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(wheel, check=True, capture_output=True, timeout=300)
     (built,) = (tmp_path / "dist").glob("*.whl")
     site = tmp_path / "site"

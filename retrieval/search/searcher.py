@@ -52,7 +52,9 @@ class Searcher:
         without = np.array(sorted(parts.like_ids), dtype=np.int64) if parts.like_ids else None
         allowed = state.allowed(query.parsed_filter, without)
         ranking = self._rank(state, query, parts, allowed)
-        page = self._page(state, _cut(ranking, query), query.fields)
+        if query.offset or query.min_score is not None:
+            ranking = _cut(ranking, query)
+        page = self._page(state, ranking, query.fields)
         took_ms = (time.perf_counter() - started) * 1000
         return Results(page, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(parts.notices))
 
@@ -77,7 +79,7 @@ class Searcher:
         return [Results(one, allowed.count, exact, plan, took_ms) for one in pages]
 
     def _rank(self, state: State, query: Query, found: QueryParts, allowed: Allowed) -> Ranking:
-        limit = query.end
+        limit = query.limit + query.offset
         if not found.parts:
             items = state.first_items(allowed, 0, limit)
             zeros = np.zeros(len(items), dtype=np.float32)
@@ -86,7 +88,7 @@ class Searcher:
         parts = found.parts
         if len(parts) > 1:
             parts = [part for part in parts if part.weight]
-        if all(part.weight < 0 for part in parts):
+        if not parts or (parts[0].weight < 0 and all(part.weight < 0 for part in parts)):
             raise UsageError("A query needs at least one thing to look for; it only has things to avoid.")
         for part in parts:
             if part.weight > 0:
@@ -114,8 +116,6 @@ class Searcher:
 
 def _cut(ranking: Ranking, query: Query) -> Ranking:
     """Leave out the hits before the page, and those that score too little."""
-    if query.min_score is None and not query.offset:
-        return ranking
     least = -np.inf if query.min_score is None else query.min_score
     kept = np.flatnonzero(ranking.scores.astype(np.float64) >= least)
     kept = kept[kept >= query.offset]
