@@ -19,7 +19,8 @@ class CatalogInfo:
 
     `learned_from`: number of vectors each space's index was trained on; spaces that are searched exactly are left out.
     `stored_as`: the type, float16 or float32, that each space's vectors are searched in. It is float32 if any row needs
-    it: under l2 any that float16 does not hold exactly, under ip one that it holds badly, under the cosine none.
+    it: under l2 any that float16 does not hold exactly, under ip one that it holds badly, under the cosine one whose
+    direction it turns too far.
     `model` reads words and titles, and pictures too unless there is another for their `appearance`. `upcoming` names
     the models of a set of vectors that is being made beside, `previous` those of the set before.
     """

@@ -18,7 +18,7 @@ from lookalike.models import Matrix, unit_rows
 from lookalike.retrieval.schema import Schema
 from lookalike.retrieval.spaces.space import Space
 from lookalike.retrieval.stored_rows import ItemChange, VectorWrites
-from lookalike.retrieval.vector_blobs import Stored, needs_float32
+from lookalike.retrieval.vector_blobs import Stored, needs_float32, unit_needs_float32
 from lookalike.retrieval.vector_index import Metric
 
 __all__ = [
@@ -123,10 +123,11 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
         UsageError: for the same reasons as in `checked_rows`.
     """
     if type(vectors) is np.ndarray and vectors.dtype == np.float32 and vectors.shape == (space.dim,):
-        length = float(np.vdot(vectors, vectors)) ** 0.5  # says that all is well, without a warning where it is not
-        if space.metric is Metric.COSINE and _SHORTEST < length < _LONGEST:
-            unit: Matrix = np.divide(vectors, np.float32(length), dtype=np.float32)
-            return unit[None]
+        squares = np.einsum("i,i->", vectors, vectors)  # without a warning where they are beyond float32
+        if space.metric is Metric.COSINE and _SHORTEST**2 < squares < _LONGEST**2:
+            row = vectors[None]
+            unit: Matrix = row / np.sqrt(np.einsum("ij,ij->i", row, row))[:, None]  # bit for bit as `unit_rows`
+            return unit
     rows = checked_rows(vectors, space, what=what)
     return unit_rows(rows) if space.metric is Metric.COSINE else rows
 
@@ -144,15 +145,23 @@ def checked_vector(vector: ArrayLike, space: Space) -> Matrix:
 
 
 def stored_rows(rows: Matrix, space: Space) -> Stored:
-    """Return checked rows as the records take them: unit ones under the cosine; float32 where `needs_float32`."""
+    """Return checked rows as the records take them: unit ones under the cosine; float32 where it is needed."""
     if space.metric is not Metric.COSINE:
         wide = needs_float32(rows, space.metric)
         return np.where(wide[:, None], rows, _rounded(rows)) if wide.any() else rows.astype(np.float16)
     halves = np.empty(rows.shape, dtype=np.float16)
+    kept: dict[int, Matrix] = {}
     for start in range(0, len(rows), _ROWS_IN_CACHE):
-        some = rows[start : start + _ROWS_IN_CACHE]
-        halves[start : start + _ROWS_IN_CACHE] = unit_rows(some)
-    return halves
+        some = unit_rows(rows[start : start + _ROWS_IN_CACHE])
+        halves[start : start + _ROWS_IN_CACHE] = some
+        needed = unit_needs_float32(some)
+        if needed.any():
+            kept |= {start + place: some[place] for place in np.flatnonzero(needed).tolist()}
+    if not kept:
+        return halves
+    stored: Matrix = halves.astype(np.float32)
+    stored[list(kept)] = list(kept.values())
+    return stored
 
 
 def _rounded(rows: Matrix) -> Matrix:

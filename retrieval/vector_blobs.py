@@ -1,6 +1,6 @@
 """Vectors as the records hold them: in float16, or in float32 where float16 would lose what tells rows apart.
 
-The length of a blob says which it is. Unit vectors, of the cosine, are always rounded to float16.
+The length of a blob says which it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from lookalike.retrieval.vector_index import Metric
 
-__all__ = ["Stored", "fits_half", "is_whole", "narrowed", "needs_float32", "of_blobs", "to_blob", "widest"]
+__all__ = [
+    "Stored",
+    "fits_half",
+    "is_whole",
+    "narrowed",
+    "needs_float32",
+    "of_blobs",
+    "to_blob",
+    "unit_needs_float32",
+    "widest",
+]
 
 Stored = NDArray[np.float16] | NDArray[np.float32]
 """Vectors as they are stored, [any, dim]."""
@@ -23,6 +33,11 @@ Stored = NDArray[np.float16] | NDArray[np.float32]
 _LARGEST = float(np.finfo(np.float16).max)
 _SMALLEST = float(np.finfo(np.float16).smallest_normal)
 _MOST_MOVED = 1 / 256
+_NEARLY_EQUAL = 1 - 1 / 64
+"""Share of a unit row's square that lies in the mean of its values, beyond which rounding can turn it too far."""
+
+_FLOAT32_TURN = 1e-6
+"""Turns below this are those of float32 itself."""
 
 
 def fits_half(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -35,8 +50,9 @@ def fits_half(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
 def needs_float32(rows: NDArray[np.float32], metric: Metric) -> NDArray[np.bool_]:
     """Return which rows, float32 [count, dim], are kept in float32 under a metric; bool [count].
 
-    Each row is judged by itself, so the answer does not depend on what it is added with. Under the cosine no row is.
-    Under L2 every row is that float16 does not hold exactly: how close its neighbours are cannot be seen in a row.
+    Each row is judged by itself, so the answer does not depend on what it is added with. Under the cosine no row is
+    for its values, because only directions count: those are judged by `unit_needs_float32`. Under L2 every row is that
+    float16 does not hold exactly: how close its neighbours are cannot be seen in a row.
 
     Under the inner product rounding changes a score by at most 1/2048 of the product of the lengths, which is little
     for embeddings. So float32 is kept only for a row with a value beyond 65,504, for a row whose values are all below
@@ -57,6 +73,25 @@ def needs_float32(rows: NDArray[np.float32], metric: Metric) -> NDArray[np.bool_
     within -= within.mean(axis=1, keepdims=True)
     lengths = (np.einsum("ij,ij->i", some, some) for some in (moved, within))
     needed[doubtful] = next(lengths) > _MOST_MOVED**2 * next(lengths)
+    return needed
+
+
+def unit_needs_float32(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which unit rows, float32 [count, dim], are kept in float32 under the cosine; bool [count].
+
+    Rounding turns a row by at most 1/2048, which is little for embeddings. It is much for a row whose values are all
+    nearly the same, as of data far from its centre: such rows differ by little else than what is rounded away. So
+    float32 is kept for a row that rounding turns by more than 1/256 of how much its values differ from each other.
+    """
+    sums = rows @ np.ones(rows.shape[1], np.float32)
+    needed = np.zeros(len(rows), np.bool_)
+    doubtful = np.flatnonzero(sums * sums > rows.shape[1] * _NEARLY_EQUAL)
+    within = rows[doubtful]
+    turned = within - within.astype(np.float16).astype(np.float32)
+    turned -= np.einsum("ij,ij->i", turned, within)[:, None] * within
+    within -= within.mean(axis=1, keepdims=True)
+    turns, spreads = (np.einsum("ij,ij->i", some, some) for some in (turned, within))
+    needed[doubtful] = (turns > _MOST_MOVED**2 * spreads) & (turns > _FLOAT32_TURN**2)
     return needed
 
 

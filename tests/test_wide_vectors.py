@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from lookalike import Catalog
 from lookalike.data.errors import UsageError
-from lookalike.retrieval.vector_blobs import fits_half, needs_float32, of_blobs, to_blob
+from lookalike.models import unit_rows
+from lookalike.retrieval.input_checks import checked_vectors
+from lookalike.retrieval.spaces.space import Space, SpaceName
+from lookalike.retrieval.vector_blobs import fits_half, needs_float32, of_blobs, to_blob, unit_needs_float32
 from lookalike.retrieval.vector_index import IndexKind, Metric, Vectors
 from tests.running import call_json
 
@@ -247,6 +250,70 @@ def test_float32_is_chosen_by_what_float16_would_lose() -> None:
     mixed = NORMAL.astype(np.float32)
     mixed[7, 2] = 70_000
     assert np.flatnonzero(needs_float32(mixed, Metric.IP)).tolist() == [7]
+
+
+OFF_CENTRE = 30 + np.random.default_rng(7).standard_normal((COUNT, 64))
+
+
+def cosine_order(query: NDArray[np.floating], rows: NDArray[np.floating], limit: int) -> list[str]:
+    """Brute force in float64, equal scores by the order of adding."""
+    units = rows.astype(np.float64) / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    return [str(number) for number in np.argsort(-(units @ query.astype(np.float64)), kind="stable")[:limit]]
+
+
+def test_directions_that_float16_cannot_tell_apart_are_kept_in_float32(tmp_path: Path) -> None:
+    rows = OFF_CENTRE.astype(np.float32)
+    asked = (30 + np.random.default_rng(8).standard_normal((12, 64))).astype(np.float32)
+    with Catalog.create(tmp_path / "made", dim=64) as catalog:
+        catalog.add_vectors(KEYS, rows)
+        for kind in (None, *KINDS):
+            if kind is not None:
+                catalog.optimize(index=kind)
+            assert catalog.info().stored_as == {"image": "float32"}
+            shares = []
+            for query in asked:
+                expected = cosine_order(query, rows, 10)
+                exact = catalog.search(vector=query, recall="exact", limit=10)
+                assert exact.exact
+                shares.append(len({*exact.keys} & {*expected}) / 10)
+                assert max(exact.scores) <= 1
+            assert np.mean(shares) >= 0.98
+        assert catalog.verify().problems == []
+        catalog.export(tmp_path / "out.parquet")
+        with Catalog.create(tmp_path / "again", dim=64) as again:
+            again.import_parquet(tmp_path / "out.parquet")
+            assert again.info().stored_as == {"image": "float32"}
+            assert again.import_parquet(tmp_path / "out.parquet").unchanged == COUNT
+            for query in asked:
+                found = [one.search(vector=query, recall="exact", limit=10) for one in (catalog, again)]
+                assert found[0].keys == found[1].keys and found[0].scores == found[1].scores
+
+
+@pytest.mark.parametrize("dim", [64, 512, 2_048])
+def test_ordinary_directions_are_kept_in_float16(dim: int) -> None:
+    normal = np.random.default_rng(dim).standard_normal((300, dim))
+    for rows in (normal, 1 + normal, 3 + normal, np.abs(normal), np.maximum(normal, 0)):
+        assert not unit_needs_float32(unit_rows(rows)).any()
+    far = unit_rows(30 + normal)
+    needed = unit_needs_float32(far)
+    assert needed.mean() > 0.9
+    assert [unit_needs_float32(row[None])[0] for row in far] == needed.tolist()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 100])
+def test_directions_that_rounding_does_not_turn_are_kept_in_float16(dim: int) -> None:
+    for rows in (np.ones((3, dim)), -np.ones((1, dim)) / 3, np.eye(dim), np.empty((0, dim))):
+        assert not unit_needs_float32(unit_rows(rows)).any()
+
+
+@pytest.mark.parametrize("dim", [1, 3, 8, 100, 512])
+def test_a_query_is_scaled_to_length_1_in_one_way(dim: int) -> None:
+    space = Space(SpaceName.IMAGE, dim, Metric.COSINE)
+    rows = np.random.default_rng(dim).standard_normal((50, dim)).astype(np.float32)
+    together = checked_vectors(rows, space)
+    for row, expected in zip(rows, together, strict=True):
+        for query in (row, row.tolist(), row.astype(np.float64), row[None], np.concatenate([row, row])[:dim]):
+            assert np.array_equal(checked_vectors(query, space)[0], expected)
 
 
 def test_blobs_of_both_lengths_are_read_in_their_order() -> None:

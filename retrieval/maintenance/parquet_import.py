@@ -38,7 +38,7 @@ from lookalike.retrieval.store.changed_items import changed_items
 from lookalike.retrieval.store.ledger import Note, Notes, State
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
-from lookalike.retrieval.vector_blobs import needs_float32, to_blob
+from lookalike.retrieval.vector_blobs import needs_float32, to_blob, unit_needs_float32
 from lookalike.retrieval.vector_index import Metric
 
 __all__ = ["ImportReport", "VectorTable", "import_parquet", "open_vector_table"]
@@ -192,6 +192,9 @@ def _told_apart(
     return list(keys), accepted, rejects
 
 
+_FLOAT32_ROUNDING = 1e-6
+"""How far from 1 the length of a row may be that was scaled to length 1 in float32."""
+
 _BEYOND = 1e15
 """Longer vectors are refused under the metrics that do not scale them."""
 
@@ -315,7 +318,9 @@ def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | Usa
             continue
         try:
             checked = checked_vectors(row, space, what="vector")
-            keeps = whole and space.metric is not Metric.COSINE
+            keeps = unit_needs_float32(checked)[0] if space.metric is Metric.COSINE else whole
+            if keeps and exact and _is_unit_float32(row, space):
+                checked = row.astype(np.float32)[None]  # as it was stored, to the last bit
             found[place] = to_blob(checked[0]) if keeps else _halved(checked)[0].tobytes()
         except UsageError as error:
             found[place] = error
@@ -325,6 +330,10 @@ def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | Usa
 def _halved(rows: NDArray[np.floating]) -> np.ndarray[Any, np.dtype[np.float16]]:
     with np.errstate(over="ignore", invalid="ignore"):
         return rows.astype(np.float16)
+
+
+def _is_unit_float32(row: NDArray[np.floating], space: Space) -> bool:
+    return space.metric is Metric.COSINE and abs(float(np.linalg.norm(row.astype(np.float64))) - 1) < _FLOAT32_ROUNDING
 
 
 def _is_stored_form(

@@ -246,7 +246,7 @@ def _is_object(fields: object) -> bool:
 
 
 def _faults(blobs: Sequence[Any], space: Space) -> Iterator[tuple[int, str]]:
-    sizes = [space.dim * 2] if space.metric is Metric.COSINE else [space.dim * 2, space.dim * 4]
+    sizes = [space.dim * 2, space.dim * 4]
     whole = [place for place, blob in enumerate(blobs) if isinstance(blob, bytes) and len(blob) in sizes]
     for place in set(range(len(blobs))) - set(whole):
         held = f"{len(blobs[place]) // 2} values" if isinstance(blobs[place], bytes) else "something else"
