@@ -100,7 +100,7 @@ def test_a_catalog_of_format_5_is_searched_with_its_generation_and_time_travels(
             ("bowl", 0.0, 6.0),
             ("vase", 0.0, 12.5),
         ]
-        assert catalog.search(vector=query, filter="tags == 'sale' and price < 6").keys == ["mug"]
+        assert catalog.search(vector=query, filter="array_contains(tags, 'sale') and price < 6").keys == ["mug"]
         prices = [{item.key: item.fields["price"] for item in catalog.items(as_of=commit)} for commit in (1, 2, 3, 4)]
         assert prices == [
             {"mug": 4, "bowl": 6, "jug": 9},
