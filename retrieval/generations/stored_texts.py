@@ -66,7 +66,7 @@ class Dictionary:
         return self.having(passing, rows)
 
     def having(self, passing: NDArray[np.bool_], rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-        """Return which of `rows`, by default all, have a value for which `passing`, bool [values], is true; null fails."""
+        """Return which of `rows`, by default all, have a passing value, by `passing`, bool [values]; null does not."""
         return coded(self.codes if rows is None else self.codes[rows], np.append(passing, False))
 
     def missing(self, rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
