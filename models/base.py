@@ -13,10 +13,14 @@ from PIL import Image
 
 from lookalike.models.vectors import Matrix
 
-__all__ = ["Encoder", "Modality", "ModelSpec", "Prepared"]
+__all__ = ["FEW_CHARACTERS", "Encoder", "Modality", "ModelSpec", "Prepared"]
 
 Prepared = NDArray[np.uint8]
 """A picture prepared for a model: uint8, shape [input_size, input_size, 3], RGB."""
+
+
+FEW_CHARACTERS = 400
+"""Texts of up to this many characters in all, as in a query, are encoded on one processor."""
 
 
 class Modality(StrEnum):

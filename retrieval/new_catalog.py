@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from pathlib import Path
 
+from lookalike.data.atomic_write import atomic_write
 from lookalike.data.errors import CatalogExists, UsageError
 from lookalike.data.record_files import RECORDS
 from lookalike.data.shown_value import shown
 from lookalike.models import ModelSpec
 from lookalike.retrieval.arguments import whole
 from lookalike.retrieval.files.file_system import check_file_system
-from lookalike.retrieval.files.storage import failing, sync
+from lookalike.retrieval.files.storage import failing
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
 from lookalike.retrieval.store.records import Records
 from lookalike.retrieval.vector_index import Metric
@@ -50,19 +49,16 @@ def make(folder: Path, file: CatalogFile) -> None:
     """
     with failing(folder, "written to"):
         folder = folder.resolve()
-        building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise CatalogExists(f"There is something at {folder} already.")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        building.mkdir()
         try:
-            check_file_system(building)
-            Records.create(building / RECORDS).close()
-            file.write(building)
-            building.rename(folder)
-            sync(folder.parent)
-        except BaseException as error:
-            shutil.rmtree(building, ignore_errors=True)
-            if isinstance(error, OSError) and folder.is_dir() and any(folder.iterdir()):
+            with atomic_write(folder, durable=True) as building:
+                building.mkdir()
+                check_file_system(building)
+                Records.create(building / RECORDS).close()
+                file.write(building)
+        except OSError as error:
+            if folder.is_dir() and any(folder.iterdir()):
                 raise CatalogExists(f"There is something at {folder} already.") from error
             raise

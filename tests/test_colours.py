@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lookalike.models.colours import COLOUR_NAMES, picture_colours, text_colours
+from lookalike.models.compact.colours import COLOUR_NAMES, text_colours
+from lookalike.models.compact.picture_rows import picture_colours
 
 
 def plain(red: int, green: int, blue: int) -> torch.Tensor:

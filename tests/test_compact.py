@@ -16,11 +16,14 @@ from PIL import Image
 from lookalike.data.errors import UsageError, WeightsUnavailable
 from lookalike.data.pictures.image_decoder import decode
 from lookalike.models import load_encoder
+from lookalike.models.base import FEW_CHARACTERS
 from lookalike.models.compact.efficientnet_lite import EfficientNetLite0
 from lookalike.models.compact.encoder import CompactEncoder, load_compact
 from lookalike.models.compact.figures import CompactFigures
 from lookalike.models.compact.minilm import MiniLM
+from lookalike.models.compact.text_rows import text_rows
 from lookalike.models.registry.spec import KNOWN_MODELS
+from lookalike.models.vectors import unit_rows
 from lookalike.models.weights.packaged import find_weights, read_weights
 
 pytestmark = pytest.mark.weights
@@ -80,7 +83,7 @@ def test_texts_are_embedded_as_sentence_transformers_does(encoder: CompactEncode
     ("name", "imagenet_class"), [("airliner", 404), ("bananas", 954), ("beagle", 162), ("acoustic-guitar", 402)]
 )
 def test_the_picture_network_knows_things(encoder: CompactEncoder, name: str, imagenet_class: int) -> None:
-    with encoder.pictures.use() as tower, torch.inference_mode():
+    with encoder.networks.pictures.use() as tower, torch.inference_mode():
         scores = tower.network(torch.from_numpy(encoder.prepare(picture(name))[None])).scores
     assert imagenet_class in scores[0].topk(3).indices.tolist()
 
@@ -178,16 +181,37 @@ def test_threads_get_the_same_rows(pictures: list[Image.Image]) -> None:
 
 
 def loaded_towers(encoder: CompactEncoder) -> tuple[bool, bool]:
-    return encoder.pictures._part is not None, encoder.texts._part is not None
+    return encoder.networks.pictures.loaded, encoder.networks.texts.loaded
 
 
 def test_each_tower_is_loaded_when_first_used(pictures: list[Image.Image]) -> None:
     fresh = load_compact(KNOWN_MODELS["compact"], device="cpu")
-    assert loaded_towers(fresh) == (False, False)
+    assert not fresh.text_weights.made
     fresh.encode_texts(["a dog"])
+    assert fresh.text_weights.made
+    assert loaded_towers(fresh) == (False, False)
+    fresh.encode_texts(["a dog"] * (FEW_CHARACTERS // 5 + 1))
     assert loaded_towers(fresh) == (False, True)
     fresh.encode_images(pictures[:1])
     assert loaded_towers(fresh) == (True, True)
+
+
+@pytest.mark.parametrize("texts", [TEXTS, ["a dog", ""]], ids=["many", "few"])
+def test_few_texts_are_read_as_many_are(encoder: CompactEncoder, texts: list[str]) -> None:
+    weights = encoder.text_weights.get()
+    vectors = weights.vectors(texts)
+    rows = unit_rows(text_rows(texts, vectors, weights.figures, encoder.spec.dim))
+    np.testing.assert_allclose(rows, encoder.networks.encode_texts(texts), atol=2e-5)
+    np.testing.assert_allclose(unit_rows(vectors), encoder.networks.encode_titles(texts), atol=2e-5)
+
+
+def test_a_query_in_words_needs_no_torch() -> None:
+    code = (
+        "import sys\nfrom lookalike.models import load_encoder\n"
+        "print(load_encoder('compact').encode_texts_and_titles(['a red shoe'])[0].shape, 'torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "(1, 512) False"
 
 
 @pytest.mark.parametrize("role", sorted(KNOWN_MODELS["compact"].files))
@@ -211,7 +235,7 @@ def test_figures_survive_being_written() -> None:
     again = CompactFigures.from_bytes(figures.to_bytes())
     for field in dataclasses.fields(CompactFigures):
         before, after = getattr(figures, field.name), getattr(again, field.name)
-        assert torch.allclose(before, after, atol=float(before.abs().max()) / 100)
+        assert np.allclose(before, after, atol=np.abs(before).max() / 100)
     with pytest.raises(WeightsUnavailable):
         CompactFigures.from_bytes(b"something else")
 

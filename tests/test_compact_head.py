@@ -16,16 +16,14 @@ from lookalike.data.sample.openclipart import Clipart
 from lookalike.models.compact.efficientnet_lite import NetworkOutput
 from lookalike.models.compact.encoder import load_compact
 from lookalike.models.compact.figures import ClassFigures, CompactFigures
-from lookalike.models.compact.rows import (
+from lookalike.models.compact.picture_rows import (
     SHARPNESS,
     drawing_words,
     picture_classes,
     picture_semantics,
-    text_classes,
-    text_semantics,
-    text_words,
     visual_part,
 )
+from lookalike.models.compact.text_rows import text_classes, text_semantics, text_words
 from lookalike.models.registry.spec import KNOWN_MODELS
 from lookalike.models.training.head import (
     MAX_PICTURES_OF_A_CAPTION,
@@ -38,6 +36,7 @@ from lookalike.models.training.head import (
 )
 from lookalike.models.training.heldout import Trial, recall
 from lookalike.models.training.sources import caption_drawing, caption_emoji, read_stamps
+from lookalike.models.vectors import Matrix
 from lookalike.models.weights.packaged import read_weights
 
 pytestmark = pytest.mark.slow
@@ -47,7 +46,7 @@ TEXTS = [f"text {number}" for number in range(240)]
 
 
 @pytest.fixture(scope="module")
-def shipped() -> CompactFigures:
+def shipped() -> CompactFigures[Matrix]:
     return CompactFigures.from_bytes(read_weights(KNOWN_MODELS["compact"].files["figures"]))
 
 
@@ -63,45 +62,45 @@ def seen(captions: Sequence[dict[str, float]]) -> TrainingPictures:
     return TrainingPictures(visual, torch.randn(len(captions), 1000, generator=generator), captions)
 
 
-def bare(figures: CompactFigures) -> ClassFigures:
+def bare(figures: CompactFigures[Matrix]) -> ClassFigures[Matrix]:
     return figures.without_head()
 
 
 @pytest.mark.slow
-def test_pictures_trained_on_say_their_captions(shipped: CompactFigures) -> None:
+def test_pictures_trained_on_say_their_captions(shipped: CompactFigures[Matrix]) -> None:
     pictures = seen([{text: 1.0} for text in TEXTS])
     figures = train_head(bare(shipped), pictures, embed)
-    vectors = torch.from_numpy(embed(TEXTS)).float()
-    scores = text_words(vectors, figures) @ drawing_words(pictures.visual, figures).T
-    assert torch.equal(scores.argmax(dim=1), torch.arange(len(TEXTS)))
+    said = drawing_words(pictures.visual, figures.mapped(torch.from_numpy)).numpy()
+    scores = text_words(embed(TEXTS).astype(np.float32), figures) @ said.T
+    assert np.array_equal(scores.argmax(axis=1), np.arange(len(TEXTS)))
 
 
 @pytest.mark.slow
-def test_the_head_solves_the_equations_of_ridge_regression(shipped: CompactFigures) -> None:
+def test_the_head_solves_the_equations_of_ridge_regression(shipped: CompactFigures[Matrix]) -> None:
     pictures = seen([{text: 1.0, "text 0": 0.3} for text in TEXTS])
     figures = train_head(bare(shipped), pictures, embed)
     visual = pictures.visual.double().numpy()
     kernel = np.exp(-SHARPNESS / 2 * np.square(visual[:, None] - visual[None]).sum(axis=2))
-    centred = unit(embed(TEXTS) - shipped.text_mean.double().numpy())
-    said = unit(
-        unit(centred + 0.3 * centred[:1] * (np.arange(len(TEXTS)) > 0)[:, None]) @ figures.word_projection.numpy()
-    )
-    answers = figures.drawing_words.double().numpy()
+    centred = unit(embed(TEXTS) - shipped.text_mean.astype(np.float64))
+    said = unit(unit(centred + 0.3 * centred[:1] * (np.arange(len(TEXTS)) > 0)[:, None]) @ figures.word_projection)
+    answers = figures.drawing_words.astype(np.float64)
     predicted = (kernel - kernel.mean(axis=0)) @ answers
     np.testing.assert_allclose(predicted + RIDGE * answers, said - said.mean(axis=0), atol=1e-4)
 
 
 @pytest.mark.slow
-def test_captions_of_very_many_pictures_and_pictures_without_captions_are_left_out(shipped: CompactFigures) -> None:
+def test_captions_of_very_many_pictures_and_pictures_without_captions_are_left_out(
+    shipped: CompactFigures[Matrix],
+) -> None:
     captions: list[dict[str, float]] = [{text: 1.0, "text 900": 0.3} for text in TEXTS]
     captions += [{"text 900": 1.0}] * (MAX_PICTURES_OF_A_CAPTION + 1 - len(TEXTS)) + [{}]
     figures = train_head(bare(shipped), seen(captions), embed)
     assert len(figures.drawing_rows) == len(TEXTS)
     without = train_head(bare(shipped), seen([{text: 1.0} for text in TEXTS]), embed)
-    assert torch.allclose(figures.word_projection, without.word_projection, atol=1e-5)
+    assert np.allclose(figures.word_projection, without.word_projection, atol=1e-5)
 
 
-def test_training_twice_gives_the_same_figures(shipped: CompactFigures) -> None:
+def test_training_twice_gives_the_same_figures(shipped: CompactFigures[Matrix]) -> None:
     pictures = seen([{text: 1.0} for text in TEXTS])
     first, second = (train_head(bare(shipped), pictures, embed) for _ in range(2))
     assert first.to_bytes() == second.to_bytes()
@@ -123,35 +122,37 @@ def test_joint_projections_keep_inner_products_and_lose_least_first() -> None:
 
 
 @pytest.fixture(scope="module")
-def sample(shipped: CompactFigures) -> tuple[Tensor, NetworkOutput, Tensor]:
+def sample(shipped: CompactFigures[Matrix]) -> tuple[Matrix, NetworkOutput, Tensor]:
     """Text vectors, what the network sees, and visual parts of every sixth item of the sample."""
     with (SAMPLE / "catalog.csv").open(encoding="utf-8", newline="") as file:
         items = list(csv.DictReader(file))[::6]
     encoder = load_compact(KNOWN_MODELS["compact"], device="cpu")
     pictures = [decode((SAMPLE / item["image"].split("|")[0]).read_bytes()).rgb for item in items]
-    with encoder.pictures.use() as tower, torch.inference_mode():
+    with encoder.networks.pictures.use() as tower, torch.inference_mode():
         sight = tower.network(torch.from_numpy(np.stack([encoder.prepare(picture) for picture in pictures])))
-    vectors = torch.from_numpy(encoder.encode_titles([item["title"] for item in items]))
-    return vectors, sight, visual_part(sight, shipped)
+    vectors = encoder.encode_titles([item["title"] for item in items])
+    return vectors, sight, visual_part(sight, shipped.mapped(torch.from_numpy))
 
 
 def test_the_joined_semantics_score_as_both_bridges_do(
-    shipped: CompactFigures, sample: tuple[Tensor, NetworkOutput, Tensor]
+    shipped: CompactFigures[Matrix], sample: tuple[Matrix, NetworkOutput, Tensor]
 ) -> None:
     vectors, sight, visual = sample
-    apart = text_classes(vectors, shipped) @ picture_classes(sight.scores, shipped).T
-    apart += text_words(vectors, shipped) @ drawing_words(visual, shipped).T
-    joined = text_semantics(vectors, shipped) @ picture_semantics(sight.scores, visual, shipped).T
-    assert np.corrcoef(apart.flatten().numpy(), joined.flatten().numpy())[0, 1] > 0.95
+    tensors = shipped.mapped(torch.from_numpy)
+    apart = text_classes(vectors, shipped) @ picture_classes(sight.scores, tensors).numpy().T
+    apart += text_words(vectors, shipped) @ drawing_words(visual, tensors).numpy().T
+    joined = text_semantics(vectors, shipped) @ picture_semantics(sight.scores, visual, tensors).numpy().T
+    assert np.corrcoef(apart.flatten(), joined.flatten())[0, 1] > 0.95
 
 
 def test_more_titles_of_the_sample_find_their_pictures_than_without_the_head(
-    shipped: CompactFigures, sample: tuple[Tensor, NetworkOutput, Tensor]
+    shipped: CompactFigures[Matrix], sample: tuple[Matrix, NetworkOutput, Tensor]
 ) -> None:
     vectors, sight, visual = sample
     wanted = [[place] for place in range(len(vectors))]
-    without = text_classes(vectors, shipped) @ picture_classes(sight.scores, shipped).T
-    joined = text_semantics(vectors, shipped) @ picture_semantics(sight.scores, visual, shipped).T
+    tensors = shipped.mapped(torch.from_numpy)
+    without = torch.from_numpy(text_classes(vectors, shipped)) @ picture_classes(sight.scores, tensors).T
+    joined = torch.from_numpy(text_semantics(vectors, shipped)) @ picture_semantics(sight.scores, visual, tensors).T
     assert recall(joined, wanted)[0] > recall(without, wanted)[0] + 10
 
 
@@ -223,6 +224,6 @@ def test_stamps_are_named_by_the_text_beside_them(tmp_path: Path) -> None:
     assert not any(label.trainable for _, label in read_stamps(tmp_path))
 
 
-def test_the_figures_are_a_few_megabytes(shipped: CompactFigures) -> None:
+def test_the_figures_are_a_few_megabytes(shipped: CompactFigures[Matrix]) -> None:
     assert len(shipped.to_bytes()) < 4_000_000
     assert {field.name for field in fields(shipped)} > {field.name for field in fields(shipped.without_head())}

@@ -2,6 +2,9 @@
 
 1: mug (pictures 0 and 1), bowl, jug. 2: the mug's price. 3: the jug is deleted. 4: the bowl's title; a cup. 5: a vase,
 which is a vector without a picture.
+
+The catalog in `format5.tar.xz` was written by the last version before format 6: four commits, the generation built
+after the third. 1: mug, bowl, jug. 2: the mug's price. 3: the jug is deleted. 4: a vase.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +80,37 @@ def test_a_catalog_of_format_1_is_searched_and_time_travels(folder: Path) -> Non
             (2, 0, 1, 0, 7200),
             (1, 3, 0, 0, 3600),
         ]
+    assert pragma(folder, "user_version") == FORMAT
+
+
+def test_a_catalog_of_format_5_is_searched_with_its_generation_and_time_travels(tmp_path: Path) -> None:
+    with tarfile.open(ROOT / "tests" / "format5.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = tmp_path / "format5"
+    assert pragma(folder, "user_version") == 5
+    assert verify(folder).problems == []
+    query = np.eye(6, dtype=np.float32)[0]
+    with Catalog.open(folder) as catalog:
+        info = catalog.info()
+        assert (info.items, info.tail, info.generation) == (3, 1, "000000000003-9fb189ce")
+        assert info.fields == {"price": "float", "tags": "strings", "made": "string", "note": "string"}
+        hits = catalog.search(vector=query)
+        assert [(hit.key, hit.score, hit.fields["price"]) for hit in hits] == [
+            ("mug", 1.0, 5.0),
+            ("bowl", 0.0, 6.0),
+            ("vase", 0.0, 12.5),
+        ]
+        assert catalog.search(vector=query, filter="array_contains(tags, 'sale') and price < 6").keys == ["mug"]
+        prices = [{item.key: item.fields["price"] for item in catalog.items(as_of=commit)} for commit in (1, 2, 3, 4)]
+        assert prices == [
+            {"mug": 4, "bowl": 6, "jug": 9},
+            {"mug": 5, "bowl": 6, "jug": 9},
+            {"mug": 5, "bowl": 6},
+            {"mug": 5, "bowl": 6, "vase": 12.5},
+        ]
+        catalog.update(["vase"], {"price": [11.0]})
+        assert catalog.search(vector=np.eye(6, dtype=np.float32)[3]).keys[0] == "vase"
+        assert catalog.verify().problems == []
     assert pragma(folder, "user_version") == FORMAT
 
 

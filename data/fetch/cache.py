@@ -22,6 +22,8 @@ from typing import BinaryIO
 
 import orjson
 
+from lookalike.data.atomic_write import atomic_write_bytes
+
 __all__ = ["CacheEntry", "FetchCache"]
 
 _ABANDONED_S = 3600.0
@@ -67,8 +69,8 @@ class FetchCache:
     def record(self, url: str, entry: CacheEntry) -> None:
         """Store what an address answered with."""
         path = self._entry_path(url)
-        with self._building(path) as file:
-            file.write(orjson.dumps(entry))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_bytes(path, orjson.dumps(entry), durable=False)
 
     def acquire(self, sha256: str) -> Path | None:
         """Return the path of a picture, or None if it is not cached. It stays until `release`."""
@@ -141,19 +143,6 @@ class FetchCache:
         now = time.time()
         for path in self._folder.glob("about/*/*"):
             _remove(path, older_than=now - (_ABANDONED_S if path.name.startswith(".") else _ENTRY_LIFETIME_S))
-
-    @contextmanager
-    def _building(self, path: Path) -> Iterator[BinaryIO]:
-        building = path.with_name(f".{uuid.uuid4().hex}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with building.open("wb") as file:
-                yield file
-            building.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                building.unlink(missing_ok=True)
-            raise
 
     def _entry_path(self, url: str) -> Path:
         name = hashlib.sha256(url.encode("utf-8", "backslashreplace")).hexdigest()

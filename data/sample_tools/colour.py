@@ -4,8 +4,8 @@ Colours are classified by hue, lightness and chroma in OKLab (Björn Ottosson, 2
 equally large. The white around a drawing does not count, and black, white and grey count less than a hue, because most
 drawings have black outlines and nobody calls a tomato black.
 
-`lookalike.models.colours` shares out a picture's area among the same names, for vectors, and counts outlines fully. By
-its largest share, 157 of the 510 sample items would have another colour, so the two are not interchangeable.
+`lookalike.models.compact.colours` divides a picture's area among the same names, for vectors, and counts outlines
+fully. By its largest share, 157 of the 510 sample items would have another colour, so the two are not interchangeable.
 """
 
 from __future__ import annotations

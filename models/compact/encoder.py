@@ -4,7 +4,7 @@ The row of a picture has three parts, [visual | semantic | colour], so that one 
 
 - visual, 256: outputs of the picture network at three depths, projected.
 - semantic, 245: the subject in words, from the ImageNet classes and the captioned drawings that the picture resembles
-  (`models/compact/rows.py`).
+  (`models/compact/picture_rows.py`).
 - colour, 11: the share of each basic colour.
 
 The row of a text has no visual part; its colour part has the colours it names. `models/compact/README.md` describes how
@@ -13,101 +13,101 @@ these choices were made and what each of them contributes; `models/training/make
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
-from safetensors.torch import load as load_safetensors
-from tokenizers import Tokenizer
-from torch import Tensor, nn
-from torch.nn import functional
 
-from lookalike.models.base import Prepared
-from lookalike.models.colours import picture_colours, text_colours
-from lookalike.models.compact.efficientnet_lite import INPUT_SIZE, EfficientNetLite0
-from lookalike.models.compact.figures import CompactFigures
-from lookalike.models.compact.minilm import MiniLM, read_tokenizer
-from lookalike.models.compact.rows import picture_semantics, text_semantics, visual_part
+from lookalike.data.garbage_collection import collector_paused
+from lookalike.models.base import FEW_CHARACTERS, ModelSpec, Prepared
+from lookalike.models.compact.short_texts import TextWeights
+from lookalike.models.compact.text_rows import text_rows
+from lookalike.models.lazy import Lazy
 from lookalike.models.registry.spec import KnownModel
-from lookalike.models.torch_base.frames import fit_to_square
-from lookalike.models.torch_base.torch_encoder import TorchEncoder, Tower, pick_device, precision_on
-from lookalike.models.weights.packaged import read_weights
+from lookalike.models.vectors import Matrix, unit_rows
 
-__all__ = ["CompactEncoder", "PictureTower", "TextTower", "load_compact", "prepare_picture"]
+if TYPE_CHECKING:
+    from lookalike.models.compact.networks import CompactNetworks
 
-VISUAL_SHARE, SEMANTIC_SHARE, COLOUR_SHARE = 0.7, 0.2, 0.1
-"""Share of each part in a picture's score with itself; they add up to 1."""
-
-MARGIN = 16
-COLOUR_OF_TEXT = 0.3
-"""Weight of a named colour relative to the rest of a text, before the shares above are applied."""
+__all__ = ["CompactEncoder", "load_compact"]
 
 
-@dataclass(frozen=True, slots=True)
-class PictureTower:
-    """The picture network, and the figures that turn its outputs into rows."""
+class CompactEncoder:
+    """The encoder of `compact`. Short texts are read in NumPy, everything else by the networks in torch.
 
-    network: EfficientNetLite0
-    figures: CompactFigures
+    torch is imported when the first picture or long text comes, or at once if `device` is neither "auto" nor "cpu". On
+    a GPU that was asked for by name, the networks read short texts too.
+    """
 
+    def __init__(self, known: KnownModel, *, device: str) -> None:
+        self._spec = known.spec
+        self._on_cpu = device in ("auto", "cpu")
+        self.text_weights = Lazy(lambda: TextWeights.read(known))
 
-@dataclass(frozen=True, slots=True)
-class TextTower:
-    """The text network, its tokenizer, and the figures that turn its vectors into rows."""
+        def load() -> CompactNetworks:
+            with collector_paused():
+                from lookalike.models.compact.networks import load_networks
+            return load_networks(known, self.text_weights, device=device)
 
-    network: MiniLM
-    tokenizer: Tokenizer
-    figures: CompactFigures
+        self._networks = Lazy(load)
+        if not self._on_cpu:
+            self._networks.get()
 
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's description."""
+        return self._spec
 
-class CompactEncoder(TorchEncoder):
-    """The encoder of `compact`; each of its two towers is loaded at first use."""
+    @property
+    def networks(self) -> CompactNetworks:
+        """The networks in torch."""
+        return self._networks.get()
 
-    def __init__(
-        self, known: KnownModel, device: torch.device, pictures: Tower[PictureTower], texts: Tower[TextTower]
-    ) -> None:
-        super().__init__(known.spec, device)
-        self.pictures = pictures
-        self.texts = texts
+    @property
+    def shares_processors(self) -> bool:
+        """Whether the model runs on the same processors that load pictures, rather than on a GPU."""
+        return self.networks.shares_processors
+
+    def use_threads(self, count: int) -> None:
+        """Run on `count` processors from now on when called from the current thread."""
+        self.networks.use_threads(count)
 
     def prepare(self, image: Image.Image) -> Prepared:
         """Trim the plain background around an object and fit it into a square: uint8 [224, 224, 3]."""
-        return prepare_picture(image)
+        return self.networks.prepare(image)
 
-    def _picture_rows(self, pictures: Tensor) -> Tensor:
-        with self.pictures.use() as tower:
-            output, figures = tower.network(pictures), tower.figures
-        visual = visual_part(output, figures)
-        semantic = picture_semantics(output.scores, visual, figures)
-        colour = picture_colours(pictures) - figures.colour_mean
-        parts = ((visual, VISUAL_SHARE), (semantic, SEMANTIC_SHARE), (colour, COLOUR_SHARE))
-        return torch.cat([functional.normalize(part) * share**0.5 for part, share in parts], dim=1)
+    def encode_prepared(self, batch: Sequence[Prepared]) -> Matrix:
+        """Encode prepared pictures as unit float32 rows, shape [len(batch), 512]."""
+        return self.networks.encode_prepared(batch)
 
-    def _text_rows(self, texts: Sequence[str]) -> Tensor:
-        return self._text_and_title_rows(texts)[0]
+    def encode_images(self, images: Sequence[Image.Image]) -> Matrix:
+        """Encode RGB pictures as unit float32 rows, shape [len(images), 512]."""
+        return self.networks.encode_images(images)
 
-    def _text_and_title_rows(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        with self.texts.use() as tower:
-            vectors, figures = self._text_vectors(tower, texts), tower.figures
-        semantic = text_semantics(vectors, figures)
-        colour = functional.normalize(torch.from_numpy(text_colours(texts)).to(self.device))
-        colour = colour * (COLOUR_OF_TEXT * (SEMANTIC_SHARE / COLOUR_SHARE) ** 0.5)
-        visual = semantic.new_zeros(len(texts), self.spec.dim - semantic.shape[1] - colour.shape[1])
-        return torch.cat([visual, semantic, colour], dim=1), vectors
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Encode descriptions of pictures as unit float32 rows in the space of pictures, shape [len(texts), 512]."""
+        return self.encode_texts_and_titles(texts)[0]
 
-    def _title_rows(self, texts: Sequence[str]) -> Tensor:
-        with self.texts.use() as tower:
-            return self._text_vectors(tower, texts)
+    def encode_texts_and_titles(self, texts: Sequence[str]) -> tuple[Matrix, Matrix]:
+        """Return what `encode_texts` and `encode_titles` return, from one run of the text network."""
+        if not self._are_few(texts):
+            return self.networks.encode_texts_and_titles(texts)
+        weights = self.text_weights.get()
+        vectors = weights.vectors(texts)
+        return unit_rows(text_rows(texts, vectors, weights.figures, self._spec.dim)), unit_rows(vectors)
 
-    def _text_vectors(self, tower: TextTower, texts: Sequence[str]) -> Tensor:
-        rows = [torch.tensor(encoding.ids) for encoding in tower.tokenizer.encode_batch_fast(list(texts))]
-        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
-        lengths = torch.tensor([len(row) for row in rows], device=self.device)
-        mask = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
-        vectors: Tensor = tower.network(tokens, mask)
-        return vectors
+    def encode_titles(self, texts: Sequence[str]) -> Matrix:
+        """Encode texts for comparison with other texts, as unit float32 rows of shape [len(texts), 384]."""
+        if not self._are_few(texts):
+            return self.networks.encode_titles(texts)
+        return unit_rows(self.text_weights.get().vectors(texts))
+
+    def notices_about(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """Return notices about texts that are not read as written; there are none."""
+        return ()
+
+    def _are_few(self, texts: Sequence[str]) -> bool:
+        return self._on_cpu and sum(map(len, texts)) <= FEW_CHARACTERS
 
 
 def load_compact(known: KnownModel, *, device: str = "auto") -> CompactEncoder:
@@ -116,23 +116,4 @@ def load_compact(known: KnownModel, *, device: str = "auto") -> CompactEncoder:
     Raises:
         UsageError: this machine has no such device.
     """
-    target = pick_device(device)
-    precision = precision_on(target)
-
-    def load_figures() -> CompactFigures:
-        return CompactFigures.from_bytes(read_weights(known.files["figures"])).to(target)
-
-    def load_pictures() -> PictureTower:
-        checkpoint = torch.load(io.BytesIO(read_weights(known.files["pictures"])), weights_only=True)
-        return PictureTower(EfficientNetLite0.from_checkpoint(checkpoint).to(target, precision), load_figures())
-
-    def load_texts() -> TextTower:
-        network = MiniLM.from_checkpoint(load_safetensors(read_weights(known.files["texts"]))).to(target, precision)
-        return TextTower(network, read_tokenizer(read_weights(known.files["tokenizer"])), load_figures())
-
-    return CompactEncoder(known, target, Tower(load_pictures), Tower(load_texts))
-
-
-def prepare_picture(image: Image.Image) -> Prepared:
-    """Trim the plain background around an object and fit it into a square: uint8 [224, 224, 3]."""
-    return fit_to_square(image, side=INPUT_SIZE, margin=MARGIN)
+    return CompactEncoder(known, device=device)

@@ -1,4 +1,4 @@
-"""MiniLM-L6, the text network of the `compact` model: a six-layer BERT with mean pooling.
+"""MiniLM-L6, the text network of the `compact` model, in torch: a six-layer BERT with mean pooling.
 
 BERT: Devlin et al., 2019, arXiv:1810.04805. MiniLM: Wang et al., 2020, arXiv:2002.10957. Mean pooling and training on
 sentence pairs: Reimers and Gurevych, 2019, arXiv:1908.10084. The weights are sentence-transformers/all-MiniLM-L6-v2.
@@ -9,19 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["MAX_TOKENS", "TEXT_DIM", "MiniLM", "read_tokenizer"]
+from lookalike.models.compact.minilm_numpy import HEADS, LAYERS, NORM_EPSILON, TEXT_DIM
 
-TEXT_DIM = 384
-MAX_TOKENS = 256
-"""Maximum length of a text in tokens, as in the model's fine-tuning; the rest of a text is not read."""
+__all__ = ["MiniLM"]
 
 _VOCABULARY, _POSITIONS, _SEGMENTS = 30_522, 512, 2
-_LAYERS, _HEADS, _HIDDEN_DIM = 6, 12, 1536
-_LAYER_NORM_EPSILON = 1e-12
+_HIDDEN_DIM = 1536
 
 
 class _Linear(nn.Linear):
@@ -45,14 +41,14 @@ class _Layer(nn.Module):
         super().__init__()
         self.query_key_value = _Linear(TEXT_DIM, 3 * TEXT_DIM)
         self.attended = _Linear(TEXT_DIM, TEXT_DIM)
-        self.attended_norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
+        self.attended_norm = nn.LayerNorm(TEXT_DIM, eps=NORM_EPSILON)
         self.widen = _Linear(TEXT_DIM, _HIDDEN_DIM)
         self.narrow = _Linear(_HIDDEN_DIM, TEXT_DIM)
-        self.narrow_norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
+        self.narrow_norm = nn.LayerNorm(TEXT_DIM, eps=NORM_EPSILON)
 
     def forward(self, words: Tensor, visible: Tensor) -> Tensor:
         count, length, _ = words.shape
-        heads = self.query_key_value(words).view(count, length, 3, _HEADS, TEXT_DIM // _HEADS).permute(2, 0, 3, 1, 4)
+        heads = self.query_key_value(words).view(count, length, 3, HEADS, TEXT_DIM // HEADS).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=visible)
         words = self.attended_norm(words + self.attended(mixed.transpose(1, 2).reshape(count, length, TEXT_DIM)))
         changed: Tensor = self.narrow_norm(words + self.narrow(functional.gelu(self.widen(words))))
@@ -67,8 +63,8 @@ class MiniLM(nn.Module):
         self.word = _Embedding(_VOCABULARY, TEXT_DIM)
         self.position = _Embedding(_POSITIONS, TEXT_DIM)
         self.segment = _Embedding(_SEGMENTS, TEXT_DIM)
-        self.norm = nn.LayerNorm(TEXT_DIM, eps=_LAYER_NORM_EPSILON)
-        self.layers = nn.ModuleList(_Layer() for _ in range(_LAYERS))
+        self.norm = nn.LayerNorm(TEXT_DIM, eps=NORM_EPSILON)
+        self.layers = nn.ModuleList(_Layer() for _ in range(LAYERS))
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Return the mean of each text's token vectors: float32, shape [n, 384], not normalised.
@@ -103,7 +99,7 @@ class MiniLM(nn.Module):
         for target, source in (("word", "word"), ("position", "position"), ("segment", "token_type")):
             state[f"{target}.weight"] = remaining.pop(f"embeddings.{source}_embeddings.weight")
         take("norm", "embeddings.LayerNorm")
-        for index in range(_LAYERS):
+        for index in range(LAYERS):
             source, target = f"encoder.layer.{index}", f"layers.{index}"
             attention = f"{source}.attention"
             take(f"{target}.query_key_value", *(f"{attention}.self.{part}" for part in ("query", "key", "value")))
@@ -117,11 +113,3 @@ class MiniLM(nn.Module):
         network = cls()
         network.load_state_dict(state, assign=True)
         return network.eval().requires_grad_(False)
-
-
-def read_tokenizer(content: bytes) -> Tokenizer:
-    """Read a tokenizer.json file; texts are truncated at `MAX_TOKENS` and not padded."""
-    tokenizer = Tokenizer.from_str(content.decode("utf-8"))
-    tokenizer.enable_truncation(MAX_TOKENS)
-    tokenizer.no_padding()
-    return tokenizer

@@ -20,16 +20,14 @@ from PIL import Image
 from torch import Tensor
 
 from lookalike.data.errors import ModalityUnsupported, UsageError
-from lookalike.models.base import Modality, ModelSpec, Prepared
+from lookalike.models.base import FEW_CHARACTERS, Modality, ModelSpec, Prepared
+from lookalike.models.lazy import Lazy
 from lookalike.models.torch_base.batches import pictures_per_batch
 from lookalike.models.vectors import Matrix, unit_rows
 
 __all__ = ["TorchEncoder", "Tower", "keep_freed_memory", "pick_device", "precision_on"]
 
 TEXTS_PER_BATCH = 64
-
-CHARACTERS_ON_ONE_THREAD = 400
-"""Texts of up to this many characters in all are encoded on one processor."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT_BYTES = 1 << 27
@@ -46,25 +44,22 @@ class Tower(Generic[PartT]):
     """
 
     def __init__(self, load: Callable[[], PartT]) -> None:
-        self._load = load
+        self._part = Lazy(load)
         self._lock = threading.Lock()
-        self._part: PartT | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the part has been loaded."""
+        return self._part.made
 
     @contextmanager
     def use(self) -> Iterator[PartT]:
         """Yield the loaded part, for the calling thread alone if it runs on several processors."""
         if torch.get_num_threads() > 1:
             with self._lock:
-                yield self._loaded_part()
-            return
-        with self._lock:
-            part = self._loaded_part()
-        yield part
-
-    def _loaded_part(self) -> PartT:
-        if self._part is None:
-            self._part = self._load()
-        return self._part
+                yield self._part.get()
+        else:
+            yield self._part.get()
 
 
 class TorchEncoder(ABC):
@@ -203,7 +198,7 @@ class TorchEncoder(ABC):
 def _threads_for(texts: Sequence[str]) -> Iterator[None]:
     """Run on one processor where a second would cost more than it saves: a few short texts, as in a query."""
     before = torch.get_num_threads()
-    if before == 1 or sum(map(len, texts)) > CHARACTERS_ON_ONE_THREAD:
+    if before == 1 or sum(map(len, texts)) > FEW_CHARACTERS:
         yield
         return
     torch.set_num_threads(1)

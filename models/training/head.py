@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lookalike.models.compact.figures import ClassFigures, CompactFigures
-from lookalike.models.compact.rows import drawing_words, picture_classes, similarity_kernel, text_classes, text_words
+from lookalike.models.compact.picture_rows import drawing_words, picture_classes, similarity_kernel
+from lookalike.models.compact.text_rows import text_classes, text_words
+from lookalike.models.vectors import Matrix
 
 __all__ = ["Rows", "TrainingPictures", "fix_signs", "joint_projections", "train_head", "unit"]
 
@@ -43,8 +45,8 @@ class TrainingPictures:
 
 
 def train_head(
-    figures: ClassFigures, pictures: TrainingPictures, embed: Callable[[Sequence[str]], Rows]
-) -> CompactFigures:
+    figures: ClassFigures[Matrix], pictures: TrainingPictures, embed: Callable[[Sequence[str]], Rows]
+) -> CompactFigures[Matrix]:
     """Train the head on captioned pictures, and return it together with the figures it builds on.
 
     It takes memory for a few float64 matrices of shape [n, n], n being the number of pictures.
@@ -61,7 +63,7 @@ def train_head(
     text_rows = embed(texts)
     visual, scores = pictures.visual[kept].double(), pictures.scores[kept]
 
-    centred = unit(text_rows - figures.text_mean.double().numpy())
+    centred = unit(text_rows - figures.text_mean.astype(np.float64))
     values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
     values, axes = values[::-1][:WORD_DIM], fix_signs(axes[:, ::-1][:, :WORD_DIM])
     word_projection = axes / np.maximum(values, _FLOOR) ** (WORD_WHITENING / 2)
@@ -73,14 +75,14 @@ def train_head(
     width = figures.class_rows.shape[1]
     unjoined = CompactFigures(
         **{field.name: getattr(figures, field.name) for field in fields(ClassFigures)},
-        drawing_rows=visual.float(),
-        drawing_words=_tensor(dual_weights),
-        drawing_offset=_tensor(average @ dual_weights),
-        word_projection=_tensor(word_projection),
-        picture_joint=torch.zeros(width + WORD_DIM, width),
-        text_joint=torch.zeros(width + WORD_DIM, width),
+        drawing_rows=visual.float().numpy(),
+        drawing_words=dual_weights.astype(np.float32),
+        drawing_offset=(average @ dual_weights).astype(np.float32),
+        word_projection=word_projection.astype(np.float32),
+        picture_joint=np.zeros((width + WORD_DIM, width), np.float32),
+        text_joint=np.zeros((width + WORD_DIM, width), np.float32),
     )
-    return _join(unjoined, visual.float(), scores, _tensor(text_rows))
+    return _join(unjoined, visual.float(), scores, text_rows.astype(np.float32))
 
 
 def _caption_weights(captions: Sequence[Mapping[str, float]], texts: Sequence[str]) -> Rows:
@@ -93,13 +95,16 @@ def _caption_weights(captions: Sequence[Mapping[str, float]], texts: Sequence[st
     return weights
 
 
-def _join(figures: CompactFigures, visual: Tensor, scores: Tensor, text_rows: Tensor) -> CompactFigures:
+def _join(
+    figures: CompactFigures[Matrix], visual: Tensor, scores: Tensor, text_vectors: Matrix
+) -> CompactFigures[Matrix]:
     """Join the words of classes and of drawings into as many dimensions as the classes have."""
-    pictures = torch.cat([picture_classes(scores, figures), drawing_words(visual, figures)], dim=1)
-    texts = torch.cat([text_classes(text_rows, figures), text_words(text_rows, figures)], dim=1)
+    tensors = figures.mapped(torch.from_numpy)
+    pictures = torch.cat([picture_classes(scores, tensors), drawing_words(visual, tensors)], dim=1)
+    texts = np.concatenate([text_classes(text_vectors, figures), text_words(text_vectors, figures)], axis=1)
     width = figures.class_rows.shape[1]
-    picture_joint, text_joint = joint_projections(pictures.double().numpy(), texts.double().numpy(), width)
-    return replace(figures, picture_joint=_tensor(picture_joint), text_joint=_tensor(text_joint))
+    picture_joint, text_joint = joint_projections(pictures.double().numpy(), texts.astype(np.float64), width)
+    return replace(figures, picture_joint=picture_joint.astype(np.float32), text_joint=text_joint.astype(np.float32))
 
 
 def joint_projections(pictures: Rows, texts: Rows, width: int) -> tuple[Rows, Rows]:
@@ -131,7 +136,3 @@ def unit(rows: Rows) -> Rows:
     """Scale rows to length 1 in double precision, unlike `unit_rows`; a row of zeros stays zero."""
     scaled: Rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return scaled
-
-
-def _tensor(values: Rows) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))

@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lookalike.data.sample.openclipart import half
-from lookalike.models.colours import text_colours
-from lookalike.models.compact.encoder import COLOUR_OF_TEXT
+from lookalike.models.compact.colours import text_colours
 from lookalike.models.compact.figures import ClassFigures, CompactFigures
-from lookalike.models.compact.rows import picture_classes, picture_semantics, text_classes, text_semantics, visual_part
+from lookalike.models.compact.picture_rows import picture_classes, picture_semantics, visual_part
+from lookalike.models.compact.text_rows import COLOUR_OF_TEXT, text_classes, text_semantics
 from lookalike.models.registry.spec import KNOWN_MODELS
 from lookalike.models.training.head import train_head
 from lookalike.models.training.make_compact import (
@@ -34,6 +34,7 @@ from lookalike.models.training.make_compact import (
     run_network,
 )
 from lookalike.models.training.sources import read_drawings, read_emoji, read_stamps
+from lookalike.models.vectors import Matrix
 from lookalike.models.weights.packaged import read_weights
 
 __all__ = ["Trial", "recall"]
@@ -88,16 +89,19 @@ def recall(scores: Tensor, relevant: Sequence[Sequence[int]]) -> NDArray[np.floa
     return np.asarray(100 * np.mean(shares, axis=0), dtype=np.float64)
 
 
-def scores_of(trial: Trial, source: LabelledOutputs, figures: ClassFigures, vectors: Tensor) -> Tensor:
+def scores_of(trial: Trial, source: LabelledOutputs, figures: ClassFigures[Matrix], vectors: Matrix) -> Tensor:
     """Return the scores of texts and pictures as `compact` computes them; figures without a head use classes alone."""
     logits, colours = source.outputs.scores[trial.pictures], source.colours[trial.pictures]
     if isinstance(figures, CompactFigures):
-        visual = visual_part(source.outputs, figures)[trial.pictures]
-        scores = text_semantics(vectors, figures) @ picture_semantics(logits, visual, figures).T
+        tensors = figures.mapped(torch.from_numpy)
+        visual = visual_part(source.outputs, tensors)[trial.pictures]
+        texts, pictures = text_semantics(vectors, figures), picture_semantics(logits, visual, tensors)
     else:
-        scores = text_classes(vectors, figures) @ picture_classes(logits, figures).T
+        texts, pictures = text_classes(vectors, figures), picture_classes(logits, figures.mapped(torch.from_numpy))
+    scores = torch.from_numpy(texts) @ pictures.T
     colours_of_texts = functional.normalize(torch.from_numpy(text_colours(trial.texts)))
-    return scores + COLOUR_OF_TEXT * colours_of_texts @ functional.normalize(colours - figures.colour_mean).T
+    colours_of_pictures = functional.normalize(colours - torch.from_numpy(figures.colour_mean))
+    return scores + COLOUR_OF_TEXT * colours_of_texts @ colours_of_pictures.T
 
 
 def main() -> None:
@@ -114,7 +118,7 @@ def main() -> None:
         heads += [names, *(f"{side} @{depth}" for side in ("without", "with") for depth in DEPTHS)]
     logging.info("| %s |", " | ".join(heads))
     for trained_on, tried_on in TRIALS:
-        pictures = gather_trainable(bare, [described[name] for name in trained_on])
+        pictures = gather_trainable(bare.mapped(torch.from_numpy), [described[name] for name in trained_on])
         # The figures are rounded, as in the shipped file.
         figures = CompactFigures.from_bytes(train_head(bare, pictures, embed).to_bytes())
         captions = {caption for weighted in pictures.captions for caption in weighted}
@@ -123,7 +127,7 @@ def main() -> None:
             trial = Trial.from_names([label.name for label in source.labels], part)
             cells = [" and ".join(trained_on), tried_on, half_name, f"{len(trial.pictures):,}"]
             for queries in (trial, trial.without(captions)):
-                vectors = torch.from_numpy(embed(queries.texts).astype(np.float32))
+                vectors = embed(queries.texts).astype(np.float32)
                 recalls = [
                     recall(scores_of(queries, source, model, vectors), queries.relevant) for model in (bare, figures)
                 ]

@@ -23,7 +23,6 @@ from torch.nn import functional
 from torchvision.models._meta import _IMAGENET_CATEGORIES  # type: ignore[import-untyped]  # untyped
 
 from lookalike.models.base import Prepared
-from lookalike.models.colours import picture_colours
 from lookalike.models.compact.efficientnet_lite import (
     EARLY_DIM,
     FEATURE_DIM,
@@ -34,12 +33,14 @@ from lookalike.models.compact.efficientnet_lite import (
 )
 from lookalike.models.compact.figures import ClassFigures, CompactFigures
 from lookalike.models.compact.imagenet_words import broader_terms, match_classes, read_nouns
-from lookalike.models.compact.minilm import MiniLM, read_tokenizer
-from lookalike.models.compact.rows import visual_inputs, visual_part
+from lookalike.models.compact.minilm import MiniLM
+from lookalike.models.compact.minilm_numpy import read_tokenizer
+from lookalike.models.compact.picture_rows import picture_colours, visual_inputs, visual_part
 from lookalike.models.registry.spec import KNOWN_MODELS
 from lookalike.models.torch_base.torch_encoder import keep_freed_memory
 from lookalike.models.training.head import Rows, TrainingPictures, fix_signs, train_head, unit
 from lookalike.models.training.sources import Label, read_drawings, read_emoji
+from lookalike.models.vectors import Matrix
 from lookalike.models.weights.packaged import read_weights
 
 __all__ = ["LabelledOutputs", "TextEmbedder", "gather_trainable", "load_network", "make_figures", "run_network"]
@@ -63,7 +64,7 @@ class LabelledOutputs:
     labels: list[Label]
 
 
-def make_figures() -> CompactFigures:
+def make_figures() -> CompactFigures[Matrix]:
     """Return all figures, made from the weights, WordNet, drawings and emoji; a machine always makes the same ones."""
     network = load_network()
     embed = TextEmbedder()
@@ -74,15 +75,15 @@ def make_figures() -> CompactFigures:
     visual_mean, visual_projection = _fit_visual(visual_inputs(drawings.outputs)[tuning].double().numpy())
     text_mean, text_projection, class_rows = _fit_semantic(_class_vectors(embed))
     figures = ClassFigures(
-        visual_mean=_tensor(visual_mean),
-        visual_projection=_tensor(visual_projection),
-        neutral_scores=neutral_scores.clone(),
-        text_mean=_tensor(text_mean),
-        text_projection=_tensor(text_projection),
-        class_rows=_tensor(class_rows),
-        colour_mean=drawings.colours[tuning].mean(dim=0),
+        visual_mean=visual_mean.astype(np.float32),
+        visual_projection=visual_projection.astype(np.float32),
+        neutral_scores=neutral_scores.numpy(),
+        text_mean=text_mean.astype(np.float32),
+        text_projection=text_projection.astype(np.float32),
+        class_rows=class_rows.astype(np.float32),
+        colour_mean=drawings.colours[tuning].mean(dim=0).numpy(),
     )
-    return train_head(figures, gather_trainable(figures, [drawings, emoji]), embed)
+    return train_head(figures, gather_trainable(figures.mapped(torch.from_numpy), [drawings, emoji]), embed)
 
 
 def load_network() -> EfficientNetLite0:
@@ -107,7 +108,7 @@ def run_network(network: EfficientNetLite0, pictures: Iterable[tuple[Prepared, L
     return LabelledOutputs(NetworkOutput(*map(torch.cat, zip(*outputs, strict=True))), torch.cat(colours), labels)
 
 
-def gather_trainable(figures: ClassFigures, sources: Sequence[LabelledOutputs]) -> TrainingPictures:
+def gather_trainable(figures: ClassFigures[Tensor], sources: Sequence[LabelledOutputs]) -> TrainingPictures:
     """Collect the pictures that may be used for training."""
     parts = [(source, torch.tensor([label.trainable for label in source.labels])) for source in sources]
     return TrainingPictures(
@@ -194,10 +195,6 @@ class TextEmbedder:
                     vector = functional.normalize(self._network(tokens, torch.ones_like(tokens, dtype=torch.bool)))
                 self._known[text] = vector[0].double().numpy()
         return np.stack([self._known[text] for text in texts])
-
-
-def _tensor(values: Rows) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from lookalike.data.sample.openclipart import (
 )
 from lookalike.data.sample.openclipart import read_openclipart as read_cliparts
 from lookalike.models.base import Prepared
-from lookalike.models.compact.encoder import prepare_picture
+from lookalike.models.compact.networks import prepare_picture
 
 __all__ = ["Label", "caption_drawing", "caption_emoji", "read_drawings", "read_emoji", "read_stamps"]
 

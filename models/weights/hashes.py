@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
+from lookalike.data.atomic_write import atomic_write_bytes
 from lookalike.data.errors import WeightsUnavailable
 from lookalike.data.record_files import is_record_file
 
@@ -58,9 +58,6 @@ def _write_cache(known: dict[str, tuple[int, int, str]]) -> None:
     path = _cache_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, building = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(known, file)
-        Path(building).replace(path)
+        atomic_write_bytes(path, json.dumps(known).encode(), durable=False)
     except OSError:
         return

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
+from lookalike.data.atomic_write import atomic_write_bytes
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.table import LIST_SEPARATOR, Cell, Row
 from lookalike.data.feeds.tables import open_table
 from lookalike.data.pictures.image_decoder import read_bytes
-from lookalike.retrieval.files.storage import failing, sync
+from lookalike.retrieval.files.storage import failing
 
 __all__ = ["JudgedQuery", "keep_queries", "kept_queries", "read_queries"]
 
@@ -76,7 +76,7 @@ def keep_queries(source: Path, catalog: Path) -> int:
             if query.image is not None:
                 line[_IMAGE] = _keep_picture(query.image, folder)
             lines.append(orjson.dumps({name: value for name, value in line.items() if value is not None}) + b"\n")
-        _write(folder / _NAME, b"".join(lines))
+        atomic_write_bytes(folder / _NAME, b"".join(lines), durable=True)
     return len(queries)
 
 
@@ -91,16 +91,8 @@ def _keep_picture(path: Path, folder: Path) -> str:
     content = read_bytes(path)
     name = f"{hashlib.sha256(content).hexdigest()[:32]}{path.suffix.lower()}"
     if not (folder / name).exists():
-        _write(folder / name, content)
+        atomic_write_bytes(folder / name, content, durable=True)
     return name
-
-
-def _write(path: Path, content: bytes) -> None:
-    building = path.with_name(f".{uuid.uuid4().hex[:8]}")
-    building.write_bytes(content)
-    sync(building)
-    building.replace(path)
-    sync(path.parent)
 
 
 def _query_of(values: Mapping[str, Cell], folder: Path) -> JudgedQuery:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +12,11 @@ from filelock import FileLock, Timeout
 
 from lookalike.data.errors import CatalogBusy, CatalogReadOnly, StorageFailed
 
-__all__ = ["failing", "locked", "no_room", "sync"]
+__all__ = ["failing", "locked", "no_room"]
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _NUMBER = re.compile(r"\(os error ([0-9]+)\)")
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-
-
-def sync(path: Path) -> None:
-    """Sync a file, or the entries of a folder, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def no_room(folder: Path) -> StorageFailed:

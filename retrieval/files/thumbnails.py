@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
+from lookalike.data.atomic_write import atomic_write_bytes
 from lookalike.data.errors import NotAPicture
 from lookalike.data.pictures.image_decoder import check_thumbnail, thumbnail
 from lookalike.data.record_files import is_held
@@ -45,16 +44,9 @@ class Thumbnails:
             StorageFailed: it cannot be written; nothing of it is left.
         """
         path = self._path(image_id)
-        building = path.with_name(f".{uuid.uuid4().hex}")
         with failing(self._folder, "written to"):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                building.write_bytes(content)
-                building.replace(path)
-            except BaseException:
-                with suppress(OSError):
-                    building.unlink(missing_ok=True)
-                raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write_bytes(path, content, durable=False)
 
     def keep_only(self, image_ids: Collection[str]) -> tuple[int, int]:
         """Remove the thumbnails of all other images; return how many, and their size in bytes."""

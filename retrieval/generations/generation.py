@@ -24,8 +24,9 @@ import orjson
 from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
+from lookalike.data.atomic_write import atomic_write_bytes, sync
 from lookalike.data.errors import CatalogBusy, CatalogDamaged, StorageFailed
-from lookalike.retrieval.files.storage import failing, sync
+from lookalike.retrieval.files.storage import failing
 from lookalike.retrieval.generations.columns import Columns
 from lookalike.retrieval.generations.predecessor import before_of
 from lookalike.retrieval.generations.segment import Segment, SpaceRows, load_columns
@@ -295,13 +296,9 @@ def _check_files(path: Path, digests: Mapping[str, str], *, compare_all: bool) -
 
 def _remember_checked(path: Path, digests: Mapping[str, str]) -> None:
     """Record the state in which the files were verified. Without this record they are read again."""
-    building = path / f"{_CHECKED}.{uuid.uuid4().hex[:8]}"
-    try:
-        building.write_bytes(orjson.dumps({name: _state(path / name) for name in digests}))
-        building.replace(path / _CHECKED)
-    except OSError:
-        with contextlib.suppress(OSError):
-            building.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        states = orjson.dumps({name: _state(path / name) for name in digests})
+        atomic_write_bytes(path / _CHECKED, states, durable=False)
 
 
 def _state(path: Path) -> list[int]:

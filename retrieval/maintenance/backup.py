@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 import tarfile
-import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,10 +22,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lookalike.data.atomic_write import atomic_write, sync
 from lookalike.data.errors import BackupDamaged, BackupNotFound, CatalogBusy, CatalogExists, UsageError
 from lookalike.data.record_files import RECORDS, is_held, is_record_file
 from lookalike.retrieval.arguments import whole
-from lookalike.retrieval.files.storage import failing, sync
+from lookalike.retrieval.files.storage import failing
 from lookalike.retrieval.maintenance.backup_store import (
     CHUNK_BYTES,
     ChunkedFile,
@@ -151,18 +151,9 @@ def open_store(backup: Path) -> Iterator[Store]:
 @contextmanager
 def _built(catalog: Path) -> Iterator[Path]:
     """Yield a folder that becomes the catalog at the end of the block, or is removed if the block raises."""
-    place = catalog.absolute()
-    building = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}")
-    try:
+    with atomic_write(catalog.absolute(), durable=True) as building:
         building.mkdir(parents=True)
         yield building
-        for folder in (building, *(path for path in building.rglob("*") if path.is_dir())):
-            sync(folder)
-        building.rename(place)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    sync(place.parent)
 
 
 def _chosen(names: Sequence[str], wanted: str | None) -> str:
@@ -216,8 +207,7 @@ def _write_tar(catalog: Path, path: Path, progress: Progress) -> BackupReport:
         whole = building / path.name
         with tarfile.open(whole, "x", format=tarfile.USTAR_FORMAT) as file:
             report = _write(catalog, TarWriter(file), building, progress)
-        with whole.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(whole)
         whole.rename(path)
         sync(path.absolute().parent)
     shutil.rmtree(building, ignore_errors=True)

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import tarfile
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +22,10 @@ from typing import Protocol
 
 import orjson
 
+from lookalike.data.atomic_write import atomic_write, sync
 from lookalike.data.errors import BackupDamaged
 from lookalike.data.record_files import is_record_file
-from lookalike.retrieval.files.storage import failing, sync
+from lookalike.retrieval.files.storage import failing
 
 __all__ = [
     "CHUNK_BYTES",
@@ -255,12 +254,9 @@ class FolderStore:
         return self.folder / "chunks" / id_[:2] / id_
 
     def _put(self, path: Path, content: bytes) -> None:
-        building = self.building / uuid.uuid4().hex
-        with building.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        building.replace(path)
+        with atomic_write(path, durable=False, beside=self.building) as new:
+            new.write_bytes(content)
+            sync(new)  # the folders of many chunks are synced together
 
 
 class TarWriter:

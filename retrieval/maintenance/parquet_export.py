@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
+from lookalike.data.atomic_write import atomic_write
 from lookalike.data.errors import CatalogBusy, StorageFailed, UsageError
 from lookalike.data.field_type import FieldType
 from lookalike.data.record_files import RECORDS
-from lookalike.retrieval.files.storage import failing, sync
+from lookalike.retrieval.files.storage import failing
 from lookalike.retrieval.files.thumbnails import Thumbnails
 from lookalike.retrieval.filters.nodes import Parameters
 from lookalike.retrieval.maintenance.parquet_format import (
@@ -75,21 +74,14 @@ def export_parquet(
     with state:
         export = _Export(catalog, state, vectors)
         source = register_io_source(lambda *_: export.frames(ids, progress), schema=export.types)
-        building = target.absolute().with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
         try:
-            with failing(target, "written to"):
+            with failing(target, "written to"), atomic_write(target, durable=True) as new:
                 source.sink_parquet(
-                    building, row_group_size=export.batch * _GROUP_BATCHES, metadata={METADATA: export.form.to_json()}
+                    new, row_group_size=export.batch * _GROUP_BATCHES, metadata={METADATA: export.form.to_json()}
                 )
-                with building.open("rb") as file:
-                    os.fsync(file.fileno())
-                building.rename(target)
-                sync(target.absolute().parent)
         except pl.exceptions.PolarsError as error:
             export.raise_own_error()
             raise StorageFailed(f"{target} cannot be written to: {error}.") from error
-        finally:
-            building.unlink(missing_ok=True)
     return len(ids)
 
 

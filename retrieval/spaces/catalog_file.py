@@ -6,7 +6,6 @@ transaction with other records. So are field names and types.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from lookalike.data.atomic_write import atomic_write_bytes
 from lookalike.data.errors import CatalogDamaged, CatalogFormat, CatalogNotFound, ModalityUnsupported, ModelMismatch
 from lookalike.models import Modality, ModelSpec
 from lookalike.retrieval.files.storage import failing
@@ -207,13 +207,8 @@ class CatalogFile:
     def write(self, folder: Path) -> None:
         """Write the file, which is either complete or absent."""
         facts = {"format": 1 if self.looks_model is None else FORMAT, **self.to_facts()}
-        text = orjson.dumps(facts, option=orjson.OPT_INDENT_2)
-        building = folder / f".{_NAME}.building"
-        with building.open("wb") as file:
-            file.write(text + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        building.rename(folder / _NAME)
+        text = orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        atomic_write_bytes(folder / _NAME, text, durable=True)
 
     def check(self, spec: ModelSpec) -> None:
         """Refuse a model that did not make this catalog.

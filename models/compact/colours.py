@@ -14,13 +14,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lookalike.models.vectors import Matrix
 
-__all__ = ["COLOUR_NAMES", "picture_colours", "text_colours"]
+__all__ = ["COLOUR_LEVELS", "COLOUR_NAMES", "colour_memberships", "text_colours"]
 
 _TYPICAL = {
     "black": "000000 202020",
@@ -56,23 +54,10 @@ _SYNONYMS = {
 _UNCOLOURED = re.compile(r"\b(?:b\s?(?:and|&|/)?\s?w|black (?:and|&) white)\b")
 _WORD = re.compile(r"[a-z]+")
 
-_LEVELS = 16
+COLOUR_LEVELS = 16
+"""Steps of each of red, green and blue by which `colour_memberships` tells colours apart."""
+
 _NEARNESS = 10.0  # in units of L*a*b*, in which 2 is barely noticeable
-_WHITE_WEIGHT = 0.2  # most white is background
-_STRIDE = 4
-
-
-def picture_colours(pictures: Tensor) -> Tensor:
-    """Return the square root of each colour's share of a picture: float32 [n, 11], rows of unit length.
-
-    Args:
-        pictures: uint8, shape [n, height, width, 3], RGB.
-    """
-    levels = (pictures[:, ::_STRIDE, ::_STRIDE].long() + 8) // 17
-    cells = (levels[..., 0] * _LEVELS + levels[..., 1]) * _LEVELS + levels[..., 2]
-    shares = torch.from_numpy(_memberships()).to(pictures.device)[cells.flatten(1)].mean(dim=1)
-    shares[:, COLOUR_NAMES.index("white")] *= _WHITE_WEIGHT
-    return (shares / shares.sum(dim=1, keepdim=True)).sqrt()
 
 
 def text_colours(texts: Sequence[str]) -> Matrix:
@@ -87,9 +72,9 @@ def text_colours(texts: Sequence[str]) -> Matrix:
 
 
 @lru_cache(maxsize=1)
-def _memberships() -> Matrix:
+def colour_memberships() -> Matrix:
     """Return how much each of 16 x 16 x 16 RGB cells belongs to each name: float32 [4096, 11], rows with sum 1."""
-    steps = np.arange(_LEVELS) * 17.0
+    steps = np.arange(COLOUR_LEVELS) * 17.0
     cells = _lab(np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3))
     nearness = np.empty((len(cells), len(COLOUR_NAMES)))
     for column, codes in enumerate(_TYPICAL.values()):
