@@ -1,8 +1,8 @@
-"""What callers give, checked in one place for every public call: keys, texts, names, columns and numbers.
+"""Arguments of public calls, checked in one place: keys, texts, names, columns and numbers.
 
-One string is one key, text or field name. Anything else that can be iterated over is several, and is consumed once: a
-list, a set, a generator, a column of NumPy, pandas, Polars or Arrow. Whole numbers are taken as texts where texts are
-expected, so that ids of a database serve as keys; None, NaN, numbers with fractions, booleans and bytes are refused.
+A single string is one key, text or field name. Any other iterable holds several of them and is consumed once: a list, a
+set, a generator, or a column of NumPy, pandas, Polars or Arrow. Whole numbers are converted to text where text is
+expected, so database ids can serve as keys; None, NaN, numbers with fractions, booleans and bytes are refused.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ __all__ = [
 ]
 
 Keys: TypeAlias = str | int | Iterable[str] | Iterable[int]
-"""One key or several; whole numbers stand for their decimal texts."""
+"""One key or several. A whole number stands for its decimal text."""
 
 Texts: TypeAlias = str | Iterable[str]
 """One text or several."""
 
 _MOST = 2**63 - 1
-"""More than this is as much as there is, and is no number for SQLite."""
+"""SQLite cannot hold a greater number; a greater limit means no limit."""
 
 
 class Columns(dict[str, list[Value]]):
@@ -59,22 +59,22 @@ class Columns(dict[str, list[Value]]):
 
 
 def keys_of(keys: object, what: str = "key") -> list[str]:
-    """Return one key or several as a list; whole numbers become their decimal text.
+    """Return one key or several as a list. Whole numbers become their decimal text.
 
     Raises:
-        UsageError: a key is neither text nor a whole number; the row is named.
+        UsageError: a key is neither text nor a whole number; the message names its row.
     """
     one = _one_text(keys)
     if one is not None:
         return [one]
     values = _listed(keys, f"The {what}s are")
     if set(map(type, values)) <= {str}:
-        return values  # type: ignore[return-value]  # the line before has looked
+        return values  # type: ignore[return-value]  # the line before has checked
     return [_text(value, what, place) for place, value in enumerate(values)]
 
 
 def texts_of(texts: object, what: str) -> list[str]:
-    """Return one text, several or None as a list.
+    """Return one text, several texts or None as a list.
 
     Raises:
         UsageError: one of them is neither text nor a whole number.
@@ -83,7 +83,7 @@ def texts_of(texts: object, what: str) -> list[str]:
 
 
 def names_of(names: object) -> tuple[str, ...] | None:
-    """Return one field name or several; None where none are given.
+    """Return one field name or several as a tuple, or None for None.
 
     Raises:
         UsageError: a name is not text.
@@ -96,11 +96,11 @@ def names_of(names: object) -> tuple[str, ...] | None:
     for name in found:
         if not isinstance(name, str):
             raise UsageError(f"The field name {shown(name)} is {in_words(name)}; a name is a text.")
-    return found  # type: ignore[return-value]  # the loop has looked
+    return found  # type: ignore[return-value]  # the loop has checked
 
 
 def mapping_of(given: object, what: str, example: str) -> Mapping[str, Any]:
-    """Return what is given by field name; an empty mapping where nothing is given.
+    """Return a mapping by field name, which is empty for None.
 
     Raises:
         UsageError: it is not a mapping, or a name is not text. The message shows `example`.
@@ -114,7 +114,7 @@ def mapping_of(given: object, what: str, example: str) -> Mapping[str, Any]:
 
 
 def titles_of(titles: object) -> list[str | None] | None:
-    """Return one title or several, missing ones as None; None where none are given. `check_title` looks at each."""
+    """Return one title or several as a list, or None for None; `check_title` checks each of them."""
     if titles is None:
         return None
     return [titles] if isinstance(titles, str) else _listed(titles, "The titles are")  # type: ignore[return-value]
@@ -142,10 +142,10 @@ def images_of(images: object) -> list[Any]:
 
 
 def columns_of(fields: object) -> Columns:
-    """Return {name: values} as plain values; a table of pandas, Polars or Arrow is taken too.
+    """Return {name: values} as plain values, from a mapping or a table of pandas, Polars or Arrow.
 
     Raises:
-        UsageError: it is no such mapping, a name is not text or occurs twice, or a column is a single value.
+        UsageError: it is neither, a name is not text or occurs twice, or a column is a single value.
     """
     if fields is None:
         return Columns({}, {})
@@ -170,7 +170,7 @@ def columns_of(fields: object) -> Columns:
 
 
 def whole(value: object, what: str, least: int = 1, most: int | None = None) -> int:
-    """Return a whole number of any library as an int.
+    """Return a whole number of any library as an int, within `least` and `most`.
 
     Raises:
         UsageError: the value is not a whole number, or is out of range.
@@ -179,7 +179,7 @@ def whole(value: object, what: str, least: int = 1, most: int | None = None) -> 
     try:
         if isinstance(value, bool):
             raise TypeError
-        number = operator.index(value)  # type: ignore[arg-type]  # that is what is asked
+        number = operator.index(value)  # type: ignore[arg-type]  # the call tests this
     except TypeError:
         raise UsageError(f"The {what} is {shown(value)}; it must be a whole number, {allowed}.") from None
     if number < least or (most is not None and number > most):
@@ -218,7 +218,7 @@ def parameters_of(params: object) -> Mapping[str, object] | None:
     """Return the values of a filter's parameters.
 
     Raises:
-        FilterError: they are not given by name.
+        FilterError: they are not a mapping by name.
     """
     if params is not None and not (isinstance(params, Mapping) and all(isinstance(name, str) for name in params)):
         raise FilterError('The parameters of a filter are given by name, such as {"most": 80}.')
@@ -237,9 +237,9 @@ def _named(fields: Any) -> Iterable[tuple[Any, object]]:  # noqa: ANN401  # a ma
 
 
 def _one_text(value: object) -> str | None:
-    """Return the text of one string or whole number; None for anything else."""
+    """Return the text of a string or whole number, or None for anything else."""
     if isinstance(value, str):
-        return str.__str__(value)  # of a member of an enumeration the text, not its name
+        return str.__str__(value)  # for an enum member, its value rather than its name
     if isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64):
         return str(int(value))
     return None

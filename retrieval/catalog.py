@@ -1,7 +1,7 @@
-"""The catalogue: everything that can be done with one, as methods of one class.
+"""The catalogue, with every operation on it as a method of one class.
 
-This module declares the public API and nothing more: each method checks what it is given and calls the room that does
-the work. It is longer than other modules because every method has its documentation here.
+This module declares the public API and nothing more: each method checks its arguments and calls the module that does
+the work. It is longer than other modules because every method is documented here.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ class Catalog:
         metric: str = "cosine",
         device: str = "auto",
     ) -> Catalog:
-        """Create a catalogue whose vectors a model makes, or with `dim` one of ready vectors, and open it.
+        """Create a catalogue whose vectors a model makes, or with `dim` a catalogue of ready vectors, and open it.
 
-        With `appearance` a second model compares pictures, in a space of its own, and the first one reads words.
+        With `appearance`, a second model compares pictures, in a space of its own, and the first one reads words.
         `metric`, for ready vectors, is cosine, ip or l2.
 
             >>> catalog = Catalog.create("vectors", dim=512)  # doctest: +SKIP
@@ -118,7 +118,7 @@ class Catalog:
         """Open a catalogue.
 
         `device` is where the models run, and where `search_many` searches for 32 vectors or more: "cpu", "cuda",
-        "cuda:1", or "auto", which is CUDA where there is a device that the vectors fit into, else the CPU.
+        "cuda:1", or "auto", which is CUDA if there is a device that the vectors fit into, and otherwise the CPU.
 
             >>> with Catalog.open("shop") as catalog:  # doctest: +SKIP
             ...     print(len(catalog))
@@ -127,8 +127,8 @@ class Catalog:
             UsageError: this machine has no such device.
             CatalogNotFound: there is no catalogue at that path.
             CatalogFormat: a newer version wrote it.
-            CatalogDamaged: its records cannot be trusted.
-            CatalogReadOnly: it cannot be written to, and has to be before it can be read.
+            CatalogDamaged: its records are damaged.
+            CatalogReadOnly: it cannot be written to, but must be before it can be read.
             StorageFailed: it cannot be read.
         """
         return cls(Core.open(_folder_of(path), device))
@@ -146,13 +146,13 @@ class Catalog:
     ) -> Catalog:
         """Open the catalogue at a path, or create it if there is none; see `create`.
 
-        A catalogue that is there has to have the models, or the dimension and metric, that are asked for.
+        An existing catalogue must have the models, or the dimension and metric, that are asked for.
 
             >>> catalog = Catalog.open_or_create("shop", model="compact")  # doctest: +SKIP
 
         Raises:
-            ModelMismatch: other models made the catalogue that is there.
-            UsageError: it has another dimension or metric.
+            ModelMismatch: other models made the existing catalogue.
+            UsageError: the existing catalogue has another dimension or metric.
         """
         try:
             catalog = cls.open(path, device=device)
@@ -168,7 +168,7 @@ class Catalog:
         return catalog
 
     def check_models(self, model: str | None = None, appearance: str | None = None) -> None:
-        """Refuse other models than those that made the catalogue; "auto" and None stand for whichever they are.
+        """Refuse models other than those that made the catalogue. "auto" and None stand for the catalogue's own.
 
         Raises:
             UsageError: another model made it.
@@ -177,7 +177,7 @@ class Catalog:
         self._core.check_models(model, appearance)
 
     def close(self) -> None:
-        """Close the catalogue; every later use of it is refused."""
+        """Close the catalogue. Every later use of it is refused."""
         self._core.close()
 
     def __enter__(self) -> Catalog:
@@ -193,7 +193,7 @@ class Catalog:
         return self.count()
 
     def __bool__(self) -> bool:
-        """Return True: an empty catalogue is a catalogue, too."""
+        """Return True: even an empty catalogue is true."""
         return True
 
     def __contains__(self, key: object) -> bool:
@@ -211,11 +211,11 @@ class Catalog:
         except Exception as error:
             return f"Catalog({error})"
 
-    # --- what it is ------------------------------------------------------------------------------------------------
+    # --- properties ------------------------------------------------------------------------------------------------
 
     @property
     def path(self) -> Path:
-        """The absolute path of the catalogue's folder, also after it was moved."""
+        """The absolute path of the catalogue's folder, even after it was moved."""
         return self._core.folder
 
     @property
@@ -225,22 +225,22 @@ class Catalog:
 
     @property
     def models(self) -> str:
-        """The names of the models that make its vectors; "no model" for ready vectors."""
+        """The names of the models that make its vectors, or "no model" for ready vectors."""
         return self._core.file.models
 
     @property
     def schema(self) -> Mapping[str, FieldType]:
-        """The fields of the items and their types, in the order in which they came."""
+        """The fields of the items and their types, in the order in which they were added."""
         return dict(self._core.records.schema())
 
     @property
     def reads_words(self) -> bool:
-        """Whether its model reads words, so that they can be searched for."""
+        """Whether the catalogue's model reads words, so that text queries work."""
         return self._core.file.reads_texts
 
     @property
     def reads_pictures(self) -> bool:
-        """Whether it has a model, so that pictures can be searched for."""
+        """Whether the catalogue has a model, so that picture queries work."""
         return self._core.file.model is not None
 
     @property
@@ -250,7 +250,7 @@ class Catalog:
 
     @property
     def encoder(self) -> Encoder:
-        """The model that reads words and, unless there is another for appearance, pictures; loaded at first use.
+        """The model that reads words and, unless another one compares appearance, pictures; loaded on first use.
 
         Raises:
             ModalityUnsupported: the catalogue holds ready vectors and has no model.
@@ -260,31 +260,31 @@ class Catalog:
         return self._core.encoder()
 
     def info(self) -> CatalogInfo:
-        """Return what the catalogue is and how much it holds.
+        """Return a description of the catalogue: its models, its counts and its size.
 
         >>> catalog.info().items  # doctest: +SKIP
         """
         return info_of(self._core.folder, self._core.records, self._core.newest)
 
     def log(self, limit: int | None = None) -> list[Commit]:
-        """Return the commits that are kept, newest first: what each was, and how many items it changed."""
+        """Return the commits that are kept, newest first, each with its summary and the number of items it changed."""
         return self._core.records.commits(None if limit is None else whole(limit, "limit"))
 
     def ledger(
         self, *, state: State | str | None = None, feed: str | None = None, limit: int | None = None
     ) -> Iterator[LedgerEntry]:
-        """Iterate over what became of the rows of feeds, by feed and row: all, those in a state, or of one feed.
+        """Iterate over the outcomes of the rows of feeds, by feed and row, optionally of one state or one feed.
 
             >>> for entry in catalog.ledger(state="rejected"):  # doctest: +SKIP
             ...     print(entry.row, entry.reason)
 
         Raises:
-            UsageError: there is no such state (indexed, unchanged, rejected, missing), or the limit is not positive.
+            UsageError: `state` is not indexed, unchanged, rejected or missing, or the limit is not positive.
         """
         return self._core.records.ledger.entries(state=state, feed=feed, limit=limit)
 
     def ledger_counts(self, feed: str | None = None) -> dict[State, int]:
-        """Count the ledger's entries by state, of one feed or of all; rejected pictures are among the rejected."""
+        """Count the ledger's entries by state, for one feed or for all. Rejected pictures count as rejected."""
         return self._core.records.ledger.counts(feed)
 
     def count_to_retry(self, feed: str) -> int:
@@ -303,13 +303,13 @@ class Catalog:
         feed: str = "add",
         fetch: FetchSettings | None = None,
     ) -> IndexReport:
-        """Insert items with pictures, which the catalogue's model encodes; those of keys that exist are replaced.
+        """Insert items with pictures, which the catalogue's model encodes. Items whose keys exist are replaced.
 
         A row is a mapping or a dataclass. The columns of the key, the pictures and the title are found by their usual
-        names (key, id, sku; image, images, photo; title, name), or named here; all others become fields. A picture is
-        a path, an address, the bytes of a file, a picture that Pillow has opened, or a uint8 array [height, width, 3].
-        A row that cannot be indexed does not stop the others: it is in the report's `rejects` and in the ledger, under
-        the name `feed`.
+        names (key, id, sku; image, images, photo; title, name), or named here; all others become fields. A picture is a
+        path, an address, the bytes of a file, a picture that Pillow has opened, or a uint8 array [height, width, 3]. A
+        row that cannot be indexed does not stop the others: it is listed in the report's `rejects` and in the ledger,
+        under the name `feed`.
 
             >>> catalog.add([{"key": "a1", "image": "a1.jpg", "title": "Red shoe", "price": 59.0}])  # doctest: +SKIP
 
@@ -330,17 +330,18 @@ class Catalog:
         titles: str | Iterable[str | None] | None = None,
         existing: Literal["replace", "refuse"] = "replace",
     ) -> int:
-        """Insert items that are ready vectors; return the commit number. Those of keys that exist are replaced.
+        """Insert items that are ready vectors; return the commit number. Items whose keys exist are replaced.
 
-        `vectors` is float [n, dim], `fields` {name: n values}: lists, or columns of NumPy, pandas, Polars or Arrow, by
-        position. A new field has the type of its dtype, or of all its values. Written in transactions of 20,000 items:
-        when this returns, all of them are on disk; if it fails, none of the transaction at hand is.
+        `vectors` is float [n, dim], and `fields` is {name: n values}, as lists or columns of NumPy, pandas, Polars or
+        Arrow, in the order of `keys`. A new field takes its type from the column's dtype, or else from all its values.
+        Items are written in transactions of 20,000. When this returns, all of them are on disk; if it fails, nothing of
+        the current transaction is written.
 
             >>> catalog.add_vectors(["a", "b"], np.eye(2), {"price": [10, 20]})  # doctest: +SKIP
 
         Raises:
-            UsageError: lengths differ, a key is bad or occurs twice, a vector cannot be stored.
-            FieldTypeError: a value does not fit its field's type, or those of a new field are of several types.
+            UsageError: lengths differ, a key is invalid or occurs twice, or a vector cannot be stored.
+            FieldTypeError: a value does not fit its field's type, or a new field has values of several types.
             ItemExists: a key exists and `existing` is "refuse"; nothing is written.
         """
         if existing not in ("replace", "refuse"):
@@ -357,16 +358,16 @@ class Catalog:
         *,
         titles: str | Iterable[str | None] | None = None,
     ) -> int:
-        """Change fields and titles of items that are there, in one transaction; return the commit number.
+        """Change fields and titles of existing items, in one transaction; return the commit number.
 
-        `fields` is {name: one value a key}; fields that are not given stay, None takes a value away.
+        `fields` is {name: one value for each key}. Fields that are not given stay as they are; None removes a value.
 
             >>> catalog.update(["a1"], {"price": [49.0]})  # doctest: +SKIP
 
         Raises:
-            UsageError: lengths differ, a key is bad or occurs twice.
+            UsageError: lengths differ, or a key is invalid or occurs twice.
             FieldTypeError: a value does not fit its field's type.
-            ItemNotFound: a key is not there; nothing is written.
+            ItemNotFound: no item has one of the keys; nothing is written.
         """
         keys, columns, titles = keys_of(keys), columns_of(fields), titles_of(titles)
         records, file = self._core.records, self._core.file
@@ -382,8 +383,8 @@ class Catalog:
             >>> catalog.delete(filter="stock == 0")  # doctest: +SKIP
 
         Raises:
-            UsageError: both or neither are given.
-            ItemNotFound: a key is not there; nothing is deleted.
+            UsageError: both or neither of `keys` and `filter` are given.
+            ItemNotFound: no item has one of the keys; nothing is deleted.
         """
         if (keys is None) == (filter is None):
             raise UsageError("Name what to delete: either keys, or a filter.")
@@ -399,7 +400,7 @@ class Catalog:
                     raise ItemNotFound(key)
             return records.delete(row.id for row in found.values()) if found else 0
         deleted = 0
-        while True:  # items that another process changes meanwhile are looked at again
+        while True:  # items that another process changes meanwhile are checked again
             state = self._core.state()
             allowed = state.allowed(parsed)
             if not allowed.count:
@@ -420,11 +421,11 @@ class Catalog:
         force: bool = False,
         fetch: FetchSettings | None = None,
     ) -> IndexRun:
-        """Return a run over a feed: iterate it to index, or call its `finish`; it yields a report now and then.
+        """Return a run over a feed: iterate over it to index and get reports of progress, or call its `finish`.
 
         `source` is a feed file (CSV, JSON Lines, Parquet), a folder or an archive of pictures, WebDataset shards, the
-        folder of a Hugging Face dataset, or a `Feed`. What was committed stays when the iteration is broken off, and
-        the next run does the rest. `restart` reads every picture anew, `retry` takes only the rows that were rejected,
+        folder of a Hugging Face dataset, or a `Feed`. If the iteration is broken off, what was committed stays, and the
+        next run does the rest. `restart` reads every picture again, `retry` takes only the rows that were rejected,
         `sync` removes the items that the feed no longer has, and `force` does so even if they are more than half.
 
             >>> for report in catalog.index("products.csv"):  # doctest: +SKIP
@@ -452,7 +453,7 @@ class Catalog:
         sync: bool = False,
         force: bool = False,
     ) -> DryRun:
-        """Return what `index` would do, as an iterable of one change for each row; nothing is written."""
+        """Return what `index` would do, as an iterable of one change for each row. Nothing is written."""
         (feed,) = self.feeds(source, key=key, image=image, title=title)
         return DryRun(self._core, feed, restart=restart, retry=retry, sync=sync, force=force)
 
@@ -466,7 +467,7 @@ class Catalog:
         fetch: FetchSettings | None = None,
         stop: threading.Event | None = None,
     ) -> Watch:
-        """Return what keeps the catalogue in step with a source: index its `feed`, then iterate it; see `Watch`."""
+        """Return a `Watch` that keeps the catalogue in step with a source: index its `feed`, then iterate over it."""
         path = Path(source)
         return Watch(
             self._core,
@@ -512,26 +513,27 @@ class Catalog:
         as_of: Moment | None = None,
         appearance: float | None = None,
     ) -> Results:
-        """Find the items most like what is given: words, pictures, items by key, a vector, or any of them together.
+        """Find the items most like the query: words, pictures, items by key, a vector, or any combination of them.
 
-        `without` are words to keep away from, `balance` is the share of the words (0 to 1) beside pictures, `filter` an
-        expression that every hit satisfies, `params` the values of its `{names}`. With nothing to be like, items come
-        in the order they were added, as those of equal scores do. Pages of `limit` hits from `offset` on, joined, are
-        one long answer; hits that an approximate search has missed come last of all items. `recall` is "exact" or
-        the share of the true best that should be found; `fields` are those that hits carry, by default all. `as_of`, a
-        commit's number or a time, here and below, asks for the answer that would have been given then. In a catalogue
-        with a second model for appearance, `appearance` is the share of a picture's weight, and of an item's by key,
-        that goes to it (1 by default); the rest goes to the main model. `Query` declares every option.
+        `without` are words to avoid. `balance` is the weight of the words (0 to 1) relative to pictures. `filter` is an
+        expression that every hit satisfies, and `params` are the values of its `{names}`. An empty query returns items
+        in the order they were added, which is also the order of hits with equal scores. Pages of `limit` hits from
+        `offset` on join into one long answer; hits that an approximate search has missed come last of all items.
+        `recall` is "exact" or the share of the true best items to find; `fields` are those that hits carry, by default
+        all. `as_of`, a commit's number or a time, here and in other methods, asks for the answer that would have been
+        given then. In a catalogue with a second model for appearance, `appearance` is the share of the weight of
+        pictures, and of items by key, that goes to it (1 by default); the rest goes to the main model. `Query` declares
+        every option.
 
             >>> results = catalog.search("red shoes", filter="price < {most}", params={"most": 80})  # doctest: +SKIP
             >>> catalog.search(image="photo.jpg", limit=5).keys  # doctest: +SKIP
 
         Raises:
-            UsageError: an option is out of range, there is only something to keep away from, or no state as of then.
+            UsageError: an option is out of range, the query only has things to avoid, or there is no state as of then.
             FilterError: the filter cannot be read or does not fit the fields.
             NotAPicture: the bytes given as a picture are not one.
-            ItemNotFound: a key of `like` is not there.
-            ModalityUnsupported: the catalogue's model does not read what is given.
+            ItemNotFound: no item has one of the keys in `like`.
+            ModalityUnsupported: the catalogue's model cannot read part of the query.
         """
         query = Query(
             text=() if text is None else texts_of(text, "text"),
@@ -565,7 +567,7 @@ class Catalog:
     ) -> list[Results]:
         """Find the items most like each of many vectors, float [queries, dim], under one filter.
 
-        On a GPU, for 32 or more, the search is exact whatever `recall` is.
+        On a GPU, with 32 vectors or more, the search is exact whatever `recall` is.
 
             >>> [results.keys for results in catalog.search_many(np.eye(512)[:3])]  # doctest: +SKIP
         """
@@ -596,12 +598,12 @@ class Catalog:
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def get(self, keys: Keys, *, as_of: Moment | None = None) -> list[StoredItem]:
-        """Return items by key, in the order asked for.
+        """Return items by key, in the order of `keys`.
 
             >>> (item,) = catalog.get("a1")  # doctest: +SKIP
 
         Raises:
-            ItemNotFound: a key is not there.
+            ItemNotFound: no item has one of the keys.
         """
         return items_of_keys(self._core.records, keys_of(keys), self._core.commit(as_of))
 
@@ -613,12 +615,12 @@ class Catalog:
         as_of: Moment | None = None,
         batch: int = 1000,
     ) -> Iterator[StoredItem]:
-        """Iterate over all items, or those that satisfy a filter, of one state, in the order they were first added.
+        """Iterate over all items of one state, or those that satisfy a filter, in the order they were first added.
 
-        `batch` items are in memory at a time; what is written meanwhile is not seen.
+        `batch` items are in memory at a time. Changes made meanwhile are not seen.
 
         Raises:
-            UsageError: that state was purged meanwhile, or the batch is empty.
+            UsageError: the state was purged meanwhile, or the batch is empty.
         """
         batch = whole(batch, "batch")
         records = self._core.records
@@ -631,7 +633,7 @@ class Catalog:
         return stream(records, state.seq, batch, ids)
 
     def keys(self, among: Keys, *, as_of: Moment | None = None) -> list[str]:
-        """Return those of some keys that are in the catalogue, in their order, each once."""
+        """Return which of the keys are in the catalogue, in their order, each once."""
         among = keys_of(among)
         found = self._core.records.items_of_keys(among, as_of=self._core.commit(as_of))
         return [key for key in dict.fromkeys(among) if key in found]
@@ -644,7 +646,7 @@ class Catalog:
         return self._core.state(as_of).allowed(parse_filter(filter, params)).count
 
     def thumbnail(self, image_id: str) -> Path | None:
-        """Return the path of the thumbnail of a hit's picture by `Hit.image_id`, a WebP file; None if there is none."""
+        """Return the path of the WebP thumbnail of a hit's picture, by `Hit.image_id`, or None if there is none."""
         return self._core.thumbnails.path(image_id)
 
     # --- the quality of search -------------------------------------------------------------------------------------
@@ -667,8 +669,8 @@ class Catalog:
     def measure_recall(self, *, vectors: ArrayLike | None = None, limit: int = 10) -> list[RecallReport]:
         """Compare approximate searches with exact ones, in every space that has vectors, under random filters.
 
-        The queries are `vectors`, float [queries, dim], in the space of the pictures; without them the last that this
-        process searched for, or where those are few, items at random, each left out of its own answer.
+        The queries are `vectors`, float [queries, dim], in the space of the pictures. Without `vectors`, they are the
+        last queries of this process or, if those are few, items at random, each left out of its own answer.
 
         Raises:
             UsageError: the vectors do not fit, or the limit is out of range.
@@ -698,11 +700,11 @@ class Catalog:
         queries: Sequence[JudgedQuery] = (),
         options: ReencodeOptions | None = None,
     ) -> Reencoding:
-        """Return a change of models: iterate it to make a second set of vectors, while search goes on, and swap.
+        """Return a change of models: iterate over it to make a second set of vectors, while search goes on, and swap.
 
-        `model` reads words and pictures, `appearance` compares pictures in a second space ("none": no more). Without
-        either, a change that was begun goes on. The pictures are read from `feeds`, or from where the catalogue's feeds
-        were last read. Both sets are compared on `queries`, or on those that the catalogue keeps.
+        `model` reads words and pictures; `appearance` compares pictures in a second space ("none" removes it). Without
+        either, an unfinished change is continued. The pictures are read from `feeds`, or from where the catalogue's
+        feeds were last read. Both sets are compared on `queries`, or on those that the catalogue keeps.
 
             >>> for report in catalog.reencode(model="clip"):  # doctest: +SKIP
             ...     print(report.phase, report.done, report.total)
@@ -710,7 +712,7 @@ class Catalog:
         return Reencoding(self._core, model=model, appearance=appearance, feeds=feeds, queries=queries, options=options)
 
     def roll_back(self) -> RollbackReport:
-        """Put the models before the last change in use again, in one transaction.
+        """Put the models from before the last change back into use, in one transaction.
 
         Raises:
             UsageError: there are none, or another change is unfinished.
@@ -729,7 +731,7 @@ class Catalog:
 
         Raises:
             UsageError: the name or the type is not valid.
-            FieldTypeError: the field is there with another type.
+            FieldTypeError: the field exists with another type.
         """
         names_of([name])
         return self._core.records.add_field(name, field_changes.kind_of(kind))
@@ -760,19 +762,19 @@ class Catalog:
         drop: Texts | None = None,
         misfits: Literal["refuse", "null"] = "refuse",
     ) -> FieldsChanged:
-        """Change types, drop fields and rename fields in one transaction; items with a value of them are written anew.
+        """Change types, drop fields and rename fields in one transaction. Items with a value of them are rewritten.
 
         All three name fields as they are before the call. Renames take effect together, after drops: two fields can
-        swap names, and a field can take the name of one that is dropped. A value that does not fit its new type
-        refuses the whole change, or becomes null with `misfits` "null". Run `optimize` afterwards in a large
-        catalogue: items that were written anew are searched in memory until then.
+        swap names, and a field can take the name of one that is dropped. A value that does not fit its new type refuses
+        the whole change, or becomes null with `misfits` "null". Run `optimize` afterwards in a large catalogue:
+        rewritten items are searched in memory until then.
 
             >>> catalog.change_fields(retype={"price": "float"}, rename={"colour": "color"})  # doctest: +SKIP
 
         Raises:
-            UsageError: a field or type does not exist, a field is dropped and changed as well, another field has or
+            UsageError: a field or type does not exist, a field is both dropped and changed, another field has or
                 gets the new name, or there is nothing to change.
-            FieldTypeError: values do not fit the new type; it names some, and nothing is changed.
+            FieldTypeError: values do not fit the new type; the message names some, and nothing is changed.
             CatalogBusy: another process is indexing into the catalogue.
         """
         planned = field_changes.planned(retype=retype, rename=rename, drop=drop, misfits=misfits)
@@ -782,25 +784,25 @@ class Catalog:
     # --- maintenance -----------------------------------------------------------------------------------------------
 
     def optimize(self, *, index: str | None = None, retrain: bool = False) -> str:
-        """Fold what was committed since into a new generation; return its name.
+        """Fold everything committed since the last generation into a new one; return its name.
 
-        `index` is the kind: auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk; without it that of the generation
-        before, at first auto, which goes by the number of vectors and the memory of the machine. An index of the same
-        kind reuses what the one before has learned while that serves, unless it is to `retrain`.
+        `index` is the kind: auto, flat, ivf_flat, ivf_sq8, ivf_pq, hnsw, nsg or disk. By default it is the kind of the
+        current generation, and at first auto, which depends on the number of vectors and the machine's memory. An index
+        of the same kind reuses the training of the current one while that serves, unless `retrain` is set.
 
         Raises:
-            UsageError: no index kind is called that.
-            CatalogBusy: another process is doing so.
+            UsageError: the index kind does not exist.
+            CatalogBusy: another process is optimizing the catalogue.
         """
         if index is not None and index not in list(IndexKind):
             raise UsageError(f"The index is {shown(index)}; it can be {', '.join(IndexKind)}.")
         return self._core.newest.optimize(None if index is None else IndexKind(index), retrain=retrain)
 
     def purge(self, older_than: Moment | timedelta) -> PurgeReport:
-        """Remove the history older than a moment or an age, so that no earlier state can be read; give the room back.
+        """Remove the history older than a moment or an age; earlier states become unreadable, and disk space is freed.
 
         Raises:
-            UsageError: it is neither, or it is in the future.
+            UsageError: it is neither a moment nor an age, or it is in the future.
             CatalogBusy: another process is optimizing the catalogue, or kept writing for too long.
         """
         return purge_history(self._core, older_than)
@@ -808,13 +810,13 @@ class Catalog:
     def backup(self, path: str | Path, *, keep: int | None = None, progress: Progress = silent) -> BackupReport:
         """Back the catalogue up while it is in use, into a folder of backups, or one file if the path ends in `.tar`.
 
-        Of a folder only the newest `keep` snapshots stay, all of them without it.
+        In a folder, only the newest `keep` snapshots are kept; without `keep`, all of them.
 
         Raises:
             CatalogDamaged: the records cannot be read.
             CatalogBusy: another process is writing a backup there.
             StorageFailed: the backup cannot be written.
-            UsageError: the path is in the catalogue, or is something else.
+            UsageError: the path is in the catalogue, or is not a backup.
         """
         return write_backup(self._core.folder, Path(path), keep=keep, progress=progress)
 
@@ -822,7 +824,7 @@ class Catalog:
     def restore(
         backup: str | Path, path: str | Path, *, snapshot: str | None = None, progress: Progress = silent
     ) -> Snapshot:
-        """Make a catalogue from the newest snapshot of a backup, or from the one whose name or id starts so.
+        """Create a catalogue from the newest snapshot of a backup, or the one whose name or id starts with `snapshot`.
 
         Raises:
             CatalogExists: there is something at that path.
@@ -833,7 +835,7 @@ class Catalog:
         return restore(Path(backup), _folder_of(path), snapshot=snapshot, progress=progress)
 
     def verify(self, *, progress: Progress = silent) -> Verification:
-        """Check everything: records, vectors, the generation's checksums and counts, thumbnails. Changes nothing.
+        """Check the records, the vectors, the generation's checksums and counts, and the thumbnails; change nothing.
 
         Raises:
             CatalogGone: the folder was deleted or replaced meanwhile.
@@ -845,9 +847,9 @@ class Catalog:
         return verify(self._core.folder, progress=progress)  # it was moved meanwhile
 
     def repair(self, *, pictures: str | Path | None = None, progress: Progress = silent) -> RepairReport:
-        """Rebuild what is derived, put aside what cannot be trusted, and report what is left.
+        """Rebuild derived data, set aside damaged records, and report the problems that remain.
 
-        Thumbnails are made anew from files in `pictures` that have the bytes of the pictures, whatever their names.
+        Thumbnails are rebuilt from files in `pictures` that have the bytes of the pictures, whatever their names.
 
         Raises:
             CatalogBusy: another process is indexing into the catalogue or optimizing it.
@@ -865,7 +867,7 @@ class Catalog:
     ) -> int:
         """Write all items, or those that satisfy a filter, to a new Parquet file; return how many.
 
-        Without `vectors` the file is for reading, and cannot be imported.
+        Without `vectors`, the file is for reading and cannot be imported.
 
         Raises:
             FilterError: the filter cannot be read or does not fit the fields.
@@ -883,7 +885,7 @@ class Catalog:
         )
 
     def import_parquet(self, path: str | Path, *, progress: Progress = silent) -> ImportReport:
-        """Insert the items of a Parquet file that `export` wrote, or of any with keys and vectors; an upsert.
+        """Insert or replace items from a Parquet file that `export` wrote, or any with keys and vectors.
 
         Raises:
             FeedError: the file cannot be read, or has no keys or no vectors.
@@ -900,7 +902,7 @@ def _folder_of(path: str | Path) -> Path:
     """Return the folder of a catalogue.
 
     Raises:
-        UsageError: the address is not that of a folder.
+        UsageError: the address does not name a folder.
     """
     if str(path).startswith("milvus://"):
         raise UsageError("This version of Lookalike keeps catalogs in folders; milvus:// is not read yet.")

@@ -1,4 +1,4 @@
-"""What a catalog is and how much it holds."""
+"""A description of a catalog: its models, its counts and its size."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["CatalogInfo", "info_of"]
 
 @dataclass(frozen=True, slots=True)
 class CatalogInfo:
-    """What a catalog is and how much it holds; `tail` are items committed since the generation was built.
+    """A description of a catalog. `tail` is the number of items committed since the generation was built.
 
     `learned_from`: number of vectors each space's index was trained on; spaces that are searched exactly are left out.
     `stored_as`: the type, float16 or float32, that each space's vectors are searched in. It is float32 if any row needs
-    it: under l2 any that float16 does not hold exactly, under ip one that it holds badly, under the cosine one whose
-    direction it turns too far.
-    `model` reads words and titles, and pictures too unless there is another for their `appearance`. `upcoming` names
-    the models of a set of vectors that is being made beside, `previous` those of the set before.
+    it: under l2, a row that float16 does not hold exactly; under ip, one that it holds badly; under cosine, one whose
+    direction it turns too far. `model` reads words and titles, and pictures too unless another model compares
+    `appearance`. `upcoming` names the models of a set of vectors that is being made, and `previous` those of the set
+    before.
     """
 
     items: int
@@ -44,7 +44,7 @@ class CatalogInfo:
 
 
 def info_of(folder: Path, records: Records, live: NewestState) -> CatalogInfo:
-    """Count what a catalog holds."""
+    """Count the contents of a catalog."""
     state, sets = live.state(), live.sets()
     file = state.file
     space = file.spaces["image"]
@@ -71,7 +71,7 @@ def info_of(folder: Path, records: Records, live: NewestState) -> CatalogInfo:
 
 
 def _learned_from(state: SegmentedState) -> dict[str, int]:
-    """Say of how many vectors the index of each space has learned."""
+    """Return the number of vectors that the index of each space was trained on."""
     indexes = {name: rows.approximate for name, rows in state.segments[0].spaces.items()}
     trainings = {name: index.calibration.training for name, index in indexes.items() if index is not None}
     return {name: training.rows for name, training in trainings.items() if training is not None}

@@ -1,6 +1,6 @@
-"""The parts of one open catalogue that its rooms share: its folder, its records, its models and its searcher.
+"""The shared parts of one open catalogue: its folder, its records, its models and its searcher.
 
-`Catalog` is the public face of a `Core`. Indexing, changes of models, evaluation and maintenance stand on it.
+`Catalog` is the public face of a `Core`. Indexing, changes of models, evaluation and maintenance use a `Core`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Core:
 
     @staticmethod
     def create(path: Path, *, model: str | None, appearance: str | None, dim: int | None, metric: str) -> None:
-        """Make an empty catalogue; see `Catalog.create`."""
+        """Create an empty catalogue; see `Catalog.create`."""
         spec = None if model is None else load_encoder(model).spec
         file = described(spec, dim, metric, weights=None if model is None else local_weights(model))
         if appearance is not None:
@@ -58,7 +58,7 @@ class Core:
         make(path, file)
 
     def check_models(self, model: str | None, appearance: str | None) -> None:
-        """Refuse other models than those that made the catalogue; see `Catalog.check_models`."""
+        """Refuse models other than those that made the catalogue; see `Catalog.check_models`."""
         check_models(self.file, self.folder.name, model, appearance, load_encoder)
 
     @classmethod
@@ -69,14 +69,14 @@ class Core:
         return cls(file, Records.open(folder.records, folder), chosen)
 
     def close(self) -> None:
-        """Close the records; every later use is refused."""
+        """Close the records. Every later use is refused."""
         self.records.close()
         self.records.folder.close()
         self.newest.close()
 
     @property
     def folder(self) -> Path:
-        """The present path of the folder; see `CatalogFolder.path`."""
+        """The current path of the folder; see `CatalogFolder.path`."""
         return self.records.folder.path
 
     @property
@@ -91,12 +91,12 @@ class Core:
 
     @property
     def file(self) -> CatalogFile:
-        """The spaces in use and the models that make their vectors; changes by any process are seen at the next use."""
+        """The spaces in use and the models that make their vectors, including changes by other processes."""
         return self.newest.sets().active
 
     @property
     def sets(self) -> SpaceSets:
-        """The set of spaces in use, the one that is being made beside it, and the one before."""
+        """The set of spaces in use, the one being made beside it, and the one before."""
         return self.newest.sets()
 
     def encoder(self, space: str = "image") -> Encoder:
@@ -107,7 +107,7 @@ class Core:
         """Load a model by its name and return its identity.
 
         Raises:
-            UsageError: no model is called that.
+            UsageError: no model has this name.
             WeightsUnavailable: its weights are not on this machine.
         """
         encoder = load_encoder(model, device=self.device.name)
@@ -115,19 +115,19 @@ class Core:
         return ModelIdentity.by(encoder.spec, local_weights(model))
 
     def state(self, as_of: Moment | None = None) -> SegmentedState:
-        """Return the newest state, or the one that was the newest at a moment."""
+        """Return the newest state, or the state that was the newest at `as_of`."""
         return self.newest.state() if as_of is None else self.newest.state_as_of(commit_of(self.records, as_of))
 
     def commit(self, as_of: Moment | None) -> int | None:
-        """Return the number of the commit that was the newest at a moment; None for now."""
+        """Return the number of the commit that was the newest at `as_of`, or None for None."""
         return None if as_of is None else commit_of(self.records, as_of)
 
     def search(self, query: Query) -> Results:
-        """Answer a query on the state that it asks for."""
+        """Search the state that the query asks for."""
         return self.searcher.search(self.state(query.as_of), query)
 
     def search_by(self, file: CatalogFile) -> Callable[[Query], Results]:
-        """Return a function that answers queries on the present state with the models of another set of spaces."""
+        """Return a function that searches the current state with the models of another set of spaces."""
         return partial(self.searcher.search, self.newest.state_by(file))
 
     def sample_keys(self, count: int) -> list[str]:
@@ -139,7 +139,7 @@ class Core:
 
     @contextmanager
     def writer(self) -> Iterator[None]:
-        """Hold the right to index into the catalogue, which one process has at a time.
+        """Hold the lock for indexing into the catalogue, which one process has at a time.
 
         Raises:
             CatalogBusy: another process has it.

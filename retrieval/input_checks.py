@@ -1,4 +1,4 @@
-"""From what callers give to what the records take: values checked and coerced, vectors checked and halved."""
+"""Converting callers' values to those that the records take: values are coerced, vectors checked and halved."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Column = Iterable[Value] | NDArray[np.generic]
-"""The values of one field, one an item, as callers give them; see `data/column_values.py`."""
+"""The values of one field, one for each item, as callers give them; see `data/column_values.py`."""
 
 _WRITE_ROWS = 20_000
 _ROWS_IN_CACHE = 2_048
@@ -53,7 +53,7 @@ def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> 
             zeros. Under other metrics: a row is too long or too short for products of float32.
     """
     given = _array_of(vectors, what)
-    with np.errstate(over="ignore"):  # what is beyond float32 is looked at below
+    with np.errstate(over="ignore"):  # values beyond float32 are checked below
         rows = np.ascontiguousarray(given, dtype=np.float32)
     if rows.ndim == 1:
         rows = rows[None] if len(rows) else rows.reshape(0, space.dim)
@@ -72,7 +72,7 @@ def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> 
 
 
 def _array_of(vectors: Any, what: str) -> NDArray[np.generic]:  # noqa: ANN401  # arrays of any library
-    """Return vectors as an array of numbers: NumPy's, torch's, a list, or a column or table of pandas or Polars.
+    """Return vectors as an array of numbers, from NumPy, torch, a list, or a column or table of pandas or Polars.
 
     Raises:
         UsageError: they are not numbers, or one of them is masked.
@@ -95,14 +95,14 @@ def _array_of(vectors: Any, what: str) -> NDArray[np.generic]:  # noqa: ANN401  
         if found.dtype.kind == "O":
             found = found.astype(np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise UsageError(f"What was given as {what} is not an array of numbers: {error}.") from error
+        raise UsageError(f"The value given as {what} is not an array of numbers: {error}.") from error
     if found.dtype.kind not in "fiub":
-        raise UsageError(f"What was given as {what} is not an array of numbers: its type is {found.dtype}.")
+        raise UsageError(f"The value given as {what} is not an array of numbers: its type is {found.dtype}.")
     return found
 
 
 def _check_odd_rows(numbers: NDArray[np.int64], rows: NDArray[np.float64], metric: Metric, what: str) -> None:
-    """Refuse rows, as they were given, that cannot be compared: `numbers` are their places among the others."""
+    """Refuse rows, as they were given, that cannot be compared; `numbers` are their places among all rows."""
     for number, row in zip(numbers.tolist(), rows, strict=True):
         largest = float(np.abs(row).max())
         if not np.isfinite(largest):
@@ -123,7 +123,7 @@ def checked_vectors(vectors: ArrayLike, space: Space, *, what: str = "vectors") 
         UsageError: for the same reasons as in `checked_rows`.
     """
     if type(vectors) is np.ndarray and vectors.dtype == np.float32 and vectors.shape == (space.dim,):
-        squares = np.einsum("i,i->", vectors, vectors)  # without a warning where they are beyond float32
+        squares = np.einsum("i,i->", vectors, vectors)  # without a warning if they are beyond float32
         if space.metric is Metric.COSINE and _SHORTEST**2 < squares < _LONGEST**2:
             row = vectors[None]
             unit: Matrix = row / np.sqrt(np.einsum("ij,ij->i", row, row))[:, None]  # bit for bit as `unit_rows`
@@ -136,7 +136,7 @@ def checked_vector(vector: ArrayLike, space: Space) -> Matrix:
     """Return the vector of a query as float32 [1, dim], as `checked_vectors` does.
 
     Raises:
-        UsageError: there is not exactly one, or `checked_vectors` refuses it.
+        UsageError: there is not exactly one vector, or `checked_vectors` refuses it.
     """
     rows = checked_vectors(vector, space, what="query vector")
     if len(rows) != 1:
@@ -145,7 +145,7 @@ def checked_vector(vector: ArrayLike, space: Space) -> Matrix:
 
 
 def stored_rows(rows: Matrix, space: Space) -> Stored:
-    """Return checked rows as the records take them: unit ones under the cosine; float32 where it is needed."""
+    """Return checked rows as the records store them: of length 1 under cosine, and in float32 where it is needed."""
     if space.metric is not Metric.COSINE:
         wide = needs_float32(rows, space.metric)
         return np.where(wide[:, None], rows, _rounded(rows)) if wide.any() else rows.astype(np.float16)
@@ -165,7 +165,7 @@ def stored_rows(rows: Matrix, space: Space) -> Stored:
 
 
 def _rounded(rows: Matrix) -> Matrix:
-    """Round rows to values that float16 holds; those beyond it become infinite."""
+    """Round rows to values that float16 holds. Values out of its range become infinite."""
     with np.errstate(over="ignore"):
         return rows.astype(np.float16).astype(np.float32)
 
@@ -173,12 +173,12 @@ def _rounded(rows: Matrix) -> Matrix:
 def with_fields_of(
     schema: Schema, columns: Mapping[str, Sequence[Value]], kinds: Mapping[str, FieldType] = MappingProxyType({})
 ) -> Schema:
-    """Return the schema with these fields too; whole numbers widen to numbers where a value has a fraction.
+    """Return the schema with these fields added; INT fields widen to FLOAT if a value has a fraction.
 
     A new field has the type in `kinds`, which its column's dtype named, or the narrowest that holds all its values.
 
     Raises:
-        FieldTypeError: the values of a new field are of types that have none in common.
+        FieldTypeError: the values of a new field have no type in common.
     """
     for name, values in columns.items():
         if name in schema:
@@ -211,18 +211,18 @@ def vector_writes(
     schema: Schema,
     space: Space,
 ) -> Iterator[VectorWrites]:
-    """Yield what to write for items that are a vector and no picture, one a row, a transaction at a time.
+    """Yield the writes for items that are vectors without pictures, one transaction at a time.
 
     Everything is checked before the first is yielded.
 
     Raises:
-        UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
+        UsageError: lengths differ, a key or a title is invalid, or a key occurs twice.
         FieldTypeError: a value does not fit its field's type.
     """
     if len(keys) != len(rows):
         raise UsageError(f"There are {len(keys):,} keys for {len(rows):,} vectors.")
     parts = [slice(start, start + _WRITE_ROWS) for start in range(0, len(keys), _WRITE_ROWS)]
-    with ThreadPoolExecutor(1) as beside:  # vectors are made ready while texts are, and while others are written
+    with ThreadPoolExecutor(1) as beside:  # vectors are prepared beside texts and during writes
         submit = beside.submit if len(rows) > _ROWS_IN_CACHE else _at_once  # a thread takes longer than a few rows
         ready = submit(stored_rows, rows[:_WRITE_ROWS], space)
         check_keys(keys)
@@ -242,8 +242,8 @@ def vector_writes(
             )
 
 
-def _at_once(call: Callable[..., Stored], *arguments: Any) -> Future[Stored]:  # noqa: ANN401  # those of `call`
-    """Call in this thread, and return what an executor's `submit` would."""
+def _at_once(call: Callable[..., Stored], *arguments: Any) -> Future[Stored]:  # noqa: ANN401  # the arguments of `call`
+    """Call in this thread, and return a future as an executor's `submit` would."""
     done: Future[Stored] = Future()
     done.set_result(call(*arguments))
     return done
@@ -259,7 +259,7 @@ def changes(
     """Return the change of each item by its key; `title_vectors` are the titles' rows in the title space.
 
     Raises:
-        UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
+        UsageError: lengths differ, a key or a title is invalid, or a key occurs twice.
         FieldTypeError: a value does not fit its field's type.
     """
     check_keys(keys)
@@ -278,14 +278,14 @@ def changes(
 
 
 def _coerced(schema: Schema, name: str, values: Sequence[Value], keys: Sequence[str]) -> list[Json]:
-    """Return a column in its stored form; NaN is a missing value whatever the field holds."""
+    """Return a column in its stored form. NaN is a missing value whatever the field's type."""
     if schema[name] is not FieldType.FLOAT and float in set(map(type, values)):
         values = [None if value != value else value for value in values]
     return schema.coerce_column(name, values, keys)
 
 
 def _are_whole(values: Sequence[Value]) -> bool:
-    """Return whether all numbers of a column are whole; NaN counts as missing."""
+    """Return whether all numbers of a column are whole. NaN counts as missing."""
     return all(not isinstance(value, float) or value.is_integer() or value != value for value in values)
 
 

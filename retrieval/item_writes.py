@@ -1,7 +1,7 @@
-"""Writes of ready vectors and changes of items, coerced by the fields as each transaction finds them.
+"""Writing ready vectors and changing items, coerced to the fields as each transaction finds them.
 
-The values of a write are coerced before its transaction, by the schema of that moment. Another process may change a
-field in between. The records then refuse the write, and its values are coerced again by the schema as it is by now.
+The values of a write are coerced before its transaction, to the schema at that moment. Another process may change a
+field in between. The records then refuse the write, and its values are coerced again to the current schema.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 def by_current_fields(write: Callable[[], Result]) -> Result:
-    """Call `write`, which reads the schema anew each time, until no field is changed while it runs; return its result.
+    """Call `write`, which reads the schema each time, until no field is changed while it runs; return its result.
 
     Each repetition means that another writer has committed a change of a field, so this ends.
     """
@@ -48,9 +48,9 @@ def put_vectors(
     """Insert or replace items that are ready vectors, float32 [keys, dim], in transactions; return the last commit.
 
     Raises:
-        UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
+        UsageError: lengths differ, a key or a title is invalid, or a key occurs twice.
         FieldTypeError: a value does not fit its field's type.
-        ItemExists: `refuse` is set and a key is there already.
+        ItemExists: `refuse` is set and an item with one of the keys exists.
     """
     if refuse and (there := records.items_of_keys(keys)):
         raise ItemExists(next(key for key in keys if key in there))
@@ -85,9 +85,9 @@ def change_items(
     """Change fields and titles of items in one transaction; return its commit.
 
     Raises:
-        UsageError: lengths differ, or a key or a title is bad or a key occurs twice.
+        UsageError: lengths differ, a key or a title is invalid, or a key occurs twice.
         FieldTypeError: a value does not fit its field's type.
-        ItemNotFound: a key is not there; nothing is written.
+        ItemNotFound: no item has one of the keys; nothing is written.
     """
 
     def write() -> int:

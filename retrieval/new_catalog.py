@@ -1,4 +1,4 @@
-"""Making a new catalog: its folder is whole or absent."""
+"""Creating a new catalog, whose folder is either complete or absent."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["described", "make"]
 
 
 def described(spec: ModelSpec | None, dim: int | None, metric: str, *, weights: Path | None = None) -> CatalogFile:
-    """Describe a catalog whose vectors a model makes, or with `dim` one of ready vectors.
+    """Build the description of a catalog whose vectors a model makes, or with `dim`, of one with ready vectors.
 
-    `weights` is the model's file of weights, where it is not one that is found by its name.
+    `weights` is the model's own file of weights, if they are not found by its name.
 
     Raises:
         UsageError: both or neither of model and dim are given, or they are not valid.
@@ -41,11 +41,11 @@ def described(spec: ModelSpec | None, dim: int | None, metric: str, *, weights: 
 
 
 def make(folder: Path, file: CatalogFile) -> None:
-    """Make an empty catalog.
+    """Create an empty catalog.
 
     Raises:
         CatalogExists: there is something at that path.
-        StorageFailed: it cannot be written to, or its locks do not work; nothing is left there.
+        StorageFailed: the folder cannot be written to, or its locks do not work; nothing is left there.
     """
     with failing(folder, "written to"):
         folder = folder.resolve()

@@ -1,4 +1,4 @@
-"""One search, as a value: every option of it is declared here, once.
+"""One search, as a value. Every option of it is declared here, once.
 
 `Catalog.search`, the command line, the REST API and the page take their options from `OPTIONS`; a test holds them
 together.
@@ -36,7 +36,7 @@ __all__ = [
 MAX_LIMIT = 10_000
 
 Moment: TypeAlias = int | str | date
-"""A commit's number, a time (UTC without a zone; a date is its midnight), or a text with one of them."""
+"""A commit's number, a time (in UTC unless it has a zone; a date means its midnight), or either as text."""
 
 QueryImage: TypeAlias = Path | str | bytes | Image.Image
 """A picture to search with: the path of a file, its bytes, or a picture that Pillow has opened."""
@@ -44,7 +44,7 @@ QueryImage: TypeAlias = Path | str | bytes | Image.Image
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a query: its default, one sentence of help, and the numbers it accepts, if it is one."""
+    """One option of a query: its default, one sentence of help, and the range of a number."""
 
     name: str
     default: Any
@@ -59,11 +59,11 @@ def _option(default: Any, help: str, low: float | None = None, high: float | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One search. Everything it names together makes one query; with nothing named, items come in the order added.
+    """One search. Everything it names is combined into one query; an empty query returns items in the order added.
 
     Raises:
         UsageError: an option has the wrong type or is out of range.
-        FilterError: the filter cannot be read, or its parameters are not those given.
+        FilterError: the filter cannot be read, or its parameters are not the ones in `params`.
     """
 
     text: Sequence[str] = _option((), "Words to search for.")
@@ -112,7 +112,7 @@ def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter
     """Parse a filter, if there is one, and bind its parameters.
 
     Raises:
-        FilterError: it cannot be parsed, or there are parameters and no filter.
+        FilterError: it cannot be parsed, or there are parameters but no filter.
     """
     if not params and type(filter) is str:
         return Filter.parse(filter)
@@ -124,7 +124,7 @@ def parse_filter(filter: str | None, params: Parameters | None = None) -> Filter
 
 
 def recall_of(wanted: float | str) -> float:
-    """Return a wanted recall as a share: "exact" is 1.0.
+    """Return a wanted recall as a share; "exact" is 1.0.
 
     Raises:
         UsageError: it is neither "exact" nor a share above 0 and at most 1.
@@ -152,4 +152,4 @@ def _share(value: object, what: str, none: str, all_of_it: str) -> float:
 OPTIONS = MappingProxyType(
     {one.name: Option(one.name, one.default, **one.metadata) for one in fields(Query) if one.init}
 )
-"""The options of a query by name."""
+"""The options of a query, by name."""

@@ -23,9 +23,9 @@ _CELL = 28
 class Hit(NamedTuple):
     """One item found.
 
-    `score` is the similarity for a query of one part; for several parts it is their weighted mean in standard
-    deviations above what the catalog's vectors score on average. `scores` has each part's own similarity. `image` is
-    the picture that matched, as the feed named it, and `image_id` the opaque name of its thumbnail.
+    `score` is the similarity for a query of one part. For several parts it is their weighted mean, in standard
+    deviations above the average score of the catalog's vectors. `scores` has each part's own similarity. `image` is the
+    picture that matched, as the feed named it, and `image_id` the opaque name of its thumbnail.
     """
 
     key: str
@@ -37,9 +37,10 @@ class Hit(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Hits as columns, which are quicker to build than objects that nobody may look at.
+    """Hits as columns, which are quicker to build than objects that may never be read.
 
-    `parts` has each part's similarities, NaN where the item has no vector for it; `fields` the values of each field.
+    `parts` has each part's similarities, NaN where the item has no vector for it; `fields` has the values of each
+    field.
     """
 
     keys: list[str]
@@ -98,7 +99,7 @@ class Results(Sequence[Hit]):
         return self.page.scores
 
     def values(self, field: str) -> Sequence[Value]:
-        """Return the values of a field of all hits, best first, which is faster than reading them hit by hit.
+        """Return a field's values of all hits, best first, which is faster than reading them hit by hit.
 
         Raises:
             UsageError: the hits do not carry the field.

@@ -1,4 +1,4 @@
-"""Field names and their types; a value is coerced once, at the door, to its stored form (see `field_type`)."""
+"""Field names and their types. Values are coerced to their stored form once, on entry (see `field_type`)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lookalike.data.shown_value import shown
 __all__ = ["BUILT_IN", "FieldType", "Schema"]
 
 BUILT_IN: Mapping[str, FieldType] = MappingProxyType({"key": FieldType.STRING, "title": FieldType.STRING})
-"""Columns that every catalog has; a filter reads them as fields, and no field may take their names."""
+"""Columns that every catalog has. Filters can name them like fields, and no field may take their names."""
 
 
 class Schema(Mapping[str, FieldType]):
-    """The fields of a catalog and their types, in order; a value: changes give a new schema."""
+    """The fields of a catalog and their types, in order. It is immutable: changes return a new schema."""
 
     __slots__ = ("_fields",)
 
@@ -47,20 +47,20 @@ class Schema(Mapping[str, FieldType]):
 
     @property
     def filterable(self) -> Mapping[str, FieldType]:
-        """All that a filter may name: the built-in columns, then the fields."""
+        """The columns that a filter may name: the built-in ones, then the fields."""
         return {**BUILT_IN, **self._fields}
 
     @staticmethod
     def infer(values: Iterable[Value]) -> FieldType | None:
-        """Find the narrowest type that holds every value; None when all are null."""
+        """Return the narrowest type that holds every value, or None if all are null."""
         return FieldType.infer(values)
 
     def coerce(self, name: str, value: Value) -> Json:
-        """Give one value in its stored form.
+        """Return one value in its stored form.
 
         Raises:
             FieldTypeError: the value does not fit the field's type.
-            UsageError: there is no such field.
+            UsageError: the field does not exist.
         """
         kind = self._type_of(name)
         try:
@@ -75,11 +75,11 @@ class Schema(Mapping[str, FieldType]):
     def coerce_column(
         self, name: str, values: Sequence[Value] | NDArray[np.generic], keys: Sequence[str] | None = None
     ) -> list[Json]:
-        """Give many values in their stored form; columns of one Python or NumPy type are checked all at once.
+        """Return many values in their stored form; columns of one Python or NumPy type are checked all at once.
 
         Raises:
-            FieldTypeError: a value does not fit the field's type; with the `keys` of the items it names the row.
-            UsageError: there is no such field.
+            FieldTypeError: a value does not fit the field's type; the message names the row if `keys` are given.
+            UsageError: the field does not exist.
         """
         kind = self._type_of(name)
         plain: Sequence[Value] = plain_values(values)[0] if isinstance(values, np.ndarray) else values
@@ -103,7 +103,7 @@ class Schema(Mapping[str, FieldType]):
         return coerced
 
     def restore(self, name: str, stored: Json) -> Value:
-        """Return a stored value as the field's type has it.
+        """Return a stored value as a value of the field's type.
 
         Timestamps become `datetime` again. Whole numbers that were stored before their field was widened become floats,
         as they are in columns.
@@ -117,7 +117,7 @@ class Schema(Mapping[str, FieldType]):
         return stored
 
     def widened(self, name: str, kind: FieldType) -> Schema:
-        """Give the schema in which the field `name` can hold `kind` too: only whole numbers widen, to numbers.
+        """Return the schema in which the field `name` can hold `kind` too; only INT widens, to FLOAT.
 
         Raises:
             FieldTypeError: the field cannot hold both.
@@ -135,10 +135,10 @@ class Schema(Mapping[str, FieldType]):
         )
 
     def extended(self, fields: Mapping[str, FieldType]) -> Schema:
-        """Give the schema with more fields; one that is here already must have the same type.
+        """Return the schema with more fields. A field that exists already must have the same type.
 
         Raises:
-            FieldTypeError: a field is here with another type.
+            FieldTypeError: a field exists with another type.
         """
         for name, kind in fields.items():
             if self._fields.get(name, kind) != kind:
@@ -155,7 +155,7 @@ class Schema(Mapping[str, FieldType]):
         return Schema({name: kind for name, kind in self._fields.items() if name in names})
 
     def to_json(self) -> dict[str, str]:
-        """Give field name -> type name, as `catalog.json` has it."""
+        """Return field name -> type name, as in `catalog.json`."""
         return {name: kind.value for name, kind in self._fields.items()}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What goes into the records and what comes out: rows of items, images and vectors."""
+"""The rows of items, images and vectors that the records take and return."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Ids: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit: its number, its time in seconds since 1970 UTC, what it was, and how many items it changed."""
+    """One commit: its number, its time in seconds since 1970 UTC, its summary, and how many items it changed."""
 
     seq: int
     time: float
@@ -49,7 +49,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One image of an item as the ledger has it: `source` as the feed named it, `sha256` of the file (32 bytes)."""
+    """One image of an item in the ledger: `source` as the feed named it, and the file's `sha256` (32 bytes)."""
 
     id: int
     source: str
@@ -60,7 +60,7 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """One item as the catalogue has it."""
+    """One item as the catalogue returns it."""
 
     key: str
     title: str | None
@@ -70,9 +70,9 @@ class StoredItem:
 
 @dataclass(frozen=True, slots=True)
 class ImageWrite:
-    """One image of an item to be written; `kept` is the id of a stored image of the same bytes, else `vector` is new.
+    """One image of an item to be written: `kept` is the id of a stored image of the same bytes, or `vector` is new.
 
-    `vector` is the float16 row of the image space, as bytes, and `looks` that of the space for looks, if there is one.
+    `vector` is the row of the image space as bytes, and `looks` the row of the appearance space, if there is one.
     """
 
     source: str
@@ -86,11 +86,11 @@ class ImageWrite:
 
 @dataclass(frozen=True, slots=True)
 class ItemWrite:
-    """One item to be inserted, or to take the place of the item of the same key.
+    """One item to be inserted, or to replace the item with the same key.
 
-    `fields` is JSON text. `images` are all its images in order; None leaves those that are stored. `title_vector` is
-    the row of the title space, None when there is none, False to leave the stored one. `bare_vector` is the row of an
-    item that has a vector and no picture.
+    `fields` is JSON text. `images` are all its images in order, or None to keep the stored ones. `title_vector` is the
+    row of the title space, None if there is none, or False to keep the stored one. `bare_vector` is the row of an item
+    that has a vector but no picture.
     """
 
     key: str
@@ -103,10 +103,10 @@ class ItemWrite:
 
 @dataclass(frozen=True, slots=True)
 class VectorWrites:
-    """Items that are a vector and no picture, to be inserted or to take the place of the items of the same keys.
+    """Items that are vectors without pictures, to be inserted or to replace the items with the same keys.
 
-    `fields` are JSON texts, `titles` None where no item has one, `vectors` [n, dim] of the image space: float16,
-    or float32, of which each row is stored in float16 if that holds it.
+    `fields` are JSON texts. `titles` is None if no item has one. `vectors` are [n, dim] of the image space, float16 or
+    float32; each float32 row is stored in float16 if that holds it exactly.
     """
 
     keys: Sequence[str]
@@ -117,10 +117,10 @@ class VectorWrites:
 
 @dataclass(frozen=True, slots=True)
 class ItemChange:
-    """What changes of a stored item; the rest stays.
+    """A change of a stored item; everything else stays.
 
-    `fields` are stored values by name, None taking a field away. `title` False leaves the title, and `title_vector`
-    False the row of the title space.
+    `fields` are stored values by name, where None removes a field. A `title` of False keeps the title, and a
+    `title_vector` of False keeps the row of the title space.
     """
 
     fields: Mapping[str, Json] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class ItemChange:
 
 
 class ItemRow(NamedTuple):
-    """The current state of one item; `fields` is JSON text."""
+    """The current state of one item. `fields` is JSON text."""
 
     id: int
     key: str
@@ -139,9 +139,9 @@ class ItemRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VectorRows:
-    """Vectors of one space, float16 [n, dim], and what they belong to, int64 [n]; image id 0 is none.
+    """Vectors of one space, float16 [n, dim], and the ids they belong to, int64 [n]; image id 0 is none.
 
-    The vectors are float32 if one of them is stored so.
+    The vectors are float32 if any of them is stored as float32.
     """
 
     ids: NDArray[np.int64]

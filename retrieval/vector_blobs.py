@@ -1,6 +1,6 @@
-"""Vectors as the records hold them: in float16, or in float32 where float16 would lose what tells rows apart.
+"""Vectors as the records store them: in float16, or in float32 where float16 would lose the differences between rows.
 
-The length of a blob says which it is.
+The length of a blob shows its type.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ _NEARLY_EQUAL = 1 - 1 / 64
 """Share of a unit row's square that lies in the mean of its values, beyond which rounding can turn it too far."""
 
 _FLOAT32_TURN = 1e-6
-"""Turns below this are those of float32 itself."""
+"""Smaller turns are the rounding errors of float32 itself."""
 
 
 def fits_half(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return whether float16 holds every value of a row exactly; rows are float32 [count, dim], the answer [count]."""
+    """Return whether float16 holds every value of each row exactly, bool [count]; rows are float32 [count, dim]."""
     with np.errstate(over="ignore"):
         held: NDArray[np.bool_] = (rows.astype(np.float16).astype(np.float32) == rows).all(axis=1)
     return held
 
 
 def needs_float32(rows: NDArray[np.float32], metric: Metric) -> NDArray[np.bool_]:
-    """Return which rows, float32 [count, dim], are kept in float32 under a metric; bool [count].
+    """Return which rows, float32 [count, dim], are stored in float32 under a metric; bool [count].
 
-    Each row is judged by itself, so the answer does not depend on what it is added with. Under the cosine no row is
-    for its values, because only directions count: those are judged by `unit_needs_float32`. Under L2 every row is that
-    float16 does not hold exactly: how close its neighbours are cannot be seen in a row.
+    Each row is judged by itself, so the answer does not depend on the rows added with it. Under cosine the answer is
+    never, because only directions count; `unit_needs_float32` judges those. Under L2, every row that float16 does not
+    hold exactly is stored in float32: a row does not show how close its neighbours are.
 
-    Under the inner product rounding changes a score by at most 1/2048 of the product of the lengths, which is little
-    for embeddings. So float32 is kept only for a row with a value beyond 65,504, for a row whose values are all below
-    6.1e-5, where float16 has fewer than its 11 bits, and for a row that rounding moves by more than 1/256 of how much
-    its values differ from each other. Rows that lie closer together than 1/2048 of their length, with values that
-    differ widely, are rounded all the same: exact answers are then those of the rounded rows.
+    Under the inner product, rounding changes a score by at most 1/2048 of the product of the lengths, which is little
+    for embeddings. So float32 is used only for a row with a value beyond 65,504, for a row whose values are all below
+    6.1e-5, where float16 has fewer than its 11 bits, and for a row that rounding moves by more than 1/256 of the spread
+    of its values. Rows that lie closer together than 1/2048 of their length, with values that differ widely, are still
+    rounded: exact answers are then those of the rounded rows.
     """
     if metric is Metric.COSINE:
         return np.zeros(len(rows), np.bool_)
@@ -77,11 +77,11 @@ def needs_float32(rows: NDArray[np.float32], metric: Metric) -> NDArray[np.bool_
 
 
 def unit_needs_float32(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return which unit rows, float32 [count, dim], are kept in float32 under the cosine; bool [count].
+    """Return which unit rows, float32 [count, dim], are stored in float32 under cosine; bool [count].
 
-    Rounding turns a row by at most 1/2048, which is little for embeddings. It is much for a row whose values are all
-    nearly the same, as of data far from its centre: such rows differ by little else than what is rounded away. So
-    float32 is kept for a row that rounding turns by more than 1/256 of how much its values differ from each other.
+    Rounding turns a row by at most 1/2048, which is little for embeddings. It is much for a row whose values are nearly
+    equal, as in data far from its centre: the differences between such rows are lost in rounding. So float32 is used
+    for a row that rounding turns by more than 1/256 of the spread of its values.
     """
     sums = rows @ np.ones(rows.shape[1], np.float32)
     needed = np.zeros(len(rows), np.bool_)
@@ -96,7 +96,7 @@ def unit_needs_float32(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def narrowed(ids: NDArray[np.int64], rows: Stored) -> Iterator[tuple[NDArray[np.int64], Stored]]:
-    """Yield rows with their ids, int64 [count]: those that float16 holds in it, then the others in float32."""
+    """Yield rows with their ids, int64 [count]: those that float16 holds, in float16, and then the rest in float32."""
     if rows.dtype == np.float16:
         yield ids, rows
         return
@@ -108,7 +108,7 @@ def narrowed(ids: NDArray[np.int64], rows: Stored) -> Iterator[tuple[NDArray[np.
 
 
 def to_blob(row: NDArray[np.float32]) -> bytes:
-    """Return one vector, float32 [dim], as it is stored where nothing of it is to be lost."""
+    """Return one vector, float32 [dim], as a blob without loss: in float16 if that holds it, else in float32."""
     return (row.astype(np.float16) if fits_half(row[None])[0] else row).tobytes()
 
 
@@ -118,12 +118,12 @@ def is_whole(blob: bytes, dim: int) -> bool:
 
 
 def widest(blobs: Sequence[Any], dim: int) -> type[np.float16] | type[np.float32]:
-    """Return the type that holds all of some whole blobs."""
+    """Return the type that holds all of the blobs, which must be whole."""
     return np.float32 if any(len(blob) == 4 * dim for blob in blobs) else np.float16
 
 
 def of_blobs(blobs: Sequence[bytes], dim: int) -> Stored:
-    """Read whole blobs: float16 [count, dim] if all are, else float32."""
+    """Read whole blobs: float16 [count, dim] if all of them are float16, else float32."""
     if widest(blobs, dim) is np.float16:
         return np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(-1, dim)
     wide = np.array([len(blob) == 4 * dim for blob in blobs])

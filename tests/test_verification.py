@@ -1,4 +1,4 @@
-"""Every kind of damage is found by `verify`, and mended or put aside by `repair`."""
+"""Every kind of damage is found by `verify`, and mended or set aside by `repair`."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_any_file_of_the_generation_is_found_and_made_anew(folder: Path, wrecked
         assert name in found[0].where or name == "manifest.json"  # in which a checksum changed
         report = repair(folder)
         assert report.left == []
-        assert "made anew" in report.mended[0]
+        assert "rebuilt" in report.mended[0]
     (generation,) = (folder / "generations").iterdir()
     shutil.rmtree(generation)
     assert verify(folder).problems[0].kind is ProblemKind.GENERATION
@@ -242,7 +242,7 @@ def test_thumbnails_are_looked_at_and_made_from_the_pictures(copied_shop: Path) 
     assert len(repair(copied_shop, pictures=copied_shop).left) == 2
     report = repair(copied_shop, pictures=SAMPLE)
     assert report.left == []
-    assert report.mended == ["2 thumbnails were made anew."]
+    assert report.mended == ["2 thumbnails were rebuilt."]
     assert first.read_bytes() == content
 
 
@@ -277,7 +277,7 @@ def test_thumbnails_are_made_from_the_same_bytes_wherever_they_lie(
     target.parent.mkdir(parents=True)
     shutil.copyfile(picture, target)
     report = repair(copied_shop, pictures=None if place == "fetched" else files)
-    assert report.left == [] and report.mended == ["1 thumbnails were made anew."]
+    assert report.left == [] and report.mended == ["1 thumbnails were rebuilt."]
     assert thumbnail.read_bytes() == content
 
 

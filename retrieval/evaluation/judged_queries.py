@@ -1,4 +1,4 @@
-"""Judged queries: read from a file, or kept in a catalog with their pictures, so that models are compared on them."""
+"""Judged queries, read from a file or kept in a catalog with their pictures, on which models can be compared."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class JudgedQuery:
 
 
 def read_queries(path: Path) -> list[JudgedQuery]:
-    """Read judged queries: CSV or JSON Lines with text and/or image, optional filter, and relevant.
+    """Read judged queries: CSV or JSON Lines with the columns text and/or image, optionally filter, and relevant.
 
-    `relevant` are keys, with `|` between them in CSV, a list in JSON Lines; image paths are relative to the file.
+    `relevant` are keys, separated by `|` in CSV and as a list in JSON Lines; image paths are relative to the file.
 
     Raises:
-        FeedError: the file cannot be read, a column is missing, or a row is no query.
+        FeedError: the file cannot be read, a column is missing, or a row is not a query.
     """
     table = open_table(path, types={}, text_columns=frozenset({_TEXT, _IMAGE, _FILTER, _RELEVANT}))
     if _RELEVANT not in table.columns or not {_TEXT, _IMAGE} & set(table.columns):
@@ -60,11 +60,11 @@ def read_queries(path: Path) -> list[JudgedQuery]:
 
 
 def keep_queries(source: Path, catalog: Path) -> int:
-    """Keep a file of judged queries in a catalog's folder, in place of those kept before; return how many they are.
+    """Keep a file of judged queries in a catalog's folder, replacing those kept before; return how many they are.
 
     Raises:
-        FeedError: the file cannot be read, or is none of queries.
-        NotAPicture: a picture of it cannot be read.
+        FeedError: the file cannot be read, or is not a file of queries.
+        NotAPicture: one of its pictures cannot be read.
         StorageFailed: the catalog's folder cannot be written to.
     """
     queries = read_queries(source)
@@ -82,13 +82,13 @@ def keep_queries(source: Path, catalog: Path) -> int:
 
 
 def kept_queries(catalog: Path) -> Sequence[JudgedQuery]:
-    """Return the judged queries that a catalog keeps; none where it keeps none."""
+    """Return the judged queries that a catalog keeps, if any."""
     path = catalog / QUERIES / _NAME
     return read_queries(path) if path.is_file() else ()
 
 
 def _keep_picture(path: Path, folder: Path) -> str:
-    """Copy a picture under the name of its content."""
+    """Copy a picture to a file named by the hash of its content; return that name."""
     content = read_bytes(path)
     name = f"{hashlib.sha256(content).hexdigest()[:32]}{path.suffix.lower()}"
     if not (folder / name).exists():

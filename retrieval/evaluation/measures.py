@@ -1,8 +1,8 @@
-"""Is search good on this catalogue? Judged queries in, the field's usual measures out.
+"""The quality of search on a catalogue: the usual measures, computed on judged queries.
 
-recall@k is the share of a query's relevant items among the first k hits, of at most k that there can be; MRR the mean
-of 1 / rank of the first relevant hit; nDCG@10 counts a relevant hit at rank r as 1 / log2(r + 1), over the best
-possible order (Järvelin and Kekäläinen, 2002, doi:10.1145/582415.582418).
+recall@k is the share of a query's relevant items among the first k hits, out of at most k possible ones. MRR is the
+mean of 1 / rank of the first relevant hit. nDCG@10 counts a relevant hit at rank r as 1 / log2(r + 1), relative to the
+best possible order (Järvelin and Kekäläinen, 2002, doi:10.1145/582415.582418).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Search = Callable[[Query], Results]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Means over all queries, 0 to 1; milliseconds of a search; `unknown` counts relevant keys that no item has."""
+    """Means over all queries, 0 to 1; search times in ms; `unknown` is the number of relevant keys without an item."""
 
     queries: int
     recall_at_1: float
@@ -45,9 +45,9 @@ class Evaluation:
 def evaluate(
     core: Core, queries: Sequence[JudgedQuery], *, limit: int = _DEPTH, search: Search | None = None
 ) -> Iterator[Evaluation | int]:
-    """Search for each query and measure; yields how many are done after each, and last the `Evaluation`.
+    """Search for each query and measure; yield the number done after each, and at the end the `Evaluation`.
 
-    `search` answers in the catalog's place, by other models.
+    `search` replaces the catalog's own search, for example with other models.
 
     Raises:
         FeedError: a query cannot be searched.

@@ -1,4 +1,4 @@
-"""Two models side by side on one catalog: on judged queries, if there are any, and on a sample of its own items."""
+"""Comparison of two models on one catalog: on judged queries, if there are any, and on a sample of its own items."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One set of models, and how good it is on judged queries; `refused` is why that is not known."""
+    """One set of models and its evaluation on judged queries; `refused` is the reason if they could not be searched."""
 
     models: str
     evaluation: Evaluation | None = None
@@ -32,7 +32,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What both find for an item that is searched for by its key, best first."""
+    """The hits of both sides, best first, for an item that is searched for by its key."""
 
     key: str
     old: tuple[str, ...]
@@ -41,7 +41,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both sides; `overlap` is the mean share of the first ten hits that both have, for `items` searched for by key."""
+    """Both sides; `overlap` is the mean share of the first ten hits that they have in common, over `items` queries."""
 
     old: Side
     new: Side
@@ -53,7 +53,7 @@ class Comparison:
 def compare(
     core: Core, old: CatalogFile, new: CatalogFile, queries: Sequence[JudgedQuery]
 ) -> Iterator[Comparison | int]:
-    """Search with both; yields how many searches of two are done after each, and last the `Comparison`."""
+    """Search with both; yield the number of searches done after each, and at the end the `Comparison`."""
     searches = core.search_by(old), core.search_by(new)
     done = 0
     sides = []
@@ -66,7 +66,7 @@ def compare(
                 else:
                     done += 1
                     yield done
-        except FeedError as error:  # words, where a model reads none
+        except FeedError as error:  # for example words, if a model reads none
             side = Side(side.models, refused=str(error))
         sides.append(side)
     shares, examples = [], []
@@ -84,7 +84,7 @@ def compare(
 
 
 def _like(search: Search, key: str) -> list[str] | None:
-    """Return the first hits for an item; None where it has no vector."""
+    """Return the first hits for an item, or None if it has no vector."""
     try:
         return search(Query(like=[key], limit=_DEPTH)).keys
     except UsageError:

@@ -1,1 +1,1 @@
-"""Folders, files and locks of a catalog, below everything that gives them a meaning."""
+"""Folders, files and locks of a catalog, below the modules that interpret them."""

@@ -1,4 +1,4 @@
-"""The folder of an open catalog: found by its name once, then known by its device and inode."""
+"""The folder of an open catalog: found by its path once, then identified by its device and inode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lookalike.retrieval.files.storage import failing
 __all__ = ["CLOSED", "CatalogFolder", "FileId", "id_of"]
 
 CLOSED = "The catalog was closed. Open it again with Catalog.open to go on."
-"""What is said of a catalog that is used after it was closed."""
+"""The message when a catalog is used after it was closed."""
 
 FileId = tuple[int, int]
 """The device and inode of a file or folder."""
@@ -24,9 +24,9 @@ _PATH_ONLY = getattr(os, "O_PATH", os.O_RDONLY)
 
 
 class CatalogFolder:
-    """A folder that stays the same one whatever becomes of its path and of the current directory.
+    """A folder that stays the same one when its path or the current directory changes.
 
-    While it is open its inode number cannot be given to another folder, because a descriptor of it is held.
+    While it is open, a descriptor of it is held, so its inode number cannot be reused for another folder.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -54,11 +54,11 @@ class CatalogFolder:
 
     @property
     def path(self) -> Path:
-        """The absolute path at which the folder lies now. It costs one `stat`.
+        """The current absolute path of the folder. Reading it costs one `stat`.
 
         Raises:
-            CatalogGone: the folder was deleted, or another one lies in its place.
-            StorageFailed: the system does not let it be looked at.
+            CatalogGone: the folder was deleted, or another one has taken its place.
+            StorageFailed: the system refuses access to it.
             UsageError: the catalog was closed.
         """
         if not self._let_go.alive:
@@ -87,11 +87,11 @@ class CatalogFolder:
         return self.path / RECORDS
 
     def close(self) -> None:
-        """Let go of the folder. It may be closed already."""
+        """Close the folder. It may already be closed."""
         self._let_go()
 
     def _path_now(self) -> Path | None:
-        """Return where the system says that the folder has been moved to, None if it was deleted."""
+        """Return where the folder has been moved to, according to the system, or None if it was deleted."""
         found = None
         with suppress(OSError):
             found = str(Path(f"/proc/self/fd/{self._descriptor}").readlink())
@@ -102,10 +102,10 @@ class CatalogFolder:
 
 
 def id_of(path: Path | str) -> FileId | None:
-    """Return the device and inode of a file or folder, None where there is none.
+    """Return the device and inode of a file or folder, or None if there is none.
 
     Raises:
-        StorageFailed: the system does not let it be looked at.
+        StorageFailed: the system refuses access to it.
     """
     try:
         return _id(os.stat(path))  # noqa: PTH116  # a third of the time of `Path.stat`

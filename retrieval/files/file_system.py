@@ -1,4 +1,4 @@
-"""Whether a file system keeps the promises that SQLite's locks rest on.
+"""Checks whether a file system has working locks, which SQLite depends on.
 
 A catalog is shared by the processes of one machine. Its write-ahead log is indexed in shared memory, so two machines
 must not write to it over a network (https://www.sqlite.org/wal.html); locks that do not work lose commits even on one.
@@ -28,15 +28,15 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})
 _MOUNTS = Path("/proc/self/mountinfo")
 
 _checked: set[int] = set()
-"""Devices that this process has found to have locks, and has warned of if they may be shared."""
+"""Devices on which this process has found working locks, after a warning if they may be shared."""
 
 log = logging.getLogger("lookalike")
 
 
 def check_file_system(folder: Path) -> None:
-    """Refuse a file system without locks, and warn of one that may be shared with other machines.
+    """Refuse a file system without locks, and log a warning for one that may be shared with other machines.
 
-    Local file systems are known by name and cost one look at the table of mounts.
+    Local file systems are recognised by name, which only takes reading the table of mounts.
 
     Raises:
         StorageFailed: the locks of the file system do not work.
@@ -63,7 +63,7 @@ def check_file_system(folder: Path) -> None:
 
 
 def file_system_of(folder: Path, mounts: Path = _MOUNTS) -> str | None:
-    """Return the kind of file system that a folder lies on, such as ext4 or nfs4; None where that is not known."""
+    """Return the kind of a folder's file system, such as ext4 or nfs4, or None if it is unknown."""
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -83,7 +83,7 @@ def file_system_of(folder: Path, mounts: Path = _MOUNTS) -> str | None:
 def _locks_work(folder: Path) -> bool:
     """Return whether a lock on one descriptor of a new file keeps another descriptor from locking it."""
     if not hasattr(fcntl, "F_OFD_SETLK"):
-        return True  # not found out here
+        return True  # not tested on this system
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".locks-") as first:
             request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)

@@ -1,19 +1,18 @@
-"""What must not be carried over a fork: SQLite connections, and locks that a thread of the parent may hold.
+"""Cleaning up after a fork: SQLite connections must not be inherited, nor locks that a thread of the parent may hold.
 
 SQLite forbids using a connection in the child of a fork (https://www.sqlite.org/howtocorrupt.html, section 2.6), and
 even a new connection of the child would rely on locks that only the parent holds while an old one is open. So:
 
 - before a fork, wait until no thread is inside SQLite or in a transaction that writes;
-- in the child, close what was inherited, which changes nothing in the file because the parent's locks stand in the
-  way, and let every catalog open new connections when it is next used;
-- where a thread did not come to an end in time, leave what was inherited as it is, and open no file in the child.
+- in the child, close the inherited connections, which changes nothing in the file because the parent's locks prevent
+  it, and let every catalog open new connections when it is next used;
+- if a thread did not finish in time, leave the inherited connections as they are, and open no file in the child.
 
-Searching takes the threads of Polars and of OpenMP, which a child does not inherit and which cannot be started again
-in it: it would wait for them for ever. So the child of a process that has searched can read and write items, but not
-search.
+Searching takes the threads of Polars and of OpenMP, which a child does not inherit and cannot restart: it would wait
+for them for ever. So the child of a process that has searched can read and write items, but not search.
 
-A thread that imports a module holds a lock of Python's import system, which stays locked in the child for good. So
-modules that NumPy and the standard library import at first use, by whatever call, are imported with this one.
+A thread that imports a module holds a lock of Python's import system, which would stay locked in the child for good. So
+modules that NumPy and the standard library import on first use are imported together with this one.
 
 `subprocess` does not run any of this: a program that replaces the process inherits neither descriptors nor locks.
 """
@@ -59,7 +58,7 @@ _IMPORTED_EARLY = (
 
 
 class ForkSafeLock:
-    """A reentrant lock that is free in the child of a fork, whoever held it in the parent."""
+    """A reentrant lock that is free in the child of a fork, whichever thread held it in the parent."""
 
     __slots__ = ("__weakref__", "_lock", "_renewed")
 
@@ -69,11 +68,11 @@ class ForkSafeLock:
         _locks.add(self)
 
     def acquire(self, timeout: float = -1) -> bool:
-        """Wait for the lock, at most `timeout` seconds if that is not negative; return whether it was got."""
+        """Wait for the lock, at most `timeout` seconds unless it is negative; return whether it was acquired."""
         return self._lock.acquire(timeout=timeout)
 
     def release(self) -> None:
-        """Let the next thread have the lock. In a child it may be free already, if the thread that forked held it."""
+        """Release the lock. In a child it may be free already, if the forking thread held it."""
         try:
             self._lock.release()
         except RuntimeError:
@@ -105,7 +104,7 @@ class Inherited(Protocol):
         """Abandon the connection in the child of a fork: close it, or leave it as it is for good."""
 
     def close_now(self) -> None:
-        """Close the connection, which no other thread uses."""
+        """Close the connection, which no other thread may be using."""
 
 
 class _Fork(threading.local):
@@ -130,22 +129,22 @@ opening = ForkSafeLock()
 
 
 def register(connection: Inherited) -> None:
-    """Have a connection given up in the child of a fork. Call it with `opening` held."""
+    """Register a connection to be abandoned in the child of a fork. Call this with `opening` held."""
     _connections.add(connection)
 
 
 def registered() -> list[Inherited]:
-    """Return the connections that are open. Call it with `opening` held."""
+    """Return the open connections. Call this with `opening` held."""
     return list(_connections)
 
 
 def in_child(call: Callable[[], None]) -> None:
-    """Have a function called in the child of every fork, after inherited connections were given up."""
+    """Register a function to be called in the child of every fork, after inherited connections were abandoned."""
     _in_child.append(call)
 
 
 def depth() -> int:
-    """Return how many forks lie between this process and the one that imported this module."""
+    """Return the number of forks between this process and the one that imported this module."""
     return _depth
 
 
@@ -155,7 +154,7 @@ def is_safe() -> bool:
 
 
 def needs_threads() -> None:
-    """Refuse what would wait for ever for threads that this process lacks.
+    """Raise an error if this process lacks threads that searching would wait for for ever.
 
     Raises:
         UsageError: it is the child of a process that has searched.
@@ -203,7 +202,7 @@ def _after_in_child() -> None:
 
 
 def _has_threads_of_polars() -> bool:
-    """Return whether the thread pool of Polars runs; where that cannot be found out, whether Polars is loaded."""
+    """Return whether the thread pool of Polars runs or, if that cannot be determined, whether Polars is loaded."""
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return "polars" in sys.modules

@@ -1,4 +1,4 @@
-"""Writing to disk so that it stays, one process at a time, and saying in a sentence why it could not be done."""
+"""Durable writes, locks between processes, and the operating system's errors in sentences."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def failing(path: Path, doing: str) -> Iterator[None]:
     """Turn the operating system's errors into a sentence: `path` cannot be `doing` ("read", "written to").
 
     Raises:
-        StorageFailed: there was one.
+        StorageFailed: the operating system raised an error in the block.
     """
     try:
         yield
@@ -43,7 +43,7 @@ def failing(path: Path, doing: str) -> Iterator[None]:
 
 
 def _is_no_room(error: OSError) -> bool:
-    """Say whether there was no room, also where NumPy only counts what it wrote, and polars has the number in words."""
+    """Return whether the disk is full, even where NumPy only reports a short write or Polars has the number in text."""
     if error.errno is not None:
         return error.errno in _NO_ROOM
     number = _NUMBER.search(str(error))
@@ -52,9 +52,9 @@ def _is_no_room(error: OSError) -> bool:
 
 @contextmanager
 def locked(path: Path, doing: str) -> Iterator[None]:
-    """Hold the lock of a catalog for what one process may be `doing` ("indexing into") at a time; else fail at once.
+    """Hold the lock for an action that one process may be `doing` ("indexing into") at a time, or fail at once.
 
-    The operating system lets go of it when the process ends, however it ends.
+    The operating system releases it when the process ends, however it ends.
 
     Raises:
         CatalogBusy: another process has it.

@@ -1,4 +1,4 @@
-"""Small WebP pictures for screens, named by the hash of the file they were made from."""
+"""Small WebP pictures for display, named by the hash of the file they were made from."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _HASH_CHARACTERS = frozenset("0123456789abcdef")
 
 
 class Thumbnails:
-    """The folder of a catalog's thumbnails; derived, and spread over 256 folders."""
+    """The folder of a catalog's thumbnails, which can be rebuilt and are spread over 256 folders."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def path(self, image_id: str) -> Path | None:
-        """Return where the thumbnail of an image is, None where there is none or the id is no id."""
+        """Return the path of an image's thumbnail, or None if there is none or the id is not valid."""
         if len(image_id) != 64 or not set(image_id) <= _HASH_CHARACTERS:
             return None
         path = self._path(image_id)
         return path if path.is_file() and not is_held(path) else None
 
     def add(self, image_id: str, picture: Image.Image, *, checked: bool = False) -> None:
-        """Make the thumbnail of a picture unless there is one; with `checked` unless there is one that can be shown."""
+        """Create a picture's thumbnail unless there is one; with `checked`, unless there is one that can be shown."""
         path = self._path(image_id)
         if not path.exists() or (checked and not _can_be_shown(path)):
             self.put(image_id, thumbnail(picture))
 
     def put(self, image_id: str, content: bytes) -> None:
-        """Keep a thumbnail that is made already.
+        """Store a ready thumbnail.
 
         Raises:
             StorageFailed: it cannot be written; nothing of it is left.
@@ -49,7 +49,7 @@ class Thumbnails:
             atomic_write_bytes(path, content, durable=False)
 
     def keep_only(self, image_ids: Collection[str]) -> tuple[int, int]:
-        """Remove the thumbnails of all other images; return how many, and their bytes."""
+        """Remove the thumbnails of all other images; return how many, and their size in bytes."""
         count = freed = 0
         for path in self._folder.glob("??/*.webp"):
             if path.stem not in image_ids:

@@ -1,4 +1,4 @@
-"""The filter language: Milvus's boolean expressions, read, checked, computed over columns, and said in words.
+"""The filter language, Milvus's boolean expressions: parsing, checks, evaluation over columns, and description.
 
     category == "shoes" and 10 < price <= 80        == != < <= > >=, ranges, and or not && || !, parentheses
     brand in ["Ada", "Bo"] or brand not in {names}  lists; {name} is a parameter, bound to a value and never pasted
@@ -11,7 +11,7 @@
     $meta["odd name"] == 1                          any field by its name, when that is not a plain word
 
 Keywords may be in any case. Logic has three values, as in SQL: a comparison with null is unknown, and an item passes
-only where the whole is true. What is computed exactly, and what gives null, is said in `operators`.
+only if the whole filter is true. `operators` documents which results are exact and which are null.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Operands that are computed: arithmetic over numbers, and the length of a list."""
+"""Computed operands: arithmetic over numbers, and the length of a list."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Arithmetic(Operand):
 
     @property
     def kind(self) -> FieldType:
-        """Say whether the result is whole."""
+        """The type of the result: INT if the operator keeps whole numbers and both sides are INT, else FLOAT."""
         whole = ARITHMETIC[self.symbol].whole and self.left.kind is self.right.kind is FieldType.INT
         return FieldType.INT if whole else FieldType.FLOAT
 
     def parts(self) -> tuple[Node, ...]:
-        """Give both sides."""
+        """Return both sides."""
         return (self.left, self.right)
 
     def bind(self, parameters: Parameters) -> Arithmetic:
-        """Put values in the place of parameters."""
+        """Return the expression with its parameters replaced by their values."""
         return Arithmetic(self.symbol, self.left.bind(parameters), self.right.bind(parameters))
 
     def fit(self, fields: Fields) -> Arithmetic:
@@ -48,21 +48,21 @@ class Arithmetic(Operand):
         return Arithmetic(self.symbol, left, right)
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Compute now, and give the result as a constant column."""
+        """Compute the result now, and return it as a constant column."""
         left, right = (table.evaluate(side.to_polars(table)) for side in (self.left, self.right))
         result = ARITHMETIC[self.symbol].apply(left, right)
         return pl.lit(result.item(), dtype=result.dtype) if len(result) == 1 else pl.lit(result)
 
     def to_milvus(self) -> str:
-        """Write it, what is nested in parentheses."""
+        """Return the expression in the filter language, with nested expressions in parentheses."""
         return f"{self.left.nested()} {self.symbol} {self.right.nested()}"
 
     def nested(self) -> str:
-        """Write it in parentheses."""
+        """Return the expression in parentheses."""
         return f"({self.to_milvus()})"
 
     def describe(self) -> str:
-        """Say it as it is written."""
+        """Return the expression in words."""
         left, right = (
             f"({side.describe()})" if isinstance(side, Arithmetic | Negative) else side.describe()
             for side in (self.left, self.right)
@@ -72,21 +72,21 @@ class Arithmetic(Operand):
 
 @dataclass(frozen=True, slots=True)
 class Negative(Operand):
-    """`-operand`; of a constant, see `negative`."""
+    """`-operand`. Constants are negated directly; see `negative`."""
 
     operand: Operand
 
     @property
     def kind(self) -> FieldType:
-        """Say whether it is whole."""
+        """The operand's type."""
         return self.operand.kind
 
     def parts(self) -> tuple[Node, ...]:
-        """Give the operand."""
+        """Return the operand."""
         return (self.operand,)
 
     def bind(self, parameters: Parameters) -> Operand:
-        """Put values in the place of parameters."""
+        """Return the expression with its parameters replaced by their values."""
         return negative(self.operand.bind(parameters))
 
     def fit(self, fields: Fields) -> Negative:
@@ -98,15 +98,15 @@ class Negative(Operand):
         return Arithmetic("-", Constant(FieldType.INT, 0), self.operand).to_polars(table)
 
     def to_milvus(self) -> str:
-        """Write it, what is nested in parentheses."""
+        """Return the expression in the filter language, with a nested expression in parentheses."""
         return f"-{self.operand.nested()}"
 
     def nested(self) -> str:
-        """Write it in parentheses."""
+        """Return the expression in parentheses."""
         return f"({self.to_milvus()})"
 
     def describe(self) -> str:
-        """Say it as it is written."""
+        """Return the expression in words."""
         return self.to_milvus()
 
 
@@ -118,11 +118,11 @@ class Length(Operand):
 
     @property
     def kind(self) -> FieldType:
-        """Say that a length is a whole number."""
+        """The type of a length: INT."""
         return FieldType.INT
 
     def parts(self) -> tuple[Node, ...]:
-        """Give the field."""
+        """Return the field."""
         return (self.field,)
 
     def fit(self, fields: Fields) -> Length:
@@ -137,16 +137,16 @@ class Length(Operand):
         return self.field.to_polars(table).list.len().cast(pl.Int64)
 
     def to_milvus(self) -> str:
-        """Write the call."""
+        """Return the call in the filter language."""
         return f"array_length({self.field.to_milvus()})"
 
     def describe(self) -> str:
-        """Say what is counted."""
+        """Return "the number of" and the field's name."""
         return f"the number of {self.field.describe()}"
 
 
 def negative(operand: Operand) -> Operand:
-    """Give minus the operand; a constant number is negated at once."""
+    """Return minus the operand. A constant number is negated at once."""
     if isinstance(operand, Constant) and operand.type in NUMBERS and not isinstance(operand.value, str):
         exact = None if operand.exact is None else operand.exact.copy_negate()
         return Constant(operand.type, -operand.value, exact)

@@ -1,7 +1,7 @@
-"""Conditions, and what joins them: and, or, not.
+"""Conditions, and the connectives that join them: and, or, not.
 
-`fit` checks a condition against the fields of a catalog and gives a fitted one, in which texts that stand for dates are
-timestamps; only a fitted one can be computed.
+`fit` checks a condition against the fields of a catalog and returns a fitted one, in which texts compared with dates
+have become timestamps. Only a fitted condition can be evaluated.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ __all__ = ["And", "Condition", "Not", "Or", "Predicate"]
 
 @dataclass(frozen=True, slots=True)
 class Condition(Node):
-    """Something that is true, false or unknown of every item."""
+    """Something that is true, false or unknown for every item."""
 
     @abstractmethod
     def fit(self, fields: Fields) -> Condition:
-        """Check the condition against the fields of a catalog.
+        """Check the condition against the fields of a catalog and return the fitted condition.
 
         Raises:
-            FilterError: it does not fit.
+            FilterError: a field does not exist, or its type does not fit the condition.
         """
 
     @abstractmethod
     def bind(self, parameters: Parameters) -> Condition:
-        """Put values in the place of parameters."""
+        """Return the condition with its parameters replaced by their values."""
 
     def describe_negated(self) -> str:
-        """Say the opposite in words."""
+        """Return the opposite in words."""
         return f"not ({self.describe()})"
 
     def negated_milvus(self) -> str:
-        """Write the opposite in the filter language."""
+        """Return the opposite in the filter language."""
         return f"not ({self.to_milvus()})"
 
 
 @dataclass(frozen=True, slots=True)
 class Predicate(Condition):
-    """A condition that joins no others: it reads fields."""
+    """A condition that reads fields and joins no other conditions."""
 
     @abstractmethod
     def to_polars(self, table: Table) -> pl.Expr:
-        """Build the expression that computes it; for a fitted one only."""
+        """Build the expression that evaluates the condition, which must be fitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Connective(Condition):
-    """Two conditions or more; those of the same kind among them are opened: `a and (b and c)` is `a and b and c`."""
+    """Two or more conditions. Nested ones of the same kind are merged: `a and (b and c)` is `a and b and c`."""
 
     word: ClassVar[str]
 
@@ -67,11 +67,11 @@ class _Connective(Condition):
         Node.__post_init__(self)
 
     def parts(self) -> tuple[Node, ...]:
-        """Give the conditions."""
+        """Return the conditions."""
         return self.conditions
 
     def bind(self, parameters: Parameters) -> Condition:
-        """Put values in the place of parameters."""
+        """Return the connective with its parameters replaced by their values."""
         return type(self)(tuple(condition.bind(parameters) for condition in self.conditions))
 
     def fit(self, fields: Fields) -> Condition:
@@ -79,11 +79,11 @@ class _Connective(Condition):
         return type(self)(tuple(condition.fit(fields) for condition in self.conditions))
 
     def to_milvus(self) -> str:
-        """Write it, the other connective in parentheses."""
+        """Return the text in the filter language, with the other connective in parentheses."""
         return self._join([condition.to_milvus() for condition in self.conditions])
 
     def describe(self) -> str:
-        """Say it in words, the other connective in parentheses."""
+        """Return the description, with the other connective in parentheses."""
         return self._join([condition.describe() for condition in self.conditions])
 
     def _join(self, texts: list[str]) -> str:
@@ -94,30 +94,30 @@ class _Connective(Condition):
 
 @dataclass(frozen=True, slots=True)
 class And(_Connective):
-    """All are true."""
+    """True if all conditions are true."""
 
     word: ClassVar[str] = "and"
 
 
 @dataclass(frozen=True, slots=True)
 class Or(_Connective):
-    """One or more are true."""
+    """True if at least one condition is true."""
 
     word: ClassVar[str] = "or"
 
 
 @dataclass(frozen=True, slots=True)
 class Not(Condition):
-    """The condition is false."""
+    """True if the condition is false."""
 
     condition: Condition
 
     def parts(self) -> tuple[Node, ...]:
-        """Give the condition."""
+        """Return the condition."""
         return (self.condition,)
 
     def bind(self, parameters: Parameters) -> Not:
-        """Put values in the place of parameters."""
+        """Return the condition with its parameters replaced by their values."""
         return Not(self.condition.bind(parameters))
 
     def fit(self, fields: Fields) -> Not:
@@ -125,9 +125,9 @@ class Not(Condition):
         return Not(self.condition.fit(fields))
 
     def to_milvus(self) -> str:
-        """Write it."""
+        """Return the negated condition in the filter language."""
         return self.condition.negated_milvus()
 
     def describe(self) -> str:
-        """Say it in words."""
+        """Return the negated condition in words."""
         return self.condition.describe_negated()

@@ -1,4 +1,4 @@
-"""A fitted condition as it is computed: every number is compared with constants of its own type."""
+"""Rewriting a fitted condition for evaluation, so that every number is compared with constants of its own type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["exact"]
 
 
 def exact(condition: Condition) -> Condition:
-    """Return a fitted condition that is true, false and unknown of the same values, and compares like with like."""
+    """Return an equivalent condition, with the same true, false and unknown items, that compares equal types only."""
     match condition:
         case And() | Or():
             parts = tuple(map(exact, condition.conditions))
@@ -38,6 +38,6 @@ def exact(condition: Condition) -> Condition:
 
 
 def _number(constant: Constant, *, rounded: bool = False) -> int | float | Decimal:
-    """Return the number that a constant was given as, or with `rounded` its float64 if it need not be whole."""
+    """Return the number that a constant was written as, or with `rounded`, its float64 if it has a fraction."""
     assert isinstance(constant.value, int | float)
     return constant.value if constant.exact is None or rounded else constant.exact

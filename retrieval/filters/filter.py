@@ -1,4 +1,4 @@
-"""A filter as the rest of the project handles it: read once, checked, computed, shown."""
+"""A filter as the rest of the project uses it: parsed once, then checked, evaluated and described."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Columns(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A condition whose parameters are bound; equal to another of the same canonical `text`, and hashed by it."""
+    """A condition whose parameters are bound. Filters are equal and hashed by their canonical `text`."""
 
     condition: Condition = field(compare=False)
     text: str = field(init=False)
@@ -35,12 +35,12 @@ class Filter:
 
     @classmethod
     def parse(cls, text: str, params: Parameters | None = None) -> Self:
-        """Read a filter and put the values of `params` in the place of its `{name}` parameters.
+        """Read a filter and replace its `{name}` parameters with the values in `params`.
 
         The values are never pasted into the text, so no value can change what the filter means.
 
         Raises:
-            FilterError: the text cannot be read, or its parameters are not those given.
+            FilterError: the text cannot be read, or its parameters are not the ones in `params`.
         """
         if not params:
             return cls._of_text(text)
@@ -53,7 +53,7 @@ class Filter:
         return cls(_bound(parse(text), {}))
 
     def check(self, schema: Schema) -> Filter:
-        """Check the filter against the fields of a catalog; gives it with texts that stand for dates as timestamps.
+        """Check the filter against the fields of a catalog, and return it with date texts turned into timestamps.
 
         Raises:
             FilterError: a field does not exist, or cannot be compared in this way.
@@ -61,7 +61,7 @@ class Filter:
         return Filter(self.condition.fit(schema.filterable))
 
     def mask(self, columns: _Columns) -> NDArray[np.bool_]:
-        """Find which items pass: those for which the condition is true, neither false nor unknown.
+        """Return which items pass, bool [items]: those for which the condition is true, neither false nor unknown.
 
         Raises:
             FilterError: the filter does not fit the columns.
@@ -69,11 +69,11 @@ class Filter:
         return columns.mask(self.condition)
 
     def to_milvus(self) -> str:
-        """Give the canonical text; read again, it is the same filter."""
+        """Return the canonical text, which reads back as the same filter."""
         return self.text
 
     def describe(self) -> str:
-        """Say the filter in words: `category is "shoes" and price is below 80`."""
+        """Return the filter in words: `category is "shoes" and price is below 80`."""
         return self.condition.describe()
 
     def __str__(self) -> str:

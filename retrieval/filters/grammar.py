@@ -1,4 +1,4 @@
-"""Text in, tree out: reads `grammar.lark` and says in a sentence, with a caret, where a text cannot be read."""
+"""Parsing: reads filters by `grammar.lark`, and reports unreadable ones with a sentence and a caret at the place."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Values: TypeAlias = tuple[Operand, ...] | Parameter
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Condition:
-    """Read a filter; its parameters are left open. The last texts are remembered, since a page asks the same again.
+    """Read a filter, leaving its parameters unbound. Recent texts are cached, since pages repeat the same filter.
 
     Raises:
         FilterError: the text cannot be read; the message shows where.
@@ -42,7 +42,7 @@ def parse(text: str) -> Condition:
     if len(text) > MAX_TEXT_BYTES or len(text.encode(errors="replace")) > MAX_TEXT_BYTES:
         raise FilterError(f"The filter is longer than {MAX_TEXT_BYTES} bytes.", remedy="Pass long lists as parameters.")
     try:
-        tree: Node = _parser().parse(text)  # type: ignore[assignment]  # the transformer gives nodes, not Lark's trees
+        tree: Node = _parser().parse(text)  # type: ignore[assignment]  # the transformer returns nodes, not Lark trees
         condition = _condition(tree)
     except UnexpectedCharacters as error:
         position = error.pos_in_stream or 0
@@ -65,7 +65,7 @@ def _parser() -> Lark:
 
 @v_args(inline=True)
 class _TreeBuilder(Transformer[Token, Node]):
-    """Builds each node from its parts; the methods have the names of the grammar's rules."""
+    """Builds each node from its parts. The methods are named after the grammar's rules."""
 
     def disjunction(self, *conditions: Node) -> Condition:
         return Or(tuple(_condition(condition) for condition in conditions))
@@ -113,7 +113,7 @@ class _TreeBuilder(Transformer[Token, Node]):
         for value in values:
             if not isinstance(value, Constant | Parameter):
                 raise FilterError(f"A list holds constants and parameters, not {value.to_milvus()}.")
-        return values  # type: ignore[return-value]  # the loop has looked at each
+        return values  # type: ignore[return-value]  # the loop has checked each
 
     def arithmetic(self, left: Node, symbol: Token, right: Node) -> Operand:
         return Arithmetic(str(symbol), _operand(left, symbol), _operand(right, symbol))
@@ -160,7 +160,7 @@ class _TreeBuilder(Transformer[Token, Node]):
 
 
 def _condition(node: Node, token: Token | None = None) -> Condition:
-    """Take a node as a condition; a field alone stands for `field == true`."""
+    """Return a node as a condition. A field alone stands for `field == true`."""
     if isinstance(node, Condition):
         return node
     if isinstance(node, Field):
@@ -213,7 +213,7 @@ def _unexpected(token: Token, expected: Sequence[str] | set[str]) -> str:
 
 
 def _pointed(message: str, text: str, position: int) -> FilterError:
-    """Add the line of the text, and a caret below the position."""
+    """Return an error with `message`, the line of the text, and a caret below the position."""
     start = max(text.rfind("\n", 0, position) + 1, position - 60)
     line = re.split(r"[\r\n]", text[start : position + 40], maxsplit=1)[0].replace("\t", " ")
     return FilterError(f"{message}\n  {line}\n  {' ' * (position - start)}^", position=position)

@@ -1,4 +1,4 @@
-"""What every part of a filter's tree can do, what it is computed over, and the limits of the tree."""
+"""The base of a filter's tree: the methods of every node, the table it is evaluated over, and its limits."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ COLUMN_TYPES: Mapping[FieldType, pl.DataType] = {
     FieldType.STRINGS: pl.List(pl.String()),
     FieldType.JSON: pl.Binary(),
 }
-"""How a column holds each type; a timestamp's zone is UTC and goes without saying."""
+"""The Polars type of each field type's column. Timestamps are in UTC, without a time zone in the type."""
 
 
 class Table(Protocol):
-    """What a filter is computed over: columns of one length."""
+    """The columns, all of one length, that a filter is evaluated over."""
 
     def column(self, name: str) -> pl.Expr:
-        """Give the column of a field."""
+        """Return the column of a field."""
 
     def evaluate(self, expression: pl.Expr) -> pl.Series:
-        """Compute an expression over the columns; one of constants only gives one value."""
+        """Evaluate an expression over the columns; an expression of constants alone returns one value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node(ABC):
-    """One part of the tree; a value. `depth` is the number of levels, this one and those below."""
+    """One part of the tree, compared by value. `depth` is the number of levels from this node down."""
 
     depth: int = field(init=False, compare=False, repr=False, default=1)
 
@@ -56,26 +56,26 @@ class Node(ABC):
 
     @abstractmethod
     def parts(self) -> tuple[Node, ...]:
-        """Give the nodes right below."""
+        """Return the node's direct children."""
 
     @abstractmethod
     def bind(self, parameters: Parameters) -> Self | Node:
-        """Put values in the place of parameters.
+        """Return the node with its parameters replaced by their values.
 
         Raises:
-            FilterError: a value has the wrong type.
+            FilterError: a parameter has no value, or a value has the wrong type.
         """
 
     @abstractmethod
     def to_milvus(self) -> str:
-        """Write it in the filter language; read again, the text gives the same tree."""
+        """Return the node in the filter language; the text reads back as the same tree."""
 
     @abstractmethod
     def describe(self) -> str:
-        """Say it in words."""
+        """Return the node in words."""
 
     def walk(self) -> Iterator[Node]:
-        """Give this node and all below it."""
+        """Yield this node and all nodes below it."""
         yield self
         for part in self.parts():
             yield from part.walk()

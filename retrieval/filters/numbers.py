@@ -1,7 +1,7 @@
-"""Comparisons of whole numbers with numbers that have fractions, exactly, as between the numbers of mathematics.
+"""Exact comparisons of whole numbers with numbers that have fractions, as in mathematics.
 
-A 64-bit whole number beyond 2**53 has no float64 of its own. So a constant is not rounded to the type of the column:
-the comparison is replaced by one with a constant of that type which is true of the same values.
+A 64-bit whole number beyond 2**53 may have no exact float64. So a constant is not rounded to the type of the column:
+the comparison is replaced by one with a constant of that type that holds for the same values.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ __all__ = ["alike", "compare_columns", "exact_constant"]
 
 
 def exact_constant(symbol: str, kind: FieldType, value: int | float | Decimal) -> tuple[str, int | float]:
-    """Return the comparison of values of type `kind`, INT or FLOAT, that is true where theirs with `value` is."""
+    """Return a comparison with a constant of type `kind`, INT or FLOAT, that holds for the same values of that type.
+
+    `symbol` and `value` are the comparison to replace.
+    """
     if kind is FieldType.FLOAT:
         return _of_floats(symbol, value)
     return _of_whole(symbol, value)
 
 
 def alike(kind: FieldType, values: Iterable[int | float | Decimal]) -> list[int] | list[float]:
-    """Return those of some numbers that a value of type `kind`, INT or FLOAT, can equal, in that type."""
+    """Return those of the values that a value of type `kind`, INT or FLOAT, can equal, converted to that type."""
     if kind is FieldType.FLOAT:
         return [float(value) for value in values if float(value) == value]
     return [int(value) for value in values if value == math.floor(value) and INT64_MIN <= value <= INT64_MAX]
 
 
 def compare_columns(symbol: str, whole: pl.Expr, fractions: pl.Expr, *, whole_first: bool) -> pl.Expr:
-    """Build the comparison of whole numbers with float64, or with `whole_first` False of float64 with whole numbers.
+    """Build the comparison of whole numbers with float64 numbers; `whole_first` is whether `whole` is on the left.
 
-    Rounding keeps the order, so float64 decides unless both sides are the same there: then both are whole, and are
-    compared as such. Only 2**63 is a float64 that no 64-bit whole number reaches.
+    Rounding keeps the order, so float64 decides unless both sides round to the same number. In that case both are whole
+    and are compared as whole numbers. Only 2**63 is a float64 that no 64-bit whole number reaches.
     """
     build = COMPARISONS[symbol].build
     rounded = whole.cast(pl.Float64)

@@ -1,6 +1,6 @@
-"""What stands on either side of a comparison: fields, constants and parameters (`filter_arithmetic` has the rest).
+"""The operands of comparisons: fields, constants and parameters; `arithmetic` has the computed ones.
 
-`fit` checks an operand against the fields of a catalog and gives a fitted one, whose `kind` is known.
+`fit` checks an operand against the fields of a catalog and returns a fitted one, whose `kind` is known.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = [
 ]
 
 RESERVED: Final = frozenset({"and", "or", "not", "in", "like", "true", "false", "is", "null", "iso"})
-"""Words (in any case) that a field's name can only be as `$meta["name"]`."""
+"""Words, in any case, that a field's name can equal only in the form `$meta["name"]`."""
 
 MAX_NAMES_SHOWN: Final = 30
 Scalar: TypeAlias = bool | int | float | str
 
 _EXACT_BELOW, _NO_WHOLE_FROM = 2.0**53, 2.0**64
-"""Between these the shortest text of a float64, such as 4.611686018427388e+18, is that of another whole number."""
+"""Between these, the shortest text of a float64, such as 4.611686018427388e+18, can denote another whole number."""
 
 _BARE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -51,48 +51,52 @@ class Operand(Node):
     @property
     @abstractmethod
     def kind(self) -> FieldType:
-        """What the values are; known of a fitted operand."""
+        """The type of the values; known once the operand is fitted."""
 
     @abstractmethod
     def fit(self, fields: Fields) -> Operand:
-        """Check the operand against the fields of a catalog.
+        """Check the operand against the fields of a catalog and return the fitted operand.
 
         Raises:
-            FilterError: it does not fit.
+            FilterError: a field does not exist, or its type does not fit the expression.
         """
 
     @abstractmethod
     def to_polars(self, table: Table) -> pl.Expr:
-        """Build the expression that computes it; for a fitted one only."""
+        """Build the expression that computes the operand, which must be fitted."""
 
     def bind(self, parameters: Parameters) -> Operand:
-        """Put values in the place of parameters."""
+        """Return the operand with its parameters replaced by their values."""
         return self
 
     def parts(self) -> tuple[Node, ...]:
-        """Give the nodes right below."""
+        """Return the operand's direct children."""
         return ()
 
     def nested(self) -> str:
-        """Write it as part of arithmetic."""
+        """Return the operand in the filter language as it stands inside arithmetic."""
         return self.to_milvus()
 
 
 @dataclass(frozen=True, slots=True)
 class Field(Operand):
-    """A field of the items, or the column `key` or `title`. `known` is its type, once fitted."""
+    """A field of the items, or the column `key` or `title`. `known` is its type once it is fitted."""
 
     name: str
     known: FieldType | None = None
 
     @property
     def kind(self) -> FieldType:
-        """What the values are."""
+        """The type of the values."""
         assert self.known is not None, "the field is not fitted"
         return self.known
 
     def fit(self, fields: Fields) -> Field:
-        """Find the field's type."""
+        """Find the field's type.
+
+        Raises:
+            FilterError: the field does not exist.
+        """
         if self.name not in fields:
             close = get_close_matches(self.name, fields, n=3)
             hint = f"If it is a text, write it in quotes: {quoted(self.name)}."
@@ -104,25 +108,25 @@ class Field(Operand):
         return Field(self.name, fields[self.name])
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Give its column."""
+        """Return the field's column."""
         return table.column(self.name)
 
     def to_milvus(self) -> str:
-        """Write the bare name where it can be read so, else `$meta["name"]`."""
+        """Return the bare name if that can be read back, else `$meta["name"]`."""
         bare = _BARE_NAME.fullmatch(self.name) and self.name.lower() not in RESERVED
         return self.name if bare else f"$meta[{quoted(self.name)}]"
 
     def describe(self) -> str:
-        """Say its name."""
+        """Return the field's name."""
         return self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Constant(Operand):
-    """A constant; a timestamp's value is microseconds since 1970 UTC.
+    """A constant. A timestamp's value is in microseconds since 1970 UTC.
 
-    `exact` is the number that `value` is the float64 of, if that lies between other whole numbers than it. Whole
-    numbers are compared with it, and numbers with fractions with `value`.
+    `exact` is the number as it was written, if its float64, `value`, does not lie between the same whole numbers. Whole
+    numbers are compared with `exact`, and numbers with fractions with `value`.
     """
 
     type: FieldType
@@ -131,22 +135,22 @@ class Constant(Operand):
 
     @classmethod
     def number(cls, value: float | Decimal) -> Constant:
-        """Make a constant of a number that need not be whole; it is finite as a float64."""
+        """Return a FLOAT constant; `value` must be finite as a float64."""
         rounded = float(value)
         moved = isinstance(value, Decimal) and is_moved(value, rounded)
         return cls(FieldType.FLOAT, rounded, value if isinstance(value, Decimal) and moved else None)
 
     @property
     def kind(self) -> FieldType:
-        """What the value is."""
+        """The type of the value."""
         return self.type
 
     @classmethod
     def of(cls, value: object) -> Constant:
-        """Make a constant of a Python or NumPy value.
+        """Return the constant of a Python or NumPy value.
 
         Raises:
-            FilterError: no constant can have such a value.
+            FilterError: the value has a type that no constant can have, or is out of range.
         """
         value = plain_value(value)
         kind = FieldType.infer([value]) if not isinstance(value, list | tuple) else None  # type: ignore[list-item]
@@ -164,7 +168,7 @@ class Constant(Operand):
 
     @classmethod
     def moment(cls, text: str) -> Constant:
-        """Read ISO 8601 text.
+        """Return a timestamp read from ISO 8601 text.
 
         Raises:
             FilterError: the text is not a date.
@@ -181,11 +185,11 @@ class Constant(Operand):
         return self
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Give the constant."""
+        """Return the constant as an expression."""
         return pl.lit(self.value, dtype=COLUMN_TYPES[self.type])
 
     def to_milvus(self) -> str:
-        """Write the constant."""
+        """Return the constant in the filter language."""
         match self.type:
             case FieldType.STRING:
                 return quoted(str(self.value))
@@ -199,12 +203,12 @@ class Constant(Operand):
                 return repr(self.value)
 
     def nested(self) -> str:
-        """Write it as part of arithmetic: `-2 ** 2` would be -(2 ** 2)."""
+        """Return the constant as part of arithmetic, in parentheses if negative: `-2 ** 2` would be -(2 ** 2)."""
         text = self.to_milvus()
         return f"({text})" if text.startswith("-") else text
 
     def describe(self) -> str:
-        """Say the value."""
+        """Return the value in words."""
         if self.type is not FieldType.TIMESTAMP:
             return f'"{self.value}"' if self.type is FieldType.STRING else self.to_milvus()
         moment = self._datetime()
@@ -216,17 +220,21 @@ class Constant(Operand):
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Operand):
-    """`{name}`: a value that is given with the filter, not in its text."""
+    """`{name}`: a value that is passed beside the filter's text."""
 
     name: str
 
     @property
     def kind(self) -> FieldType:
-        """Fail: a parameter has no type before it is bound."""
+        """Raise an error: a parameter has no type before it is bound."""
         raise self._missing()
 
     def bind(self, parameters: Parameters) -> Constant:
-        """Give the value."""
+        """Return the parameter's value as a constant.
+
+        Raises:
+            FilterError: there is no value, or it is a list.
+        """
         if self.name not in parameters:
             raise self._missing()
         value = parameters[self.name]
@@ -235,19 +243,19 @@ class Parameter(Operand):
         return Constant.of(value)
 
     def fit(self, fields: Fields) -> Operand:
-        """Fail: only a bound filter can be checked."""
+        """Raise an error: only a bound filter can be checked."""
         raise self._missing()
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Fail: only a bound filter can be computed."""
+        """Raise an error: only a bound filter can be evaluated."""
         raise self._missing()
 
     def to_milvus(self) -> str:
-        """Write the parameter."""
+        """Return the parameter in the filter language."""
         return f"{{{self.name}}}"
 
     def describe(self) -> str:
-        """Say the parameter."""
+        """Return the parameter as it is written."""
         return self.to_milvus()
 
     def _missing(self) -> FilterError:
@@ -255,7 +263,7 @@ class Parameter(Operand):
 
 
 def _digits(number: float | Decimal) -> str:
-    """Write a number with enough digits to be the same when it is read again, as one that need not be whole."""
+    """Return a number with enough digits to read back as the same number, and in a form that reads as FLOAT."""
     if isinstance(number, float):
         if not _EXACT_BELOW <= abs(number) < _NO_WHOLE_FROM:
             return repr(number)
@@ -270,7 +278,7 @@ def _some(fields: Fields) -> str:
 
 
 def constants_of(values: tuple[Operand, ...] | Parameter, parameters: Parameters) -> tuple[Operand, ...]:
-    """Bind a list of values, or a parameter that is one.
+    """Bind a list of values, or a parameter that stands for a list.
 
     Raises:
         FilterError: the parameter has no value, or one that is not a list.

@@ -1,9 +1,9 @@
-"""The one table of operators: each has its Milvus text, its words for people, and what it computes.
+"""The one table of operators, each with its Milvus text, its description in words, and its computation.
 
-Three values: true, false, and null for unknown. A comparison with null is unknown. Numbers compare exactly, whole ones
-with those that have fractions too. Whole numbers add, subtract and multiply exactly; in a division, a power, or as soon
-as a number with a fraction takes part, both are float64. Arithmetic whose result is not a finite number, or is a whole
-number of more than 64 bits, gives null: it never wraps around, as that of Milvus does.
+Logic has three values: true, false, and null for unknown. A comparison with null is unknown. Numbers compare exactly,
+also whole numbers with fractions. Whole numbers add, subtract and multiply exactly; in a division or a power, or with a
+number that has a fraction, both sides are float64. Arithmetic whose result is not finite, or is a whole number of more
+than 64 bits, is null: unlike in Milvus, it never wraps around.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ __all__ = [
 ]
 
 FEW_VALUES = 4
-"""Up to so many values, as many comparisons are quicker than a set."""
+"""Up to this many values, separate comparisons are quicker than a set."""
 
 Numbers: TypeAlias = NDArray[Any]
-"""int64 or float64, both sides alike."""
+"""An array of int64 or float64; both sides of an operation have the same type."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonOperator:
-    """`left symbol right`; `mirrored` is the symbol that says the same with the sides exchanged."""
+    """`left symbol right`; `mirrored` is the equivalent symbol when the sides are exchanged."""
 
     symbol: str
     words: str
@@ -48,10 +48,10 @@ class ComparisonOperator:
 
 @dataclass(frozen=True, slots=True)
 class ArithmeticOperator:
-    """`left symbol right`, of numbers.
+    """`left symbol right` over numbers.
 
-    `whole` says whether two whole numbers give a whole one (else they are made float64 first), `fractions` whether
-    numbers with fractions are allowed.
+    `whole` is whether two whole numbers give a whole number (otherwise they are converted to float64 first).
+    `fractions` is whether numbers with fractions are allowed.
     """
 
     symbol: str
@@ -62,7 +62,8 @@ class ArithmeticOperator:
     def apply(self, left: pl.Series, right: pl.Series) -> pl.Series:
         """Compute over columns of one length, or of one value.
 
-        Eager and not an expression: the check needs the result twice, so nested expressions would double at each level.
+        This is eager rather than an expression: the overflow check needs the result twice, so nested expressions would
+        double at each level.
         """
         whole = self.whole and left.dtype.is_integer() and right.dtype.is_integer()
         dtype = np.dtype(np.int64 if whole else np.float64)
@@ -80,7 +81,7 @@ class ArithmeticOperator:
 
 @dataclass(frozen=True, slots=True)
 class ListOperator:
-    """`array_contains...(field, value or values)` over a field of lists of texts."""
+    """`array_contains...(field, value or values)` over a field that holds lists of texts."""
 
     function: str
     words: str
@@ -92,9 +93,9 @@ class ListOperator:
 def _fits(
     compute: Callable[[Numbers, Numbers], Numbers], sides: Sequence[Numbers], result: Numbers
 ) -> NDArray[np.bool_]:
-    """Find where a whole result fits in 64 bits.
+    """Return where a whole result fits in 64 bits, bool [values].
 
-    One that wrapped around is about 2**64 away from the same in float64; one that fits is near it.
+    A result that wrapped around differs by about 2**64 from the same computation in float64; one that fits is near it.
     """
     if compute is _remainder:
         return np.not_equal(sides[1], 0)
@@ -105,13 +106,13 @@ def _fits(
 
 
 def _is_small(compute: Callable[[Numbers, Numbers], Numbers], sides: Sequence[Numbers]) -> bool:
-    """Say whether no result can need more than 64 bits, by the largest numbers on either side."""
+    """Return whether no result can need more than 64 bits, given the largest numbers on either side."""
     left, right = (max(abs(int(side.min())), abs(int(side.max()))) for side in sides)
     return (left * right if compute is np.multiply else left + right) < 2**63
 
 
 def _remainder(left: Numbers, right: Numbers) -> Numbers:
-    """Compute the remainder with the sign of the dividend, as C does."""
+    """Compute the remainder with the sign of the dividend, as in C."""
     return np.fmod(left, np.where((right == 0) | (right == -1), 1, right))
 
 
@@ -125,7 +126,7 @@ def _has_any(field: pl.Expr, values: Sequence[str]) -> pl.Expr:
 
 
 def is_one_of(operand: pl.Expr, values: pl.Series) -> pl.Expr:
-    """Build the mask of `operand in values`; null where the operand is null, even when there are no values."""
+    """Build the mask of `operand in values`; null where the operand is null, even if `values` is empty."""
     if 0 < len(values) <= FEW_VALUES:
         return pl.any_horizontal(*(operand == pl.lit(value, dtype=values.dtype) for value in values))
     return pl.when(operand.is_not_null()).then(operand.is_in(values.implode()))

@@ -25,17 +25,17 @@ class _Wildcard(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LikePattern:
-    """A pattern in pieces: plain text, and the wildcards between."""
+    """A pattern split into plain texts and wildcards."""
 
     text: str
     pieces: tuple[str | _Wildcard, ...]
 
     @classmethod
     def read(cls, text: str) -> LikePattern:
-        """Split the text of a pattern.
+        """Split the text of a pattern into pieces.
 
         Raises:
-            FilterError: it is too long.
+            FilterError: the pattern is too long.
         """
         if len(text) > MAX_PATTERN_LENGTH:
             raise FilterError(f"The pattern of like has {len(text)} characters; the most is {MAX_PATTERN_LENGTH}.")
@@ -53,7 +53,7 @@ class LikePattern:
 
     @property
     def start(self) -> str | None:
-        """What a text must start with to match, where nothing else is asked of it."""
+        """The prefix that texts must have to match, if the pattern asks nothing else; otherwise None."""
         match self.pieces:
             case (_Wildcard.RUN,):
                 return ""
@@ -62,7 +62,7 @@ class LikePattern:
         return None
 
     def to_polars(self, operand: pl.Expr) -> pl.Expr:
-        """Build the mask; a prefix, a suffix, a part or the whole are found without a regular expression."""
+        """Build the mask. Prefixes, suffixes, substrings and exact texts are matched without a regular expression."""
         match self.pieces:
             case ():
                 return operand == ""
@@ -80,7 +80,7 @@ class LikePattern:
                 return operand.str.contains(self._expression())
 
     def describe(self, *, negated: bool = False) -> str:
-        """Say it in words, to follow the name of the field."""
+        """Return the pattern in words, to follow the name of the field."""
         match self.pieces:
             case (_Wildcard.RUN,):
                 return "is no text" if negated else "is any text"
@@ -95,7 +95,7 @@ class LikePattern:
         return f'does not {verb} "{plain}"' if negated else f'{verbs} "{plain}"'
 
     def _expression(self) -> str:
-        """Write a regular expression in the dialect of Polars."""
+        """Return the pattern as a regular expression in Polars' dialect."""
         parts = {_Wildcard.RUN: ".*", _Wildcard.ONE: "."}
         inner = "".join(
             parts[piece] if isinstance(piece, _Wildcard) else _SPECIAL.sub(r"\\\g<0>", piece) for piece in self.pieces

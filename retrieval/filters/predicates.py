@@ -1,4 +1,4 @@
-"""The conditions that read fields: comparisons, lists of values, patterns, null, and what a list contains."""
+"""The conditions that read fields: comparisons, membership in lists, patterns, null, and contents of list fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_VALUES_SAID = 8
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Predicate):
-    """`left symbol right`; see `compare` for the usual order of the sides."""
+    """`left symbol right`; `compare` puts the sides in their usual order."""
 
     symbol: str
     left: Operand
@@ -35,11 +35,11 @@ class Comparison(Predicate):
             raise FilterError(f"{self.to_milvus()} compares two constants; one side must name a field.")
 
     def parts(self) -> tuple[Node, ...]:
-        """Give both sides."""
+        """Return both sides."""
         return (self.left, self.right)
 
     def bind(self, parameters: Parameters) -> Comparison:
-        """Put values in the place of parameters."""
+        """Return the condition with its parameters replaced by their values."""
         return Comparison(self.symbol, self.left.bind(parameters), self.right.bind(parameters))
 
     def fit(self, fields: Fields) -> Comparison:
@@ -54,7 +54,7 @@ class Comparison(Predicate):
         return Comparison(self.symbol, left, right)
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Compare; whole numbers and numbers with fractions exactly."""
+        """Build the comparison; whole numbers and numbers with fractions compare exactly."""
         left, right = self.left.to_polars(table), self.right.to_polars(table)
         if self.left.kind is self.right.kind:
             return COMPARISONS[self.symbol].build(left, right)
@@ -63,15 +63,15 @@ class Comparison(Predicate):
         return compare_columns(self.symbol, right, left, whole_first=False)
 
     def to_milvus(self) -> str:
-        """Write it."""
+        """Return the comparison in the filter language."""
         return f"{self.left.to_milvus()} {self.symbol} {self.right.to_milvus()}"
 
     def describe(self) -> str:
-        """Say it in words."""
+        """Return the comparison in words."""
         return f"{self.left.describe()} {COMPARISONS[self.symbol].words} {self.right.describe()}"
 
     def describe_negated(self) -> str:
-        """Say the opposite in words."""
+        """Return the opposite in words."""
         return f"{self.left.describe()} {COMPARISONS[self.symbol].negated_words} {self.right.describe()}"
 
 
@@ -87,11 +87,11 @@ class Membership(Predicate):
         _require_field(self.operand, "in")
 
     def parts(self) -> tuple[Node, ...]:
-        """Give the operand and the values."""
+        """Return the operand and the values."""
         return (self.operand, *_listed(self.values))
 
     def bind(self, parameters: Parameters) -> Membership:
-        """Put values in the place of parameters."""
+        """Return the condition with its parameters replaced by their values."""
         return Membership(self.operand.bind(parameters), constants_of(self.values, parameters))
 
     def fit(self, fields: Fields) -> Membership:
@@ -106,24 +106,24 @@ class Membership(Predicate):
         return Membership(operand, values)
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Compare with all values at once, which are of the operand's type; see `exact`."""
+        """Compare with all values at once; `exact` has given them the operand's type."""
         values = [value.value for value in _listed(self.values) if isinstance(value, Constant)]
         return is_one_of(self.operand.to_polars(table), pl.Series(values, dtype=COLUMN_TYPES[self.operand.kind]))
 
     def to_milvus(self) -> str:
-        """Write it."""
+        """Return the condition in the filter language."""
         return f"{self.operand.to_milvus()} in {_list_text(self.values)}"
 
     def negated_milvus(self) -> str:
-        """Write the opposite."""
+        """Return the opposite in the filter language."""
         return f"{self.operand.to_milvus()} not in {_list_text(self.values)}"
 
     def describe(self) -> str:
-        """Say it in words."""
+        """Return the condition in words."""
         return f"{self.operand.describe()} is one of {_in_words(self.values)}"
 
     def describe_negated(self) -> str:
-        """Say the opposite in words."""
+        """Return the opposite in words."""
         return f"{self.operand.describe()} is none of {_in_words(self.values)}"
 
 
@@ -139,15 +139,15 @@ class Like(Predicate):
         _require_field(self.operand, "like")
 
     def parts(self) -> tuple[Node, ...]:
-        """Give the operand and the pattern."""
+        """Return the operand and the pattern."""
         return (self.operand, self.pattern)
 
     def bind(self, parameters: Parameters) -> Like:
-        """Put values in the place of parameters."""
+        """Return the condition with its parameters replaced by their values."""
         return Like(self.operand.bind(parameters), self.pattern.bind(parameters))
 
     def fit(self, fields: Fields) -> Like:
-        """Check that both are text."""
+        """Check that both sides are text."""
         operand, pattern = self.operand.fit(fields), self.pattern.fit(fields)
         if operand.kind is not FieldType.STRING:
             raise FilterError(f"{_subject(operand)}, and like is for text.")
@@ -158,23 +158,23 @@ class Like(Predicate):
 
     @property
     def start(self) -> str | None:
-        """What a text must start with to match, where nothing else is asked of it."""
+        """The prefix that texts must have to match, if the pattern asks nothing else; otherwise None."""
         return self._read(self.pattern).start
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Match the pattern."""
+        """Build the mask of the texts that match."""
         return self._read(self.pattern).to_polars(self.operand.to_polars(table))
 
     def to_milvus(self) -> str:
-        """Write it."""
+        """Return the condition in the filter language."""
         return f"{self.operand.to_milvus()} like {self.pattern.to_milvus()}"
 
     def describe(self) -> str:
-        """Say it in words."""
+        """Return the condition in words."""
         return f"{self.operand.describe()} {self._read(self.pattern).describe()}"
 
     def describe_negated(self) -> str:
-        """Say the opposite in words."""
+        """Return the opposite in words."""
         return f"{self.operand.describe()} {self._read(self.pattern).describe(negated=True)}"
 
     @staticmethod
@@ -189,35 +189,35 @@ class IsNull(Predicate):
     field: Field
 
     def parts(self) -> tuple[Node, ...]:
-        """Give the field."""
+        """Return the field."""
         return (self.field,)
 
     def bind(self, parameters: Parameters) -> IsNull:
-        """Give itself: it has no parameters."""
+        """Return the condition itself, which has no parameters."""
         return self
 
     def fit(self, fields: Fields) -> IsNull:
-        """Check that there is such a field, of any type."""
+        """Check that the field exists; it may have any type."""
         return IsNull(self.field.fit(fields))
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Find where there is no value."""
+        """Build the mask of the missing values."""
         return self.field.to_polars(table).is_null()
 
     def to_milvus(self) -> str:
-        """Write it."""
+        """Return the condition in the filter language."""
         return f"{self.field.to_milvus()} is null"
 
     def negated_milvus(self) -> str:
-        """Write the opposite."""
+        """Return the opposite in the filter language."""
         return f"{self.field.to_milvus()} is not null"
 
     def describe(self) -> str:
-        """Say it in words."""
+        """Return the condition in words."""
         return f"{self.field.describe()} is missing"
 
     def describe_negated(self) -> str:
-        """Say the opposite in words."""
+        """Return the opposite in words."""
         return f"{self.field.describe()} is present"
 
 
@@ -231,15 +231,15 @@ class Contains(Predicate):
 
     @property
     def every(self) -> bool:
-        """Whether the list must have all the values, and not one of them."""
+        """Whether the list must have all the values, rather than one of them."""
         return self.function == "array_contains_all"
 
     def parts(self) -> tuple[Node, ...]:
-        """Give the field and the values."""
+        """Return the field and the values."""
         return (self.field, *_listed(self.values))
 
     def bind(self, parameters: Parameters) -> Contains:
-        """Put values in the place of parameters."""
+        """Return the condition with its parameters replaced by their values."""
         return Contains(self.function, self.field, constants_of(self.values, parameters))
 
     def fit(self, fields: Fields) -> Contains:
@@ -254,26 +254,26 @@ class Contains(Predicate):
         return Contains(self.function, field, values)
 
     def to_polars(self, table: Table) -> pl.Expr:
-        """Look for the values in each list."""
+        """Build the mask of the lists that contain the values."""
         values = [str(value.value) for value in _listed(self.values) if isinstance(value, Constant)]
         return LISTS[self.function].build(self.field.to_polars(table), values)
 
     def to_milvus(self) -> str:
-        """Write it."""
+        """Return the condition in the filter language."""
         values = _list_text(self.values) if LISTS[self.function].takes_list else _listed(self.values)[0].to_milvus()
         return f"{self.function}({self.field.to_milvus()}, {values})"
 
     def describe(self) -> str:
-        """Say it in words."""
+        """Return the condition in words."""
         return f"{self.field.describe()} {LISTS[self.function].words} {_in_words(self.values)}"
 
     def describe_negated(self) -> str:
-        """Say the opposite in words."""
+        """Return the opposite in words."""
         return f"{self.field.describe()} {LISTS[self.function].negated_words} {_in_words(self.values)}"
 
 
 def compare(symbol: str, left: Operand, right: Operand) -> Comparison:
-    """Compare with the side that names a field on the left: `80 > price` is `price < 80`."""
+    """Return the comparison with the side that names a field on the left: `80 > price` is `price < 80`."""
     if _reads_fields(right) and not _reads_fields(left):
         return Comparison(COMPARISONS[symbol].mirrored, right, left)
     return Comparison(symbol, left, right)
@@ -310,7 +310,7 @@ def _refuse_lists(operand: Operand) -> None:
 
 
 def _comparable(operand: Operand, other: Operand) -> Operand:
-    """Return the operand as it is compared with the other: a text beside a timestamp is read as a date."""
+    """Return the operand as it is compared with `other`: a text beside a timestamp is read as a date."""
     _refuse_lists(operand)
     _refuse_lists(other)
     if other.kind is FieldType.TIMESTAMP and isinstance(operand, Constant) and operand.type is FieldType.STRING:
@@ -324,7 +324,7 @@ def _comparable(operand: Operand, other: Operand) -> Operand:
 
 
 def _as_key(operand: Operand, other: Operand) -> Operand:
-    """Return the operand as it is compared with the other: a whole number beside the key is its decimal text."""
+    """Return the operand as it is compared with `other`: a whole number beside the key becomes its decimal text."""
     is_key = isinstance(other, Field) and other.name == "key"
     if is_key and isinstance(operand, Constant) and operand.type is FieldType.INT:
         return Constant(FieldType.STRING, str(operand.value))

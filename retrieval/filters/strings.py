@@ -18,15 +18,15 @@ _NAMED = {
 
 
 def quoted(text: str) -> str:
-    """Write a text as a string of the filter language; the only escaper."""
+    """Return a text as a string of the filter language. Nothing else escapes texts."""
     return '"' + _TO_ESCAPE.sub(_escape, text) + '"'
 
 
 def unquoted(string: str, *, position: int | None = None) -> str:
-    """Read a string of the filter language, quotes and all.
+    """Return the text of a string of the filter language, which includes its quotes.
 
     Raises:
-        FilterError: it has an escape that is not known, or one that is not text.
+        FilterError: an escape is unknown, or the result is not valid text.
     """
     inner = string[1:-1]
     if "\\" not in inner:

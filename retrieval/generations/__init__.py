@@ -1,8 +1,7 @@
-"""The derived search snapshots of a catalog: immutable, checked by checksums, made again from the records at any time.
+"""The derived search snapshots of a catalog: immutable, checksummed, and rebuilt from the records at any time.
 
-generation    one on disk: built under a temporary name and renamed when whole
-segment       a set of items frozen at one commit: their columns, and their vectors by space
-columns       the fields of all items as columns; `masks` combines what filters ask of them
-lookups       what lies beside a column so that a filter need not read its values: `ranks`, `postings`, `stored_texts`
-predecessor   what the generation before has learned
+generation    a snapshot on disk: built under a temporary name and renamed when it is complete segment       a set of
+items frozen at one commit: their columns, and their vectors by space columns       the fields of all items as columns;
+`masks` evaluates filters over them lookups       data beside a column that lets filters skip its values: `ranks`,
+`postings`, `stored_texts` predecessor   reuses the training and the codes of the generation before
 """

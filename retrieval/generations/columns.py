@@ -1,9 +1,9 @@
 """The fields of all items as columns: row i is item i. Filters, facets and ranges are answered without the records.
 
-On disk it is an uncompressed Arrow IPC file of one batch. A column's type in it says the field's type: text, 64-bit
-integers, float64, booleans, microseconds, lists of text; JSON is kept as bytes. Names stand in a file of their own.
-Beside the fields stand the columns `key` and `title`. What a search reads of every catalog, whatever its size, lies
-beside it in files that are mapped: the keys, and each text column of few different values as numbers.
+On disk, the columns are an uncompressed Arrow IPC file of one batch. The type of a column follows from the field's
+type: text, 64-bit integers, float64, booleans, microseconds, lists of text; JSON is kept as bytes. The names are in a
+separate file. The columns `key` and `title` stand beside the fields. The data that every search reads is in
+memory-mapped files beside them: the keys, and each text column of few different values as numbers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lookalike.retrieval.schema import Schema
 __all__ = ["Bin", "Columns", "Mask"]
 
 CHUNK_ROWS = 4_096
-"""Rows parsed at a time: few enough that Python's garbage collector stays out of the way."""
+"""Rows parsed at a time, few enough to keep Python's garbage collector from running."""
 
 Reader: TypeAlias = Callable[[NDArray[np.int64]], Sequence[Value]]
 
@@ -48,9 +48,9 @@ _RANGED = (FieldType.INT, FieldType.FLOAT, FieldType.TIMESTAMP)
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """One bar of a histogram: `low <= value < high`, and the last one has `high` too.
+    """One bar of a histogram: `low <= value < high`, and in the last bar `high` is included.
 
-    A timestamp's are in seconds since 1970 UTC.
+    The bounds of timestamps are in seconds since 1970 UTC.
     """
 
     low: float
@@ -59,7 +59,7 @@ class Bin:
 
 
 class Columns:
-    """The columns of one snapshot; immutable. Those in a file are read one by one, when they are first needed."""
+    """The columns of one snapshot; immutable. Columns in a file are read one by one, when first needed."""
 
     def __init__(self, load: Callable[[str], pl.Series], count: int, schema: Schema) -> None:
         self.schema = schema
@@ -75,10 +75,10 @@ class Columns:
 
     @classmethod
     def of(cls, frame: pl.DataFrame, schema: Schema) -> Columns:
-        """Take a frame that has the schema's columns exactly.
+        """Build the columns from a frame that has exactly the schema's columns.
 
         Raises:
-            CatalogDamaged: it has others.
+            CatalogDamaged: the frame has other columns.
         """
         expected = {name: COLUMN_TYPES[kind] for name, kind in schema.filterable.items()}
         if dict(frame.schema) != expected:
@@ -90,10 +90,10 @@ class Columns:
     def from_json(
         cls, schema: Schema, keys: Sequence[str], titles: Sequence[str | None], json_texts: Sequence[bytes | str]
     ) -> Columns:
-        """Build the columns from stored rows: per item its key, its title, and its fields as a JSON object.
+        """Build the columns from stored rows: each item's key, title, and fields as a JSON object.
 
         Raises:
-            CatalogDamaged: a row is not what the schema says.
+            CatalogDamaged: a row does not match the schema.
         """
         return cls.from_batches(schema, [(keys, titles, json_texts)])
 
@@ -103,10 +103,10 @@ class Columns:
         schema: Schema,
         batches: Iterable[tuple[Sequence[str], Sequence[str | None], Sequence[bytes | str]]],
     ) -> Columns:
-        """Build the columns from stored rows that come some at a time: keys, titles, fields.
+        """Build the columns from batches of stored rows: keys, titles, fields.
 
         Raises:
-            CatalogDamaged: a row is not what the schema says.
+            CatalogDamaged: a row does not match the schema.
         """
         frames = [_frame_of(schema, [], [], [])]
         for keys, titles, texts in batches:
@@ -117,14 +117,14 @@ class Columns:
 
     @classmethod
     def open(cls, folder: Path) -> Columns:
-        """Open what `write` wrote into a folder.
+        """Open the columns that `write` wrote into a folder.
 
         Raises:
-            CatalogDamaged: it is not that.
+            CatalogDamaged: the files are missing, unreadable, or do not fit together.
         """
         path = folder / _COLUMNS
         with contextlib.ExitStack() as stack:
-            try:  # the file is held, for another process may replace the generation and delete this one
+            try:  # the file is held open, as another process may delete this generation
                 file = stack.enter_context(path.open("rb"))
                 found = list(pl.read_ipc_schema(file).values())
                 schema = Schema.from_json(orjson.loads((folder / _NAMES).read_bytes()))
@@ -153,7 +153,7 @@ class Columns:
         return columns
 
     def write(self, folder: Path) -> None:
-        """Write the columns into a folder; the caller renames and syncs."""
+        """Write the columns into a folder. The caller renames and syncs it."""
         frame = pl.DataFrame([self.values(name).alias(str(place)) for place, name in enumerate(self._fields)])
         (folder / _NAMES).write_bytes(orjson.dumps(self.schema.to_json()))
         frame.write_ipc(folder / _COLUMNS, compression="uncompressed", record_batch_size=max(len(self), 1))
@@ -164,10 +164,10 @@ class Columns:
                 lookup.write(folder, f"column{place}")
 
     def aligned(self, schema: Schema) -> Columns:
-        """Return the same rows under another schema: widened fields are cast, others of another type are null.
+        """Return the same rows under another schema: widened fields are cast, and fields of any other type are null.
 
-        A change of a field's type or name writes all items anew that have a value of it. So the rows of a view that are
-        of before the change have none, and no value is read as what it is not.
+        A change of a field's type or name rewrites all items that have a value of it. So rows from before the change
+        that are still visible have no value of the field, and no value is read as another type.
         """
         if schema == self.schema:
             return self
@@ -190,7 +190,7 @@ class Columns:
         return self._count
 
     def mask(self, condition: Condition) -> Mask:
-        """Find which items satisfy a bound condition.
+        """Return which items satisfy a bound condition, bool [items].
 
         Raises:
             FilterError: the condition does not fit the fields.
@@ -198,14 +198,14 @@ class Columns:
         return mask_of(exact(condition.fit(self._fields)), self)
 
     def count(self, condition: Condition) -> int:
-        """Count the items that satisfy a bound condition."""
+        """Return the number of items that satisfy a bound condition."""
         return int(np.count_nonzero(self.mask(condition)))
 
     def values(self, name: str) -> pl.Series:
-        """Give one column, null where the item has no value.
+        """Return one column, null where the item has no value.
 
         Raises:
-            UsageError: there is no such field.
+            UsageError: the field does not exist.
         """
         column = self._loaded.get(name)
         if column is None:
@@ -215,42 +215,42 @@ class Columns:
         return column
 
     def numbers(self, name: str) -> Numbers:
-        """Give a column of numbers, truths or moments (in microseconds) as an array."""
+        """Return a column of numbers, booleans or timestamps (in microseconds) as an array."""
         if name not in self._numbers:
             self._numbers[name] = _numbers(self.values(name).alias("value").to_physical())
         return self._numbers[name]
 
     def lengths(self, name: str) -> Numbers:
-        """Give how many texts the lists of a column have."""
+        """Return the number of texts in each list of a column."""
         if name not in self._numbers:
             self._numbers[name] = _numbers(self.values(name).alias("value").list.len())
         return self._numbers[name]
 
     def lookup(self, name: str) -> Lookup | None:
-        """Give what is kept beside a column; beside one that is not in a file it is a dictionary or nothing."""
+        """Return the lookup of a column. Columns that are not in a file have a dictionary or none."""
         if name not in self._lookups:
             text = self._fields.get(name) is FieldType.STRING and name != "key"
             self._lookups[name] = Dictionary.of(self.values(name)) if text else None
         return self._lookups[name]
 
     def keys(self, places: NDArray[np.int64]) -> list[str]:
-        """Give the keys of some rows."""
+        """Return the keys of some rows."""
         return self._keys.at(places) if self._keys is not None else self.values("key")[places].to_list()
 
     def rows(self, places: NDArray[np.int64], names: Sequence[str] | None = None) -> dict[str, Sequence[Value]]:
-        """Give the values of fields at some rows, all but the key or some, the title among them, as they were given.
+        """Return the values of fields at some rows, as they were given. `names` defaults to all fields and the title.
 
         Raises:
-            UsageError: there is no such field.
+            UsageError: a field does not exist.
         """
         wanted = self._row_names if names is None else names
         return {name: (self._readers.get(name) or self._reader(name))(places) for name in wanted}
 
     def facets(self, name: str, mask: Mask | None = None, *, limit: int = 20) -> list[tuple[str | bool, int]]:
-        """Count the items of each value of a text, boolean or list field, the most frequent first, then by value.
+        """Count the items for each value of a text, boolean or list field, most frequent first, then by value.
 
         Raises:
-            UsageError: there is no such field, or it has another type.
+            UsageError: the field does not exist, or has another type.
         """
         values = self._chosen(name, mask, _FACETED)
         if isinstance(values.dtype, pl.List):
@@ -260,10 +260,10 @@ class Columns:
         return [(value, count) for value, count in ranked.iter_rows()]
 
     def range(self, name: str, mask: Mask | None = None) -> tuple[Value, Value] | None:
-        """Find the least and greatest value of a number or timestamp field; None where no item has one.
+        """Return the least and the greatest value of a number or timestamp field, or None if no item has a value.
 
         Raises:
-            UsageError: there is no such field, or it has another type.
+            UsageError: the field does not exist, or has another type.
         """
         values = self._chosen(name, mask, _RANGED).to_physical()
         low, high = cast(float | None, values.min()), values.max()
@@ -272,10 +272,10 @@ class Columns:
         return self.schema.restore(name, low), self.schema.restore(name, cast(float, high))
 
     def histogram(self, name: str, mask: Mask | None = None, *, bins: int = 20) -> list[Bin]:
-        """Count the items in equal steps from the least to the greatest value of a number or timestamp field.
+        """Count the items in `bins` equal steps from the least to the greatest value of a number or timestamp field.
 
         Raises:
-            UsageError: there is no such field, or it has another type.
+            UsageError: the field does not exist, or has another type.
         """
         values = self._chosen(name, mask, _RANGED).drop_nulls().to_physical().to_numpy().astype(np.float64)
         if self.schema[name] is FieldType.TIMESTAMP:
@@ -290,7 +290,7 @@ class Columns:
         return [Bin(float(edges[place]), float(edges[place + 1]), int(count)) for place, count in enumerate(counts)]
 
     def _reader(self, name: str) -> Reader:
-        """Find the quickest way to read a column at some places."""
+        """Return the quickest function that reads a column at given places."""
         lookup = self.lookup(name)
         kind = self._fields.get(name)
         reader: Reader
@@ -307,7 +307,7 @@ class Columns:
         return reader
 
     def _restored(self, name: str, values: pl.Series) -> list[Value]:
-        """Give a column's values as the caller gave them."""
+        """Return a column's values as the caller gave them."""
         if values.dtype == pl.Datetime:
             return [self.schema.restore(name, value) for value in values.to_physical().to_list()]
         if values.dtype == pl.Binary:
@@ -315,7 +315,7 @@ class Columns:
         return values.to_list()
 
     def _chosen(self, name: str, mask: Mask | None, kinds: Sequence[FieldType]) -> pl.Series:
-        """Give the column's values where the mask is true, if the column's type is one of `kinds`."""
+        """Return the column's values where the mask is true, checking that the column's type is one of `kinds`."""
         values = self.values(name)
         kind = self._fields[name]
         if kind not in kinds:
@@ -356,12 +356,12 @@ def _frame_of(
         columns = [pl.Series("key", keys, dtype=pl.String), pl.Series("title", titles, dtype=pl.String)]
         columns += [_series(name, kind, [row.get(name) for row in rows]) for name, kind in schema.items()]
     except (ValueError, TypeError, AttributeError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise CatalogDamaged(f"The stored fields are not what the schema says: {error}") from error
+        raise CatalogDamaged(f"The stored fields do not match the schema: {error}") from error
     return pl.DataFrame(columns)
 
 
 def _series(name: str, kind: FieldType, values: list[Json]) -> pl.Series:
-    return _plain_series(kind, values).alias(name)  # Polars would read some names as patterns on the way
+    return _plain_series(kind, values).alias(name)  # Polars would read some names as patterns
 
 
 def _plain_series(kind: FieldType, values: list[Json]) -> pl.Series:

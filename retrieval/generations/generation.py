@@ -1,6 +1,6 @@
-"""The derived search snapshot of a catalog on disk: one segment, built under a temporary name and renamed when whole.
+"""The derived search snapshot of a catalog on disk: one segment, built under a temporary name and then renamed.
 
-Everything here can be deleted at any time; the records make it again, with the same answers.
+A generation can be deleted at any time; the records rebuild it, with the same answers.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ __all__ = [
 ]
 
 FORMAT = 2
-"""Since 2 the name ends in the beginning of the manifest's sha256, so that the manifest too is known to be whole."""
+"""Since format 2 the name ends with the start of the manifest's sha256, which shows that the manifest is intact."""
 
 AUTO_INDEX_ROWS = 50_000
-"""Below this many vectors an exact scan is quick enough, and `auto` builds no index."""
+"""With fewer vectors an exact scan is quick enough, and `auto` builds no index."""
 
 SMALLEST_INDEX_ROWS = 256
-"""Of fewer vectors no index is built, whatever kind is asked for: there is nothing to learn from them."""
+"""With fewer vectors no index is built, whichever kind is asked for: there are too few to train it."""
 
 _NAME = re.compile(r"building-.*|[0-9]{12,}-[0-9a-f]{8}")
 _MANIFEST = "manifest.json"
@@ -64,13 +64,13 @@ _ITEMS = "items.npy"
 def write_generation(
     folder: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind, before: Segment | None = None
 ) -> str:
-    """Write all that is committed as a generation with its indexes; return its name in `folder`.
+    """Write everything committed as a generation with its indexes, and return its name in `folder`.
 
-    `spaces` are named as they are stored, and so are those of the generation `before`. What that one has learned is
-    taken over where it serves.
+    The keys of `spaces` are stored names, as are the spaces of the generation `before`, whose training is reused where
+    it still serves.
 
     Raises:
-        StorageFailed: it cannot be written; nothing of it is left.
+        StorageFailed: the generation cannot be written; nothing of it is left.
     """
     building = folder / f"building-{uuid.uuid4().hex[:8]}"
     try:
@@ -81,7 +81,7 @@ def write_generation(
             building.rename(folder / name)
             sync(folder)
             _remember_checked(folder / name, _digests(folder / name))
-    except (RuntimeError, PolarsError) as error:  # how Faiss and polars say what the operating system said to them
+    except (RuntimeError, PolarsError) as error:  # how Faiss and Polars report errors of the operating system
         shutil.rmtree(building, ignore_errors=True)
         raise StorageFailed(
             f"{folder} cannot be written to: {error}. What was written before is safe; "
@@ -94,13 +94,12 @@ def write_generation(
 
 
 def open_generation(path: Path, spaces: Mapping[str, Space], *, to_search: bool = True) -> Segment:
-    """Open a generation to search it, checking every file that may have changed against the manifest.
+    """Open a generation for searching, verifying every file that may have changed since it was last verified.
 
-    Unless it is `to_search` but for another to take over what is in it, every file is checked, and it need not have all
-    of the spaces.
+    If `to_search` is false, the generation is opened for reuse: every file is verified, and spaces may be missing.
 
     Raises:
-        CatalogDamaged: something is missing, was changed, or does not fit together.
+        CatalogDamaged: a file is missing, was changed, or does not fit the others.
     """
     try:
         content = (path / _MANIFEST).read_bytes()
@@ -129,7 +128,7 @@ def open_generation(path: Path, spaces: Mapping[str, Space], *, to_search: bool 
 
 
 def spaces_in(path: Path) -> frozenset[str]:
-    """Return the stored names of the spaces that a generation has; none where it cannot be read."""
+    """Return the stored names of the spaces in a generation, or an empty set if it cannot be read."""
     try:
         return frozenset(orjson.loads((path / _MANIFEST).read_bytes())["spaces"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -137,23 +136,23 @@ def spaces_in(path: Path) -> frozenset[str]:
 
 
 def remove_other_generations(folder: Path, keep: str) -> None:
-    """Delete all generations but one, and what a killed build left; processes that have one open keep it."""
+    """Delete all generations but one, and remains of killed builds. Processes that have one open keep its files."""
     for path in folder.iterdir():
-        if path.name != keep and _NAME.fullmatch(path.name):  # also one whose removal was cut short
+        if path.name != keep and _NAME.fullmatch(path.name):  # including one whose removal was interrupted
             shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_generation(folder: Path, name: str) -> None:
-    """Delete one generation, which is not in use."""
+    """Delete one generation, which must not be in use."""
     shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _write_files(
     building: Path, records: Records, spaces: Mapping[str, Space], kind: IndexKind, before: Segment | None
 ) -> str:
-    """Write the files of a generation and put them on disk; return its name.
+    """Write the files of a generation and sync them to disk; return its name.
 
-    The columns are read in a thread of their own, and files of vectors are put on disk, while indexes are built.
+    The columns are read in a separate thread, and the files of vectors are synced, while indexes are built.
     """
     failed = threading.Event()
     with ThreadPoolExecutor(1) as beside:
@@ -192,10 +191,10 @@ def _write_files(
 def _columns_as_of(
     records: Records, schema: Schema, seq: int, stopped: Callable[[], bool]
 ) -> tuple[NDArray[np.int64], Columns]:
-    """Read the ids and the columns of all items as of a commit, whatever was committed since.
+    """Read the ids and the columns of all items as of a commit, whatever has been committed since.
 
     Raises:
-        CatalogBusy: that state was purged meanwhile.
+        CatalogBusy: the state has been purged meanwhile.
     """
     with records.snapshot():
         if records.purged_before() > seq:
@@ -205,7 +204,7 @@ def _columns_as_of(
 
 
 def _put_on_disk(path: Path) -> str:
-    """Wait until a file is on the disk, and return its checksum."""
+    """Sync a file to disk, and return its checksum."""
     sync(path)
     return _sha256(path)
 
@@ -216,7 +215,7 @@ def _digests(path: Path) -> Mapping[str, str]:
 
 
 def _write_vectors(building: Path, records: Records, space: Space) -> VectorRows:
-    """Write the vectors of a space to their file; call within a snapshot."""
+    """Write the vectors of a space to their file. Call this within a snapshot."""
     room = partial(Vectors.allocate, _vectors_file(building, space.stored), space.dim, space.metric)
     return records.vectors(space.stored, space.dim, room=room)
 
@@ -229,7 +228,7 @@ def _write_index(
     before: SpaceRows | None,
     quiet: Callable[[], object],
 ) -> IndexKind:
-    """Write the index of vectors that are written, and return its kind; `quiet` waits for other work to end."""
+    """Write the index of vectors that are already written, and return its kind; `quiet` waits for other work to end."""
     vectors = Vectors.open(_vectors_file(building, space.stored), space.metric)
     if kind is IndexKind.AUTO:
         kind = _auto_kind(vectors)
@@ -241,7 +240,7 @@ def _write_index(
 
 
 def _auto_kind(vectors: Vectors) -> IndexKind:
-    """Choose a kind: none for few vectors, and for more than half of the memory one that leaves them on the disk."""
+    """Choose a kind: none for few vectors, and DISK for vectors that would take more than half of the memory."""
     if vectors.count < AUTO_INDEX_ROWS:
         return IndexKind.FLAT
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -271,14 +270,15 @@ def _vectors_file(folder: Path, name: str) -> Path:
 
 
 def _index_files(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """Name the files of an index: itself, the codes, the calibration."""
+    """Return the files of an index: the index itself, the codes, and the calibration."""
     return folder / f"{name}.index.faiss", folder / f"{name}.codes.faiss", folder / f"{name}.calibration.json"
 
 
 def _check_files(path: Path, digests: Mapping[str, str], *, compare_all: bool) -> None:
-    """Compare every file with its checksum, or all but those that are as they were when last compared.
+    """Compare every file with its checksum, or only those that changed since they were last compared.
 
-    Size, inode, and the times of the last change of content and of anything tell: no program can set the last.
+    A change shows in the size, the inode, or the times of the last change; programs cannot set the time of the last
+    status change.
     """
     try:
         checked = orjson.loads((path / _CHECKED).read_bytes())
@@ -295,7 +295,7 @@ def _check_files(path: Path, digests: Mapping[str, str], *, compare_all: bool) -
 
 
 def _remember_checked(path: Path, digests: Mapping[str, str]) -> None:
-    """Write down the state in which the files are known to be right; without it they are read again."""
+    """Record the state in which the files were verified. Without this record they are read again."""
     with contextlib.suppress(OSError):
         states = orjson.dumps({name: _state(path / name) for name in digests})
         atomic_write_bytes(path / _CHECKED, states, durable=False)

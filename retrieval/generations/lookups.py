@@ -1,4 +1,4 @@
-"""What is kept beside a column, so that a filter need not read its values."""
+"""Data kept beside a column, so that a filter need not read the column's values."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Lookup: TypeAlias = Dictionary | Ranks | Postings
 
 
 class Numbers(NamedTuple):
-    """A column of numbers or truths: `known` says where there is a value, None if everywhere."""
+    """A column of numbers or booleans; `known` is where there is a value, or None if there is one everywhere."""
 
     values: NDArray[Any]
     known: NDArray[np.bool_] | None
 
 
 def lookup_of(kind: FieldType, column: pl.Series, numbers: Callable[[], Numbers]) -> Lookup | None:
-    """Make what there can be beside a column of some type; `numbers` gives its values where they are numbers."""
+    """Build the lookup for a column of some type, if there is one; `numbers` returns the values of a numeric column."""
     match kind:
         case FieldType.STRING:
             return Dictionary.of(column) or Ranks.of_texts(column)
@@ -41,15 +41,15 @@ def lookup_of(kind: FieldType, column: pl.Series, numbers: Callable[[], Numbers]
 
 
 def open_lookup(folder: Path, name: str, count: int) -> Lookup | None:
-    """Map what was written beside a column of so many rows, if anything.
+    """Map the lookup that was written beside a column of `count` rows, or return None if there is none.
 
     Raises:
-        CatalogDamaged: its files do not fit together, or are of another number of rows.
+        CatalogDamaged: its files do not fit together, or have another number of rows.
     """
     for kind in (Dictionary, Ranks, Postings):
         found = kind.open(folder, name)
         if found is not None:
             if found.count != count:
-                raise CatalogDamaged(f"What lies beside {name} has {found.count} rows for {count} keys.")
+                raise CatalogDamaged(f"The lookup of {name} has {found.count} rows for {count} keys.")
             return found
     return None

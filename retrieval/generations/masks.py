@@ -1,11 +1,11 @@
 """Masks of filters, combined in NumPy: which rows satisfy a condition.
 
-Most conditions compare a field with constants, and are answered from what is kept beside its column: codes, ranks,
-postings. Others read the values, and so are asked last, of the rows that those before them left.
+Most conditions compare a field with constants, and are answered by the lookup beside its column: codes, ranks or
+postings. Others read the values; they are evaluated last, on the rows that the conditions before them left.
 
-Of a row a condition is true, false or unknown, and what is asked for is either where it is true or where it is false.
-So nothing need be kept about the unknown: `not` asks its condition for the other of the two, and of what `and` joins
-all must be true, or one false.
+A condition is true, false or unknown for a row, and a mask is where it is true or where it is false. So nothing need be
+stored about unknown rows: `not` asks its condition for the other mask, and with `and` all conditions must be true, or
+one false.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from lookalike.retrieval.generations.stored_texts import Dictionary
 __all__ = ["Mask", "mask_of"]
 
 Mask = NDArray[np.bool_]
-"""True where the item passes; shape [items]."""
+"""True where the item passes, bool [items]."""
 
 Rows = NDArray[np.int64]
 
 _NARROW = 2
-"""Conditions that leave less than this part of the rows narrow those whose values are read for the next."""
+"""Conditions that leave less than 1/2 of the rows restrict the rows whose values the next condition reads."""
 
 _LISTED_TEXTS = 64
-"""Of more texts than this each would take long to find among ranks."""
+"""With more texts than this, finding each of them among the ranks takes too long."""
 
 _COMPARE: Mapping[str, Callable[[Any, Any], Mask]] = {
     "==": np.equal,
@@ -65,7 +65,7 @@ class _Columns(Protocol):
 
 
 class _Question(NamedTuple):
-    """Says which of some rows pass, None: of all; `dear` where it reads their values."""
+    """One condition to evaluate: `ask` returns which of some rows pass (None: all rows); `dear` if it reads values."""
 
     dear: bool
     ask: Callable[..., Mask]
@@ -73,21 +73,21 @@ class _Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Columns of one length, from which the expression of a condition is computed."""
+    """Columns of one length, over which the expression of a condition is computed."""
 
     read: Callable[[str], pl.Series]
 
     def column(self, name: str) -> pl.Expr:
-        """Give the column of a field."""
+        """Return the column of a field."""
         return pl.lit(self.read(name))
 
     def evaluate(self, expression: pl.Expr) -> pl.Series:
-        """Compute an expression over the columns; one of constants only gives one value."""
+        """Compute an expression over the columns; an expression of constants alone returns one value."""
         return pl.select(expression.alias("result")).to_series()
 
 
 def mask_of(condition: Condition, columns: _Columns, rows: Rows | None = None, *, opposite: bool = False) -> Mask:
-    """Find of which of some rows, by default of all, a fitted condition is true, or with `opposite` false."""
+    """Return for which of `rows`, by default all, a fitted condition is true, or false if `opposite` is set."""
     match condition:
         case Not():
             return mask_of(condition.condition, columns, rows, opposite=not opposite)
@@ -103,10 +103,9 @@ def mask_of(condition: Condition, columns: _Columns, rows: Rows | None = None, *
 
 
 def _questions(conditions: Sequence[Condition], columns: _Columns, opposite: bool) -> list[_Question]:
-    """Give what is to be asked where all conditions are to be true, or with `opposite` false: the dear ones last.
+    """Return the questions for conditions that must all be true, or false with `opposite`, the dear ones last.
 
-    Comparisons of one field with several values, such as a price band, are one question where they are one run of
-    ranks.
+    Several comparisons of one field, such as a price band, become one question if ranks can answer them as one run.
     """
     bands: dict[str, tuple[Ranks, list[Comparison]]] = {}
     questions: list[_Question] = []
@@ -152,7 +151,7 @@ def _any_of(conditions: Sequence[Condition], columns: _Columns, rows: Rows | Non
 
 
 def _is_dear(condition: Condition, columns: _Columns) -> bool:
-    """Say whether a condition reads the values of rows."""
+    """Return whether a condition reads the values of rows."""
     match condition:
         case And() | Or():
             return any(_is_dear(part, columns) for part in condition.conditions)
@@ -164,7 +163,7 @@ def _is_dear(condition: Condition, columns: _Columns) -> bool:
 
 
 def _numbers(condition: Predicate, columns: _Columns) -> Numbers | None:
-    """Give the column that a predicate compares with a number or a truth: NumPy does that quickly over all values."""
+    """Return the column that a predicate compares with a number or boolean, which NumPy does quickly for all rows."""
     match condition:
         case Comparison(_, Field() as field, Constant() as constant):
             compared = field.kind in _COMPARED and constant.kind in _COMPARED
@@ -175,7 +174,7 @@ def _numbers(condition: Predicate, columns: _Columns) -> Numbers | None:
 
 
 def _kept(condition: Predicate, columns: _Columns) -> Lookup | None:
-    """Give what is kept beside the field of a predicate, if that answers it."""
+    """Return the lookup of the predicate's field if it can answer the predicate, else None."""
     match condition:
         case Comparison(_, Field() as field, Constant()) | Membership(Field() as field, tuple()):
             pass

@@ -1,4 +1,4 @@
-"""A column of lists by value: for each text the rows whose list has it, so that asking for one reads only these."""
+"""A column of lists, inverted: for each text, the rows whose list contains it, so that a filter reads only these."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Rows = NDArray[np.int64]
 
 
 class Postings:
-    """`rows[starts[i]:starts[i + 1]]` are the rows whose lists have `values[i]`, ascending; the last have no list.
+    """`rows[starts[i]:starts[i + 1]]` are the rows whose lists contain `values[i]`, ascending; the last have no list.
 
-    `rows` are uint32 or uint64, `starts` int64 [values + 2], `count` is the number of rows of the column.
+    `rows` are uint32 or uint64, `starts` is int64 [values + 2], and `count` is the number of rows of the column.
     """
 
     __slots__ = ("_places", "_rows", "_starts", "_values", "count")
@@ -38,7 +38,7 @@ class Postings:
 
     @classmethod
     def of(cls, column: pl.Series) -> Postings | None:
-        """Gather the rows of each value of a column of lists of texts; None: it has too many different ones."""
+        """Collect the rows of each value of a column of lists of texts; None if it has too many different values."""
         column = column.alias("value")  # Polars would read some names as patterns
         filled = column.list.len().fill_null(0).to_numpy()
         texts = column.filter(pl.Series(filled > 0)).explode()
@@ -56,9 +56,9 @@ class Postings:
         return cls(values.to_list(), np.append(starts, len(grouped)), grouped.astype(dtype), len(column))
 
     def having(self, values: Sequence[str], rows: Rows | None, *, every: bool) -> Mask:
-        """Find which of some rows, by default of all, have a list with one of some values, or with `every` one.
+        """Return which of `rows`, by default all, have a list with at least one of the values, or all with `every`.
 
-        Of no values any list has every one.
+        With `every` and no values, every list matches.
         """
         groups = [self._group(self._places.get(value)) for value in values]
         if not every:
@@ -72,19 +72,19 @@ class Postings:
         return mask if rows is None else mask[rows]
 
     def missing(self, rows: Rows | None) -> Mask:
-        """Find which of some rows, by default of all, have no list."""
+        """Return which of `rows`, by default all, have no list."""
         mask = self._marked([self._group(len(self._values))])
         return mask if rows is None else mask[rows]
 
     def write(self, folder: Path, name: str) -> None:
-        """Write the files, whose names begin so."""
+        """Write the files, whose names begin with `name`."""
         facts = {"values": self._values, "starts": self._starts.tolist(), "count": self.count}
         (folder / f"{name}.postings.json").write_bytes(orjson.dumps(facts))
         np.save(folder / f"{name}.postings.npy", self._rows)
 
     @classmethod
     def open(cls, folder: Path, name: str) -> Postings | None:
-        """Map what `write` wrote; None: it wrote nothing.
+        """Map the files that `write` wrote, or return None if there are none.
 
         Raises:
             CatalogDamaged: the files do not fit together.

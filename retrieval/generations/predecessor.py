@@ -1,4 +1,4 @@
-"""The generation before: what its indexes have learned serves the next, and so do the codes of vectors that stayed."""
+"""The generation before: the next one reuses the training of its indexes, and the codes of vectors that both have."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ROWS_AT_ONCE = 8_192
 
 
 def before_of(old: SpaceRows | None, vector_ids: Ids, new: Vectors) -> Before | None:
-    """Find the vectors of a space, of these ids, in its index of the generation before; None where it had none.
+    """Find the vectors with these ids in the previous generation's index of the space; None if it had no index.
 
-    The records have the last word: a vector is found where the same id is, and there only if every byte is the same.
+    The records decide: a vector counts as found only if the same id has it and every byte is the same.
     """
     if old is None or old.approximate is None or old.vectors.dim != new.dim:
         return None
@@ -32,7 +32,7 @@ def before_of(old: SpaceRows | None, vector_ids: Ids, new: Vectors) -> Before | 
 
 
 def _places(ids: Ids, wanted: Ids) -> Ids:
-    """Find where among ids each wanted one is, int64 [wanted]; -1: nowhere."""
+    """Return where in `ids` each wanted id is, int64 [wanted], or -1 if it is not there."""
     order = np.argsort(ids)
     places = np.searchsorted(ids, wanted, sorter=order)
     found = order[np.minimum(places, len(ids) - 1)]

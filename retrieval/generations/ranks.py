@@ -1,9 +1,9 @@
 """A column by rank: where each value stands among some thousands of steps, in one or two bytes a row.
 
-A comparison with a constant is then one of small numbers, eight or thirty-two at a time in a register, and only the
-rows on the step where the constant stands are looked at themselves. The steps are values of the column, taken so that
-each has about as many rows as any other (an equi-depth histogram: Piatetsky-Shapiro and Connell, 1984,
-doi:10.1145/602259.602294); of a column of few different values every one is a step, and no row need be looked at.
+A comparison with a constant becomes a comparison of small numbers, eight or thirty-two at a time in a register; only
+the rows on the step that contains the constant are compared by value. The steps are values of the column, chosen so
+that each has about the same number of rows (an equi-depth histogram: Piatetsky-Shapiro and Connell, 1984,
+doi:10.1145/602259.602294). If a column has few different values, each is a step, and no row is compared by value.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ __all__ = ["Ranks"]
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 Look = Callable[[Rows], Mask]
-"""Says which of some rows pass, by their values."""
+"""Returns which of some rows pass, by comparing their values."""
 
 MOST_STEPS = 65_534
 MOST_TEXT_STEPS = 8_192
-"""Texts are long, and a step is one."""
+"""Texts have fewer steps, because each step stores a whole text."""
 
 _FEW_DIVIDED = 2
 
 
 class Ranks:
-    """Row i stands on step `codes[i]`: its value is not below that one and below the next; the last code is none.
+    """Row i stands on step `codes[i]`: its value is not below that step, but below the next. The last code is null.
 
-    `steps` are ascending, numbers or texts; `codes` uint8 or uint16 [rows]; `alone`, bool [steps], says of a step that
-    no other value than its own stands on it.
+    `steps` are ascending numbers or texts; `codes` are uint8 or uint16 [rows]. `alone`, bool [steps], is whether a step
+    holds no other value than its own.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Ranks:
 
     @classmethod
     def of_numbers(cls, values: NDArray[Any], known: Mask | None, *, most: int = MOST_STEPS) -> Ranks:
-        """Rank numbers, int64 or float64 without NaN [rows], where they are known, on at most so many steps."""
+        """Rank numbers, int64 or float64 without NaN [rows], where they are known, on at most `most` steps."""
         present = values if known is None else values[known]
         ordered = np.sort(present)
         firsts = np.flatnonzero(np.concatenate([np.ones(len(ordered[:1]), np.bool_), ordered[1:] != ordered[:-1]]))
@@ -62,7 +62,7 @@ class Ranks:
 
     @classmethod
     def of_texts(cls, column: pl.Series, *, most: int = MOST_TEXT_STEPS) -> Ranks:
-        """Rank texts, in the order of their characters, on at most so many steps."""
+        """Rank texts, in the order of their characters, on at most `most` steps."""
         column = column.alias("value")  # Polars would read some names as patterns
         known = column.is_not_null().to_numpy() if column.null_count() else None
         present = column.drop_nulls()
@@ -74,9 +74,9 @@ class Ranks:
         return cls(Texts.of(steps), _codes(codes, len(steps), known), alone)
 
     def compare(self, symbol: str, value: Any, rows: Rows | None, look: Look) -> Mask:  # noqa: ANN401
-        """Find which of some rows, by default of all, compare so with a value; none does that has no value.
+        """Return which of `rows`, by default all, compare with `value` by `symbol`; rows without a value do not.
 
-        `look` is asked about the rows on a step that the value divides.
+        `look` is asked about the rows on a step that `value` divides.
         """
         if symbol != "!=":
             return self.within([(symbol, value)], rows, look)
@@ -86,7 +86,7 @@ class Ranks:
         return self._looked(mask, codes, [below - 1, through - 1], rows, look)
 
     def within(self, comparisons: Sequence[tuple[str, Any]], rows: Rows | None, look: Look) -> Mask:
-        """Find which of some rows, by default of all, compare so with all of some values, by any symbol but `!=`.
+        """Return which of `rows`, by default all, satisfy all comparisons, whose symbols are any but `!=`.
 
         `look` is asked about the rows on the steps that the values divide.
         """
@@ -106,7 +106,7 @@ class Ranks:
         return self._looked(between(codes, first, stop), codes, divided, rows, look)
 
     def one_of(self, values: Sequence[Any], rows: Rows | None, look: Look) -> Mask:
-        """Find which of some rows, by default of all, have one of some values."""
+        """Return which of `rows`, by default all, have one of the values."""
         passing = np.zeros(len(self._steps) + 1, dtype=np.bool_)
         divided = []
         for value in values:
@@ -117,7 +117,7 @@ class Ranks:
         return self._looked(coded(codes, passing), codes, divided, rows, look)
 
     def starting_with(self, start: str, rows: Rows | None, look: Look) -> Mask:
-        """Find which of some rows, by default of all, have a text that starts with this one."""
+        """Return which of `rows`, by default all, have a text that starts with `start`."""
         text, places = start.encode(), range(len(self._steps))
         below = self._standing(start)[0]
         through = bisect_left(places, True, key=lambda place: self._bytes(place)[: len(text)] > text)
@@ -125,11 +125,11 @@ class Ranks:
         return self._looked(between(codes, below, through), codes, [below - 1, through - 1], rows, look)
 
     def missing(self, rows: Rows | None) -> Mask:
-        """Find which of some rows, by default of all, have no value."""
+        """Return which of `rows`, by default all, have no value."""
         return np.asarray(self._of(rows) == len(self._steps))
 
     def write(self, folder: Path, name: str) -> None:
-        """Write the files, whose names begin so."""
+        """Write the files, whose names begin with `name`."""
         np.save(folder / f"{name}.ranks.npy", self._codes)
         np.save(folder / f"{name}.alone.npy", self._alone)
         if isinstance(self._steps, Texts):
@@ -139,7 +139,7 @@ class Ranks:
 
     @classmethod
     def open(cls, folder: Path, name: str) -> Ranks | None:
-        """Map what `write` wrote; None: it wrote nothing.
+        """Map the files that `write` wrote, or return None if there are none.
 
         Raises:
             CatalogDamaged: the files do not fit together.
@@ -156,14 +156,14 @@ class Ranks:
 
     @property
     def count(self) -> int:
-        """How many rows the column has."""
+        """The number of rows of the column."""
         return len(self._codes)
 
     def _of(self, rows: Rows | None) -> NDArray[np.unsignedinteger]:
         return self._codes if rows is None else self._codes[rows]
 
     def _standing(self, value: Any) -> tuple[int, int]:  # noqa: ANN401
-        """Count the steps below a value, and those not above it."""
+        """Return the number of steps below a value, and the number of steps not above it."""
         if isinstance(self._steps, Texts):
             places, text = range(len(self._steps)), str(value).encode()
             return bisect_left(places, text, key=self._bytes), bisect_right(places, text, key=self._bytes)
@@ -173,8 +173,8 @@ class Ranks:
         return self._count(*exact_constant("<", kind, value)), self._count(*exact_constant("<=", kind, value))
 
     def _count(self, symbol: str, value: int | float) -> int:
-        """Count the steps that are below a number of their type, or with `<=` not above it; with `>=` all."""
-        if symbol == ">=":  # than the least that there can be
+        """Count the steps below a number of their type, or with `<=` those not above it; with `>=`, all steps."""
+        if symbol == ">=":  # the value is the least of its type
             return len(self._steps)
         steps = cast(NDArray[Any], self._steps)
         return int(np.searchsorted(steps, value, side="left" if symbol == "<" else "right"))
@@ -186,7 +186,7 @@ class Ranks:
     def _looked(
         self, mask: Mask, codes: NDArray[np.unsignedinteger], divided: Sequence[int], rows: Rows | None, look: Look
     ) -> Mask:
-        """Put right what a mask says of the rows on divided steps, by their values."""
+        """Correct a mask on the rows of divided steps, by their values."""
         several = {step for step in divided if step >= 0 and not self._alone[step]}
         if not several:
             return mask
@@ -201,10 +201,10 @@ class Ranks:
 
 
 def _chosen(firsts: Rows, count: int, most: int) -> tuple[Rows, Mask]:
-    """Choose which of the different values are steps; say which of them have a step to themselves.
+    """Choose which of the different values are steps; return their places and which have a step to themselves.
 
-    `firsts` are the places where a new value begins among `count` that are in order. A value of many rows is a step,
-    and so is the value after it.
+    `firsts` are the places where a new value begins among `count` sorted values. A value of many rows becomes a step,
+    and so does the value after it.
     """
     different = len(firsts)
     chosen = np.arange(different)

@@ -1,7 +1,7 @@
-"""A set of items frozen at one commit: their columns, and their vectors by space, each row knowing its item.
+"""A set of items frozen at one commit: their columns, and their vectors by space, with the item of each vector.
 
-The newest generation is one segment, read from disk; what was committed since is more of them, in memory. An item that
-a later segment has, or that was deleted, is masked in the earlier ones.
+The newest generation is one segment, read from disk; items committed since are in further segments, in memory. An item
+that a later segment has, or that was deleted, is masked in the earlier ones.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _ITEMS_AT_ONCE = 16_384
 class SpaceRows:
     """The vectors of one space in a segment, in the order of their items.
 
-    `vector_ids`, `image_ids` (0: none) and `items` (positions of items in the segment) are int64 [vectors.count];
-    `most_per_item` is the number of vectors of the item that has most; with `one_each`, row i is of item i.
+    `vector_ids`, `image_ids` (0: none) and `items` (positions of items in the segment) are int64 [vectors.count].
+    `most_per_item` is the largest number of vectors of one item; with `one_each`, row i belongs to item i.
     """
 
     vectors: Vectors
@@ -59,7 +59,7 @@ class SpaceRows:
         return Found(scores, rows, True, f"exact scan of {count:,} vectors")
 
     def rows_of(self, items: Ids) -> tuple[Ids, Ids]:
-        """Return the rows of some items, and for each row which of `items` (by place) it belongs to."""
+        """Return the rows of some items, and for each row the place in `items` of the item it belongs to."""
         starts = np.searchsorted(self.items, items, side="left")
         counts = np.searchsorted(self.items, items, side="right") - starts
         places = np.repeat(np.arange(len(items)), counts)
@@ -69,7 +69,7 @@ class SpaceRows:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Items by ascending id, int64 [items], with `columns` row for row."""
+    """Items by ascending id, int64 [items], with `columns` in the same order."""
 
     seq: int
     item_ids: Ids
@@ -77,7 +77,7 @@ class Segment:
     spaces: Mapping[str, SpaceRows]
 
     def positions_of(self, ids: Ids) -> Ids:
-        """Return where items of these ids are, leaving out those that are not here."""
+        """Return the positions of the items with these ids, leaving out ids that are not in the segment."""
         places = np.searchsorted(self.item_ids, ids)
         places[places == len(self.item_ids)] = 0
         return places[self.item_ids[places] == ids] if len(self.item_ids) else places[:0]
@@ -92,10 +92,10 @@ def load_segment(
     *,
     as_of: int | None = None,
 ) -> Segment:
-    """Read the state of all items, or of some, from the records, now or as of a commit; call within one snapshot.
+    """Read the state of all items, or of `ids`, from the records, now or as of a commit. Call this within one snapshot.
 
     Raises:
-        CatalogDamaged: what is there is not what was written.
+        CatalogDamaged: the stored data is not as it was written.
     """
     item_ids, columns = load_columns(records, schema, ids, as_of=as_of)
     rows = {}
@@ -114,12 +114,12 @@ def load_columns(
     as_of: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[Ids, Columns]:
-    """Read the ids, ascending, and the columns of all items or of some; less of them once it is to be `stopped`.
+    """Read the ids, ascending, and the columns of all items or of `ids`, ending early once `stopped` returns True.
 
-    A few items at a time are read: as columns they take far less memory.
+    Items are read in batches, since they take far less memory as columns.
 
     Raises:
-        CatalogDamaged: what is there is not what was written.
+        CatalogDamaged: the stored data is not as it was written.
     """
     item_ids: list[NDArray[np.int64]] = []
 
@@ -140,6 +140,6 @@ def load_columns(
         columns = Columns.from_batches(schema, batches())
     except (ValueError, TypeError, AttributeError, PolarsError) as error:
         raise CatalogDamaged(
-            f"The items in the records are not as they were written ({error}). See more with: lookalike verify CATALOG"
+            f"The items in the records are not as they were written ({error}). For details: lookalike verify CATALOG"
         ) from error
     return np.concatenate(item_ids) if item_ids else np.empty(0, np.int64), columns

@@ -17,19 +17,19 @@ __all__ = ["MOST_VALUES", "Dictionary", "Texts", "between", "coded", "in_runs", 
 
 MOST_VALUES = 50_000
 _FEW_RUNS = 4
-"""Up to so many runs of codes that pass, as many comparisons are quicker than a table."""
+"""Up to this many runs of passing codes, separate comparisons are quicker than a table."""
 
 _LOOKED_UP = 32_768
-"""So many codes are looked up at a time: what NumPy makes of them then stays in the processor's cache."""
+"""Codes looked up at a time, so that NumPy's temporary arrays stay in the processor's cache."""
 
 _COMPARED = 131_072
-"""So many codes are compared at a time, for the same reason."""
+"""Codes compared at a time, for the same reason."""
 
 
 class Dictionary:
     """A column of few different values.
 
-    Row i has the value `values[codes[i]]`, or none where `codes[i]` is the last place; uint8 to uint32 [rows].
+    Row i has the value `values[codes[i]]`, or null if `codes[i]` is the last place; codes are uint8 to uint32 [rows].
     """
 
     __slots__ = ("_places", "codes", "has_nulls", "values")
@@ -42,12 +42,12 @@ class Dictionary:
 
     @property
     def count(self) -> int:
-        """How many rows the column has."""
+        """The number of rows of the column."""
         return len(self.codes)
 
     @classmethod
     def of(cls, column: pl.Series) -> Dictionary | None:
-        """Make the dictionary of a text column; None where there are too many values for it to be worth it."""
+        """Build the dictionary of a text column; None if it has too many different values to be worthwhile."""
         column = column.alias("value")  # Polars would read some names as patterns
         values = column.unique().drop_nulls()
         if len(values) > min(MOST_VALUES, max(len(column) // 4, 256)):
@@ -60,17 +60,17 @@ class Dictionary:
     def mask(
         self, values: Sequence[str], rows: NDArray[np.int64] | None = None, *, others: bool = False
     ) -> NDArray[np.bool_]:
-        """Find which of some rows, by default of all, have one of some values, or with `others` a different one."""
+        """Return which of `rows`, by default all, have one of the values, or with `others` a different value."""
         passing = np.full(len(self.values) - 1, others, dtype=np.bool_)
         passing[[self._places[value] for value in values if value in self._places]] = not others
         return self.having(passing, rows)
 
     def having(self, passing: NDArray[np.bool_], rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-        """Find which of some rows, by default of all, have a value that passes, bool [values]; no value does not."""
+        """Return which of `rows`, by default all, have a passing value, by `passing`, bool [values]; null does not."""
         return coded(self.codes if rows is None else self.codes[rows], np.append(passing, False))
 
     def missing(self, rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-        """Find which of some rows, by default of all, have no value."""
+        """Return which of `rows`, by default all, have no value."""
         return np.asarray((self.codes if rows is None else self.codes[rows]) == len(self.values) - 1)
 
     def at(self, rows: NDArray[np.int64]) -> list[str | None]:
@@ -78,14 +78,14 @@ class Dictionary:
         return [self.values[code] for code in self.codes[rows].tolist()]
 
     def write(self, folder: Path, name: str) -> None:
-        """Write the files, whose names begin so."""
+        """Write the files, whose names begin with `name`."""
         facts = {"values": self.values[:-1], "has_nulls": self.has_nulls}
         (folder / f"{name}.values.json").write_bytes(orjson.dumps(facts))
         np.save(folder / f"{name}.codes.npy", self.codes)
 
     @classmethod
     def open(cls, folder: Path, name: str) -> Dictionary | None:
-        """Open what `write` wrote, the codes mapped; None: it wrote nothing.
+        """Open the files that `write` wrote, with the codes mapped; None if there are none.
 
         Raises:
             CatalogDamaged: the files do not fit together.
@@ -101,7 +101,7 @@ class Dictionary:
 
 
 class Texts:
-    """Texts of any length one after another: `offsets` int64 [rows + 1] into `content`, UTF-8."""
+    """Texts of any length, one after another: `offsets`, int64 [rows + 1], point into `content`, which is UTF-8."""
 
     __slots__ = ("_content", "_offsets")
 
@@ -126,7 +126,7 @@ class Texts:
         return [str(content[start:stop], "utf-8") for start, stop in pairs]
 
     def encoded(self, row: int) -> bytes:
-        """Return one text, in UTF-8."""
+        """Return one text as UTF-8."""
         return bytes(self._content[self._offsets[row] : self._offsets[row + 1]])
 
     def write(self, offsets: Path, content: Path) -> None:
@@ -136,12 +136,12 @@ class Texts:
 
     @classmethod
     def open(cls, offsets: Path, content: Path) -> Texts:
-        """Map what `write` wrote."""
+        """Map the files that `write` wrote."""
         return cls(mapped(offsets), mapped(content))
 
 
 def coded(codes: NDArray[np.unsignedinteger], passing: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find where a code passes; `passing`, bool [highest code + 1], says it of each code."""
+    """Return where a code passes; `passing`, bool [highest code + 1], holds the answer for each code."""
     most = bool(2 * np.count_nonzero(passing) > len(passing))
     edges = np.flatnonzero(np.diff(passing, prepend=most, append=most))
     if len(edges) <= 2 * _FEW_RUNS:  # a few comparisons are quicker than a table
@@ -154,14 +154,14 @@ def coded(codes: NDArray[np.unsignedinteger], passing: NDArray[np.bool_]) -> NDA
 
 
 def between(codes: NDArray[np.unsignedinteger], first: int, stop: int) -> NDArray[np.bool_]:
-    """Find where a code is `first` or more, and below `stop`."""
+    """Return where a code is at least `first` and below `stop`."""
     return in_runs(codes, [(first, stop)])
 
 
 def in_runs(
     codes: NDArray[np.unsignedinteger], runs: Sequence[Sequence[int]], *, others: bool = False
 ) -> NDArray[np.bool_]:
-    """Find where a code is in one of some runs, from the first of a pair to below the second; or where in none."""
+    """Return where a code is in one of the half-open runs [first, stop), or with `others` in none of them."""
     runs = [run for run in runs if run[0] < run[1]]
     if not runs:
         return np.full(codes.shape, others, dtype=np.bool_)
@@ -180,15 +180,15 @@ def in_runs(
 
 
 def _compare(codes: NDArray[np.unsignedinteger], run: Sequence[int], out: NDArray[np.bool_]) -> None:
-    """Note which codes are in one run."""
+    """Write to `out` which codes are in one run."""
     kind, (first, stop) = codes.dtype.type, run
     if stop - first == 1:
         np.equal(codes, kind(first), out=out)
-    else:  # codes have no sign: what is below the first is above all of the run after the subtraction
+    else:  # codes are unsigned: after the subtraction, codes below the run wrap around to above it
         np.less_equal(codes - kind(first) if first else codes, kind(stop - first - 1), out=out)
 
 
 def mapped(path: Path) -> NDArray[Any]:
-    """Map an array from its file; a plain array, which is read quicker than NumPy's own kind of mapped ones."""
+    """Map an array from its file as a plain array, which is read more quickly than NumPy's memmap class."""
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return np.asarray(array)

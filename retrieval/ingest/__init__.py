@@ -1,7 +1,7 @@
-"""Feeds into a catalog, row by row: fetched, loaded, encoded, written, and remembered in the ledger.
+"""Indexing feeds into a catalog, row by row: fetched, loaded, encoded, written, and recorded in the ledger.
 
-run        a whole run; `planning` says what it would do
-loading    items on their way: pictures fetched (`fetching`) and loaded (`pictures`) ahead of the model, by a `crew`
-deciding   what is to be done about a row; `retrying` says which rows are tried again, `syncing` which items go
-watching   a source followed; `waking` waits for the system to tell, `settling` decides which files are ready
+index_run      a whole run; `dry_run` finds out what one would do loader         items on their way: pictures fetched
+(`fetch_stage`) and loaded (`item_pictures`) ahead of the model worker_pool    the threads of a run row_decision
+decides what to do about a row; `retries` has the rows to try again, `removals` the items to remove watch          keeps
+a catalog in step with a source; `file_events` waits for changes, `settled_files` finds ready files
 """

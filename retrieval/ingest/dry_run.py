@@ -1,7 +1,7 @@
-"""What a run over a feed would do, found without writing anything.
+"""A dry run over a feed: finds out what a run would do without writing anything.
 
-Every picture is read and hashed; one whose bytes the catalog does not know is decoded as well, so that what is none is
-known. Nothing is encoded, and nothing is fetched: a picture behind an address is taken to be as it was.
+Every picture is read and hashed. If the catalog does not know its bytes, it is decoded as well, to detect files that
+are not pictures. Nothing is encoded or fetched: a picture behind an address is assumed to be unchanged.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _IDS_AT_ONCE = 1_000
 
 
 class Action(StrEnum):
-    """What would be done; `REPRICE` is an update of number fields alone."""
+    """What would be done. `REPRICE` is an update of number fields alone."""
 
     ADD = "add"
     UPDATE = "update"
@@ -51,11 +51,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What would be done about a row, a picture of it (`REJECT` with a source), or an item that the feed has no more.
+    """The change for a row, one of its pictures (`REJECT` with a source), or an item that the feed no longer has.
 
-    `fields` has the old and the new value, as stored, of each that changes, `title` among them. `pictures` says how
-    they change: "changed" where the bytes of one do, else "renamed" or "reordered". `old_key` is that of a file which
-    was moved.
+    `fields` has the old and the new stored value of each field that changes, including `title`. `pictures` is "changed"
+    if the bytes of a picture change, otherwise "renamed" or "reordered", or None. `old_key` is the previous key of a
+    file that was moved.
     """
 
     action: Action
@@ -69,7 +69,7 @@ class Change:
 
 
 class _Glancing(PictureLoader):
-    """Loads pictures as for indexing, up to where it is known that they are some."""
+    """Loads pictures as for indexing, but only decodes them to check that they are pictures."""
 
     unfetched = 0
 
@@ -91,11 +91,11 @@ class _Glancing(PictureLoader):
 
 
 class DryRun:
-    """A dry run over a feed. Iterate it: it yields what would be done about each row in order, then what would go.
+    """A dry run over a feed. Iterating over it yields the change for each row in order, and then the removals.
 
-    `counts` are the actions so far, `pictures` the items by how their pictures would change, `rows` how many rows were
-    looked at of `count`. `missing` counts the items that the feed has no more and the catalog would keep. `refused` is
-    why a removal would be refused, None where it would not be.
+    `counts` are the actions so far, `pictures` the numbers of items by how their pictures would change, and `rows` the
+    number of rows processed, of `count` in all. `missing` is the number of items that the feed no longer has and the
+    catalog would keep. `refused` is the reason why a removal would be refused, or None.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class DryRun:
         force: bool = False,
     ) -> None:
         if sync and retry:
-            raise UsageError("A run takes all rows and removes what is gone, or takes some rows: not both.")
+            raise UsageError("A run takes either all rows, removing items that are gone, or some rows: not both.")
         self.counts: Counter[Action] = Counter()
         self.pictures: Counter[str] = Counter()
         self.rows = 0
@@ -126,11 +126,11 @@ class DryRun:
 
     @property
     def unfetched(self) -> int:
-        """How many pictures lie behind addresses: nobody looked at them."""
+        """The number of pictures behind addresses, which were not checked."""
         return self._pictures.unfetched
 
     def __iter__(self) -> Iterator[Change]:
-        """Compare."""
+        """Yield the changes."""
         survey = None if self._retry else Survey.of(self._feed, self._core.records.ledger)
         moved: set[int] = set()
         with Crew(()) as crew, closing(self._loader.jobs(crew)) as jobs:

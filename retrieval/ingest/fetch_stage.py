@@ -1,4 +1,4 @@
-"""The stage of an index run that fetches pictures behind addresses, in threads of its own, ahead of those that decode.
+"""The stage of an index run that fetches pictures behind addresses, in its own threads, ahead of the decoding threads.
 
 The threads are daemons and are not waited for when a run is broken off: a name server or a host that does not answer
 cannot keep the run from ending.
@@ -23,11 +23,11 @@ _PATIENCE_S = 1.0
 
 
 class Fetching:
-    """Fetches what is submitted, the earliest first; `folder` keeps the pictures for the next run."""
+    """Fetches submitted pictures, the earliest first. `folder` keeps the pictures for the next run."""
 
     def __init__(self, folder: Path, settings: FetchSettings) -> None:
         from lookalike.data.fetch.cache import FetchCache
-        from lookalike.data.fetch.fetcher import Fetcher  # what speaks HTTP is loaded when a feed has an address
+        from lookalike.data.fetch.fetcher import Fetcher  # the HTTP client is loaded when a feed has an address
 
         self._folder = folder
         self._settings = settings
@@ -37,11 +37,11 @@ class Fetching:
 
     @property
     def counts(self) -> FetchCounts:
-        """What was fetched so far."""
+        """Counts of the pictures fetched so far."""
         return self._fetcher.counts
 
     def submit(self, url: str, known: Collection[bytes]) -> Future[Fetched]:
-        """Have a picture fetched; one whose SHA-256 is `known` needs no file. The future may hold a `FetchFailed`."""
+        """Submit a picture to fetch, without a file if its SHA-256 is `known`. The future may hold a `FetchFailed`."""
         future: Future[Fetched] = Future()
         self._waiting.put((future, url, known))
         if len(self._threads) < self._settings.threads:
@@ -51,11 +51,11 @@ class Fetching:
         return future
 
     def let_go(self, fetched: Fetched) -> None:
-        """Say that the file of a picture has been read."""
+        """Release the file of a fetched picture once it has been read."""
         self._fetcher.release(fetched)
 
     def close(self) -> None:
-        """Break off what is being fetched, and tidy the folder up."""
+        """Stop fetching, and tidy up the folder."""
         self._fetcher.stop()
         for _ in self._threads:
             self._waiting.put(None)
@@ -71,5 +71,5 @@ class Fetching:
             try:
                 with failing(self._folder, "written to"):
                     future.set_result(self._fetcher.fetch(url, known=known))
-            except BaseException as error:  # whoever asked for it is told
+            except BaseException as error:  # raised again where the result is used
                 future.set_exception(error)

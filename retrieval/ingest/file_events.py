@@ -1,7 +1,7 @@
-"""Waiting for something to happen to files: the system tells where it can, and otherwise some time passes.
+"""Waiting for files to change: on notifications of the system if there are any, and otherwise for a fixed time.
 
-Systems do not tell of what other machines do on a network drive, and have limits on how much they watch. Hence what is
-told only ever ends the waiting sooner: whoever waits looks for himself, also when nothing was told.
+Systems do not report changes that other machines make on a network drive, and they limit how much can be watched. So a
+notification only ever ends the waiting sooner; the caller checks the files itself, with or without one.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _TRY_AGAIN_S = 30.0
 
 
 class Waker:
-    """Waits on a folder, or on the folder that some files lie in. A context manager.
+    """Waits for changes in a folder, or in the folder that some files are in. It is a context manager.
 
-    `matters` says of a changed path whether it is worth waking for. `stop` ends any waiting.
+    `matters` returns whether the change of a path is worth waking up for. Setting `stop` ends any wait.
     """
 
     def __init__(self, folder: Path, *, recursive: bool, matters: Callable[[str], bool], stop: threading.Event) -> None:
@@ -47,11 +47,11 @@ class Waker:
 
     @property
     def is_told(self) -> bool:
-        """Whether the system tells of changes."""
+        """Whether the system reports changes."""
         return self._told is not None
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until something happens, or for so long; return whether something did."""
+        """Wait until something changes, at most `timeout_s` seconds; return whether something changed."""
         until = time.monotonic() + timeout_s
         while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
             self._listen()
@@ -66,7 +66,7 @@ class Waker:
         return False
 
     def _listen(self) -> None:
-        """Ask the system to tell; once in a while again where it did not, and when the folder is another one."""
+        """Subscribe to the system's notifications, retrying from time to time and when the folder has been replaced."""
         number = self._folder_number()
         if number != self._number:
             self._close()

@@ -1,8 +1,8 @@
-"""A feed into a catalog: read, decode, encode, write, with a bounded look-ahead and a commit every few seconds.
+"""Indexing a feed into a catalog: read, decode, encode, write, with a bounded look-ahead and frequent commits.
 
-Loader threads read, hash, decode and resize (`loading.py`) while the model runs on what they have ready. A picture
-whose bytes the catalog knows is not decoded again, and an item of which nothing changed is not written again, so a run
-that was stopped goes on where it was when it is started again. What became of each row is in the ledger.
+Loader threads read, hash, decode and resize (`loader.py`) while the model runs on the pictures that are ready. A
+picture whose bytes the catalog knows is not decoded again, and an unchanged item is not written again, so a run that
+was stopped continues where it was when it is started again. The outcome of each row is in the ledger.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lookalike.retrieval.stored_rows import ItemWrite
 __all__ = ["MOST_KEPT", "IndexReport", "IndexRun", "RunOptions"]
 
 MOST_KEPT = 100
-"""How many rejects and renames a report has; the ledger has all."""
+"""The most rejects and renames in a report; the ledger has all of them."""
 
 _COMMIT_EVERY_S = 2.0
 _MAX_UNCOMMITTED_ROWS = 2_000
@@ -48,7 +48,7 @@ _Batch = tuple[list[_Loaded], Future[int]]
 
 
 class RunOptions(TypedDict, total=False):
-    """How to go over a feed, or to plan to; see `IndexRun`."""
+    """The options of a run, or of a dry run, over a feed; see `IndexRun`."""
 
     restart: bool
     retry: bool
@@ -58,10 +58,10 @@ class RunOptions(TypedDict, total=False):
 
 @dataclass(slots=True)
 class IndexReport:
-    """How a run stands: items by what became of them, pictures fetched and encoded, the first rejects and renames.
+    """The progress of a run: items by outcome, pictures fetched and encoded, and the first rejects and renames.
 
-    `run` is its number in the ledger, 0 before it has begun. `missing` are the items that the feed brought earlier and
-    has no more, but the catalog has; they are known when it was read to its end.
+    `run` is its number in the ledger, or 0 before it has begun. `missing` is the number of items that the feed brought
+    earlier and no longer has, but the catalog has; it is known when the feed has been read to the end.
     """
 
     rows: int = 0
@@ -81,18 +81,18 @@ class IndexReport:
 
     @property
     def images_per_second(self) -> float:
-        """Pictures encoded a second."""
+        """Pictures encoded per second."""
         return self.encoded / self.seconds if self.seconds else 0.0
 
 
 class IndexRun:
-    """One run over a feed. Iterate it to run it: it yields the report as it stands, several times a second.
+    """One run over a feed. Iterating over it runs it and yields the report so far, several times a second.
 
-    What has been committed stays when the iteration is broken off; the next run does the rest. `retry` takes only the
-    rows that the ledger has as rejected. `sync` removes, when the feed has been read to its end, the items that it
-    brought earlier, that it has no more, and that no other feed has, unless they are more than half; `force` removes
-    them all the same. A file that was moved takes the place of its item at once. With `partial` the feed is but some
-    rows of one, and what it has not is not missing. `count` is how many rows there are to go through.
+    If the iteration is broken off, what was committed stays, and the next run does the rest. `retry` takes only the
+    rows that are rejected in the ledger. `sync` removes, when the feed has been read to the end, the items that it
+    brought earlier and no longer has, and that no other feed has, unless they are more than half; `force` removes them
+    in any case. With `sync`, a file that was moved replaces its item at once. With `partial`, the feed is only some
+    rows of one, and other rows are not missing. `count` is the number of rows to process.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class IndexRun:
         fetch: FetchSettings | None = None,
     ) -> None:
         if sync and (retry or partial):
-            raise UsageError("A run takes all rows and removes what is gone, or takes some rows: not both.")
+            raise UsageError("A run takes either all rows, removing items that are gone, or some rows: not both.")
         self.report = IndexReport()
         self._core = core
         self._feed = feed
@@ -132,11 +132,11 @@ class IndexRun:
         }
 
     def __iter__(self) -> Iterator[IndexReport]:
-        """Run.
+        """Run, yielding the report.
 
         Raises:
             CatalogBusy: another process is indexing into the catalog.
-            SyncRefused: more would be removed than may be unasked; nothing was.
+            SyncRefused: too many items would be removed without `force`; none was removed.
         """
         started = time.monotonic()
         records = self._core.records
@@ -156,19 +156,19 @@ class IndexRun:
         yield self.report
 
     def rejects(self) -> Iterator[LedgerEntry]:
-        """Yield everything that the run rejected; call it after the run."""
+        """Yield everything that the run rejected. Call this after the run."""
         return self._core.records.ledger.rejects_of(self.report.run)
 
     def finish(self) -> IndexReport:
-        """Run to the end without watching; return the last report."""
+        """Run to the end and return the last report."""
         for _ in self:
             pass
         return self.report
 
     def _rows(self, run: FeedRun, crew: Crew) -> Generator[None]:
-        """Take the rows one after another, in batches for the model and in batches for the records."""
+        """Process the rows one after another, in batches for the model and in batches for the records."""
         last = time.monotonic()
-        waiting: list[_Loaded] = []  # for a batch to be full
+        waiting: list[_Loaded] = []  # until a batch is full
         encoding: deque[_Batch] = deque()
         ready: list[_Loaded] = []
         prepared = 0
@@ -176,7 +176,7 @@ class IndexRun:
             for job in jobs:
                 if isinstance(job, Rejected):
                     self._reject(job, Note.of(job))
-                elif job is not None:  # None: what comes next is still being fetched
+                elif job is not None:  # None: the next row is still being fetched
                     loaded = job.images.result()
                     prepared += sum(image.prepared is not None for image in loaded)
                     waiting.append((job, loaded))
@@ -203,7 +203,7 @@ class IndexRun:
             self._commit(run, ready)
 
     def _finish(self, run: FeedRun) -> None:
-        """Note what the feed has no more, and remove it where that was asked for."""
+        """Record the items that the feed no longer has, and remove them if that was asked for."""
         records, ledger = self._core.records, self._core.records.ledger
         records.finish_run(run)
         self.report.missing = ledger.count_missing(run.feed)
@@ -233,9 +233,9 @@ class IndexRun:
         return jobs
 
     def _commit(self, run: FeedRun, jobs: Sequence[_Loaded]) -> None:
-        """Write what is decided of some rows, and into the ledger what became of them, in one transaction.
+        """Write the decisions on some rows, and their outcomes in the ledger, in one transaction.
 
-        If a field of theirs was changed since the catalog's fields were last read, they are decided anew.
+        If one of their fields was changed since the catalog's fields were last read, they are decided again.
         """
         renamed: dict[str, Rename] = {}
 
@@ -270,7 +270,7 @@ class IndexRun:
         """Write items in one transaction.
 
         Raises:
-            FieldsMoved: a field of theirs was changed meanwhile; the next decisions are made by the fields as they are.
+            FieldsMoved: one of their fields was changed meanwhile; the next decisions use the current fields.
         """
         records, schema = self._core.records, self._decider.schema
         names = {name for decision in changed for name in decision.item.fields}
@@ -295,7 +295,7 @@ class IndexRun:
         return self._survey.rename(decision.write)
 
     def _with_titles(self, writes: Sequence[ItemWrite]) -> list[ItemWrite]:
-        """Add the vectors of new titles, encoded all together."""
+        """Add the vectors of new titles, encoded in one batch."""
         new = [
             place
             for place, write in enumerate(writes)

@@ -1,7 +1,7 @@
-"""The pictures of one item, read, hashed, decoded and resized, from files, from what was fetched, and out of videos.
+"""The pictures of one item: read, hashed, decoded and resized, from files, from fetched pictures and from videos.
 
-A picture whose bytes the catalog knows is not decoded again. A video is an item's pictures like any: one a scene, each
-named by its time; one whose bytes are known is not decoded again either.
+A picture whose bytes the catalog knows is not decoded again. A video gives an item one picture for each scene, named by
+its time; a video whose bytes are known is not decoded again either.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from lookalike.retrieval.stored_rows import StoredImage
 __all__ = ["LoadedImage", "PictureLoader", "Stored", "encode_pictures"]
 
 Stored = dict[bytes, list[StoredImage]]
-"""The images that an item has, by their hashes; those that are taken are removed."""
+"""The images that an item has, by their hashes. An image that is matched is removed."""
 
 
 @dataclass(slots=True)
 class LoadedImage:
-    """One picture of an item: known by its bytes (`kept`, `vectors`), or `prepared` for the models, or `failed`.
+    """One picture of an item: known by its bytes (`kept`, `vectors`), `prepared` for the models, or `failed`.
 
     `vectors` are float16 rows as bytes, by space.
     """
@@ -50,10 +50,10 @@ class LoadedImage:
 
 
 class PictureLoader:
-    """Loads the pictures of items, in any thread; with `restart` as if nothing were known."""
+    """Loads the pictures of items, in any thread. With `restart`, it ignores everything that is known."""
 
     def __init__(self, core: Core, *, restart: bool, file: CatalogFile | None = None) -> None:
-        Image.init()  # imports Pillow's plugins, before there are threads that would: see `forks`
+        Image.init()  # imports Pillow's plugins before any thread would: see `forks`
         self._core = core
         self._restart = restart
         self._file = file or core.file
@@ -61,9 +61,9 @@ class PictureLoader:
     def load(
         self, images: Sequence[ItemImage], fetched: Sequence[Future[Fetched] | None], known: Sequence[StoredImage]
     ) -> list[LoadedImage]:
-        """Load all pictures of an item, of which the catalog has `known`; `fetched` are those that came from the web.
+        """Load all pictures of an item; `known` are its stored images, and `fetched` futures of those from the web.
 
-        A stored image is taken once, should a feed name it twice.
+        A stored image is matched only once, even if a feed names it twice.
         """
         stored: Stored = {}
         for image in reversed(known) if not self._restart else ():
@@ -75,7 +75,7 @@ class PictureLoader:
         ]
 
     def _load_place(self, image: ItemImage, fetched: Future[Fetched] | None, stored: Stored) -> list[LoadedImage]:
-        """Read what is at one place, a picture or a video."""
+        """Read the picture or video at one place."""
         try:
             if fetched is not None:
                 return [self._load_fetched(image.source, fetched.result(), stored)]
@@ -92,7 +92,7 @@ class PictureLoader:
         return known or self._decoded(source, fetched.sha256, _read_fetched(fetched))
 
     def _load_video(self, source: str, path: Path, stored: Stored) -> list[LoadedImage]:
-        """Read the frames of a video; what one commit stored of it is all of it, so that known frames are enough."""
+        """Read the frames of a video. One commit stores all frames of a video, so known frames are complete."""
         video = video_sha256(path)
         frames = [(seconds_of(one.source), one) for images in stored.values() for one in images]
         kept = sorted(
@@ -115,14 +115,14 @@ class PictureLoader:
         return loaded
 
     def _known(self, source: str, digest: bytes, stored: Stored) -> LoadedImage | None:
-        """Take an image that the item has already, or the vector of one of the same bytes."""
+        """Return an image that the item has already, or with the vectors of an image of the same bytes; else None."""
         if stored.get(digest):
             same = stored[digest].pop()
             return LoadedImage(source, digest, same.width, same.height, kept=same.id)
         return self._known_elsewhere(source, digest)
 
     def _known_elsewhere(self, source: str, digest: bytes) -> LoadedImage | None:
-        """Take the vector of a picture of the same bytes, wherever in the catalog it is."""
+        """Return an image with the vectors of a picture of the same bytes, of any item of the catalog; else None."""
         stored = {space: self._file.spaces[space].stored for space in self._file.picture_spaces}
         found = None if self._restart else self._core.records.image_vectors(digest, stored.values())
         if found is None or len(found[2]) < len(stored):
@@ -140,12 +140,12 @@ class PictureLoader:
         return LoadedImage(source, digest, picture.width, picture.height, prepared=prepared)
 
     def _encoders(self) -> dict[str, Encoder]:
-        """Give the model of each space that pictures have vectors in."""
+        """Return the model of each space that pictures have vectors in."""
         return {space: self._core.models.of(self._file, space) for space in self._file.picture_spaces}
 
 
 def encode_pictures(images: Sequence[LoadedImage], encoders: Mapping[str, Encoder]) -> int:
-    """Give the pictures that are prepared their vectors, in each space; return how many there were."""
+    """Set the vectors of the prepared pictures, in each space; return how many there were."""
     waiting = [(image, image.prepared) for image in images if image.prepared is not None]
     vectors: list[dict[str, bytes]] = [{} for _ in waiting]
     for space, encoder in encoders.items() if waiting else ():
@@ -161,11 +161,11 @@ def _read_fetched(fetched: Fetched) -> bytes:
     """Read a picture that was fetched.
 
     Raises:
-        NotAPicture: its file is gone, or is not what was fetched.
+        NotAPicture: its file is gone, or its content has changed.
     """
     if fetched.path is not None and fetched.path.is_file():
         content = read_bytes(fetched.path)
         if hashlib.sha256(content).digest() == fetched.sha256:
             return content
         fetched.path.unlink(missing_ok=True)
-    raise FetchFailed("What was fetched is not on disk any more; run this again.", temporary=True)
+    raise FetchFailed("The fetched picture is not on disk any more; run this again.", temporary=True)

@@ -1,7 +1,7 @@
 """Items on their way into a catalog: their pictures fetched and loaded ahead of the model.
 
-What is behind an address is fetched into a file first, in threads of its own and further ahead (`fetching.py`); then
-all pictures of an item are loaded (`pictures.py`).
+Pictures behind addresses are first fetched into files, in separate threads and further ahead (`fetch_stage.py`); then
+all pictures of an item are loaded (`item_pictures.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Job", "KnownItem", "Loader"]
 
 _LOOK_AHEAD_ITEMS = 96
 _FETCH_AHEAD_ITEMS = 256
-_ITEMS_LIKE_A_VIDEO = 32  # so that the frames of three videos at most wait for the model
+_ITEMS_LIKE_A_VIDEO = 32  # so that the frames of at most three videos wait for the model
 _CHUNK_ITEMS = 32
 _TICK_S = 0.2
 _READ = Unreadable("It has been read.")
@@ -35,7 +35,7 @@ _READ = Unreadable("It has been read.")
 
 @dataclass(frozen=True, slots=True)
 class KnownItem:
-    """What the catalog has of an item before the run reaches it."""
+    """The state of an item in the catalog before the run reaches it."""
 
     row: ItemRow
     images: Sequence[StoredImage]
@@ -43,7 +43,7 @@ class KnownItem:
 
 @dataclass(slots=True)
 class Job:
-    """One item on its way; what its pictures are read from is let go of when they are loaded."""
+    """One item on its way. The sources of its pictures are released once they are loaded."""
 
     item: Item
     known: KnownItem | None
@@ -52,19 +52,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class _Coming:
-    """An item whose pictures are being fetched: one future for each, None for those that lie on this machine."""
+    """An item whose pictures are being fetched: one future for each, or None for those on this machine."""
 
     item: Item
     known: KnownItem | None
     fetches: Sequence[Future[Fetched] | None]
 
     def is_fetched(self) -> bool:
-        """Say whether nothing of it is still on the way."""
+        """Return whether all its pictures have been fetched."""
         return all(future is None or future.done() for future in self.fetches)
 
 
 class Loader:
-    """Reads a feed with a bounded look-ahead, its pictures fetched (unless `fetch` is None) and loaded by threads."""
+    """Reads a feed with a bounded look-ahead; threads fetch (unless `fetch` is None) and load its pictures."""
 
     def __init__(
         self,
@@ -84,13 +84,13 @@ class Loader:
 
     @property
     def counts(self) -> FetchCounts:
-        """What was fetched so far."""
+        """Counts of the pictures fetched so far."""
         return self._fetching.counts if self._fetching else FetchCounts()
 
     def jobs(self, crew: Crew) -> Generator[Job | Rejected | None]:
-        """Yield the feed's rows in order, their pictures being loaded while earlier rows are worked on.
+        """Yield the feed's rows in order; their pictures are loaded while earlier rows are processed.
 
-        While what comes next is still being fetched, None is yielded several times a second.
+        While the next row is still being fetched, None is yielded several times a second.
         """
         coming: deque[_Coming | Rejected] = deque()
         ahead: deque[Job | Rejected] = deque()
@@ -115,7 +115,7 @@ class Loader:
                 self._fetching.close()
 
     def _chunks(self) -> Iterator[list[_Coming | Rejected]]:
-        """Yield the rows some at a time, as the catalog's records are read, and have their pictures fetched."""
+        """Yield the rows in chunks, with the records of their items, and submit their pictures for fetching."""
         entries = iter(self._feed)
         while chunk := list(islice(entries, _CHUNK_ITEMS)):
             known = self._known([entry.key for entry in chunk if isinstance(entry, Item)])
@@ -144,7 +144,7 @@ class Loader:
             yield None
 
     def _started(self, coming: _Coming | Rejected, crew: Crew) -> Job | Rejected:
-        """Have the pictures of an item loaded."""
+        """Submit the pictures of an item for loading."""
         if isinstance(coming, Rejected):
             return coming
         return Job(_without_places(coming.item), coming.known, crew.load(self._load, coming))
@@ -170,12 +170,12 @@ def _is_ready(coming: _Coming | Rejected) -> bool:
 
 
 def _weight(entry: Job | Rejected) -> int:
-    """Count an item as so many, by how much may come of it: a video, told here by its name, gives many pictures."""
+    """Return the weight of a row by how many pictures to expect; a video, recognised by its name here, gives many."""
     if isinstance(entry, Rejected):
         return 1
     return 1 + sum(_ITEMS_LIKE_A_VIDEO for one in entry.item.images if one.source.lower().endswith(VIDEO_SUFFIXES))
 
 
 def _without_places(item: Item) -> Item:
-    """Return an item that does not keep in memory what its pictures were read from."""
+    """Return the item without the sources of its pictures, so that they are not kept in memory."""
     return replace(item, images=tuple(ItemImage(image.source, _READ) for image in item.images))

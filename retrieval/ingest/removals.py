@@ -1,7 +1,7 @@
-"""What a feed has brought and no longer has, and whether that may be removed.
+"""The items that a feed has brought and no longer has, and whether they may be removed.
 
-A feed that was cut short must not empty a shop: where more than half of what it brought would go, or rows cannot even
-be told from one another, nothing does until somebody says so. An item that another feed still has stays.
+A truncated feed must not empty a shop: if more than half of its items would be removed, or the keys of some rows cannot
+even be read, nothing is removed unless the caller forces it. An item that another feed still has stays.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from lookalike.retrieval.stored_rows import ItemWrite
 __all__ = ["MAX_SHARE", "Survey", "leaving_after"]
 
 MAX_SHARE = 0.5
-"""Of the items that a feed has brought, how many may be removed unasked."""
+"""The largest share of the items brought by a feed that may be removed without `force`."""
 
 _ROWS_AT_ONCE = 2_000
 
 
 @dataclass(slots=True)
 class Survey:
-    """What reading a feed once, without its pictures, says before anything is written.
+    """The result of reading a feed once, without its pictures, before anything is written.
 
-    `leaving` are the ids of the items that it alone had and has no more; `missing` counts these and those that another
-    feed has, `brought` all that it ever brought and are there; `unreadable` the rows of which not even the key can be
-    read; `fresh` the keys that the ledger does not know.
+    `leaving` are the ids of the items that only this feed had and it no longer has. `missing` counts these and those
+    that another feed has; `brought` counts all items of the catalog that the feed ever brought; `unreadable` counts the
+    rows whose key cannot be read; `fresh` counts the keys that the ledger does not know.
     """
 
     leaving: list[int] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Survey:
         """Read a feed and compare its keys with the ledger.
 
         Raises:
-            FeedError: it cannot be read to its end.
+            FeedError: the feed cannot be read to the end.
         """
         found = cls()
         seen = bytearray(ledger.size())
@@ -69,10 +69,10 @@ class Survey:
         return found
 
     def check(self, *, force: bool) -> None:
-        """Refuse a removal that is too large, as far as can be known before the pictures are looked at.
+        """Refuse a removal that is too large, as far as can be known before the pictures are read.
 
         Raises:
-            SyncRefused: so it is; nothing has been written.
+            SyncRefused: the removal is too large; nothing has been written.
         """
         moved_at_most = min(self.fresh, self._count_files)
         why = self.refusal(len(self.leaving) - moved_at_most, force=force)
@@ -80,24 +80,24 @@ class Survey:
             raise SyncRefused(f"{why}. Nothing was written.")
 
     def refusal(self, leaving: int, *, force: bool) -> str | None:
-        """Say why so many items may not be removed unasked, and what to do; None where they may."""
+        """Return why this many items may not be removed without `force`, and what to do; None if they may."""
         if force or leaving <= 0:
             return None
         if self.unreadable:
             return (
                 f"{self.unreadable:,} rows of the feed have no key that can be read (or are folders that cannot be "
-                f"listed), so they may be any of the {leaving:,} items that it seems to have no more: none is removed. "
-                "Mend them, or remove the items all the same: --sync --force"
+                f"listed), so they may be any of the {leaving:,} items that it seems to lack now: nothing is removed. "
+                "Correct them, or remove the items anyway: --sync --force"
             )
         if leaving > self.brought * MAX_SHARE:
             return (
-                f"The feed has no more {leaving:,} of the {self.brought:,} items that it brought, more than half: none "
-                "is removed. See them with --sync --dry-run; if they should go: --sync --force"
+                f"The feed no longer has {leaving:,} of the {self.brought:,} items that it brought, more than half: "
+                "nothing is removed. See them with --sync --dry-run; to remove them: --sync --force"
             )
         return None
 
     def rename(self, write: ItemWrite) -> Rename | None:
-        """Return which item that is leaving a new one is, where both are files and their bytes are the same."""
+        """Return the leaving item that a new one replaces, if both are files with the same bytes."""
         images = write.images or ()
         if len(images) != 1 or images[0].source != write.key:
             return None
@@ -106,7 +106,7 @@ class Survey:
 
 
 def leaving_after(run: FeedRun, ledger: Ledger) -> dict[str, int]:
-    """Return the items, ids by key, that a run which is complete did not see, and that no other feed has."""
+    """Return the items, ids by key, that a complete run did not see and that no other feed has."""
     return {one.key: one.item for one in ledger.brought(run.feed) if one.alone and one.last_run < run.id}
 
 

@@ -1,4 +1,4 @@
-"""The rows of a feed that are to be tried again."""
+"""The rows of a feed to try again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROWS_AT_ONCE = 1_000
 
 
 class Retried:
-    """A feed, less the rows that are not rejected in the ledger; `count` is how many are."""
+    """The rows of a feed that are rejected in the ledger; `count` is their number."""
 
     def __init__(self, feed: Feed, ledger: Ledger) -> None:
         self.count = ledger.count_to_retry(feed.name)
@@ -23,7 +23,7 @@ class Retried:
         self._ledger = ledger
 
     def __iter__(self) -> Iterator[Item | Rejected]:
-        """Yield the rows in order; one that went by its number is found by it, the others by their keys."""
+        """Yield the rows in order; rows are matched by key, or by number if they were identified by number."""
         entries = iter(self._feed if self.count else ())
         while chunk := list(islice(entries, _ROWS_AT_ONCE)):
             own = [None if isinstance(entry, Rejected) and entry.repeated else entry.key for entry in chunk]

@@ -1,4 +1,4 @@
-"""What is to be done about a row whose pictures are loaded: add, update, leave or reject; for runs and for dry runs."""
+"""The decision on a row whose pictures are loaded: add, update, leave or reject; for runs and dry runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Decider", "Decision", "Fate"]
 
 
 class Fate(StrEnum):
-    """What is to be done about a row."""
+    """What to do about a row."""
 
     ADD = "add"
     UPDATE = "update"
@@ -31,9 +31,9 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done about an item; `write` is its new state, None where it is rejected as a whole.
+    """The decision on an item; `write` is its new state, or None if it is rejected as a whole.
 
-    `rejects` has what is wrong with it: each with the place of the picture (from 1), or 0 where it is the row itself.
+    `rejects` are its problems, each with the place of the picture (from 1), or 0 for the row itself.
     """
 
     fate: Fate
@@ -43,7 +43,7 @@ class Decision:
     rejects: Sequence[tuple[int, Rejected]] = field(default=())
 
     def notes(self) -> list[Note]:
-        """Return what the ledger should say."""
+        """Return the entries for the ledger."""
         notes = [Note.of(one, part) for part, one in self.rejects]
         if self.fate is Fate.LEAVE and self.known is not None:
             notes.append(Note(self.item.row, self.item.key, State.UNCHANGED, item=self.known.row.id))
@@ -60,7 +60,7 @@ class Decider:
         self._restart = restart
 
     def follow(self, schema: Schema) -> None:
-        """Decide by the fields that the catalog has now, without those of earlier rows."""
+        """Use the fields that the catalog has now, without those of earlier rows."""
         self.schema = schema
 
     def decide(self, job: Job, loaded: Sequence[LoadedImage]) -> Decision:
@@ -84,7 +84,7 @@ class Decider:
         return Decision(fate, item, job.known, write, failed)
 
     def _write_of(self, job: Job, loaded: Sequence[LoadedImage]) -> ItemWrite:
-        """Give an item's new state.
+        """Return an item's new state.
 
         Raises:
             FieldTypeError: a value does not fit its field's type.
@@ -92,7 +92,7 @@ class Decider:
         item = job.item
         schema = with_fields_of(self.schema, {name: [value] for name, value in item.fields.items()})
         fields = fields_json(schema, item.fields)
-        self.schema = schema  # a row that is refused adds no fields
+        self.schema = schema  # a refused row adds no fields
         images = [
             ImageWrite(
                 image.source,
@@ -111,7 +111,7 @@ class Decider:
 
 
 def _is_unchanged(known: KnownItem, write: ItemWrite) -> bool:
-    """Say whether an item is in the records as it would be written."""
+    """Return whether an item in the records is equal to its new state."""
     images = write.images or ()
     return (
         known.row.title == write.title

@@ -1,8 +1,8 @@
-"""Which files of a watched source are ready to be read, and which are gone: decided look by look, without a clock.
+"""Which files of a watched source are ready to be read, and which are gone: decided at each look, without a clock.
 
-A file is ready when it has been seen twice, some time apart, in the same state: whoever writes it has finished, or
-pauses, and then it changes again. A file is gone when it has been missing for longer: programs that save a file often
-put another in its place.
+A file is ready when it has been seen twice, some time apart, in the same state: its writer has finished, or pauses, in
+which case it will change again. A file is gone when it has been missing for longer, since programs that save a file
+often replace it with another one.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from lookalike.data.feeds.source_files import Mark, Sighting
 __all__ = ["FEW", "Changes", "Settling"]
 
 FEW = 20
-"""With less than that, more than half may go at once, but not all."""
+"""With fewer files, more than half may go at once, but not all."""
 _UNSETTLED: Mark = (-1, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is to be done after a look: files to read, files that are gone, and how many more are not settled yet.
+    """The result of a look: files to read, files that are gone, and the number of files that are not settled yet.
 
-    `held` says, in place of `gone`, how many are missing when that are too many to be believed.
+    `held` replaces `gone` when so many files are missing that it is not plausible, and is their number.
     """
 
     ready: tuple[bytes, ...] = ()
@@ -33,7 +33,7 @@ class Changes:
 
 
 class Settling:
-    """What is known of the files of one source; `settle_s` and `missing_s` are how long to wait, in seconds."""
+    """The known files of one source; `settle_s` and `missing_s` are how long to wait, in seconds."""
 
     def __init__(self, *, settle_s: float, missing_s: float) -> None:
         self._settle_s = settle_s
@@ -44,11 +44,11 @@ class Settling:
 
     @property
     def count(self) -> int:
-        """How many files are known."""
+        """The number of known files."""
         return len(self._known)
 
     def look(self, sighting: Sighting, now: float) -> Changes:
-        """Compare what is seen with what is known, `now` being a time in seconds that never goes back."""
+        """Compare a sighting with the known files; `now` is a monotonic time in seconds."""
         changing: dict[bytes, tuple[Mark, float]] = {}
         ready = []
         for file, mark in sighting.files.items():
@@ -70,7 +70,7 @@ class Settling:
         return Changes(tuple(ready), tuple(sorted(gone)), unsettled)
 
     def done(self, read: Iterable[bytes] = (), removed: Iterable[bytes] = ()) -> None:
-        """Note what has been done about the changes of the last look."""
+        """Record which changes of the last look have been handled."""
         for file in read:
             self._known[file] = self._changing.pop(file)[0]
         for file in removed:
@@ -78,7 +78,7 @@ class Settling:
             del self._missing[file]
 
     def know(self, sighting: Sighting, before_ns: int) -> None:
-        """Take what is seen as read; what was changed at `before_ns` (of the system's clock) or later is read again."""
+        """Mark the files seen as read, except those changed at or after `before_ns` (system clock), to be reread."""
         self._known = {
             file: mark if max(mark[1], mark[2]) < before_ns else _UNSETTLED for file, mark in sighting.files.items()
         }

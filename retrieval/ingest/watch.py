@@ -1,8 +1,8 @@
-"""A source kept in step with a catalog: what comes or changes is indexed, what goes is removed, for as long as wanted.
+"""Keeping a catalog in step with a source: new and changed items are indexed, and items that go are removed.
 
-Of a folder of pictures only the files that changed are read. Any other source is read again as a whole when one of its
-files has changed. What the system tells of changes only ends the waiting sooner (`waking.py`); what has changed is
-found by looking (`settling.py`).
+Of a folder of pictures, only the changed files are read. Any other source is read again as a whole when one of its
+files has changed. Notifications of the system only end the waiting sooner (`file_events.py`); the changes themselves
+are found by looking at the files (`settled_files.py`).
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ _OPTIMIZE_AFTER_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What came of a look at the source.
+    """The result of a look at the source.
 
-    `report` says what was indexed, None if nothing; `removed` counts items; `files` is how many files are known and
-    `unsettled` how many are being written, or are missing so far. `trouble` says what keeps the catalog behind.
+    `report` is the run's report, or None if nothing was indexed. `removed` is the number of removed items, `files` the
+    number of known files, and `unsettled` the number of files that are being written or missing so far. `trouble` is
+    what keeps the catalog behind.
     """
 
     report: IndexReport | None = None
@@ -54,10 +55,10 @@ class Look:
 
 
 class Watch:
-    """Keeps a catalog in step with one source. Make it, index `feed` (an `IndexRun`), then iterate it.
+    """Keeps a catalog in step with one source. Create it, index its `feed` (an `IndexRun`), then iterate over it.
 
-    It yields a `Look` whenever something was done or has changed, and ends when `stop` is set. An error that may pass
-    (another process is writing, a drive is away) becomes a `trouble`, and is tried again.
+    It yields a `Look` whenever something was done or has changed, and ends when `stop` is set. A temporary error
+    (another process is writing, a drive is away) becomes a `trouble`, and the work is tried again.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Watch:
         """Look at the source for the first time.
 
         Raises:
-            FeedError: it is not there, or cannot be read.
+            FeedError: the source does not exist, or cannot be read.
         """
         self._core = core
         self._source = source
@@ -95,7 +96,7 @@ class Watch:
         self.feed = opened if self._pictures else opened.noting(self._keys)
 
     def __iter__(self) -> Iterator[Look]:
-        """Watch."""
+        """Watch the source, yielding looks."""
         before = None
         with self._waker() as waker:
             while not self._stop.is_set():
@@ -103,7 +104,7 @@ class Watch:
                 if look != before:
                     yield look
                 before = replace(look, report=None, removed=0, optimized=False)
-                self._stop.wait(self._look_s)  # looking takes half of the time at most, however much changes
+                self._stop.wait(self._look_s)  # looking takes at most half of the time, however much changes
                 if look.unsettled:
                     self._stop.wait(self._settle_s / 2)
                 else:
@@ -146,11 +147,11 @@ class Watch:
             return None
         return (
             f"{missing:,} of {of:,} {what} are missing at once, as when a drive is away: nothing is removed. "
-            "If they should go, index the source once with --sync --force."
+            "To remove them, index the source once with --sync --force."
         )
 
     def _index_files(self, folder: Path, ready: Sequence[bytes]) -> IndexReport | None:
-        """Index files of a folder, some of them when there are many: the next look comes at once then."""
+        """Index changed files of a folder, at most `_MOST_FILES_AT_ONCE`; the next look is at once if more are left."""
         files = sorted(ready)[:_MOST_FILES_AT_ONCE]
         if not files:
             return None
@@ -168,7 +169,7 @@ class Watch:
         return removed
 
     def _index_anew(self, changes: Changes) -> tuple[IndexReport, int, str | None]:
-        """Read a source again, and remove the items that it had and has no more."""
+        """Read a source again, and remove the items that it no longer has."""
         keys: set[str] = set()
         report = self._run(self._open().noting(keys))
         if self._stop.is_set():
@@ -182,7 +183,7 @@ class Watch:
         return report, self._remove(sorted(gone)), None
 
     def _run(self, feed: Feed, *, partial: bool = False) -> IndexReport:
-        """Index a feed, or some rows of it by themselves."""
+        """Index a feed, or single rows of it."""
         run = IndexRun(self._core, feed, partial=partial, fetch=self._fetch)
         for _ in run:
             if self._stop.is_set():
@@ -191,7 +192,7 @@ class Watch:
         return run.report
 
     def _remove(self, keys: Sequence[str]) -> int:
-        """Remove the items of some keys, but for those that another feed has, too."""
+        """Remove the items with these keys, except those that another feed has too."""
         records, name = self._core.records, self.feed.name
         with self._core.writer():
             items = [one.item for one in records.ledger.brought(name, keys) if one.alone]
@@ -200,7 +201,7 @@ class Watch:
         return len(items)
 
     def _optimize(self) -> bool:
-        """Fold what was changed into a generation when it has become much."""
+        """Fold the changes into a generation once there are many of them."""
         much = max(_OPTIMIZE_AFTER_ITEMS, int(self._core.records.count() * _OPTIMIZE_AFTER_SHARE))
         if self._changed_items < much:
             return False

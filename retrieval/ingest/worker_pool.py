@@ -1,8 +1,9 @@
-"""Who works during an index run: a thread a processor, which loads pictures and runs the model in turn.
+"""The threads of an index run: one for each processor, which loads pictures and runs the model in turn.
 
-On a CPU both compete for the same processors. A thread a processor that takes the next piece of work, be it a picture
-to load or a batch to encode on this thread alone, keeps all of them busy whatever either costs, and no two wait for
-each other in the middle of a matrix. On a GPU the model has a thread of its own, which waits for it.
+On a CPU, loading and encoding compete for the same processors. One thread for each processor, which takes the next
+piece of work, be it a picture to load or a batch to encode on this thread alone, keeps all of them busy whatever either
+costs, and no two threads wait for each other in the middle of a matrix product. On a GPU, the model has a thread of its
+own.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ _BATCH_ELSEWHERE = 128
 
 
 class Crew:
-    """The threads of one run; a context that waits for what they are at and drops what they have not begun.
+    """The threads of one run. As a context manager, it finishes the work in progress and drops the rest on exit.
 
-    Without an encoder they only load.
+    Without an encoder, the threads only load.
     """
 
     def __init__(self, encoders: Encoder | Sequence[Encoder], processors: int | None = None) -> None:
@@ -44,19 +45,19 @@ class Crew:
 
     @property
     def most_batches(self) -> int:
-        """How many batches may wait or run; with more, loading would run away from encoding."""
+        """The most batches that may wait or run; with more, loading would run too far ahead of encoding."""
         return self.count + 2
 
     def load(
         self, work: Callable[Arguments, Answer], *arguments: Arguments.args, **named: Arguments.kwargs
     ) -> Future[Answer]:
-        """Have pictures loaded."""
+        """Submit work that loads pictures."""
         return self._loading.submit(work, *arguments, **named)
 
     def encode(
         self, work: Callable[Arguments, Answer], *arguments: Arguments.args, **named: Arguments.kwargs
     ) -> Future[Answer]:
-        """Have a batch encoded."""
+        """Submit a batch to encode."""
         return self._encoding.submit(work, *arguments, **named)
 
     def __enter__(self) -> Crew:

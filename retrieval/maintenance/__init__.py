@@ -1,8 +1,8 @@
-"""What looks after a catalog: backups of it, checks and repairs, and a file to carry it over.
+"""Maintenance of a catalog: backups, checks and repairs, changes of fields, and transfer by Parquet files.
 
-care           all of it as methods of a catalog
-backup         online backups and restoring; `backup_store` is how they lie on disk
-verification   is everything as it was written
-repair         what is derived made anew, the rest put aside; `salvage` reads what is left of damaged records
-exporting      a catalog into a Parquet file; `importing` from one; `exchange` is how it lies there
+backup             online backups and restoring; `backup_store` is their layout on disk verification       checks that
+everything is as it was written repair             rebuilds derived data and sets aside damaged items; `salvage` reads
+damaged records thumbnail_repair   rebuilds thumbnails from pictures parquet_export     writes a catalog to a Parquet
+file; `parquet_import` reads one; `parquet_format` is the layout imported_fields    the fields of an import
+field_changes      checks changes of fields history            removes history
 """

@@ -1,9 +1,9 @@
-"""Backups of a catalog while it is in use, and back from one.
+"""Backups of a catalog while it is in use, and restoring from one.
 
-A backup has every file of the catalog but what is derived and large: the generations, which are made anew, and pictures
-kept from the web. The records are copied as of one commit, and the thumbnails listed after that, so that none that the
-commit needs is missing. All of it is cut into chunks that are named by their content, so a second backup writes only
-what changed.
+A backup has every file of the catalog except large derived data: the generations, which are rebuilt, and pictures
+fetched from the web. The records are copied as of one commit, and the thumbnails are listed after that, so that none
+that the commit needs is missing. Everything is cut into chunks that are named by their content, so a second backup
+writes only the changes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _MOST_WAITING = 64
 
 @dataclass(slots=True)
 class BackupReport:
-    """What a backup wrote: its snapshot, how many of its chunks were new, and the snapshots removed as too old."""
+    """The result of a backup: its snapshot, the number of new chunks, and the old snapshots that were removed."""
 
     snapshot: Snapshot
     chunks: int
@@ -62,14 +62,14 @@ class BackupReport:
 def write_backup(catalog: Path, target: Path, *, keep: int | None = None, progress: Progress = silent) -> BackupReport:
     """Back a catalog up into a folder of backups, or into one file if the target ends in `.tar`.
 
-    Others may write to the catalog meanwhile. With `keep` only that many of the newest snapshots stay in the folder.
+    Other processes may write to the catalog meanwhile. With `keep`, only that many of the newest snapshots are kept.
 
     Raises:
         CatalogNotFound: there is no such catalog.
         CatalogDamaged: its records cannot be read; no backup is made, and earlier ones stay.
         CatalogBusy: another process is writing a backup there.
         StorageFailed: the target cannot be written.
-        UsageError: the target is in the catalog, or is something else.
+        UsageError: the target is in the catalog, or is not a backup.
     """
     CatalogFile.read(catalog)
     if target.resolve().is_relative_to(catalog.resolve()):
@@ -81,7 +81,7 @@ def write_backup(catalog: Path, target: Path, *, keep: int | None = None, progre
             raise UsageError("A tar file has one snapshot.", remedy="Leave out --keep, or name a folder of backups.")
         return _write_tar(catalog, target, progress)
     if keep is not None and (keep := whole(keep, "number of snapshots to keep", 0)) == 0:
-        raise UsageError("Of the snapshots at least 1 is kept, not 0.")
+        raise UsageError("At least 1 snapshot is kept, not 0.")
     return _write_folder(catalog, target, keep, progress)
 
 
@@ -89,17 +89,17 @@ def list_snapshots(backup: Path) -> list[Snapshot]:
     """Return the snapshots of a folder of backups or of a tar file, oldest first.
 
     Raises:
-        BackupNotFound: there is none.
-        BackupDamaged: a manifest is not what was written.
+        BackupNotFound: there is no backup.
+        BackupDamaged: a manifest is not as it was written.
     """
     with open_store(backup) as store:
         return [store.snapshot(name) for name in store.snapshot_names()]
 
 
 def restore(backup: Path, catalog: Path, *, snapshot: str | None = None, progress: Progress = silent) -> Snapshot:
-    """Make a catalog from a backup: the newest snapshot, or the one whose name or id begins with `snapshot`.
+    """Create a catalog from a backup: the newest snapshot, or the one whose name or id begins with `snapshot`.
 
-    Every chunk and file is compared with its sha256 while it is written, and the records pass SQLite's own check,
+    Every chunk and file is compared with its sha256 while it is written, and the records must pass SQLite's own check,
     before anything is at the catalog's place.
 
     Raises:
@@ -130,14 +130,14 @@ def restore(backup: Path, catalog: Path, *, snapshot: str | None = None, progres
 
 @contextmanager
 def open_store(backup: Path) -> Iterator[Store]:
-    """Open a folder of backups or a tar file for reading, for a while.
+    """Open a folder of backups or a tar file for reading, within a context.
 
     Raises:
-        BackupNotFound: there is none.
+        BackupNotFound: there is no backup.
         BackupDamaged: the tar file cannot be read.
     """
     if is_record_file(backup):
-        raise BackupNotFound(f"{backup.name} is part of a catalog's records; it is no backup.")
+        raise BackupNotFound(f"{backup.name} is part of a catalog's records; it is not a backup.")
     if backup.is_file():
         with TarReader.open(backup) as reader:
             yield reader
@@ -150,7 +150,7 @@ def open_store(backup: Path) -> Iterator[Store]:
 
 @contextmanager
 def _built(catalog: Path) -> Iterator[Path]:
-    """Give a folder beside a catalog's place that becomes the catalog, or nothing when something goes wrong."""
+    """Yield a folder that becomes the catalog at the end of the block, or is removed if the block raises."""
     with atomic_write(catalog.absolute(), durable=True) as building:
         building.mkdir(parents=True)
         yield building
@@ -216,7 +216,7 @@ def _write_tar(catalog: Path, path: Path, progress: Progress) -> BackupReport:
 
 @contextmanager
 def _building(folder: Path) -> Iterator[Path]:
-    """Give a folder for what is not yet a backup, empty, to one process at a time."""
+    """Yield an empty folder for the parts of an unfinished backup, to one process at a time."""
     lock = folder / "lock"
     with failing(folder.parent, "written to"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -240,7 +240,7 @@ def _clear(folder: Path, lock: Path) -> None:
 
 
 def _write(catalog: Path, writer: Writer, building: Path, progress: Progress) -> BackupReport:
-    """Write one snapshot: the records as of one commit, then every other file that is not derived."""
+    """Write one snapshot: the records as of one commit, and then every other file that is not derived."""
     now = datetime.now(UTC).isoformat()
     copy = building / RECORDS
     commit, items = copy_records(catalog / RECORDS, copy, progress)
@@ -260,7 +260,7 @@ def _write(catalog: Path, writer: Writer, building: Path, progress: Progress) ->
 
 
 class _Chunks:
-    """Hands chunks to a writer, some at a time, each once, and counts them."""
+    """Passes chunks to a writer, several at a time, each of them once, and counts them."""
 
     def __init__(self, writer: Writer, pool: ThreadPoolExecutor) -> None:
         self.count = self.new = self.new_bytes = 0
@@ -270,7 +270,7 @@ class _Chunks:
         self._waiting: deque[tuple[Future[bool], int]] = deque()
 
     def put(self, content: bytes) -> str:
-        """Have a chunk written; return its id."""
+        """Submit a chunk to be written; return its id."""
         id_ = hashlib.sha256(content).hexdigest()
         self.count += 1
         if id_ not in self._handed:
@@ -280,10 +280,10 @@ class _Chunks:
         return id_
 
     def wait(self, most: int) -> None:
-        """Wait until at most so many chunks are not written yet.
+        """Wait until at most `most` chunks are still to be written.
 
         Raises:
-            StorageFailed: one cannot be written.
+            StorageFailed: a chunk cannot be written.
         """
         while len(self._waiting) > most:
             writing, size = self._waiting.popleft()
@@ -293,7 +293,7 @@ class _Chunks:
 
 
 def _other_files(catalog: Path) -> dict[str, Path]:
-    """Find what is neither derived nor a lock nor half written; paths with strokes, relative."""
+    """Return the files that are not derived, locks or half-written, by relative path with forward slashes."""
     found = {}
     with failing(catalog, "read"):
         for parent, folders, files in os.walk(catalog, onerror=_raise):
@@ -313,7 +313,7 @@ def _raise(error: OSError) -> None:
 
 
 def _write_chunks(name: str, path: Path, written: _Chunks) -> ChunkedFile | None:
-    """Write one file's chunks; None for one that was removed since it was listed."""
+    """Write one file's chunks; return None if the file was removed since it was listed."""
     whole = hashlib.sha256()
     size = 0
     chunks = []

@@ -1,10 +1,10 @@
-"""How a backup lies on disk: chunks named by their content, and one manifest a snapshot, in a folder or in a tar file.
+"""The layout of a backup on disk: chunks named by their content, and one manifest for each snapshot.
 
     chunks/ab/<sha256>                     up to `CHUNK_BYTES` of a file
     snapshots/<UTC time>-<id>.json         every file of a catalog: its size, sha256 and chunks in order
 
-The id of a snapshot is the beginning of its manifest's sha256, so the name tells whether the manifest is whole. What is
-read is believed only after its sha256 has been compared.
+The layout is the same in a folder and in a tar file. The id of a snapshot is the start of its manifest's sha256, so the
+name shows whether the manifest is intact. Nothing is used before its sha256 has been compared.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ FORMAT = 1
 CHUNK_BYTES = 64 * 1024
 """A multiple of SQLite's page size, so that a change in one page changes one chunk.
 
-Measured on 50,000 items of 256 numbers (32 MiB): after 100 were added a second backup writes 0.8 MiB, with chunks of
-1 MiB it would be 8.4; after 100 scattered ones were changed 12 MiB, with chunks of 1 MiB nearly all.
+Measured on 50,000 items of 256 numbers (32 MiB): after 100 were added, a second backup writes 0.8 MiB, against 8.4 MiB
+with chunks of 1 MiB; after 100 scattered items were changed it writes 12 MiB, against nearly everything.
 """
 
 _CHUNK_ID = re.compile("[0-9a-f]{64}")
@@ -54,7 +54,7 @@ _BUILDING = "building"
 
 @dataclass(frozen=True, slots=True)
 class ChunkedFile:
-    """A file of a catalog: its path with strokes, relative to the catalog, and the ids of its chunks in order."""
+    """A file of a catalog: its path relative to the catalog, with forward slashes, and its chunks' ids in order."""
 
     path: str
     size: int
@@ -62,17 +62,17 @@ class ChunkedFile:
     chunks: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse a path that leads elsewhere, and what is no chunk id.
+        """Check the path and the chunk ids.
 
         Raises:
-            BackupDamaged: one of them does.
+            BackupDamaged: the path leads outside the catalog, or an id is not a sha256.
         """
         parts = self.path.split("/")
         if any(not part or part.startswith(".") or re.search(r"[\\:\x00-\x1f]", part) for part in parts):
             raise BackupDamaged(f"The backup names a file {self.path!r}, which no catalog has; it is not restored.")
         for id_ in (self.sha256, *self.chunks):
             if not _CHUNK_ID.fullmatch(id_):
-                raise BackupDamaged(f"The backup has {id_!r} for a chunk of {self.path}, which is none.")
+                raise BackupDamaged(f"The backup has {id_!r} for a chunk of {self.path}, which is not a chunk id.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +87,22 @@ class Snapshot:
 
     @property
     def name(self) -> str:
-        """Its time and the beginning of its manifest's sha256."""
+        """Its time and the start of its manifest's sha256."""
         moment = datetime.fromisoformat(self.time).astimezone(UTC)
         return f"{moment:%Y%m%dT%H%M%S.%f}Z-{hashlib.sha256(self.to_json()).hexdigest()[:12]}"
 
     @property
     def size(self) -> int:
-        """The bytes of all its files."""
+        """The size of all its files, in bytes."""
         return sum(file.size for file in self.files)
 
     def chunk_ids(self) -> Iterator[str]:
-        """Yield the ids of all its chunks; some occur more than once."""
+        """Yield the ids of all its chunks, some of them more than once."""
         for file in self.files:
             yield from file.chunks
 
     def to_json(self) -> bytes:
-        """Give its manifest."""
+        """Return its manifest as JSON."""
         return orjson.dumps({"format": FORMAT, **{name: getattr(self, name) for name in self.__slots__}})
 
     @classmethod
@@ -110,7 +110,7 @@ class Snapshot:
         """Read a manifest.
 
         Raises:
-            BackupDamaged: it is not the one of that name, or not one at all.
+            BackupDamaged: it is not the manifest of that name, or not a manifest at all.
         """
         try:
             if hashlib.sha256(content).hexdigest()[:12] != name[-12:]:
@@ -129,7 +129,7 @@ class Snapshot:
 
 
 class Store(Protocol):
-    """What a restore reads from."""
+    """The source of a restore."""
 
     def snapshot_names(self) -> list[str]:
         """Return the names of the snapshots, oldest first."""
@@ -138,33 +138,33 @@ class Store(Protocol):
         """Return a snapshot."""
 
     def chunk(self, id_: str) -> bytes:
-        """Return a chunk, checked."""
+        """Return a chunk, verified."""
 
 
 class Writer(Protocol):
-    """What a backup writes to."""
+    """The target of a backup."""
 
     @property
     def threads(self) -> int:
-        """How many may put chunks at once."""
+        """The number of threads that may put chunks at once."""
 
     def put_chunk(self, id_: str, content: bytes) -> bool:
-        """Keep a chunk of that sha256; return whether it is new."""
+        """Store a chunk with this sha256; return whether it is new."""
 
     def put_snapshot(self, snapshot: Snapshot) -> None:
-        """Make what was kept a backup."""
+        """Complete the backup by writing its manifest."""
 
 
 class FolderStore:
-    """A folder of backups. Chunks are kept once, however many snapshots and files have them."""
+    """A folder of backups. A chunk is stored once, however many snapshots and files contain it."""
 
     threads = 4
-    """Putting a file on disk is mostly waiting: four at once are five times as quick as one, more are no quicker."""
+    """Syncing a file to disk is mostly waiting: four threads are five times as quick as one, more are no quicker."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.building = folder / _BUILDING
-        """For what is not yet part of a backup; the next one clears it."""
+        """The folder for parts of an unfinished backup; the next backup clears it."""
         self._changed: set[Path] = set()
 
     def snapshot_names(self) -> list[str]:
@@ -177,7 +177,7 @@ class FolderStore:
         """Return a snapshot.
 
         Raises:
-            BackupDamaged: its manifest is not what was written.
+            BackupDamaged: its manifest is not as it was written.
         """
         try:
             return Snapshot.from_json(name, _content(self._snapshots / f"{name}.json"))
@@ -188,7 +188,7 @@ class FolderStore:
         """Return a chunk.
 
         Raises:
-            BackupDamaged: it is missing, or not what was written.
+            BackupDamaged: it is missing, or not as it was written.
         """
         try:
             return _checked(id_, _content(self._chunk_path(id_)))
@@ -196,7 +196,7 @@ class FolderStore:
             raise BackupDamaged(f"The chunk {id_} of the backup cannot be read: {error.strerror}.") from error
 
     def put_chunk(self, id_: str, content: bytes) -> bool:
-        """Keep a chunk of that sha256; return whether it is new. It is on disk before it has its name.
+        """Store a chunk with this sha256; return whether it is new. It is synced to disk before it gets its name.
 
         Raises:
             StorageFailed: it cannot be written.
@@ -211,7 +211,7 @@ class FolderStore:
         return True
 
     def put_snapshot(self, snapshot: Snapshot) -> None:
-        """Make what was kept a backup.
+        """Complete the backup by writing its manifest.
 
         Raises:
             StorageFailed: it cannot be written.
@@ -225,12 +225,12 @@ class FolderStore:
             sync(self.folder)
 
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the newest snapshots, and the chunks that none needs any more; return the removed names.
+        """Remove all but the newest `keep` snapshots, and the chunks that only they need; return the removed names.
 
-        Manifests go first: one that is there has all its chunks, whenever this is cut short.
+        Manifests are removed first: any manifest that is left has all its chunks, even if this is interrupted.
 
         Raises:
-            BackupDamaged: a manifest that stays cannot be read, so that nobody knows its chunks; nothing is removed.
+            BackupDamaged: a manifest to keep cannot be read, so its chunks are unknown; nothing is removed.
             StorageFailed: something cannot be removed.
         """
         names = self.snapshot_names()
@@ -260,7 +260,7 @@ class FolderStore:
 
 
 class TarWriter:
-    """One snapshot as a tar file of the same layout, the manifest last."""
+    """One snapshot as a tar file with the same layout, the manifest last."""
 
     threads = 1
 
@@ -268,7 +268,7 @@ class TarWriter:
         self._file = file
 
     def put_chunk(self, id_: str, content: bytes) -> bool:
-        """Keep a chunk of that sha256, which is always new.
+        """Store a chunk with this sha256, which is always new.
 
         Raises:
             StorageFailed: it cannot be written.
@@ -292,7 +292,7 @@ class TarWriter:
 
 
 class TarReader:
-    """A tar file with one snapshot. Members are found by their names and never unpacked to where they say."""
+    """A tar file with one snapshot. Members are found by name and never unpacked to the paths that they name."""
 
     def __init__(self, file: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> None:
         self._file = file
@@ -302,7 +302,7 @@ class TarReader:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[TarReader]:
-        """Open a tar file for a while.
+        """Open a tar file, within a context.
 
         Raises:
             BackupDamaged: it cannot be read.
@@ -322,14 +322,14 @@ class TarReader:
         """Return the name of its snapshot."""
         names = [Path(name).stem for name in self._members if name.startswith("snapshots/")]
         if not any(_NAME.fullmatch(name) for name in names):
-            raise BackupDamaged(f"{self._name} is no whole backup: it has no manifest.")
+            raise BackupDamaged(f"{self._name} is not a complete backup: it has no manifest.")
         return sorted(name for name in names if _NAME.fullmatch(name))
 
     def snapshot(self, name: str) -> Snapshot:
         """Return its snapshot.
 
         Raises:
-            BackupDamaged: its manifest is not what was written.
+            BackupDamaged: its manifest is not as it was written.
         """
         return Snapshot.from_json(name, self._read(f"snapshots/{name}.json"))
 
@@ -337,7 +337,7 @@ class TarReader:
         """Return a chunk.
 
         Raises:
-            BackupDamaged: it is missing, or not what was written.
+            BackupDamaged: it is missing, or not as it was written.
         """
         return _checked(id_, self._read(f"chunks/{id_[:2]}/{id_}"))
 
@@ -359,7 +359,7 @@ def _content(path: Path) -> bytes:
         BackupDamaged: it is part of a catalog's records.
     """
     if is_record_file(path):
-        raise BackupDamaged(f"{path.name} is part of a catalog's records; it is no part of a backup.")
+        raise BackupDamaged(f"{path.name} is part of a catalog's records; it is not part of a backup.")
     return path.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""Changes of fields as callers name them, checked."""
+"""Changes of fields as callers request them, checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def planned(
     drop: str | Iterable[str] | None,
     misfits: str,
 ) -> list[FieldChange]:
-    """Return the changes that `Catalog.change_fields` is asked for.
+    """Return the changes that a call of `Catalog.change_fields` asks for.
 
     Raises:
         UsageError: a name or a type is not valid, or there is nothing to change.

@@ -1,4 +1,4 @@
-"""Removing the history of a catalogue that is older than a moment."""
+"""Removing the history of a catalogue that is older than a given moment."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def purge_history(core: Core, older_than: Moment | timedelta) -> PurgeReport:
     """Remove the history older than a moment or an age; see `Catalog.purge`."""
     before = oldest_to_keep(core.records, older_than)
     if core.state().segments[0].seq < before and core.newest.generation:
-        core.newest.optimize()  # a generation is brought up to date by what happened since, which is about to go
+        core.newest.optimize()  # an older generation is brought up to date by the history that is about to go
     with ExitStack() as stack:
         try:
             stack.enter_context(core.writer())
             thumbnails: Thumbnails | None = core.thumbnails
         except CatalogBusy:
-            thumbnails = None  # a thumbnail that looks unused may be of an item not yet written
+            thumbnails = None  # a thumbnail that looks unused may belong to an item not yet written
         return purge(core.records, thumbnails, before)

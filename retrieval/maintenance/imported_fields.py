@@ -14,9 +14,9 @@ __all__ = ["ImportedFields"]
 
 
 class ImportedFields:
-    """The catalog's fields with those of the rows so far, of which only the table's own are ever written.
+    """The catalog's fields with those of the rows so far; only the table's own fields are ever written.
 
-    `names` are the table's fields, `declared` the types that an exported file says they have.
+    `names` are the table's fields, and `declared` their types according to an exported file.
     """
 
     def __init__(self, records: Records, names: Collection[str], declared: Schema | None, *, summary: str) -> None:
@@ -32,7 +32,7 @@ class ImportedFields:
             self._schema = _merged(self._before, self._declared)
 
     def taking(self, extended: Callable[[Schema], Schema]) -> Schema:
-        """Return the fields, with those by which `extended` extends a schema."""
+        """Return the fields after `extended` has extended them."""
         self._schema = extended(self._schema)
         return self._schema
 
@@ -53,7 +53,7 @@ class ImportedFields:
         self._before = self._schema
 
     def declare(self) -> None:
-        """Declare those of the table's fields that the catalog does not have."""
+        """Declare the table's fields that the catalog does not have."""
         missing = self._schema.only(self._names - self._records.schema().keys())
         if missing:
             self._records.add_fields(missing, summary=self._summary)

@@ -1,4 +1,4 @@
-"""A catalog, or what satisfies a filter, into a Parquet file: a batch at a time, as of one commit."""
+"""Export of a catalog, or of the items that satisfy a filter, to a Parquet file: in batches, as of one commit."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def export_parquet(
 ) -> int:
     """Write the items of a catalog that satisfy a filter to a new Parquet file; return how many.
 
-    `newest` returns the newest state, for the filter. Without `vectors` the file is for reading, not for an import. The
-    file is whole or absent.
+    `newest` returns the newest state, for the filter. Without `vectors`, the file is for reading and cannot be
+    imported. The file is either complete or absent.
 
     Raises:
         UsageError: there is something at the target already.
@@ -88,7 +88,7 @@ def export_parquet(
 def _state_and_ids(
     catalog: Path, newest: Callable[[], SegmentedState], filter: str | None, params: Parameters | None
 ) -> tuple[RecordsState, Ids]:
-    """Open a state of the records, and find the items to write: as of the same commit."""
+    """Open a state of the records, and find the items to write as of the same commit."""
     expression = parse_filter(filter, params)
     for _ in range(_TRIES):
         state = RecordsState.open(catalog / RECORDS)
@@ -104,7 +104,7 @@ def _state_and_ids(
             state.close()
             raise
         state.close()
-    raise CatalogBusy("Others are writing to the catalog all the time; try again when they are done.")
+    raise CatalogBusy("Other processes keep writing to the catalog; try again when they are done.")
 
 
 class _Export:
@@ -132,17 +132,17 @@ class _Export:
             self.types[IMAGES] = images_type(file.spaces, vectors=vectors)
 
     def frames(self, ids: Ids, progress: Progress) -> Iterator[pl.DataFrame]:
-        """Yield the items in batches; polars asks for them from any of its threads, one at a time."""
+        """Yield the items in batches. Polars asks for them from any of its threads, one at a time."""
         try:
             for start in range(0, len(ids), self.batch):
                 yield self._frame(ids[start : start + self.batch])
                 progress("Writing items", min(start + self.batch, len(ids)), len(ids))
         except Exception as error:
-            self._error = error  # polars makes a text of it
+            self._error = error  # Polars only passes on its text
             raise
 
     def raise_own_error(self) -> None:
-        """Raise what went wrong while a batch was read, if that is what went wrong."""
+        """Raise the error that reading a batch raised, if any."""
         if self._error is not None:
             raise self._error
 
@@ -177,7 +177,7 @@ class _Export:
                 return pl.Series(values, dtype=self.form.type_of(field), strict=False)
 
     def _bare(self, column: str, space: str, wanted: str, ids: Ids) -> pl.Series:
-        """Give one vector an item, null for those that have none that is not of a picture."""
+        """Return one vector for each item, null for items without a vector that belongs to no picture."""
         dim = self.types[column].size
         sql = (
             "SELECT item_id, vector FROM vectors WHERE space = ? AND image_id IS NULL AND died IS NULL "
@@ -193,7 +193,7 @@ class _Export:
         return frame.select(pl.when("present").then("vector")).to_series()
 
     def _images(self, wanted: str, ids: Ids) -> pl.Series:
-        """Give the list of images an item, null for those that have none."""
+        """Return the list of images of each item, null for items without images."""
         sql = (
             "SELECT m.item_id, m.source, m.sha256, m.width, m.height, v.vector, l.vector FROM images AS m "
             "JOIN vectors AS v ON v.item_id = m.item_id AND v.image_id = m.id AND v.space = ? "

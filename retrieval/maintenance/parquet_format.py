@@ -1,13 +1,13 @@
-"""How a catalog lies in a Parquet file: one row an item, and what made the catalog in the file's metadata.
+"""The layout of a catalog in a Parquet file: one row for each item, and the catalog's models in the file's metadata.
 
     key, title      text
-    <field>         a column of the field's own type; what has no type of its own (JSON) as text
+    <field>         a column of the field's own type, or text if it has no type of its own (JSON)
     vector          list of float32: the vector of an item that has no picture
-    title_vector    list of float32, where the catalog has the space
+    title_vector    list of float32, if the catalog has the space
     images          list of source, sha256, width, height, vector and thumbnail (WebP), in order; and `looks`, the
-                    vector of the space for looks, where the catalog has one
+                    vector of the appearance space, if the catalog has one
 
-A column is there when some item has something in it. Float32 holds every float16 exactly, so vectors come back bit for
+A column is present if some item has a value in it. Float32 holds every float16 exactly, so vectors come back bit for
 bit.
 """
 
@@ -29,7 +29,7 @@ __all__ = ["IMAGES", "METADATA", "TITLE_VECTOR", "VECTOR", "ParquetForm", "image
 
 FORMAT = 1
 METADATA = "lookalike"
-"""The name of the Parquet metadata that says what made the vectors."""
+"""The name of the Parquet metadata entry that describes the catalog."""
 
 VECTOR, TITLE_VECTOR, IMAGES = "vector", "title_vector", "images"
 _OWN = ("key", "title", VECTOR, TITLE_VECTOR, IMAGES)
@@ -47,7 +47,7 @@ _TYPES: Mapping[FieldType, pl.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class ParquetForm:
-    """What made the catalog (`file`), its fields, and the column of each: its name unless that is taken."""
+    """The catalog's description (`file`), its fields, and the column of each: its name unless that is taken."""
 
     file: CatalogFile
     schema: Schema
@@ -67,17 +67,17 @@ class ParquetForm:
         return cls(file, schema, columns)
 
     def type_of(self, field: str) -> pl.DataType:
-        """Give the type of a field's column."""
+        """Return the type of a field's column."""
         return _TYPES[self.schema[field]]
 
     def to_json(self) -> str:
-        """Give what the metadata says."""
+        """Return the metadata as JSON text."""
         facts = {"format": FORMAT, **portable(self.file).to_facts()}
         return orjson.dumps({**facts, "fields": self.schema.to_json(), "columns": dict(self.columns)}).decode()
 
     @classmethod
     def from_json(cls, text: str) -> ParquetForm:
-        """Read what the metadata says.
+        """Read the metadata.
 
         Raises:
             FeedError: a newer version wrote it, or it cannot be read.
@@ -89,11 +89,11 @@ class ParquetForm:
             file = portable(CatalogFile.from_facts(facts))
             return cls(file, Schema.from_json(facts["fields"]), dict(facts["columns"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FeedError(f"What the file says about its vectors cannot be read: {error}.") from error
+            raise FeedError(f"The file's description of its vectors cannot be read: {error}.") from error
 
 
 def portable(file: CatalogFile) -> CatalogFile:
-    """Describe the catalog without what is of one folder only: what rows are called, and where weights lie."""
+    """Return the description without parts that concern one folder only: stored names and paths of weights."""
     spaces = {name: Space(name, space.dim, space.metric) for name, space in file.spaces.items()}
     model, looks = (
         None if made is None else {str(name): str(made[name]) for name in made}
@@ -103,7 +103,7 @@ def portable(file: CatalogFile) -> CatalogFile:
 
 
 def images_type(spaces: Mapping[str, Space], *, vectors: bool) -> pl.List:
-    """Give the type of the column of images; without vectors it has no thumbnails either."""
+    """Return the type of the column of images. Without vectors it has no thumbnails either."""
     fields: dict[str, pl.DataType] = {
         "source": pl.String(),
         "sha256": pl.Binary(),

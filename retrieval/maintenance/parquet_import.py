@@ -1,7 +1,7 @@
-"""A Parquet file into a catalog: one that `export` wrote, or anybody's that has a column of keys and one of vectors.
+"""Import of a Parquet file into a catalog: one that `export` wrote, or any with a column of keys and one of vectors.
 
-An item that is as it was is not written again, so an import that was stopped goes on where it was when it is started
-again. A row that cannot be taken never stops the rest; it is listed with its reason.
+An unchanged item is not written again, so an import that was stopped continues where it was when it is started again. A
+row that cannot be taken does not stop the others; it is listed with its reason.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SHA256_BYTES = 32
 
 @dataclass(slots=True)
 class ImportReport:
-    """Items by what became of them, and the rows that were not taken."""
+    """Items by outcome, and the rows that were rejected."""
 
     added: int = 0
     updated: int = 0
@@ -62,7 +62,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class VectorTable:
-    """A Parquet file with vectors: which column is what, and the form that `export` gave it (None: another's file)."""
+    """A Parquet file with vectors: the role of each column, and the form written by `export` (None: another file)."""
 
     path: Path
     count: int
@@ -74,7 +74,7 @@ class VectorTable:
     columns: frozenset[str]
 
     def catalog_file(self, metric: Metric = Metric.COSINE) -> CatalogFile:
-        """Describe the catalog that the file would make; `metric` is for files that do not say."""
+        """Return the description of the catalog that the file would make; `metric` is for files that name none."""
         if self.form is not None:
             return self.form.file
         first = pl.scan_parquet(self.path).select(pl.col(self.vector or "").drop_nulls().first()).collect().item()
@@ -84,12 +84,12 @@ class VectorTable:
 
 
 def open_vector_table(path: Path) -> VectorTable:
-    """Open a Parquet file and find out which column is what.
+    """Open a Parquet file and find the role of each column.
 
     Raises:
-        FeedError: it cannot be read, or has no column of keys or none of vectors.
+        FeedError: the file cannot be read, or has no column of keys or none of vectors.
     """
-    if not path.is_file():  # of a folder Polars would open whatever lies in it
+    if not path.is_file():  # given a folder, Polars would open the files in it
         raise FeedError(f"There is no Parquet file at {path.name!r}.")
     if is_record_file(path):
         raise FeedError(f"{path.name} belongs to a catalog's records; to take its items, export them first.")
@@ -124,7 +124,7 @@ def open_vector_table(path: Path) -> VectorTable:
 def import_parquet(
     table: VectorTable, file: CatalogFile, records: Records, thumbnails: Thumbnails, *, progress: Progress = silent
 ) -> ImportReport:
-    """Insert the rows of a Parquet file, or replace the items of the same keys, in transactions of some thousand.
+    """Insert or replace items from the rows of a Parquet file, in transactions of some thousands.
 
     Raises:
         ModelMismatch: the vectors were made by another model than the catalog's.
@@ -164,7 +164,7 @@ def import_parquet(
         report.updated += done.updated
         report.unchanged += done.unchanged
         progress("Importing items", min(start + batch, table.count), table.count)
-    fields.declare()  # of fields without a value there was nothing to write
+    fields.declare()  # fields without any value have not been written
     records.finish_run(run)
     return report
 
@@ -172,9 +172,9 @@ def import_parquet(
 def _told_apart(
     entries: Sequence[tuple[int, ItemWrite | Rejected]], seen: Collection[str]
 ) -> tuple[list[str], list[tuple[int, ItemWrite]], list[Rejected]]:
-    """Return the keys of rows, the writes of those that come first for their key, and the rejects.
+    """Return the keys of the rows, the writes of the first row of each key, and the rejects.
 
-    `seen` has the keys of the rows before. A row whose key occurred before is rejected, even if that row was.
+    `seen` has the keys of earlier rows. A row whose key occurred before is rejected, even if that earlier row was too.
     """
     keys: dict[str, None] = {}
     accepted: list[tuple[int, ItemWrite]] = []
@@ -193,14 +193,14 @@ def _told_apart(
 
 
 _FLOAT32_ROUNDING = 1e-6
-"""How far from 1 the length of a row may be that was scaled to length 1 in float32."""
+"""Tolerance on the length of a row that was scaled to length 1 in float32."""
 
 _BEYOND = 1e15
-"""Longer vectors are refused under the metrics that do not scale them."""
+"""Longer vectors are refused under metrics that do not scale them."""
 
 
 class _Rows:
-    """A batch of rows as writes; decimals become floats, times and durations text, as in a feed."""
+    """A batch of rows as writes. Decimals become floats, and times and durations become text, as in a feed."""
 
     def __init__(self, table: VectorTable, file: CatalogFile, chunk: pl.DataFrame, first: int) -> None:
         self._table = table
@@ -284,16 +284,16 @@ class _Rows:
         return found
 
 
-def _sound(part: Any) -> Any:  # noqa: ANN401  # what came, less the errors
+def _sound(part: Any) -> Any:  # noqa: ANN401  # any part that is not an error
     if isinstance(part, UsageError):
         raise part
     return part
 
 
 def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | UsageError | None]:
-    """Return each vector as the bytes that are stored, None for a null, or the error that refuses it.
+    """Return each vector as stored bytes, None for a null, or the error that refuses it.
 
-    With `exact` a vector that is not of length 1 keeps all digits of its float32 values.
+    With `exact`, a vector that is not of length 1 keeps all digits of its float32 values.
     """
     found: list[bytes | UsageError | None] = [None] * len(column)
     if column.dtype.is_(pl.Null):
@@ -346,7 +346,7 @@ def _is_stored_form(
 
 
 def _keep_thumbnail(thumbnails: Thumbnails, image_id: str, content: bytes | None) -> None:
-    """Keep a thumbnail that can be shown; one that cannot is left out, since it is derived."""
+    """Keep a thumbnail that can be shown. Any other is left out, since it can be rebuilt."""
     if content is None or thumbnails.path(image_id) is not None:
         return
     try:
@@ -367,7 +367,7 @@ def _check_made_alike(table: VectorTable, file: CatalogFile) -> None:
         return
     if (theirs.model, theirs.looks_model) != (file.model, file.looks_model):
         made = [(one.model or {"name": "no model"}, one.looks_model) for one in (theirs, file)]
-        names = [model["name"] + (f" and, for looks, {looks['name']}" if looks else "") for model, looks in made]
+        names = [model["name"] + (f" and, for appearance, {looks['name']}" if looks else "") for model, looks in made]
         raise ModelMismatch(
             f"The vectors of {table.path.name} were made by {names[0]}, those of the catalog by {names[1]} or by other "
             "weights of it; vectors of two models cannot be compared. Import into a new catalog."

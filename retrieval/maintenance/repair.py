@@ -1,7 +1,7 @@
-"""Mend a catalog: make anew what is derived, put aside what cannot be trusted, and say what is left.
+"""Repair of a catalog: rebuilds derived data, sets aside damaged items, and reports the problems that remain.
 
-Nothing is thrown away: an item that is put aside is written to `quarantine/<time>.jsonl` first. Records that SQLite
-cannot read are not touched; what can be read of them becomes a new catalog beside.
+Nothing is thrown away: an item that is set aside is first written to `quarantine/<time>.jsonl`. Records that SQLite
+cannot read are not touched; their readable part becomes a new catalog beside the old one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["RepairReport", "repair"]
 
 @dataclass(slots=True)
 class RepairReport:
-    """What was mended, in words; the keys put aside, and where; what was saved of damaged records; what is left."""
+    """The repairs, in words; the keys set aside, and their file; the data lost from damaged records; what is left."""
 
     mended: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
@@ -44,10 +44,10 @@ class RepairReport:
 
 
 def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = silent) -> RepairReport:
-    """Mend what `verify` finds wrong; with `pictures`, a folder they lie in, missing and damaged thumbnails too.
+    """Repair the problems that `verify` finds; thumbnails are rebuilt from files in the folder `pictures`, if given.
 
     Raises:
-        CatalogNotFound: there is none.
+        CatalogNotFound: there is no catalog.
         CatalogFormat: a newer version wrote it.
         CatalogBusy: another process is indexing into it or optimizing it.
     """
@@ -74,11 +74,11 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
             wanted = [problem.sha256 for problem in by_kind.get(ProblemKind.THUMBNAIL, ()) if problem.sha256]
             made = remake_thumbnails(catalog, pictures, wanted)
             if made:
-                report.mended.append(f"{made:,} thumbnails were made anew.")
+                report.mended.append(f"{made:,} thumbnails were rebuilt.")
         if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
             progress("Building the search index", 0, 1)
             name = NewestState(records, file).optimize(retrain=True)
-            report.mended.append(f"The generation was made anew: {name}.")
+            report.mended.append(f"The generation was rebuilt: {name}.")
             for name in {Path(problem.where).parts[1] for problem in by_kind.get(ProblemKind.GENERATION, ())} - {".."}:
                 shutil.rmtree(catalog / GENERATIONS / name, ignore_errors=True)
     finally:
@@ -90,7 +90,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
 def _quarantine(
     catalog: Path, records: Records, found: Verification, problems: Sequence[Problem], report: RepairReport
 ) -> None:
-    """Put items aside that cannot be searched or read: into a file, and out of the records as any deletion."""
+    """Set aside items that cannot be searched or read: write them to a file, and delete them from the records."""
     reasons: dict[int, list[str]] = {}
     for problem in problems:
         reasons.setdefault(problem.id, []).append(problem.what)
@@ -110,7 +110,7 @@ def _quarantine(
     report.quarantine = _put_aside(catalog, lines)
     records.delete(reasons, as_of=found.commit, summary="quarantine")
     report.quarantined = [str(line["key"]) for line in lines]
-    report.mended.append(f"{len(lines):,} items were put aside; index them again from their feed.")
+    report.mended.append(f"{len(lines):,} items were set aside; index them again from their feed.")
 
 
 def _end_loose(
@@ -130,7 +130,7 @@ def _end_loose(
 
 
 def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
-    """Save what can be read of damaged records as a new catalog beside, mended in turn."""
+    """Save the readable part of damaged records as a new catalog beside the old one, and repair it."""
     place = catalog.absolute()
     beside = place.with_name(f"{place.name}.recovered-{_now()}")
     try:
@@ -149,7 +149,7 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
         raise
     report.recovered = beside
     report.lost += saved.lost
-    report.mended.append(f"What can be read is a new catalog, {beside.name}: {saved.saved.get('items', 0):,} items.")
+    report.mended.append(f"The readable part is a new catalog, {beside.name}: {saved.saved.get('items', 0):,} items.")
     inner = repair(beside, progress=progress)
     report.mended += inner.mended
     report.quarantined, report.quarantine = inner.quarantined, inner.quarantine
@@ -157,7 +157,7 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
 
 
 def _record_files(folder: str, names: Sequence[str]) -> list[str]:
-    """Return those of the files in a folder that are records under another name."""
+    """Return the files in a folder that are records under another name."""
     return [name for name in names if is_held(Path(folder, name))]
 
 

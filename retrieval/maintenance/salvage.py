@@ -1,4 +1,4 @@
-"""What can still be read of records that SQLite cannot read as a whole, copied row by row into a new file."""
+"""The readable part of records that SQLite cannot read as a whole, copied row by row into a new file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _BATCH = 500
 _LAST_ID = 2**63 - 1
 
 _WHOLE_AGAIN = (
-    # what every catalog has: one row that names the generation, and one that says which states are purged
+    # every catalog has one row that names the generation, and one with the oldest state that is kept
     "DELETE FROM generation",
     "INSERT INTO generation SELECT NULL, NULL",
     "DELETE FROM spaces WHERE rowid > (SELECT min(rowid) FROM spaces)",
     "INSERT INTO spaces SELECT 0, NULL WHERE NOT EXISTS (SELECT 1 FROM spaces)",
     "DELETE FROM purged WHERE rowid > (SELECT min(rowid) FROM purged)",
-    # a newest commit that nothing is younger than
+    # the newest commit must be as new as every row
     "INSERT INTO commits (seq, time, summary) SELECT newest, max(unixepoch(), latest), 'recover' FROM (SELECT max("
     "(SELECT coalesce(max(born), 0) FROM items), (SELECT coalesce(max(max(born, died)), 0) FROM history), "
     "(SELECT coalesce(max(max(born, coalesce(died, 0))), 0) FROM images), "
@@ -34,9 +34,9 @@ _WHOLE_AGAIN = (
     "(SELECT coalesce(max(max(born, coalesce(died, 0))), 0) FROM vectors)) AS newest, "
     "(SELECT coalesce(max(time), 0) FROM commits) AS latest) "
     "WHERE newest > (SELECT coalesce(max(seq), 0) FROM commits)",
-    # where nobody knows which states are purged, only the newest can be trusted
+    # if the oldest kept state is unknown, only the newest can be trusted
     "INSERT INTO purged SELECT coalesce(max(seq), 0) FROM commits WHERE NOT EXISTS (SELECT 1 FROM purged)",
-    # no number is given twice, not even that of what is gone
+    # no number is given twice, not even that of a deleted row
     "DELETE FROM sqlite_sequence",
     "INSERT INTO sqlite_sequence (name, seq) SELECT 'commits', coalesce(max(seq), 0) FROM commits",
     "INSERT INTO sqlite_sequence (name, seq) SELECT 'items', max((SELECT coalesce(max(id), 0) FROM items), "
@@ -54,7 +54,7 @@ Row = tuple[object, ...]
 
 @dataclass(slots=True)
 class Salvage:
-    """How many rows of each table were read, and what was not, in words."""
+    """The number of rows read from each table, and descriptions of the lost ones."""
 
     saved: dict[str, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Salvage:
 def salvage_records(damaged: Path, target: Path, *, progress: Progress = silent) -> Salvage:
     """Copy every row that can be read into new records; the damaged file is not touched.
 
-    A row that cannot be read is stepped over, and so are those that lie in the same damaged page.
+    A row that cannot be read is skipped, together with the rows in the same damaged page.
 
     Raises:
         CatalogDamaged: not even the list of tables can be read.
@@ -72,14 +72,14 @@ def salvage_records(damaged: Path, target: Path, *, progress: Progress = silent)
     found = Salvage()
     try:
         _salvage(damaged, target, found, progress)
-    except sqlite3.DatabaseError as error:  # those of reading are caught where it reads
+    except sqlite3.DatabaseError as error:  # errors of reading are caught where they occur
         raise said(error, target) from error
     return found
 
 
 def _salvage(damaged: Path, target: Path, found: Salvage, progress: Progress) -> None:
-    # Without a log nobody has the file open, and it can be read without anything being written beside it. An immutable
-    # connection takes no locks, so closing one drops those of other connections of this process: not with a log.
+    # Without a log, no process has the file open, and it can be read without writing anything beside it. An immutable
+    # connection takes no locks, but closing it drops those of other connections of this process, so not with a log.
     mode = "mode=ro" if damaged.with_name(f"{damaged.name}-wal").exists() else "immutable=1"
     with (
         closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?{mode}", uri=True)) as read,
@@ -91,7 +91,7 @@ def _salvage(damaged: Path, target: Path, found: Salvage, progress: Progress) ->
             schema = list(read.execute("SELECT name, type, sql FROM sqlite_schema ORDER BY rowid"))
         except sqlite3.DatabaseError as error:
             raise CatalogDamaged(
-                f"Nothing can be read of the records: {error}.", remedy="Restore them from a backup."
+                f"Nothing in the records can be read: {error}.", remedy="Restore them from a backup."
             ) from error
         last_ids = _last_ids(read)
         prepare(written)
@@ -108,7 +108,7 @@ def _salvage(damaged: Path, target: Path, found: Salvage, progress: Progress) ->
 
 
 def _last_ids(read: sqlite3.Connection) -> dict[str, int]:
-    """Return the greatest id ever given in each table that counts them; nothing where that cannot be read."""
+    """Return the greatest id ever given in each table with counted ids, or nothing if that cannot be read."""
     try:
         return {name: int(seq) for name, seq in read.execute("SELECT name, seq FROM sqlite_sequence")}
     except (sqlite3.DatabaseError, TypeError, ValueError):
@@ -137,9 +137,9 @@ def _copy_table(
 
 
 def _readable(read: sqlite3.Connection, table: str, columns: str, last_id: int, lost: list[str]) -> Iterator[list[Row]]:
-    """Yield the rows that can be read, by rowid, which comes first in each; note the gaps.
+    """Yield the rows that can be read, each beginning with its rowid, in batches; record the gaps in `lost`.
 
-    One cursor steps from row to row, because a search for a rowid passes over the damaged ones unseen.
+    One cursor steps from row to row, because a search for a rowid passes over the damaged ones unnoticed.
     """
     sql = f"SELECT rowid, {columns} FROM {table} WHERE rowid >= ? ORDER BY rowid"
     next_id = 1
@@ -178,7 +178,7 @@ def _note_gap(lost: list[str], table: str, start: int, stop: int) -> None:
 
 
 def _first_readable_after(read: sqlite3.Connection, sql: str, bad: int) -> int | None:
-    """Find the first rowid behind a damaged one from which reading goes on: by steps that double, then halve."""
+    """Return the first rowid after a damaged one at which reading works again, by doubling steps and then bisection."""
 
     def reads(rowid: int) -> bool | None:
         try:

@@ -1,7 +1,7 @@
-"""Thumbnails that are missing or damaged, made anew from pictures whose bytes are still those that were indexed.
+"""Rebuilding missing or damaged thumbnails from pictures whose bytes are still those that were indexed.
 
-A picture is known by the hash of its bytes, so it may lie anywhere: in the cache of fetched pictures, at the path that
-the feed named, under the same file name elsewhere in the folder, or under another name.
+A picture is identified by the hash of its bytes, so it may be anywhere: in the cache of fetched pictures, at the path
+that the feed named, under the same file name elsewhere in the folder, or under another name.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["remake_thumbnails"]
 
 
 def remake_thumbnails(catalog: Path, pictures: Path | None, image_ids: Iterable[str]) -> int:
-    """Make thumbnails anew, by the hashes of their pictures as hexadecimal digits; return how many could be made.
+    """Rebuild the thumbnails of pictures, given by their hashes in hexadecimal; return how many could be rebuilt.
 
-    The pictures are looked for among those that were fetched, and in the folder `pictures`.
+    The pictures are searched for among those that were fetched, and in the folder `pictures`.
     """
     wanted = set(image_ids)
     thumbnails = Thumbnails(catalog / THUMBNAILS)
@@ -49,7 +49,7 @@ def remake_thumbnails(catalog: Path, pictures: Path | None, image_ids: Iterable[
 
 
 def _candidates(catalog: Path, pictures: Path | None, wanted: Set[str]) -> Iterator[Path]:
-    """Yield files to look for pictures in, the likeliest first, while some are `wanted`."""
+    """Yield files to search for pictures, the most likely first, while some are `wanted`."""
     cache = catalog / FETCHED / "pictures"
     yield from (path for image_id in sorted(wanted) if (path := cache / image_id[:2] / image_id).is_file())
     if pictures is None or not wanted:
@@ -67,12 +67,12 @@ def _candidates(catalog: Path, pictures: Path | None, wanted: Set[str]) -> Itera
     for path in files:
         if not wanted:
             return
-        if not is_video(path):  # of a video every frame would have to be decoded
+        if not is_video(path):  # every frame of a video would have to be decoded
             yield path
 
 
 def _sources(catalog: Path, wanted: Set[str]) -> Mapping[str, set[str]]:
-    """Return the names that feeds had for pictures, by picture; a frame has the name of its video."""
+    """Return the names that feeds had for the wanted pictures, by hash; a frame has the name of its video."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     with RecordsState.open(catalog / RECORDS) as state:
         for digest, source in state.rows("SELECT DISTINCT sha256, source FROM images WHERE died IS NULL"):
@@ -90,11 +90,11 @@ def _wanted(sources: Mapping[str, set[str]], wanted: Set[str]) -> Iterator[str]:
 
 def _file_name(source: str) -> str:
     path = unquote(urlsplit(source).path) if is_address(source) else source
-    return PureWindowsPath(path).name  # which knows both kinds of strokes
+    return PureWindowsPath(path).name  # it splits at both kinds of slashes
 
 
 def _pictures_of(path: Path, wanted: Set[str]) -> Iterator[tuple[str, Image.Image]]:
-    """Yield what is wanted of a file, one picture or frames of a video, with the hash that each is known by."""
+    """Yield the wanted pictures of a file, itself or the frames of a video, each with its hash."""
     with suppress(NotAPicture):
         if is_video(path):
             video = video_sha256(path)

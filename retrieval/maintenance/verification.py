@@ -1,4 +1,4 @@
-"""Is all of a catalog as it was written? Looks at everything, a batch at a time, and changes nothing."""
+"""Verification that a catalog is as it was written. It reads everything, in batches, and changes nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lookalike.retrieval.vector_index import Metric
 __all__ = ["UNIT_TOLERANCE", "Problem", "ProblemKind", "Verification", "verify"]
 
 UNIT_TOLERANCE = 2e-3
-"""How far from 1 the length of a unit vector may be: four times what rounding to float16 can do."""
+"""Tolerance on the length of a unit vector: four times the error of rounding to float16."""
 
 _BATCH = 5_000
 _CHANGED = "is not as it was written: its checksum differs"
@@ -40,7 +40,7 @@ _RESTORE = "Restore a backup: lookalike restore BACKUP NEW; what can be read is 
 
 
 class ProblemKind(StrEnum):
-    """What is wrong, and with that how it is mended."""
+    """The kinds of problems, which determine how they are repaired."""
 
     CATALOG_FILE = "catalog file"
     RECORDS = "records"
@@ -55,9 +55,9 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: what, where, and what mends it.
+    """One problem: a description, its place, and how to repair it.
 
-    `id` is that of the item, vector or image, 0 for the other kinds; `sha256` names a thumbnail.
+    `id` is the id of the item, vector or image, or 0 for other kinds; `sha256` names a thumbnail.
     """
 
     kind: ProblemKind
@@ -70,7 +70,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Verification:
-    """The problems of a catalog, none when it is sound, how much was looked at, and the commit that was."""
+    """The problems of a catalog, none if it is sound; the numbers of things checked; and the commit it is as of."""
 
     problems: list[Problem] = field(default_factory=list)
     checked: dict[str, int] = field(default_factory=dict)
@@ -78,10 +78,10 @@ class Verification:
 
 
 def verify(catalog: Path, *, progress: Progress = silent) -> Verification:
-    """Look at everything in a catalog: records, vectors, the generation's checksums and counts, thumbnails.
+    """Check everything in a catalog: records, vectors, the generation's checksums and counts, thumbnails.
 
     Raises:
-        CatalogNotFound: there is none.
+        CatalogNotFound: there is no catalog.
         CatalogFormat: a newer version wrote it.
     """
     found = Verification()
@@ -116,7 +116,7 @@ def verify(catalog: Path, *, progress: Progress = silent) -> Verification:
 
 
 _LOOSE: Sequence[tuple[ProblemKind, str, str, str]] = (
-    # kind, what, where, and the query for the id and what fills {} in `where`
+    # kind, description, place, and the query for the id and the value of {} in the place
     (
         ProblemKind.ITEM,
         "The fields of the item are not a JSON object.",
@@ -157,14 +157,14 @@ _NO_VECTOR = (
 
 
 def _lacking(state: RecordsState, sets: SpaceSets) -> Iterator[Problem]:
-    """Yield the items of which a picture has no vector; where models were changed that is no damage."""
+    """Yield the items with a picture that has no vector. After a change of models, that is not damage."""
     for name in sets.active.picture_spaces:
         for id_, key in state.rows(_NO_VECTOR, (sets.active.spaces[name].stored,)):
             if not sets.version:
                 what = "An image of the item has no vector, so nothing finds it."
                 yield Problem(ProblemKind.ITEM, what, f"item {key!r}", id=id_)
             else:
-                what = f"A picture of the item has no vector of the present model (space {name}), so it is not found."
+                what = f"A picture of the item has no vector of the current model (space {name}), so it is not found."
                 yield Problem(ProblemKind.LACKING, what, f"item {key!r}", "lookalike reencode CATALOG", id=id_)
 
 
@@ -181,7 +181,7 @@ def _loose_ends(state: RecordsState, spaces: Iterable[str]) -> Iterator[Problem]
 def _bad_vectors(
     state: RecordsState, spaces: Mapping[str, Space], found: Verification, progress: Progress
 ) -> Iterator[Problem]:
-    """Yield a problem an item and space whose vector is not as one is written, or not as this one was."""
+    """Yield a problem for each item and space with a vector that is invalid, or not as it was written."""
     last = done = 0
     loose = {problem.id for problem in found.problems if problem.kind is ProblemKind.LOOSE_VECTOR}
     sql = (
@@ -203,18 +203,18 @@ def _bad_vectors(
 
 
 def _changed_vectors(rows: Sequence[Any], places: Sequence[int]) -> Iterator[int]:
-    """Yield the places of the vectors whose checksum is not the one that was written."""
+    """Yield the places of the vectors whose checksum differs from the stored one."""
     items, images, known = (np.array([row[at] for row in rows], dtype=np.int64) for at in (2, 5, 6))
     for at in np.flatnonzero(checksums.of_blobs(items, images, [row[4] for row in rows]) != known).tolist():
         yield places[at]
 
 
 def _changed_items(state: RecordsState) -> Iterator[Problem]:
-    """Yield the items, and their earlier states, that are not as they were written; not what was put aside for it."""
+    """Yield the items, and their earlier states, that are not as they were written; those set aside are left out."""
     current = f"SELECT id, key, title, fields, {_checksum_of(state, 'items')} FROM items"
     for *item, checksum in state.rows(current):
         if checksum and not _is_as_written(item, checksum) and _is_object(item[3]):
-            yield Problem(ProblemKind.ITEM, f"What the item holds {_CHANGED}.", f"item {item[1]!r}", id=item[0])
+            yield Problem(ProblemKind.ITEM, f"The content of the item {_CHANGED}.", f"item {item[1]!r}", id=item[0])
     earlier = (
         f"SELECT item_id, key, title, fields, {_checksum_of(state, 'history')}, died FROM history "
         "WHERE died NOT IN (SELECT seq FROM commits WHERE summary = 'quarantine')"
@@ -226,7 +226,7 @@ def _changed_items(state: RecordsState) -> Iterator[Problem]:
 
 
 def _checksum_of(state: RecordsState, table: str) -> str:
-    """Name the column of checksums; records of an older format, which are migrated at the next open, have none."""
+    """Return the column of checksums; records of an older format, not migrated yet, have none."""
     known = state.value("SELECT count(*) FROM pragma_table_info('items') WHERE name = 'checksum'")
     return f"coalesce({table}.checksum, 0)" if known else "0"
 
@@ -234,12 +234,12 @@ def _checksum_of(state: RecordsState, table: str) -> str:
 def _is_as_written(item: Sequence[Any], checksum: int) -> bool:
     try:
         return checksums.of_item(*item) == checksum
-    except (AttributeError, UnicodeError):  # not even texts
+    except (AttributeError, UnicodeError):  # not even text
         return False
 
 
 def _is_object(fields: object) -> bool:
-    """Return whether fields are a JSON object; others were reported as a problem before."""
+    """Return whether fields are a JSON object; others have been reported already."""
     try:
         return isinstance(orjson.loads(fields), dict)  # type: ignore[arg-type]
     except orjson.JSONDecodeError:
@@ -265,7 +265,7 @@ def _faults(blobs: Sequence[Any], space: Space) -> Iterator[tuple[int, str]]:
 def _generation_problems(
     catalog: Path, state: RecordsState, sets: SpaceSets, found: Verification, progress: Progress
 ) -> Iterator[Problem]:
-    """Yield what is wrong with the generation in use: files against its own manifest, counts against the records."""
+    """Yield the problems of the generation in use: files that differ from its manifest, counts from the records."""
     whole = {space.stored for file in (sets.active, sets.previous) if file for space in file.spaces.values()}
     name = state.value("SELECT (SELECT name FROM generation)")
     if name is None:
@@ -301,7 +301,7 @@ def _generation_problems(
     found.checked["generation files"] = len(files)
     for what, counted in counts.items():
         known = _count_as_of(state, what, seq)
-        # of an older commit the records may know less: deleted rows can be purged
+        # the records may have fewer rows of an older commit: deleted rows can be purged
         if seq > found.commit or known > counted or (known < counted and seq == found.commit):
             sentence = f"The generation has {counted:,} {what} as of commit {seq}, the records {known:,}."
             yield Problem(ProblemKind.GENERATION, sentence, place)
@@ -323,7 +323,7 @@ def _thumbnail_problems(
 ) -> Iterator[Problem]:
     thumbnails = Thumbnails(catalog / THUMBNAILS)
     count = int(state.value("SELECT count(DISTINCT sha256) FROM images WHERE died IS NULL"))
-    mend = f"{_REPAIR} --pictures FOLDER, with a folder that the pictures lie in, or index the feed with --restart"
+    mend = f"{_REPAIR} --pictures FOLDER, with a folder that has the pictures, or index the feed with --restart"
     done = 0
     for digest, source in state.rows("SELECT sha256, min(source) FROM images WHERE died IS NULL GROUP BY sha256"):
         done += 1

@@ -1,1 +1,1 @@
-"""A change of the models of a catalog, and the way back."""
+"""Changing the models of a catalog, and changing back."""

@@ -1,7 +1,7 @@
-"""The pictures that lack a vector in a set of spaces, read again from where they once were, and encoded.
+"""The pictures that lack a vector in a set of spaces, read again from their sources and encoded.
 
-An item whose pictures lack nothing is not read. A picture is known by its bytes, whatever it is called by now; of one
-that is nowhere to be found there is still its thumbnail.
+An item whose pictures lack nothing is not read. A picture is identified by its bytes, whatever its current name. If a
+picture cannot be found, there is still its thumbnail.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _Batch = tuple[list[LoadedImage], Future[int]]
 
 
 class _WantedLoader(PictureLoader):
-    """Loads the pictures that lack a vector; of the others it says only what they are."""
+    """Loads the pictures that lack a vector; of other pictures it only returns the source and the hash."""
 
     def __init__(self, core: Core, file: CatalogFile, spaces: Sequence[str], gone: Mapping[bytes, object]) -> None:
         super().__init__(core, restart=True, file=file)
@@ -64,7 +64,7 @@ class _WantedLoader(PictureLoader):
         return self.prepared_of(source, digest, picture)
 
     def prepared_of(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
-        """Make a picture ready for the models."""
+        """Prepare a picture for the models."""
         prepared = {space: encoder.prepare(picture.rgb) for space, encoder in self._encoders().items()}
         return LoadedImage(source, digest, picture.width, picture.height, prepared=prepared)
 
@@ -73,14 +73,14 @@ class _WantedLoader(PictureLoader):
 
 
 class Originals:
-    """Finds and encodes what is lacking in the `spaces` of a set (of those that pictures have vectors in)."""
+    """Finds and encodes the pictures that lack a vector in `spaces`, which are spaces of a set for pictures."""
 
     def __init__(self, core: Core, file: CatalogFile, spaces: Sequence[str]) -> None:
         self._core = core
         self._records = core.records
         self._stored = {space: file.spaces[space].stored for space in spaces}
         self._encoders = {space: core.models.of(file, space) for space in spaces}
-        self._gone: dict[bytes, list[tuple[str, LackingImage]]] = {}  # of earlier states: few, and there is no index
+        self._gone: dict[bytes, list[tuple[str, LackingImage]]] = {}  # of earlier states: few, and not indexed
         for space, stored in self._stored.items():
             for image in self._records.spaces.lacking(stored):
                 if not image.live:
@@ -88,11 +88,11 @@ class Originals:
         self._loader = _WantedLoader(core, file, spaces, self._gone)
 
     def count(self) -> int:
-        """Count the pictures that items have now and that lack a vector."""
+        """Count the current pictures that lack a vector."""
         return max((self._records.spaces.count_lacking(stored) for stored in self._stored.values()), default=0)
 
     def lacking(self) -> Iterator[LackingImage]:
-        """Yield the pictures that items have now and that lack a vector, each once."""
+        """Yield the current pictures that lack a vector, each once."""
         seen: set[int] = set()
         for image in chain.from_iterable(map(self._records.spaces.lacking, self._stored.values())):
             if image.live and image.id not in seen:
@@ -100,7 +100,7 @@ class Originals:
                 yield image
 
     def from_feed(self, feed: Feed, fetch: FetchSettings) -> Generator[list[ImageVector]]:
-        """Yield the vectors of what a feed has, a batch at a time, often none."""
+        """Yield the vectors of the pictures that a feed has, in batches, which are often empty."""
         rows = self._rows_lacking(feed)
         loader = Loader(self._core, rows, self._loader, restart=True, fetch=fetch)
 
@@ -113,7 +113,7 @@ class Originals:
             yield from self._encoded(loaded(crew), crew)
 
     def from_thumbnails(self) -> Generator[list[ImageVector]]:
-        """Yield the vectors of what there is but a thumbnail of."""
+        """Yield the vectors of pictures of which only a thumbnail is left."""
 
         def load(image: LackingImage) -> list[LoadedImage]:
             path = self._core.thumbnails.path(image.sha256.hex())
@@ -138,7 +138,7 @@ class Originals:
         return Crew(list(self._encoders.values()))
 
     def _rows_lacking(self, feed: Iterable[Item | Rejected]) -> Iterator[Item | Rejected]:
-        """Yield the rows of items that lack something, and of those that the catalog does not know."""
+        """Yield the rows of items that lack something, and of items that the catalog does not know."""
         entries = iter(feed)
         while chunk := [entry for entry in islice(entries, _CHUNK_ITEMS) if isinstance(entry, Item)]:
             known = self._records.items_of_keys([entry.key for entry in chunk])
@@ -149,7 +149,7 @@ class Originals:
             yield from (entry for entry in chunk if entry.key not in known or known[entry.key].id in lacking)
 
     def _encoded(self, loaded: Iterable[list[LoadedImage]], crew: Crew) -> Generator[list[ImageVector]]:
-        """Encode what is loaded, in batches for the models."""
+        """Encode loaded pictures, in batches for the models."""
         waiting: list[LoadedImage] = []
         encoding: deque[_Batch] = deque()
         for images in loaded:
@@ -169,7 +169,7 @@ class Originals:
             yield self._vectors(batch)
 
     def _vectors(self, images: Sequence[LoadedImage]) -> list[ImageVector]:
-        """Give the vectors of pictures to all that have the same bytes and lack them."""
+        """Return the vectors for all pictures that have the same bytes and lack them."""
         found = []
         for image in images:
             for space, vector in image.vectors.items():

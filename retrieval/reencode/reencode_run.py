@@ -1,8 +1,8 @@
 """Changing the models of a catalog: a second set of vectors beside the old one while search goes on, then a swap.
 
-The new vectors are written beside the old ones, a transaction every few seconds, so a run that is killed goes on where
-it was. When every picture has one, a generation is made that has both, the two are compared, and one transaction puts
-the new set in use; the old one stays, so that the way back takes no longer.
+The new vectors are written beside the old ones, a transaction every few seconds, so a killed run continues where it
+was. When every picture has one, a generation with both sets is built, the two are compared, and one transaction puts
+the new set into use. The old one stays, so that changing back is as quick.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["ReencodeOptions", "ReencodeReport", "Reencoding"]
 Answer = TypeVar("Answer")
 
 MOST_NAMED = 5
-"""How many keys are named of those whose pictures are missing."""
+"""The most keys of missing pictures that a message names."""
 
 _WRITE_EVERY_S = 2.0
 _TITLES_AT_ONCE = 256
@@ -42,11 +42,11 @@ _MOST_ROUNDS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReencodeOptions:
-    """How to change models.
+    """Options of a change of models.
 
-    `restart` begins anew where another change is unfinished. `from_thumbnails` encodes a picture that is nowhere to be
-    found from its thumbnail; `drop_missing` lets it go without a vector, so that it is not found by how it looks.
-    `hold` makes and compares the new set, and leaves the old one in use until the next run.
+    `restart` starts over if another change is unfinished. `from_thumbnails` encodes a picture that cannot be found from
+    its thumbnail; `drop_missing` leaves it without a vector, so that it is not found by its appearance. `hold` makes
+    and compares the new set, and leaves the old one in use until the next run.
     """
 
     restart: bool = False
@@ -58,15 +58,16 @@ class ReencodeOptions:
 
 @dataclass(slots=True)
 class ReencodeReport:
-    """How a change stands: the models before and after, what is being done, and how much of it.
+    """The progress of a change: the models before and after, the current phase, and how much of it is done.
 
-    `pictures`, `titles` and `copied` count vectors that are written, of the pictures `thumbnails` by their thumbnail.
-    `lacking` are the pictures that will do without. `notes` say what could not be read.
+    `pictures`, `titles` and `copied` count the vectors written; `thumbnails` counts the pictures encoded from
+    thumbnails. `lacking` is the number of pictures that stay without a vector. `notes` name feeds that could not be
+    read.
     """
 
     old: str = ""
     new: str = ""
-    phase: str = "Looking at what is there"
+    phase: str = "Looking at the catalog"
     done: int = 0
     total: int = 0
     pictures: int = 0
@@ -81,11 +82,12 @@ class ReencodeReport:
 
 
 class Reencoding:
-    """One change of models. Iterate it to run it: it yields the report as it stands, several times a second.
+    """One change of models. Iterating over it runs it and yields the report so far, several times a second.
 
-    `model` reads words and pictures, `looks` compares pictures in a second space ("none": no more); without either what
-    was begun is gone on with, or what the present models lack is made. The pictures are read from `feeds`, or from
-    where the catalog's feeds were last read. Both sets are compared on `queries`, or on those that the catalog keeps.
+    `model` reads words and pictures; `appearance` compares pictures in a second space ("none" removes it). Without
+    either, an unfinished change is continued, or vectors that the current models lack are made. The pictures are read
+    from `feeds`, or from where the catalog's feeds were last read. Both sets are compared on `queries`, or on those
+    that the catalog keeps.
     """
 
     def __init__(
@@ -108,11 +110,11 @@ class Reencoding:
         self._started = time.monotonic()
 
     def __iter__(self) -> Iterator[ReencodeReport]:
-        """Run.
+        """Run, yielding the report.
 
         Raises:
             UsageError: there is nothing to do, or another change is unfinished.
-            OriginalsMissing: pictures cannot be found; what was encoded stays, and the old set is in use.
+            OriginalsMissing: pictures cannot be found; encoded vectors are kept, and the old set stays in use.
             CatalogBusy: another process is indexing into the catalog.
         """
         self._started = time.monotonic()
@@ -129,7 +131,7 @@ class Reencoding:
         yield self.report
 
     def _round(self, target: Target) -> Iterator[None]:
-        """Make what is lacking, compare, swap; items whose title is changed meanwhile are for the next round."""
+        """Make the missing vectors, compare, and swap; titles that change meanwhile are left to the next round."""
         report = self.report
         written = report.pictures + report.titles + report.copied
         yield from self._copy(target)
@@ -152,7 +154,7 @@ class Reencoding:
             self._swap(target)
 
     def _copy(self, target: Target) -> Iterator[None]:
-        """Copy the vectors of spaces that are made anew by the model they were made by."""
+        """Copy the vectors of spaces that are rebuilt with the model they already had."""
         for source, goal in target.copies:
             self._phase("Copying vectors", self._core.records.count_vectors().get(source, 0))
             for count in self._spaces.copy(source, goal):
@@ -179,18 +181,18 @@ class Reencoding:
         self._check_missing(target, originals)
 
     def _remembered(self) -> Iterator[Feed]:
-        """Yield the feeds of the catalog, from where they were last read."""
+        """Yield the feeds of the catalog, opened where they were last read."""
         types = self._core.records.schema()
         for name, source in self._core.records.ledger.sources().items():
             try:
                 feed = open_feed(Path(source.path), key=source.key, image=source.image, title=source.title, types=types)
             except FeedError as error:
-                self.report.notes.append(f"The feed {name} cannot be read where it was: {error}")
+                self.report.notes.append(f"The feed {name} cannot be read from its source: {error}")
                 continue
             yield feed
 
     def _write(self, vectors: Iterator[list[ImageVector]]) -> Iterator[None]:
-        """Write vectors as they come, a transaction every few seconds."""
+        """Write vectors as they arrive, a transaction every few seconds."""
         waiting: list[ImageVector] = []
         last = time.monotonic()
         for some in vectors:
@@ -209,7 +211,7 @@ class Reencoding:
         self.report.pictures += len({one.image.id for one in vectors if one.image.live})
 
     def _check_missing(self, target: Target, originals: Originals) -> None:
-        """Refuse to go on without pictures that could not be found, unless that was asked for."""
+        """Refuse to continue without pictures that could not be found, unless that was asked for."""
         self.report.lacking = originals.count()
         if self._options.drop_missing or not (self.report.lacking or target.bare):
             return
@@ -226,8 +228,8 @@ class Reencoding:
         if target.bare:
             parts.append(f"{target.bare:,} items are a vector without a picture")
         raise OriginalsMissing(
-            f"{' and '.join(parts)}. The catalog stays with {self.report.old}; what was encoded is kept. Name where "
-            f"the pictures are (lookalike reencode {self._core.folder.name} SOURCE...), or go on without them: "
+            f"{' and '.join(parts)}. The catalog stays with {self.report.old}; encoded vectors are kept. Name where "
+            f"the pictures are (lookalike reencode {self._core.folder.name} SOURCE...), or continue without them: "
             "--from-thumbnails encodes the thumbnails, --drop-missing leaves such pictures without a vector."
         )
 
@@ -263,7 +265,7 @@ class Reencoding:
             yield
 
     def _swap(self, target: Target) -> None:
-        """Put the new set in use, if it lacks nothing that it did not lack a moment ago."""
+        """Put the new set into use, if it lacks nothing that it did not lack a moment ago."""
         sets = self._core.sets
         previous = sets.active if target.made_new else sets.previous
         swapped = SpaceSets(target.file, previous=previous, version=sets.version).without_unused(before=sets)
@@ -278,7 +280,7 @@ class Reencoding:
         self.report.swapped = self._when_free(lambda: self._core.newest.change_sets(swapped, unless)) is None
 
     def _when_free(self, work: Callable[[], Answer]) -> Answer:
-        """Do what another process may be keeping from being done, such as one that optimizes."""
+        """Call `work`, waiting while another process is busy, for example optimizing."""
         until = time.monotonic() + _BUSY_FOR_S
         while True:
             try:

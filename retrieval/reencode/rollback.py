@@ -1,4 +1,4 @@
-"""The way back from a change of models, and giving up the way back for the room that it takes."""
+"""Undoing a change of models, and removing the vectors that undoing it would need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["RollbackReport", "forget", "roll_back"]
 
 @dataclass(frozen=True, slots=True)
 class RollbackReport:
-    """The models before and after, and how many pictures and titles have no vector of the latter: they came since."""
+    """The models before and after, and how many newer pictures and titles have no vector of the latter."""
 
     old: str
     new: str
@@ -23,7 +23,7 @@ class RollbackReport:
 
 
 def roll_back(core: Core) -> RollbackReport:
-    """Put the models before in use again, in one transaction; those that were in use are the ones before then.
+    """Put the previous models back into use, in one transaction; the models that were in use become the previous ones.
 
     Raises:
         UsageError: there are none, or another change is unfinished.
@@ -48,9 +48,9 @@ def roll_back(core: Core) -> RollbackReport:
 
 
 def forget(core: Core) -> Iterator[int]:
-    """Remove the vectors that are not in use: those of the models before, and of a change that is unfinished.
+    """Remove the vectors that are not in use: those of the previous models, and of an unfinished change.
 
-    Yields how many, a small transaction each. Broken off, the rest is removed by the next call.
+    Yield how many after each small transaction. If interrupted, the next call removes the rest.
 
     Raises:
         CatalogBusy: another process is indexing into the catalog, or optimizing it.

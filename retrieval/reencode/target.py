@@ -1,4 +1,4 @@
-"""Which set of spaces a change of models leads to, and what of it has to be made."""
+"""The set of spaces that a change of models leads to, and the parts of it that have to be made."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from lookalike.retrieval.spaces.space_sets import SpaceSets
 __all__ = ["NO_LOOKS", "Target"]
 
 NO_LOOKS = "none"
-"""What stands for no model for looks."""
+"""The name that stands for no model for appearance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """The set that is being made, beside the one in use.
 
-    `picture_spaces` are its spaces that pictures get new vectors in, `title_space` is what that of titles is stored as
-    if it is new. `copies` are what spaces are stored as in the old set and in the new one, where the model is the same.
-    `made_new` says that a model is another. `bare` counts vectors without a picture that have to be left behind.
+    `picture_spaces` are its spaces in which pictures get new vectors. `title_space` is the stored name of its title
+    space if that is new. `copies` are pairs of stored names, in the old and the new set, of spaces with the same model.
+    `made_new` is whether a model differs. `bare` is the number of vectors without a picture that have to be left
+    behind.
     """
 
     file: CatalogFile
@@ -35,7 +36,7 @@ class Target:
 
     @classmethod
     def of(cls, core: Core, model: str | None, looks: str | None, *, restart: bool) -> Target:
-        """Find what is to be made, and note it in the records.
+        """Find out what to make, and record it.
 
         Raises:
             UsageError: there is nothing to do, or another change is unfinished.
@@ -48,7 +49,7 @@ class Target:
         if begun is not None and not restart:
             if asked is not None and not _same_models(asked, begun):
                 raise UsageError(
-                    f"A change to {begun.models} is unfinished. Go on with it: lookalike reencode {core.folder.name}; "
+                    f"A change to {begun.models} is unfinished. Continue it: lookalike reencode {core.folder.name}; "
                     f"or give it up for {asked.models} with --restart"
                 )
             return cls._towards(core, begun)
@@ -81,12 +82,12 @@ class Target:
 
     @property
     def stored(self) -> list[str]:
-        """What its new spaces of pictures are stored as."""
+        """The stored names of its new spaces of pictures."""
         return [self.file.spaces[name].stored for name in self.picture_spaces]
 
 
 def _asked(core: Core, sets: SpaceSets, model: str | None, looks: str | None) -> CatalogFile | None:
-    """Describe the set that was asked for, its new spaces not yet told from others; None: none in particular."""
+    """Return the set that was asked for, without new stored names yet; None if no model was named."""
     if model is None and looks is None:
         return None
     file = sets.active
@@ -104,7 +105,7 @@ def _asked(core: Core, sets: SpaceSets, model: str | None, looks: str | None) ->
 
 
 def _main(core: Core, made: ModelIdentity, file: CatalogFile) -> CatalogFile:
-    """Describe a catalog with another main model and the same looks."""
+    """Return the description of a catalog with another main model and the same appearance model."""
     main = CatalogFile.for_model(core.models.by(made).spec, made.weights)
     if "looks" not in file.spaces:
         return main
@@ -113,7 +114,7 @@ def _main(core: Core, made: ModelIdentity, file: CatalogFile) -> CatalogFile:
 
 
 def _with_fresh_spaces(file: CatalogFile, sets: SpaceSets) -> CatalogFile:
-    """Give the spaces whose model is another, or which lack something, rows of their own."""
+    """Return the set with fresh stored names for spaces whose model differs, or for all if vectors are missing."""
     active = sets.active
     remake = _same_models(file, active)
 
@@ -129,7 +130,7 @@ def _same_models(one: CatalogFile, other: CatalogFile) -> bool:
 
 
 def _lacks(core: Core, file: CatalogFile) -> bool:
-    """Say whether a picture or a title has no vector in the set."""
+    """Return whether a picture or a title has no vector in the set."""
     spaces = core.records.spaces
     pictures = any(spaces.count_lacking(file.spaces[name].stored) for name in file.picture_spaces)
     return pictures or (file.reads_texts and spaces.count_lacking_titles(file.spaces["title"].stored) > 0)

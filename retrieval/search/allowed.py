@@ -1,4 +1,4 @@
-"""The items that a query may find: those of a state that satisfy its filter."""
+"""The items of a state that satisfy a filter, which are the ones that a query may find."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A mask of the items for each segment, bool [items] or None for all of them, and the number of items.
+    """The allowed items: for each segment a mask, bool [items], or None for all items, and their number in all.
 
-    `bound` are searches by one vector for which everything but the vector is decided, by space, limit and recall.
+    `bound` caches, by space, limit and recall, searches by one vector with everything but the vector decided.
     """
 
     masks: tuple[Mask | None, ...]
@@ -29,7 +29,7 @@ class Allowed:
     bound: dict[Hashable, Callable[[NDArray[np.float32]], FoundOne]] = field(default_factory=dict, compare=False)
 
     def rows(self, number: int, space: str, rows: SpaceRows) -> Selection | None:
-        """Return which of a segment's vectors follow from its mask of items; made at first use."""
+        """Return which vectors of a segment belong to allowed items, or None for all; built on first use."""
         place = number, space
         if place not in self._rows:
             mask = self.masks[number]
@@ -42,6 +42,6 @@ class Allowed:
 
     @property
     def nbytes(self) -> int:
-        """How much memory the masks and what was made of them hold."""
+        """Memory used by the masks and by the selections built from them, in bytes."""
         made = sum(selection.nbytes for selection in self._rows.values() if selection is not None)
         return made + sum(mask.nbytes for mask in self.masks if mask is not None)

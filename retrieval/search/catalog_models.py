@@ -1,4 +1,4 @@
-"""The models of a catalog, each loaded at first use and kept as long as one of its spaces is made by it."""
+"""The models of a catalog, each loaded on first use and kept while one of its spaces uses it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from lookalike.retrieval.spaces.space_sets import SpaceSets
 __all__ = ["CatalogModels", "EncodedText"]
 
 REMEMBERED_TEXTS = 512
-"""The number of texts whose vectors are remembered."""
+"""The number of texts whose vectors are cached."""
 
 _LONGEST_REMEMBERED = 1_000
-"""Longer texts, in characters, are encoded anew each time."""
+"""Longer texts, in characters, are encoded again each time."""
 
 log = logging.getLogger("lookalike")
 
 
 class EncodedText(NamedTuple):
-    """A text as a model reads it.
+    """A text encoded by a model.
 
     `picture` is the unit row to compare with pictures, float32 [dim], `title` the one to compare with titles, float32
     [title_dim], and `notices` are sentences for the person who wrote the text.
@@ -41,7 +41,7 @@ class EncodedText(NamedTuple):
 
 
 class CatalogModels:
-    """Gives the encoder of a space; any thread may ask. `load` makes the one that made some vectors."""
+    """Loads and keeps the encoders of spaces, for any thread. `load` loads the encoder of a `ModelIdentity`."""
 
     def __init__(self, load: Callable[[ModelIdentity], Encoder]) -> None:
         self._load = load
@@ -51,7 +51,7 @@ class CatalogModels:
         self._texts: OrderedDict[tuple[tuple[str, ...], str], EncodedText] = OrderedDict()
 
     def of(self, file: CatalogFile, space: str = "image") -> Encoder:
-        """Return the model that makes the vectors of a space.
+        """Return the model that encodes the vectors of a space.
 
         Raises:
             ModalityUnsupported: the catalog holds ready vectors and has no model.
@@ -61,12 +61,12 @@ class CatalogModels:
         return self.by(file.made(space))
 
     def by(self, made: ModelIdentity) -> Encoder:
-        """Return the model that made some vectors."""
+        """Return the model with this identity."""
         needs_threads()
         encoder = self._kept.get(_name(made))
         if encoder is not None:
             return encoder
-        with self._loading:  # searches by other models go on
+        with self._loading:  # searches with other models continue meanwhile
             encoder = self._kept.get(_name(made))
             if encoder is None:
                 encoder = self._load(made)
@@ -75,7 +75,7 @@ class CatalogModels:
             return encoder
 
     def read(self, file: CatalogFile, texts: Sequence[str]) -> list[EncodedText]:
-        """Encode texts with the model of a catalogue; the last few hundred texts are remembered.
+        """Encode texts with the model of a catalogue; the last few hundred texts are cached.
 
         Raises:
             ModalityUnsupported: the catalogue has no model, or its model reads no text.
@@ -106,9 +106,9 @@ class CatalogModels:
         self._keep(ModelIdentity.by(encoder.spec), encoder)
 
     def follow(self, sets: SpaceSets) -> None:
-        """Let go of the models that make no space any more, and load those that are about to, if any are in use here.
+        """Drop the models that no space uses any more, and load upcoming ones in advance if models are in use here.
 
-        They are loaded beside what goes on, so that the first search after a change does not wait for them.
+        They are loaded in the background, so that the first search after a change does not wait for them.
         """
         upcoming = [] if sets.upcoming is None else _models(sets.upcoming)
         names = {_name(made) for made in [*_models(sets.active), *upcoming]}
@@ -122,7 +122,7 @@ class CatalogModels:
         for made in coming:
             try:
                 self.by(made)
-            except LookalikeError as error:  # who searches by it will be told
+            except LookalikeError as error:  # a search with this model raises the error again
                 log.warning(
                     "The model %s, which the catalog is about to change to, cannot be used: %s", made.name, error
                 )

@@ -1,4 +1,4 @@
-"""Where a batch of queries is searched: on a GPU, if there is one and the vectors fit, or where they lie."""
+"""The choice of where to search a batch of queries: on a GPU, if there is one and the vectors fit, or on the CPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["SMALLEST_BATCH", "Device"]
 
 SMALLEST_BATCH = 32
-"""Fewer queries than this are searched on the CPU, without a thought of anything else."""
+"""Batches of fewer queries are always searched on the CPU."""
 
 _NAMES = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
@@ -33,18 +33,18 @@ _NAMES = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 class Device:
     """Searches batches on a device by name: "auto", "cpu", "cuda" or "cuda:1". Safe to use from several threads.
 
-    Vectors are copied to a GPU at the first batch, and stay there until nothing else holds them; the lists of their
-    index are at the first batch that need not be exact. Torch is imported for a CUDA device that is named, or for
-    "auto" with the first batch, where there is a driver.
+    Vectors are copied to a GPU with the first batch, and stay there until nothing else refers to them; the lists of
+    their index follow with the first batch that need not be exact. Torch is imported at once for a named CUDA device,
+    and with the first batch for "auto", if there is a driver.
 
     Raises:
-        UsageError: nothing is called that, or this machine has no such device.
+        UsageError: the name is not a device, or this machine does not have that device.
     """
 
     def __init__(self, name: str = "auto") -> None:
         if not _NAMES.fullmatch(name):
             raise UsageError(
-                f"There is no device {shown(name)}; it can be auto, cpu, cuda, or one of several, as cuda:1."
+                f"There is no device {shown(name)}; use auto, cpu, cuda, or a numbered GPU such as cuda:1."
             )
         self.name = name
         self._lock = threading.Lock()
@@ -60,10 +60,11 @@ class Device:
     ) -> Found:
         """Find the k best rows for each query, float32 [queries, dim]: on a GPU, or as `rows.search` does.
 
-        There all selected vectors are compared, or those in the lists that give the recall, if that takes less.
+        On a GPU, all selected vectors are compared, or only those in the lists that reach the recall, if that is
+        quicker.
 
         Raises:
-            UsageError: the device that was named is full.
+            UsageError: the memory of the named device is full.
         """
         try:
             copy = None if len(queries) < SMALLEST_BATCH else self._copy(rows.vectors)
@@ -86,7 +87,7 @@ class Device:
         recall: float,
         selection: Selection | None,
     ) -> Found:
-        """Search on the device, visiting lists where it pays."""
+        """Search on the device, visiting only some lists where that is quicker."""
         count = copy.count if selection is None else selection.count
         index = rows.approximate if recall < EXACT else None
         visited = None if index is None else index.lists_to_visit(recall, selection, k)
@@ -100,7 +101,7 @@ class Device:
         return Found(scores, found, True, f"exact search of {count:,} vectors on {copy.device}")
 
     def _lists_of(self, copy: GpuVectors, index: Approximate) -> GpuLists:
-        """Return the lists on the GPU, making and timing them at the first call."""
+        """Return the lists on the GPU, building and timing them on the first call."""
         from lookalike.retrieval.search.gpu_lists import GpuLists  # torch, which few need
 
         with self._lock:
@@ -109,9 +110,9 @@ class Device:
             return self._lists[index.vectors]
 
     def _copy(self, vectors: Vectors) -> GpuVectors | None:
-        """Return the vectors on the GPU, copying them at the first call; None where they are not to be there.
+        """Return the vectors on the GPU, copying them on the first call, or None if they are searched on the CPU.
 
-        Those kept in float32 are not: they are compared in float64, which most GPUs do slowly.
+        Vectors kept in float32 stay on the CPU: they are compared in float64, which is slow on most GPUs.
         """
         if self.name == "cpu" or not vectors.count or vectors.wide or (self.name == "auto" and not _has_driver()):
             return None
@@ -129,7 +130,7 @@ class Device:
 
 @cache
 def _has_driver() -> bool:
-    """Say whether NVIDIA's driver is installed, which takes less than importing torch to hear that there is no GPU."""
+    """Return whether NVIDIA's driver is installed, without importing torch, which would take longer."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

@@ -1,4 +1,4 @@
-"""Views of earlier states: the newest generation, with the items touched since as they were then."""
+"""States after earlier commits: the newest generation, with the items touched since as they were then."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEPT_ITEMS = 200_000
 
 
 class EarlierStates:
-    """Makes states of earlier states, and keeps the last few as long as they stand on the generation in use."""
+    """Builds states after earlier commits, and caches the last few as long as they share the generation in use."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -23,10 +23,10 @@ class EarlierStates:
         self._states: dict[int, SegmentedState] = {}
 
     def state(self, newest: SegmentedState, as_of: int) -> SegmentedState:
-        """Return the state after commit `as_of`, by the models of the newest state, on whose generation it stands.
+        """Return the state after commit `as_of`, with the models and the generation of the state `newest`.
 
         Raises:
-            UsageError: that state has been purged.
+            UsageError: the state has been purged.
         """
         base, file = newest.segments[0], newest.file
         with self._lock, self._records.snapshot():
@@ -42,7 +42,7 @@ class EarlierStates:
             state = self._states.pop(as_of, None)
             if state is not None and state.schema != schema:
                 state = None
-            if state is None and base.seq < oldest:  # what was deleted since has been purged a moment ago
+            if state is None and base.seq < oldest:  # items deleted since then have just been purged
                 segment = load_segment(self._records, schema, file.spaces, as_of, as_of=as_of)
                 state = SegmentedState([segment], [None], schema, as_of, file)
             elif state is None:
@@ -56,7 +56,7 @@ class EarlierStates:
             return state
 
     def _forget(self) -> None:
-        """Drop the states asked for longest ago while there are too many of them, or of their items."""
+        """Drop the least recently used states while there are too many of them, or too many items in them."""
         while len(self._states) > 1:
             items = sum(len(state.segments[-1].item_ids) for state in self._states.values())
             if len(self._states) <= _KEPT_STATES and items <= _KEPT_ITEMS:

@@ -1,4 +1,4 @@
-"""Which values a field has among the items that may be found, and how often: what filter controls are made of."""
+"""The values of fields among the items that may be found, and their counts, for building filter controls."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _RANGED = (FieldType.INT, FieldType.FLOAT, FieldType.TIMESTAMP)
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One field: its values with their counts, the most frequent first (text, truth, lists), or its range (numbers).
+    """One field: its values with their counts, most frequent first (text, booleans, lists), or its range (numbers).
 
-    `distinct` is how many values there are in all, of which `values` may be the first few.
+    `distinct` is the number of different values, of which `values` may hold only the first few.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Facet:
 
 
 def facets_of(state: State, allowed: Allowed, fields: Sequence[str] | None, limit: int) -> list[Facet]:
-    """Count the values of some fields, by default of all that can be counted or ranged.
+    """Count the values of the named fields, or of all fields that have counts or ranges if `fields` is None.
 
     Raises:
-        UsageError: there is no such field, or it holds free JSON.
+        UsageError: a field does not exist, or it holds free JSON.
     """
     kinds = state.schema.filterable
     names = list(state.schema) if fields is None else list(fields)

@@ -1,10 +1,10 @@
-"""Several parts into one ranking: like this and that, less like the other, in one space or in several.
+"""Ranking by several weighted parts: like this and that, unlike something else, in one space or in several.
 
-A part's similarities are first put on one footing: minus their mean and divided by their standard deviation over a
-sample of the catalogue, because pictures score far higher against pictures than words do. Within a space the weighted
-sum of inner products is the inner product with the weighted sum of the queries, so one search is enough. Across spaces
-the threshold algorithm (Fagin, Lotem and Naor, 2003, doi:10.1016/S0022-0000(03)00026-6) deepens the lists of each space
-until no item outside them can be among the best.
+Each part's similarities are first standardised, by their mean and standard deviation over a sample of the catalogue,
+because pictures score far higher against pictures than words do. Within a space, the weighted sum of inner products is
+the inner product with the weighted sum of the queries, so one search is enough. Across spaces, the threshold algorithm
+(Fagin, Lotem and Naor, 2003, doi:10.1016/S0022-0000(03)00026-6) deepens the list of each space until no item outside
+the lists can be among the best.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ __all__ = ["Ranking", "rank", "ranking_of"]
 
 _FIRST_DEPTH = 64
 _MAX_DEPTH = 4096
-"""Below an exact recall the lists of several spaces are not deepened further than this."""
+"""Unless an exact recall is asked for, the lists of several spaces are not deepened beyond this."""
 
 
 class Ranking(NamedTuple):
-    """Items by place, best first, with their scores, each part's own similarities by name, and the best image's id."""
+    """Items by place, best first, with their scores, the similarities to each part by name, and the best image's id."""
 
     items: Ids
     scores: Scores
@@ -41,7 +41,7 @@ class Ranking(NamedTuple):
     plan: str
 
     def followed_by(self, rest: Ranking, limit: int) -> Ranking:
-        """Return these items, then those of `rest` that are not among them, `limit` in all."""
+        """Return these items followed by the other items of `rest`, at most `limit` in all."""
         others = np.flatnonzero(~np.isin(rest.items, self.items))[: max(limit - len(self.items), 0)]
         return Ranking(
             np.concatenate([self.items, rest.items[others]]),
@@ -54,14 +54,14 @@ class Ranking(NamedTuple):
 
 
 def ranking_of(nearest: Nearest, name: str, metric: Metric) -> Ranking:
-    """Rank the items nearest to a query of one part of this name: they score their own similarity."""
+    """Rank the items nearest to a query of one part, `name`. Their scores are their similarities."""
     items, scores, image_ids, exact, plan = nearest
     scores = metric.shown(scores)
     return Ranking(items, scores, {name: scores}, image_ids, exact, plan)
 
 
 def rank(state: State, parts: Sequence[Part], allowed: Allowed, limit: int, recall: float) -> Ranking:
-    """Rank the best `limit` items for weighted parts, of which at least one has a weight above 0."""
+    """Rank the best `limit` items for weighted parts, at least one of which has a positive weight."""
     if len(parts) == 1:
         (part,) = parts
         nearest = state.nearest(part.space, part.vector, limit, allowed, recall)
@@ -90,7 +90,7 @@ class _Sum:
 
     @classmethod
     def of(cls, state: State, space: str, parts: Sequence[Part], weight: float) -> _Sum:
-        """Add up the parts of one space; `weight` is the sum of the weights of all spaces."""
+        """Add up the parts of one space; `weight` is the sum of the absolute weights in all spaces."""
         sample = state.sample(space)
         vector = np.zeros(sample.shape[1], dtype=np.float64)
         base = 0.0
@@ -104,7 +104,7 @@ class _Sum:
 
 
 class _Scored:
-    """Items and their scores for every part; each item is compared once, however often it is asked for."""
+    """Items and their scores for every part. Each item is compared once, however often it is added."""
 
     def __init__(self, state: State, sums: Sequence[_Sum], names: Iterable[str]) -> None:
         self.sums = sums
@@ -116,7 +116,7 @@ class _Scored:
         self._images = np.empty((len(sums), 0), np.int64)
 
     def add(self, items: Ids) -> None:
-        """Compare those of the items, int64 in any order, that were not compared before."""
+        """Compare the items, int64 in any order, that have not been compared before."""
         new = np.setdiff1d(items, self._items)
         if not len(new):
             return
@@ -125,7 +125,7 @@ class _Scored:
             for one in self.sums
         ]
         totals = np.zeros(len(new), dtype=np.float32)
-        for one, found in zip(self.sums, compared, strict=True):  # an item without a vector in a space is average there
+        for one, found in zip(self.sums, compared, strict=True):  # an item without a vector is average there
             totals += np.nan_to_num(found.totals - np.float32(one.base), nan=0.0)
         joined = np.concatenate([self._items, new])
         order = np.argsort(joined, kind="stable")
@@ -141,7 +141,7 @@ class _Scored:
         return totals
 
     def ranking(self, items: Ids, scores: Scores, exact: bool, plan: str) -> Ranking:
-        """Return items that were added, in this order, as a ranking; parts of one name count as their mean."""
+        """Return items that were added, in this order, as a ranking. Parts with the same name are averaged."""
         places = np.searchsorted(self._items, items)
         metrics = self._state.file.spaces
         named: dict[str, list[Scores]] = {name: [] for name in self._names}
@@ -155,10 +155,10 @@ class _Scored:
 
 
 def _by_threshold(state: State, scored: _Scored, allowed: Allowed, limit: int, recall: float) -> Ranking:
-    """Find the best items of the sum of all spaces, in stages, so that longer answers begin with shorter ones."""
+    """Find the best items by the sum over all spaces, in stages, so that longer answers begin with shorter ones."""
     if recall >= EXACT:
         return scored.ranking(*_to_depth(state, scored, allowed, limit, recall))
-    places: dict[int, int] = {}  # of the items, by id
+    places: dict[int, int] = {}  # places of the items, by id
 
     def to_depth(depth: int, wanted: float) -> tuple[Ids, Scores, bool, str]:
         found, scores, certain, how = _to_depth(state, scored, allowed, depth, wanted)
@@ -181,7 +181,7 @@ def _by_threshold(state: State, scored: _Scored, allowed: Allowed, limit: int, r
         totals, ids = followed(*so_far, scores, more)
         if len(ids) < stage.end:
             plan = f"{plan}, then all exactly"
-            query = np.empty((1, 0), np.float32)  # it is in `scored`
+            query = np.empty((1, 0), np.float32)  # unused: the query is in `scored`
             totals, ids = exactly_followed(all_exactly, query, *so_far, stage.end, allowed.count)
         totals, ids = totals[: stage.end], ids[: stage.end]
     items = np.array([places[id_] for id_ in ids[:limit].tolist()], dtype=np.int64)
@@ -200,7 +200,7 @@ def _to_depth(
             exact, seen = exact and nearest.exact, len(nearest.items) < depth
             all_seen = all_seen and seen
             plans.append(f"{one.space}: {nearest.plan}")
-            # The most that an item outside this list can have here: an item without a vector has 0.
+            # The most that an item outside this list can score here; an item without a vector scores 0.
             bound += 0.0 if seen else max(float(nearest.scores[-1]) - one.base, 0.0)
         scored.add(union)
         totals = scored.totals(union)

@@ -1,8 +1,8 @@
-"""The lists of an index on a GPU: a batch visits the lists nearest to each query and compares the vectors in them.
+"""The lists of an index on a GPU: a batch compares each query with the vectors in the lists nearest to it.
 
-What Faiss's IVF_FLAT does (Johnson, Douze and Jégou, arXiv:1702.08734), over the vectors that the device has already: a
-list is the numbers of its rows, so that nothing is stored twice. How many lists give a recall was measured when the
-index was built; with the true vectors compared, none of what the lists hold is missed here.
+This is the algorithm of Faiss's IVF_FLAT (Johnson, Douze and Jégou, arXiv:1702.08734), over the vectors that are on the
+device already: a list is the numbers of its rows, so nothing is stored twice. The number of lists that reaches a recall
+was measured when the index was built. Since the true vectors are compared, no good row in these lists is missed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _TIMED_HITS = 10
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Seconds on a device, as were measured: of comparing everything, and of visiting lists.
+    """Measured costs on a device, in seconds, of comparing everything and of visiting lists.
 
-    The first takes `scan` for each row and `compare` for each row and query, the other `fixed` and `visit` for each row
-    and query.
+    Comparing everything costs `scan` for each row and `compare` for each row and query. Visiting lists costs `fixed`,
+    and `visit` for each row and query.
     """
 
     scan: float
@@ -43,15 +43,15 @@ class Costs:
     visit: float
 
     def lists_pay(self, queries: int, scanned: int, visited: float) -> bool:
-        """Say whether that many queries take less with so many rows `visited` by each than with all `scanned`."""
+        """Return whether visiting `visited` rows for each query takes less time than comparing all `scanned` rows."""
         return self.fixed + self.visit * queries * visited < scanned * (self.scan + self.compare * queries)
 
 
 class GpuLists:
-    """The lists of an IVF index whose `vectors` are on a device; `costs` are measured at once.
+    """The lists of an IVF index whose `vectors` are on a device. `costs` are measured at construction.
 
     Raises:
-        MemoryError: they do not fit, now or with what a search needs.
+        MemoryError: the lists do not fit, or leave too little memory for a search.
     """
 
     @or_memory_error
@@ -68,16 +68,17 @@ class GpuLists:
 
     @property
     def rows_a_list(self) -> float:
-        """How many rows a visit of a list meets: more than lists have on average, for large ones are met more often."""
+        """The expected number of rows in a visited list: above the average, as large lists are visited more often."""
         return float(self._sizes.double().square().sum() / max(self._vectors.count, 1))
 
     @or_memory_error
     def search(
         self, queries: NDArray[np.float32], k: int, lists: int, selection: Selection | None = None
     ) -> tuple[Scores, Rows]:
-        """Find the k best rows for each query in so many lists nearest to it, among those selected.
+        """Find the k best rows for each query in the `lists` lists nearest to it, among those selected.
 
-        Takes and gives what `GpuVectors.search` does, which answers the queries in whose lists there are fewer than k.
+        Takes and returns the same as `GpuVectors.search`, which also answers the queries whose lists hold fewer than k
+        rows.
         """
         vectors = self._vectors
         wide = min(k, vectors.count)
@@ -98,7 +99,7 @@ class GpuLists:
         return scores, rows
 
     def _visits(self, queries: Tensor, lists: int) -> Iterator[tuple[slice, Tensor]]:
-        """Give the queries some at a time, and the lists nearest to each, [some, lists], nearest first."""
+        """Yield slices of the queries, each with the lists nearest to its queries, [queries, lists], nearest first."""
         batch = max(CELLS // len(self._centres), 1)
         for start in range(0, len(queries), batch):
             projected = queries[start : start + batch]
@@ -115,7 +116,7 @@ class GpuLists:
                 yield slice(start + first, start + first + len(visited)), visited
 
     def _best(self, queries: Tensor, k: int, visited: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Give the k best rows in the lists that each query visits: scores, float32, -inf for no row, and rows."""
+        """Return the k best rows in the lists of each query: float32 scores, -inf for no row, and row numbers."""
         vectors = self._vectors
         near = torch.empty((len(queries), 0), dtype=torch.float32, device=vectors.device)
         candidates = torch.empty((len(queries), 0), dtype=torch.int64, device=vectors.device)
@@ -132,9 +133,9 @@ class GpuLists:
         return scores, rows.masked_fill_(scores == -torch.inf, -1)
 
     def _rows_in(self, lists: Tensor, width: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give the rows of the lists, [queries, any], of each query, at most so many of each at a time.
+        """Yield the rows of each query's lists, [queries, any], at most `width` rows of each query at a time.
 
-        Rows are int64 [queries, width]; where a query has fewer than another, a mask says which are there.
+        Rows are int64 [queries, width]; a mask marks the ones that exist, since some queries have fewer than others.
         """
         sizes = self._sizes[lists]
         ends = sizes.cumsum(dim=1)
@@ -146,7 +147,7 @@ class GpuLists:
             yield self._rows[(shift.gather(1, which) + places).clamp_(max=len(self._rows) - 1)].long(), there
 
     def _measured(self) -> Costs:
-        """Time both ways with some of the vectors as queries; the first time of each counts for nothing."""
+        """Time both ways with some of the vectors as queries, discarding the first run of each."""
         vectors = self._vectors
         step = max(vectors.count // max(_TIMED_BATCHES), 1)
         queries = vectors.halves[::step][: max(_TIMED_BATCHES)].float().cpu().numpy()

@@ -1,11 +1,11 @@
 """The vectors of a segment on a GPU, searched exactly for many queries at a time.
 
-With `gpu_lists.py` the one file outside `models` that imports torch: whoever needs it imports it then. Nothing in it is
-special to one make of device: on tensors that lie on the CPU it computes the same.
+Besides `gpu_lists.py`, this is the only file outside `models` that imports torch; it is imported only when needed.
+Nothing in it is specific to one kind of device: on CPU tensors it computes the same results.
 
-A pass over all vectors, in pieces that fit, compares in float32 and keeps more candidates than are wanted; these are
-then scored anew in float64 from the same stored halves. What float32 may have rounded away is known, so that the answer
-is either seen to be the true one, or looked for again among more candidates.
+A pass over all vectors, in pieces that fit into memory, compares in float32 and keeps more candidates than are wanted.
+These are scored again in float64 from the same stored halves. The rounding error of float32 has a known bound, so an
+answer is either proven correct or searched for again among more candidates.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 CELLS = 1 << 26
-"""Working tensors have at most about so many numbers: 256 MB of float32."""
+"""Approximate limit on the numbers in a working tensor: 256 MB in float32."""
 
 SHARE_OF_MEMORY = 0.8
-"""How much of a device's free memory vectors may take; a search needs some, too."""
+"""Share of a device's free memory that vectors may take. A search needs some memory too."""
 
 _MOST_QUERIES = 4096
 _MORE_CANDIDATES = 16
@@ -42,10 +42,10 @@ T = TypeVar("T")
 
 
 def cuda_device(name: str) -> torch.device | None:
-    """Return the device of that name, "auto" standing for the first there is, if any.
+    """Return the device with this name, or for "auto" the first CUDA device, or None if there is none.
 
     Raises:
-        UsageError: this machine has no such device.
+        UsageError: this machine does not have the named device.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     number = int(name.partition(":")[2] or 0)
@@ -60,7 +60,7 @@ def cuda_device(name: str) -> torch.device | None:
 
 
 def has_room(device: torch.device, vectors: Vectors) -> bool:
-    """Say whether these vectors fit into `SHARE_OF_MEMORY` of what is free; what torch has put by counts as free."""
+    """Return whether the vectors fit into `SHARE_OF_MEMORY` of the free memory, which includes torch's own reserve."""
     if device.type != "cuda":
         return True
     free = torch.cuda.mem_get_info(device)[0]
@@ -69,12 +69,12 @@ def has_room(device: torch.device, vectors: Vectors) -> bool:
 
 
 def depth_for(k: int) -> int:
-    """Give how many candidates are compared in float64 to find the best k."""
+    """Return how many candidates to compare in float64 to find the best k."""
     return max(2 * k, k + _MORE_CANDIDATES)
 
 
 def or_memory_error(run: Callable[P, T]) -> Callable[P, T]:
-    """Let a device that is full raise what a full machine raises: callers do not know torch."""
+    """Raise MemoryError instead of torch's error when a device is full: callers do not know torch."""
 
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -87,12 +87,12 @@ def or_memory_error(run: Callable[P, T]) -> Callable[P, T]:
 
 
 class GpuVectors:
-    """A copy of `Vectors` on a device. One batch at a time is searched, which fills the device: under `lock`.
+    """A copy of `Vectors` on a device. Batches fill the device, so they are searched one at a time, under `lock`.
 
-    `halves` are float16 [count, dim], `squares` of their lengths float32 [count].
+    `halves` are the vectors, float16 [count, dim], and `squares` their squared lengths, float32 [count].
 
     Raises:
-        MemoryError: it does not fit, now or with what a search needs.
+        MemoryError: the copy does not fit, or leaves too little memory for a search.
     """
 
     @or_memory_error
@@ -112,10 +112,10 @@ class GpuVectors:
 
     @or_memory_error
     def search(self, queries: NDArray[np.float32], k: int, selection: Selection | None = None) -> tuple[Scores, Rows]:
-        """Find the k best rows for each query exactly, among those selected: as `Vectors.search` does.
+        """Find exactly the k best rows for each query, float32 [queries, dim], among those selected.
 
-        Takes float32 [queries, dim]; gives scores and rows, both [queries, min(k, count)], best first, equal scores in
-        the order of the rows, row -1 where there are no more.
+        As `Vectors.search`, return scores and rows, both [queries, min(k, count)], best first, with equal scores
+        ordered by row, and row -1 where there are no more.
         """
         wide = min(k, self.count)
         survivors = self.count if selection is None else selection.count
@@ -129,11 +129,11 @@ class GpuVectors:
         return scores, rows
 
     def scanned(self, selection: Selection | None) -> int:
-        """Say how many rows a search compares: only those selected where they are fewer than half, and gathered."""
+        """Return how many rows a search compares: the selected ones if they are fewer than half, otherwise all."""
         return selection.count if selection is not None and 2 * selection.count < self.count else self.count
 
     def compared(self, queries: Tensor, rows: Tensor) -> Tensor:
-        """Score rows [queries, depth] in float64: of equal vectors equal to the last bit, whatever lies beside them."""
+        """Score rows, [queries, depth], in float64. Equal vectors score equally to the last bit, whatever the batch."""
         scores = torch.empty(rows.numel(), dtype=torch.float64, device=self.device)
         numbers = rows.reshape(-1)
         for places in torch.split(torch.arange(len(numbers), device=self.device), max(CELLS // 4 // self.dim, 1)):
@@ -143,7 +143,7 @@ class GpuVectors:
         return scores.reshape(rows.shape)
 
     def _best(self, queries: Tensor, k: int, survivors: int, selection: Selection | None) -> tuple[Tensor, Tensor]:
-        """Give scores, float32, and rows, [queries, k], looking among more and more candidates where it is needed."""
+        """Return float32 scores and rows, [queries, k], searching among more and more candidates where necessary."""
         scores = torch.empty((len(queries), k), dtype=torch.float32, device=self.device)
         rows = torch.empty((len(queries), k), dtype=torch.int64, device=self.device)
         open_queries = torch.arange(len(queries), device=self.device)
@@ -162,7 +162,10 @@ class GpuVectors:
         return scores, rows
 
     def _candidates(self, queries: Tensor, depth: int, selection: Selection | None) -> tuple[Tensor, Tensor]:
-        """Compare with all selected rows in float32; give about the best `depth` scores, less |q|² for L2, and rows."""
+        """Compare with all selected rows in float32; return about the best `depth` scores and rows, [queries, depth].
+
+        L2 scores leave out the square of the query's length.
+        """
         best = torch.empty((len(queries), 0), dtype=torch.float32, device=self.device)
         rows = torch.empty((len(queries), 0), dtype=torch.int64, device=self.device)
         for numbers, halves, squares, passing in self._pieces(max(CELLS // max(len(queries), self.dim), 1), selection):
@@ -179,9 +182,10 @@ class GpuVectors:
         return best, rows
 
     def _pieces(self, size: int, selection: Selection | None) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
-        """Give the selected rows piece by piece: numbers, halves, squares, and a mask where some are not selected.
+        """Yield the selected rows in pieces: numbers, halves, squares, and a mask if some rows are not selected.
 
-        Where fewer than half are selected these are gathered, else all are compared and the others masked.
+        If fewer than half of the rows are selected, they are gathered; otherwise all are compared and the others
+        masked.
         """
         if selection is not None and self.scanned(selection) < self.count:
             for numbers in torch.split(torch.tensor(selection.rows, device=self.device), size):
@@ -194,12 +198,12 @@ class GpuVectors:
             yield numbers, self.halves[some], self.squares[some], None if mask is None else mask[some]
 
     def _certain(self, queries: Tensor, near: Tensor, exact: Tensor, k: int) -> Tensor:
-        """Say for which queries no row outside the candidates can be among the best k or tie with the last, bool [n].
+        """Return for which queries no row outside the candidates can be in the best k or tie with the last, bool [n].
 
-        A row left out scored at most as the least candidate did. Its true score may be above that by what float32 can
-        have rounded away, whatever the order of the sum (Higham, Accuracy and Stability of Numerical Algorithms,
-        2nd edition, section 3.1); and where torch was told to multiply less carefully, by four times the most that
-        was seen of the candidates.
+        A row that was left out scored at most as much as the lowest candidate. Its true score can exceed that by the
+        rounding error of float32, whatever the order of the sum (Higham, Accuracy and Stability of Numerical
+        Algorithms, 2nd edition, section 3.1). If torch is set to multiply with less precision, the margin is four times
+        the largest error seen among the candidates.
         """
         lengths = queries.double().square().sum(dim=1)
         reach = lengths.sqrt() * self._longest
@@ -214,7 +218,7 @@ class GpuVectors:
 
 
 def best_of(scores: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Cut candidates to the best k, best first, equal scores in the order of the rows."""
+    """Cut candidates to the best k, best first, with equal scores ordered by row."""
     rows, order = rows.sort(dim=1)
     scores, places = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
     return scores[:, :k], rows.gather(1, places[:, :k])

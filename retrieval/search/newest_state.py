@@ -31,14 +31,13 @@ __all__ = ["NewestState"]
 _MAX_SEGMENTS = 8
 
 _LOOK_EVERY_S = 0.002
-"""So often at most it is looked whether another process has written: between searches that takes a tenth of their time.
-"""
+"""Minimum seconds between checks for commits by other processes. A check takes a tenth of the time of a search."""
 
 log = logging.getLogger("lookalike")
 
 
 class NewestState:
-    """Gives the current state, and folds the tail into a new generation; `changed` is told of a change of models."""
+    """Keeps the current state, and folds the tail into a new generation. `changed` is called when the models change."""
 
     def __init__(
         self,
@@ -59,23 +58,23 @@ class NewestState:
         self._own_commits = -1
 
     def close(self) -> None:
-        """Drop the state, whose files stay open as long as somebody else holds it."""
+        """Drop the state. Its files stay open as long as anything else refers to it."""
         self._state = None
 
     @property
     def generation(self) -> str | None:
-        """The name of the generation in use; None while everything is in memory."""
+        """The name of the generation in use, or None while everything is in memory."""
         return self._generation
 
     def sets(self) -> SpaceSets:
-        """Return the sets of spaces as they are now; a change by any process is in what is next asked for."""
+        """Return the current sets of spaces, including changes by other processes."""
         sets = self._sets
         if sets.version == self._records.version()[2]:
             return sets
         return SpaceSets.of(self._made_as, *self._records.spaces.facts())
 
     def state(self) -> SegmentedState:
-        """Return the state as of the newest commit of this process, and of any other a few milliseconds ago.
+        """Return the newest state. Commits of other processes show after a few milliseconds.
 
         Raises:
             UsageError: the process is a fork of one that has searched.
@@ -91,7 +90,7 @@ class NewestState:
         with self._lock:
             state = self._newest()
             if self._broken is not None and self._generation != self._records.version()[1]:
-                state = self._newest()  # another process has put a new generation in its place and removed it
+                state = self._newest()  # another process has replaced and removed the generation
             if self._broken is not None:
                 self._make_anew(self._broken)
                 self._broken = None
@@ -103,20 +102,20 @@ class NewestState:
             return self._refreshed()
 
     def _make_anew(self, reason: str) -> None:
-        """Say that the generation is damaged, and make another where that can be done; answers are right without."""
-        log.warning("The generation %s cannot be used: %s The records answer.", self._generation, reason)
+        """Log that the generation is damaged, and rebuild it if possible. Answers are correct without it."""
+        log.warning("The generation %s cannot be used: %s Searches use the records.", self._generation, reason)
         try:
             self.optimize()
         except CatalogReadOnly as error:
-            log.warning("It stays as it is, and searches are slower for it: %s", error)
-        except LookalikeError as error:  # busy, no room
-            log.warning("The generation could not be made anew: %s", error)
+            log.warning("The damaged generation stays as it is, and searches are slower: %s", error)
+        except LookalikeError as error:  # busy, or the disk is full
+            log.warning("The generation could not be rebuilt: %s", error)
 
     def state_as_of(self, as_of: int) -> SegmentedState:
         """Return the state after an earlier commit.
 
         Raises:
-            UsageError: that state has been purged.
+            UsageError: the state has been purged.
         """
         newest = self.state()
         if newest.seq == as_of:
@@ -124,13 +123,13 @@ class NewestState:
         return self._past.state(newest, as_of)
 
     def state_by(self, file: CatalogFile) -> SegmentedState:
-        """Return the newest state by the models of another set of spaces, which the generation in use should have."""
+        """Return the newest state with the models of another set of spaces, which the generation in use should have."""
         forks.needs_threads()
         with self._records.snapshot():
             seq, generation, _ = self._records.version()
             state, broken = self._base(file, generation, seq)
             if broken is not None:
-                log.warning("The generation %s cannot be used: %s The records answer.", generation, broken)
+                log.warning("The generation %s cannot be used: %s Searches use the records.", generation, broken)
             return self._caught_up(state, seq) if state.seq < seq else state
 
     def _refreshed(self) -> SegmentedState:
@@ -149,25 +148,25 @@ class NewestState:
         return state
 
     def optimize(self, kind: IndexKind | None = None, *, retrain: bool = False) -> str:
-        """Build a generation of everything committed, put it in place of the one before, and return its name.
+        """Build a generation of everything committed, put it in place of the current one, and return its name.
 
-        Without a kind the index is of the kind of the generation before, at first `auto`. What that one has learned
-        is taken over where it serves, unless it is to `retrain`.
+        Without `kind`, the index has the kind of the current generation, initially `auto`. The training of the current
+        index is reused where it still serves, unless `retrain` is set.
 
         Raises:
-            CatalogBusy: another process is doing so.
+            CatalogBusy: another process is optimizing the catalog.
             CatalogReadOnly: the catalog's folder cannot be written to.
-            StorageFailed: there is no room; the generation before stays in use.
+            StorageFailed: there is no room; the current generation stays in use.
         """
         forks.needs_threads()
         with locked(self._records.folder.path / OPTIMIZE_LOCK, "optimizing"):
             return self._optimize(kind, retrain)
 
     def change_sets(self, new: SpaceSets, unless: Callable[[], str | None] = lambda: None) -> str | None:
-        """Put other sets of spaces in place of those that they were made from, in one transaction.
+        """Replace the sets of spaces from which `new` was made by `new`, in one transaction.
 
-        A generation that lacks one of the spaces which it should have is made anew first. `unless` is asked within the
-        transaction: where it says why not, that is returned and nothing is changed.
+        If the generation lacks a space that it needs, it is rebuilt first. `unless` is called within the transaction:
+        if it returns a reason, the reason is returned and nothing is changed.
 
         Raises:
             CatalogBusy: another process is optimizing the catalog, or has changed the sets.
@@ -198,15 +197,15 @@ class NewestState:
         return name
 
     def _predecessor(self) -> Segment | None:
-        """Open the generation before with every byte compared, for the next takes over of it; None: it is damaged."""
+        """Open the current generation for reuse by the next one, and verify every byte; None if it is damaged."""
         name = self._records.version()[1]
         if name is None:
             return None
         try:
             return open_generation(self._generations / name, self.sets().in_generations, to_search=False)
         except CatalogDamaged as error:
-            if self._broken is None:  # else that was said
-                log.warning("The generation %s cannot be used: %s The next is made without it.", name, error)
+            if self._broken is None:  # otherwise the damage has been logged already
+                log.warning("The generation %s cannot be used: %s The next one is built without it.", name, error)
             return None
 
     @property
@@ -214,13 +213,13 @@ class NewestState:
         return self._records.folder.path / GENERATIONS
 
     def _opened(self, generation: str | None, seq: int) -> SegmentedState:
-        """Open a generation, and remember what is wrong with one that is missing or damaged."""
+        """Open a generation, and remember why if it is missing or damaged."""
         self._generation = generation
         state, self._broken = self._base(self._sets.active, generation, seq)
         return state
 
     def _base(self, file: CatalogFile, generation: str | None, seq: int) -> tuple[SegmentedState, str | None]:
-        """Open a generation; of one that is missing or damaged, say why, and read everything from the records."""
+        """Open a generation. If it is missing or damaged, read everything from the records and return the reason."""
         schema = self._records.schema()
         reason = None
         if generation is not None:
@@ -228,7 +227,7 @@ class NewestState:
                 segment = open_generation(self._generations / generation, file.spaces)
                 if self._records.purged_before() <= segment.seq <= seq:
                     return SegmentedState([segment], [None], schema, segment.seq, file), None
-                reason = f"It is of commit {segment.seq}, older than what is kept or newer than the newest, {seq}."
+                reason = f"It holds commit {segment.seq}, which is purged or newer than the newest, {seq}."
             except CatalogDamaged as error:
                 reason = str(error)
         segment = load_segment(self._records, schema, file.spaces, seq)
@@ -237,7 +236,7 @@ class NewestState:
     def _caught_up(self, state: SegmentedState, seq: int) -> SegmentedState:
         schema = self._records.schema()
         base = state
-        if len(state.segments) >= _MAX_SEGMENTS:  # read all of the tail anew, as one segment
+        if len(state.segments) >= _MAX_SEGMENTS:  # read the whole tail again, as one segment
             first = state.segments[0]
             base = SegmentedState([first], [None], schema, first.seq, state.file)
         touched = self._records.touched_since(base.seq)

@@ -1,4 +1,4 @@
-"""From what a person gives, words, pictures, keys and a vector, to the weighted parts of a query."""
+"""Turns the words, pictures, keys and vector of a request into the weighted parts of a query."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lookalike.retrieval.vector_index import Metric
 __all__ = ["Part", "QueryParts"]
 
 _TITLE_SHARE = 0.65
-"""The share of a text's weight that goes to the titles where there are any; the rest goes to the pictures."""
+"""The share of a text's weight that goes to the titles, where there are any. The rest goes to the pictures."""
 
 _WITHOUT_WEIGHT = 0.5
 
@@ -35,7 +35,7 @@ _NEGATION = re.compile(r"\b(without|not|no|except|excluding|isn't|aren't)\b", re
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that hits should be like, or with a negative weight unlike.
+    """One thing that hits should be like or, with a negative weight, unlike.
 
     `name` is the name of its score in `Hit.scores`; `vector` is float32 [dim] in the space named `space`.
     """
@@ -48,7 +48,7 @@ class Part:
 
 @dataclass(slots=True)
 class QueryParts:
-    """The parts of a query, the notices about it, and the ids of the items that it names, which are not found."""
+    """The parts of a query, notices about it, and the ids of the items that it names, which are not hits."""
 
     parts: list[Part] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -56,13 +56,13 @@ class QueryParts:
 
     @classmethod
     def of(cls, query: Query, state: State, records: Records, models: CatalogModels) -> QueryParts:
-        """Encode what a query names by the models of a state.
+        """Encode the contents of a query with the models of a state.
 
         Raises:
             UsageError: the words are not text, the vector does not fit, or an item has no vector.
-            ItemNotFound: there is no item with a key of `like`.
+            ItemNotFound: no item has one of the keys in `like`.
             NotAPicture: the bytes given as a picture are not one.
-            ModalityUnsupported: the model does not read what the query names.
+            ModalityUnsupported: the model cannot encode part of the query.
         """
         built = cls()
         if query.vector is not None and not (query.text or query.image or query.like or query.without):
@@ -83,7 +83,7 @@ class QueryParts:
         return built
 
     def _add_texts(self, texts: Sequence[str], weight: float, state: State, models: CatalogModels) -> None:
-        """Add words, to be compared with pictures and, where there are any, titles."""
+        """Add words, to be compared with pictures and, where there are any, with titles."""
         wanted = [text.strip() for text in texts if text.strip()]
         if not wanted:
             return
@@ -101,12 +101,12 @@ class QueryParts:
             notice for notice in dict.fromkeys(n for one in encoded for n in one.notices) if notice not in self.notices
         ]
         if weight > 0 and any(_NEGATION.search(text) for text in wanted):
-            self.notices.append('Words such as "without" or "not" are not understood; give what to avoid on its own.')
+            self.notices.append('Words such as "without" or "not" are not understood; give words to avoid separately.')
 
     def _add_images(
         self, images: Sequence[QueryImage], weight: float, appearance: float, state: State, models: CatalogModels
     ) -> None:
-        """Add pictures, each decoded and prepared by itself, so that one at a time is in memory in its full size."""
+        """Add pictures. They are decoded and prepared one at a time, so that only one is in memory at full size."""
         if not images:
             return
         shares = _shares(appearance)
@@ -122,7 +122,7 @@ class QueryParts:
                 self.parts.append(Part(space.name.lower(), space, vector, share * weight / len(images)))
 
     def _add_items(self, keys: Sequence[str], weight: float, appearance: float, state: State, records: Records) -> None:
-        """Add items by key: the mean of an item's vectors stands for it."""
+        """Add items by key, each represented by the mean of its vectors."""
         rows = records.items_of_keys(keys, as_of=state.seq) if keys else {}
         for key in keys:
             if key not in rows:
@@ -141,7 +141,7 @@ class QueryParts:
 
 
 def _appearance_share(query: Query, state: State) -> float:
-    """Return the share of a picture's weight that goes to the space for appearance: all, unless asked otherwise."""
+    """Return the share of a picture's weight that goes to the space for appearance, by default all of it."""
     if SpaceName.APPEARANCE in state.file.spaces:
         return 1.0 if query.appearance is None else query.appearance
     if query.appearance is not None:

@@ -1,7 +1,7 @@
-"""Does a search find what it promises to? Approximate answers beside exact ones, on the queries that are asked here.
+"""Measured recall: approximate answers compared with exact ones, on the queries that are asked here.
 
-recall@k is the share of the k truly best items that are found; an item that scores the same as the last of them counts
-as one of them. Filters are random ones that leave some share of the items.
+recall@k is the share of the k truly best items that are found. An item that scores the same as the last of them counts
+as one of them. Filters are random and leave a given share of the items.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from lookalike.retrieval.vector_index import EXACT
 __all__ = ["QueriesFrom", "RecallFigure", "RecallReport", "RecentQueries", "measure_recall"]
 
 KEPT_QUERIES = 256
-"""So many of the last queries of each space are remembered, and so many rows are held out in their place."""
+"""Number of recent queries remembered for each space, and of rows held out when there are too few."""
 
 FEWEST_LIVE = 20
-"""Of fewer queries a mean says little; rows are held out then."""
+"""With fewer recent queries a mean says little, so rows are held out instead."""
 
 SHARES = (1.0, 0.5, 0.1, 0.01)
 TARGETS = (0.9, 0.95, 0.99)
@@ -47,9 +47,9 @@ class QueriesFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecallFigure:
-    """The recall that was measured where `target` was asked for, among `items`, which are about `share` of all.
+    """The recall measured where `target` was asked for, among `items` items, which are about `share` of all.
 
-    `exact` says that every item was compared, `plan` in words how.
+    `exact` is whether every item was compared, and `plan` describes the search.
     """
 
     share: float
@@ -62,7 +62,7 @@ class RecallFigure:
 
 @dataclass(frozen=True, slots=True)
 class RecallReport:
-    """The recall@`limit` of one space, over so many queries."""
+    """The recall@`limit` of one space, measured with `queries` queries."""
 
     space: str
     limit: int
@@ -72,7 +72,7 @@ class RecallReport:
 
 
 class RecentQueries:
-    """The last queries of each space, as it is stored, that were searched in this process. Any thread may call."""
+    """The last queries searched in this process, by the stored name of their space. Several threads may use it."""
 
     def __init__(self) -> None:
         self._kept: defaultdict[str, deque[NDArray[np.float32]]] = defaultdict(partial(deque, maxlen=KEPT_QUERIES))
@@ -97,7 +97,7 @@ def measure_recall(
     given: Mapping[str, Matrix] | None = None,
     limit: int = 10,
 ) -> list[RecallReport]:
-    """Measure each space that has vectors, or those that queries are `given` for, float32 [queries, dim] by space."""
+    """Measure every space with vectors, or those in `given`, which maps spaces to queries, float32 [queries, dim]."""
     spaces = state.file.spaces
     names = [name for name in spaces if state.has_vectors(name) and (given is None or name in given)]
     return [
@@ -126,7 +126,7 @@ def _of_space(
 
 
 def _held_out(state: SegmentedState, space: str, random: np.random.Generator) -> tuple[Matrix, Ids]:
-    """Choose items at random and give a vector of each, float32 [queries, dim], and their places in the state."""
+    """Choose items at random; return a vector of each, float32 [queries, dim], and their places in the state."""
     places = state.first_items(state.everything, 0, state.everything.count)
     chosen, vectors = [], []
     for place in random.permutation(places):
@@ -140,7 +140,7 @@ def _held_out(state: SegmentedState, space: str, random: np.random.Generator) ->
 
 
 def _random_filter(state: SegmentedState, share: float, random: np.random.Generator) -> Allowed:
-    """Let each item pass with this probability."""
+    """Return a filter that each item passes with probability `share`."""
     if share == 1:
         return state.everything
     masks = []
@@ -153,7 +153,7 @@ def _random_filter(state: SegmentedState, share: float, random: np.random.Genera
 def _under(
     state: SegmentedState, space: str, queries: Matrix, own: Ids | None, share: float, allowed: Allowed, limit: int
 ) -> Iterator[RecallFigure]:
-    """Measure every target under one filter; with `own` the item of each query is left out of its answers."""
+    """Measure every target under one filter. With `own`, the item of each query is left out of its answers."""
     if not allowed.count:
         return
     depth = limit if own is None else limit + 1

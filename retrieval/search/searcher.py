@@ -1,4 +1,4 @@
-"""One search from query to results: the query's parts, the ranking under the filter, the hits."""
+"""A search from query to results: the query's parts, the ranking under the filter, and the hits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Searcher:
     recent: RecentQueries = field(default_factory=RecentQueries)
 
     def search(self, state: State, query: Query) -> Results:
-        """Answer a query.
+        """Search a state for a query.
 
         Raises:
             UsageError, FilterError, ItemNotFound, NotAPicture, ModalityUnsupported: see `Catalog.search`.
@@ -59,7 +59,7 @@ class Searcher:
         return Results(page, allowed.count, ranking.exact, ranking.plan, took_ms, tuple(parts.notices))
 
     def search_many(self, state: SegmentedState, vectors: Matrix, query: Query) -> list[Results]:
-        """Answer the same query for each of many vectors, float32 [queries, dim], on the device if there are enough."""
+        """Search for each of many vectors, float32 [queries, dim], with one set of options; on `device` if it pays."""
         started = time.perf_counter()
         allowed = state.allowed(query.parsed_filter)
         space = state.file.spaces[SpaceName.IMAGE]
@@ -115,7 +115,7 @@ class Searcher:
 
 
 def _cut(ranking: Ranking, query: Query) -> Ranking:
-    """Leave out the hits before the page, and those that score too little."""
+    """Remove the hits before the page, and those that score below the minimum."""
     least = -np.inf if query.min_score is None else query.min_score
     kept = np.flatnonzero(ranking.scores.astype(np.float64) >= least)
     kept = kept[kept >= query.offset]

@@ -1,4 +1,4 @@
-"""The state of a catalog on disk: a generation and everything committed since, without the items that are gone."""
+"""The state of a catalog on disk: a generation and the items committed since, without the items that are gone."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class SegmentedState:
         self._samples: dict[str, NDArray[np.float32]] = {}
 
     def followed_by(self, segment: Segment, touched: Ids, schema: Schema, seq: int) -> SegmentedState:
-        """Return the state after more commits: `segment` has the items of `touched` that are still there."""
+        """Return the state after more commits. `segment` holds the items of `touched` that still exist."""
         gone: list[Mask | None] = []
         for old, mask in zip(self.segments, self.gone, strict=True):
             positions = old.positions_of(touched)
@@ -74,11 +74,11 @@ class SegmentedState:
 
     @cached_property
     def everything(self) -> Allowed:
-        """All items that are there."""
+        """All items of the state."""
         return self._computed(None, None)
 
     def allowed(self, filter: Filter | None, without: Ids | None = None) -> Allowed:
-        """Return the items that satisfy a filter, except those with the ids `without`; the last filters are remembered.
+        """Return the items that satisfy a filter, except those with the ids `without`. Recent filters are cached.
 
         Raises:
             FilterError: the filter does not fit the fields.
@@ -101,7 +101,7 @@ class SegmentedState:
         return found
 
     def _forget_the_oldest(self) -> None:
-        """Forget the oldest filters until the others fit into the memory for them."""
+        """Forget the oldest filters until the others fit into `REMEMBERED_BYTES`."""
         self._until_weighed = _WEIGHED_EVERY
         held = sum(allowed.nbytes for allowed in self._remembered.values())
         while held > REMEMBERED_BYTES and len(self._remembered) > 1:
@@ -123,7 +123,7 @@ class SegmentedState:
         return Allowed(tuple(masks), count)
 
     def only(self, ids: Ids, allowed: Allowed) -> Allowed:
-        """Return those of the allowed items that have one of these ids."""
+        """Return the allowed items that have one of these ids."""
         masks: list[Mask] = []
         for segment, mask in zip(self.segments, allowed.masks, strict=True):
             chosen = np.zeros(len(segment.item_ids), dtype=np.bool_)
@@ -132,9 +132,9 @@ class SegmentedState:
         return Allowed(tuple(masks), sum(int(np.count_nonzero(mask)) for mask in masks))
 
     def nearest(self, space: str, query: NDArray[np.float32], limit: int, allowed: Allowed, recall: float) -> Nearest:
-        """Find the best `limit` items for a query, float32 [dim]; an item scores as its best vector.
+        """Find the best `limit` items for a query, float32 [dim]. An item's score is that of its best vector.
 
-        Once the same search was made with other queries, everything but the query is decided, and only that is left.
+        After the first search of a kind, everything but the query is decided and cached for the next ones.
         """
         bound = allowed.bound.get((space, limit, recall))
         if bound is None:
@@ -193,7 +193,7 @@ class SegmentedState:
             return
         rows = self.segments[0].spaces[space]
         selection = allowed.rows(0, space, rows)
-        settled = selection is None or selection.uses > 1  # a filter's second search may go another way than its first
+        settled = selection is None or selection.uses > 1  # a filter's second search may be planned unlike its first
         if rows.approximate is not None and recall < EXACT and allowed.count and settled:
             allowed.bound[space, limit, recall] = rows.approximate.bound_one(limit, recall, selection)
 
@@ -222,7 +222,7 @@ class SegmentedState:
         return search(rows, queries, min(limit, survivors), recall, passing) if survivors else None
 
     def items_in_one(self, space: str, rows: Ids) -> Ids:
-        """Return the places of the items of rows that `found_in_one` found."""
+        """Return the places of the items whose rows `found_in_one` found."""
         one = self.segments[0].spaces[space]
         return rows if one.one_each else one.items[rows]
 
@@ -344,7 +344,7 @@ class SegmentedState:
         return np.empty((0, 0), dtype=np.float32)
 
     def first_images(self, space: str, items: Ids) -> Ids:
-        """Return the id of the first image of each item by place, 0 where it has none."""
+        """Return the id of each item's first image, or 0 if it has none; `items` are places."""
         images = np.zeros(len(items), dtype=np.int64)
         for place, item in enumerate(items):
             number = int(np.searchsorted(self._offsets, item, side="right")) - 1
@@ -366,7 +366,7 @@ class SegmentedState:
 def _best_items(
     scores: Scores, least: Scores, items: Ids, ids: Ids, images: Ids, *, limit: int
 ) -> tuple[Ids, Scores, Ids]:
-    """Group rows by item, represented by its first row; equal scores are ordered by the items' ids.
+    """Group rows by item, represented by its first row, with equal scores ordered by the items' ids.
 
     `least` is the lowest score among each row and the rows that its segment found before it. A row that scores higher
     was missed at first and stays behind them, in the given order.

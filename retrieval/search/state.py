@@ -1,7 +1,7 @@
-"""What a search needs to know of a state of a catalogue, whatever the state is kept in.
+"""The interface of a state of a catalogue to a search, independent of how the state is stored.
 
-Rankings, facets and recall stand on `State` alone. `SegmentedState` is the state of a catalogue on disk. An item's
-place is its number within one state; items are passed around by place, int64 arrays.
+Rankings, facets and recall use only `State`. `SegmentedState` is the state of a catalogue on disk. An item's place is
+its number within one state; items are passed around by place, as int64 arrays.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class State(Protocol):
 
     @property
     def seq(self) -> int:
-        """The number of the newest commit in it."""
+        """The number of its newest commit."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class State(Protocol):
 
     @property
     def has_images(self) -> bool:
-        """Whether any vector is that of a picture."""
+        """Whether any vector belongs to a picture."""
         ...
 
     @property
@@ -87,11 +87,11 @@ class State(Protocol):
         ...
 
     def only(self, ids: Ids, allowed: Allowed) -> Allowed:
-        """Return those of the allowed items that have one of these ids."""
+        """Return the allowed items that have one of these ids."""
         ...
 
     def nearest(self, space: str, query: NDArray[np.float32], limit: int, allowed: Allowed, recall: float) -> Nearest:
-        """Find the best `limit` items for a query, float32 [dim]; an item scores as its best vector."""
+        """Find the best `limit` items for a query, float32 [dim]. An item's score is that of its best vector."""
         ...
 
     def compare(self, space: str, query: NDArray[np.float32], vectors: NDArray[np.float32], items: Ids) -> Compared:

@@ -1,4 +1,4 @@
-"""Some vectors of a state of the catalog, evenly spread, the same however the state is divided into segments."""
+"""A sample of a state's vectors, evenly spread and independent of how the state is divided into segments."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["sampled"]
 def sampled(
     segments: Sequence[Segment], gone: Sequence[NDArray[np.bool_] | None], space: str, most: int
 ) -> NDArray[np.float32]:
-    """Return up to `most` vectors, evenly spread over the items that are there, float32 [rows, dim].
+    """Return up to `most` vectors, evenly spread over the remaining items, float32 [rows, dim].
 
-    `gone` has for each segment which items are not there any more (None: all are). What the largest segment holds is
-    found by counting, so that only the others, and what is gone, are passed over.
+    `gone` has a mask of the removed items for each segment (None: no item is removed). Positions in the largest segment
+    are computed by counting, so that only the other segments and the removed items are scanned.
     """
     first, *others = sorted(
         (_Remaining.of(segment, mask, space) for segment, mask in zip(segments, gone, strict=True)),
@@ -32,7 +32,7 @@ def sampled(
         [np.empty(0, np.int64), *(other.items_of(some) for other, some in zip(others, rows, strict=True))]
     )
     order = np.argsort(item_ids, kind="stable")
-    places = np.arange(len(order)) + first.before(item_ids[order])  # of the others' vectors among all
+    places = np.arange(len(order)) + first.before(item_ids[order])  # of the other segments' vectors among all
     total = first.count + len(order)
     wanted = np.arange(min(total, most)) * total // max(min(total, most), 1)
     passed = np.searchsorted(places, wanted)
@@ -50,7 +50,7 @@ def sampled(
 
 @dataclass(frozen=True, slots=True)
 class _Remaining:
-    """The vectors of a segment's items that are there; `gone` are the rows of the others, ascending."""
+    """The vectors of a segment's remaining items; `gone` are the rows of the removed ones, ascending."""
 
     item_ids: Ids
     rows: SpaceRows
@@ -67,13 +67,13 @@ class _Remaining:
         return self.rows.vectors.count - len(self.gone)
 
     def rows_at(self, places: Ids) -> Ids:
-        """Return the rows of vectors by their places among those that are there."""
+        """Return the rows of vectors, given their places among the remaining ones."""
         return places + np.searchsorted(self.gone - np.arange(len(self.gone)), places, side="right")
 
     def items_of(self, rows: Ids) -> Ids:
         return self.item_ids[self.rows.items[rows]]
 
     def before(self, item_ids: Ids) -> Ids:
-        """Return how many of these vectors are of items with lower ids, for each of some ids."""
+        """Return, for each of the ids, how many of these vectors belong to items with lower ids."""
         rows = np.searchsorted(self.rows.items, np.searchsorted(self.item_ids, item_ids))
         return rows - np.searchsorted(self.gone, rows)

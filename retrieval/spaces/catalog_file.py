@@ -1,7 +1,7 @@
 """`catalog.json`: the format of a catalog, and for each space the model that made it. Written once, then only read.
 
-What a catalog has become by a change of its models is in its records (`space_sets.py`), in the same form, because it
-changes in one transaction with what else is there. So are field names and types.
+The result of later changes of models is in the records (`space_sets.py`), in the same form, because it changes in one
+transaction with other records. So are field names and types.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from lookalike.retrieval.vector_index import Metric
 __all__ = ["CatalogFile", "ModelIdentity"]
 
 FORMAT = 2
-"""Since 2 there can be a space for looks, with a model of its own; a catalog without one is written as format 1."""
+"""Since format 2 there can be an appearance space with its own model. A catalog without one is written as format 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """What made vectors: a model's name, weights and preprocessing.
+    """The identity of the model that made vectors: its name, weights and preprocessing.
 
-    `weights` is where on this machine a model's own file of weights lay when the catalog was made; it is no part of
-    what the model is, is never shown, and may be out of date.
+    `weights` is where the model's own file of weights was on this machine when the catalog was made. It is not part of
+    the identity, is never shown, and may be out of date.
     """
 
     facts: Mapping[str, str]
@@ -40,7 +40,7 @@ class ModelIdentity:
 
     @classmethod
     def by(cls, spec: ModelSpec, weights: Path | None = None) -> ModelIdentity:
-        """Say what a model makes vectors as."""
+        """Return the identity of the model with this spec."""
         facts = {"name": spec.name, "weights_sha256": spec.weights_sha256, "preprocessing": spec.preprocessing}
         return cls(facts, weights)
 
@@ -50,10 +50,10 @@ class ModelIdentity:
         return self.facts["name"]
 
     def check(self, spec: ModelSpec) -> None:
-        """Refuse a model that is not the one.
+        """Refuse a model with another identity.
 
         Raises:
-            ModelMismatch: it is another model, other weights, or another preprocessing.
+            ModelMismatch: it is another model, or has other weights or another preprocessing.
         """
         found = ModelIdentity.by(spec).facts
         differing = [name for name in found if self.facts.get(name) != found[name]]
@@ -63,9 +63,9 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class CatalogFile:
-    """Its spaces by name, and the model's name, weights and preprocessing (None: none).
+    """The spaces of a catalog by name, and its model's name, weights and preprocessing (None: no model).
 
-    Words and titles are read by `model`. Where there is a space `looks`, pictures are compared in it, by vectors of
+    `model` reads words and titles. If there is a space `looks`, pictures are compared in it, by vectors of
     `looks_model`. `weights` and `looks_weights` are as in `ModelIdentity`.
     """
 
@@ -80,18 +80,18 @@ class CatalogFile:
 
     @property
     def reads_texts(self) -> bool:
-        """Whether words can be searched for: the model, if there is one, has a text network."""
+        """Whether words can be searched for: the catalog has a model, and the model reads text."""
         return SpaceName.TITLE in self.spaces
 
     @property
     def models(self) -> str:
-        """Its models in words."""
+        """The names of its models, in words."""
         looks = "" if self.looks_model is None else f", appearance {self.looks_model['name']}"
         return "no model" if self.model is None else self.model["name"] + looks
 
     @property
     def stored(self) -> dict[str, str]:
-        """What the rows of each space are called in the records."""
+        """The stored name of each space in the records."""
         return {name: space.stored for name, space in self.spaces.items()}
 
     @property
@@ -100,7 +100,7 @@ class CatalogFile:
         return [name for name in (SpaceName.IMAGE, SpaceName.APPEARANCE) if name in self.spaces]
 
     def made(self, space: str) -> ModelIdentity:
-        """Say what makes the vectors of a space.
+        """Return the identity of the model that makes the vectors of a space.
 
         Raises:
             ModalityUnsupported: the catalog holds ready vectors and has no model.
@@ -117,7 +117,7 @@ class CatalogFile:
 
     @classmethod
     def for_model(cls, spec: ModelSpec, weights: Path | None = None) -> CatalogFile:
-        """Describe a catalog whose vectors a model makes."""
+        """Build the description of a catalog whose vectors a model makes."""
         spaces: dict[str, Space] = {SpaceName.IMAGE: Space(SpaceName.IMAGE, spec.dim, Metric.COSINE)}
         if Modality.TEXT in spec.modalities and spec.title_dim:
             spaces[SpaceName.TITLE] = Space(SpaceName.TITLE, spec.title_dim, Metric.COSINE)
@@ -125,16 +125,16 @@ class CatalogFile:
 
     @classmethod
     def for_vectors(cls, dim: int, metric: Metric) -> CatalogFile:
-        """Describe a catalog of ready vectors."""
+        """Build the description of a catalog of ready vectors."""
         return cls({SpaceName.IMAGE: Space(SpaceName.IMAGE, dim, metric)}, None)
 
     def with_looks(self, spec: ModelSpec, weights: Path | None = None) -> CatalogFile:
-        """Describe the same catalog with a space for looks, of the vectors of another model."""
+        """Return the same catalog with an appearance space, for the vectors of another model."""
         spaces = {**self.spaces, SpaceName.APPEARANCE: Space(SpaceName.APPEARANCE, spec.dim, Metric.COSINE)}
         return replace(self, spaces=spaces, looks_model=ModelIdentity.by(spec).facts, looks_weights=weights)
 
     def without_looks(self) -> CatalogFile:
-        """Describe the same catalog without that space."""
+        """Return the same catalog without the appearance space."""
         spaces = {name: space for name, space in self.spaces.items() if name != SpaceName.APPEARANCE}
         return replace(self, spaces=spaces, looks_model=None, looks_weights=None)
 
@@ -143,9 +143,9 @@ class CatalogFile:
         """Read the file of a catalog.
 
         Raises:
-            CatalogNotFound: the folder is no catalog.
+            CatalogNotFound: there is no catalog in the folder.
             CatalogFormat: a newer version wrote it.
-            CatalogDamaged: it is not what was written.
+            CatalogDamaged: the file is not as it was written.
             StorageFailed: it cannot be read.
         """
         path = folder / CATALOG_FILE
@@ -166,7 +166,11 @@ class CatalogFile:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> CatalogFile:
-        """Read what `to_facts` gave; ValueError, KeyError, TypeError or AttributeError where that is not it."""
+        """Read the facts that `to_facts` returned.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: they are not facts of a catalog.
+        """
         spaces = {
             name: Space(name, int(one["dim"]), Metric(one["metric"]), one.get("stored", ""))
             for name, one in facts["spaces"].items()
@@ -182,7 +186,7 @@ class CatalogFile:
         )
 
     def to_facts(self) -> dict[str, Any]:
-        """Give it as JSON has it."""
+        """Return the facts as JSON holds them."""
         facts: dict[str, Any] = {
             "spaces": {
                 name: {"dim": space.dim, "metric": space.metric}
@@ -200,7 +204,7 @@ class CatalogFile:
         return facts
 
     def write(self, folder: Path) -> None:
-        """Write the file; it is whole or absent."""
+        """Write the file, which is either complete or absent."""
         facts = {"format": 1 if self.looks_model is None else FORMAT, **self.to_facts()}
         text = orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         atomic_write_bytes(folder / CATALOG_FILE, text, durable=True)
@@ -209,7 +213,7 @@ class CatalogFile:
         """Refuse a model that did not make this catalog.
 
         Raises:
-            ModelMismatch: it is another model, other weights, or another preprocessing.
+            ModelMismatch: it is another model, or has other weights or another preprocessing.
         """
         if self.model is None:
             raise _mismatch("no model", spec, list(ModelIdentity.by(spec).facts))

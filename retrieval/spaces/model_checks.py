@@ -1,4 +1,4 @@
-"""Whether a catalogue was made by the models, or holds the vectors, that a caller asks for."""
+"""Checks whether a catalogue has the models, or the vectors, that a caller asks for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_models", "check_vectors"]
 def check_models(
     file: CatalogFile, catalog: str, model: str | None, appearance: str | None, load: Callable[[str], Encoder]
 ) -> None:
-    """Refuse other models than those that made a catalogue; `catalog` is its name, for the message.
+    """Refuse models other than those that made a catalogue; `catalog` is its name, for the message.
 
     `load` loads a model by its name.
 
@@ -61,7 +61,7 @@ def _check_model(file: CatalogFile, catalog: str, model: str | None, load: Calla
         return
     try:
         wanted = full_name(model)
-    except UsageError:  # no model is called that, but it matters more that it is not the catalogue's
+    except UsageError:  # unknown, but that it is not the catalogue's matters more
         wanted = None
     if made_with is None or made_with != wanted:
         raise UsageError(

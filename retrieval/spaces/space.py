@@ -25,8 +25,8 @@ class SpaceName(StrEnum):
 class Space:
     """A named set of vectors of one kind: all of one dimension, compared by one metric.
 
-    `stored` is what its rows are called in the records and its files in a generation. It is never given to the vectors
-    of another model: after a change of models a space of the same name is other stored rows.
+    `stored` is the name of its rows in the records and of its files in a generation. It is never reused for the vectors
+    of another model: after a change of models, a space of the same name has other stored rows.
     """
 
     name: str

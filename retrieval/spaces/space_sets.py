@@ -1,8 +1,8 @@
 """The sets of spaces of a catalog: the one in use, the one being built beside it, the one before, and leftovers.
 
-They are one row of the records, so a change of models is one transaction: a reader sees the old set or the new one, and
-which commits and which generation go with it. A catalog whose models never changed has no such row; its one set is that
-of `catalog.json`.
+They are one row of the records, so a change of models is one transaction: a reader sees either the old set or the new
+one, with the commits and the generation that belong to it. A catalog whose models never changed has no such row; its
+one set is the one in `catalog.json`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["SpaceSets", "stored_names"]
 class SpaceSets:
     """The sets; `version` grows with every change.
 
-    `built` says that every picture has a vector in the `upcoming` set, or may go without, so that generations have it.
+    `built` is whether generations have the `upcoming` set, because every picture has a vector in it or may go without.
     `dropped` are stored names of spaces that no set has any more.
     """
 
@@ -36,10 +36,10 @@ class SpaceSets:
 
     @classmethod
     def of(cls, file: CatalogFile, version: int, text: str | None) -> SpaceSets:
-        """Read the row of the records; `file` is `catalog.json`, which says what the catalog was made as.
+        """Read the row of the records; `file` is `catalog.json`, which describes the catalog as it was created.
 
         Raises:
-            CatalogDamaged: it is not what was written.
+            CatalogDamaged: the row is not as it was written.
         """
         if text is None:
             return cls(file, version=version)
@@ -52,12 +52,12 @@ class SpaceSets:
             return cls(active, upcoming, bool(facts["built"]), previous, tuple(facts["dropped"]), version)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CatalogDamaged(
-                f"What the records say of the catalog's models is damaged ({error}); restore a backup: "
+                f"The description of the catalog's models in the records is damaged ({error}); restore a backup: "
                 "lookalike restore BACKUP NEW"
             ) from error
 
     def to_json(self) -> str:
-        """Give the row's text."""
+        """Return the row's text."""
         facts = {
             "active": self.active.to_facts(),
             "upcoming": None if self.upcoming is None else self.upcoming.to_facts(),
@@ -69,14 +69,14 @@ class SpaceSets:
 
     @property
     def in_generations(self) -> dict[str, Space]:
-        """The spaces that a generation has, by stored name, so that a swap either way is a matter of a moment."""
+        """The spaces in a generation, by stored name: those of all sets, so that a change either way is immediate."""
         files = [self.active, self.previous, self.upcoming if self.built else None]
         spaces = [space for file in files if file is not None for space in file.spaces.values()]
         return {space.stored: replace(space, name=space.stored) for space in spaces}
 
     @property
     def known(self) -> dict[str, Space]:
-        """All spaces of which it is known what rows they have, by stored name."""
+        """All spaces of the sets, by stored name."""
         files = [file for file in (self.active, self.previous, self.upcoming) if file is not None]
         return {space.stored: replace(space, name=space.stored) for file in files for space in file.spaces.values()}
 
@@ -87,12 +87,12 @@ class SpaceSets:
         return frozenset(self.dropped).union(*(stored_names(file) for file in files if file is not None))
 
     def fresh(self, space: Space) -> Space:
-        """Give a space a stored name that no other has had while its rows are there."""
+        """Return a space with a stored name that no other space with remaining rows has had."""
         numbers = [int(name.partition("@")[2] or 1) for name in self.stored if name.partition("@")[0] == space.name]
         return replace(space, stored=f"{space.name}@{max(numbers, default=0) + 1}" if numbers else space.name)
 
     def without_unused(self, *, before: SpaceSets) -> SpaceSets:
-        """Give the same sets, those spaces that they have no more, and `before` had, being dropped."""
+        """Return the same sets, with the spaces dropped that `before` had and no set has any more."""
         used = frozenset().union(
             *(stored_names(file) for file in (self.active, self.previous, self.upcoming) if file is not None)
         )
@@ -100,5 +100,5 @@ class SpaceSets:
 
 
 def stored_names(file: CatalogFile) -> frozenset[str]:
-    """Return what the rows of a set's spaces are called: with other rows of the same spaces these are others."""
+    """Return the stored names of a set's spaces."""
     return frozenset(space.stored for space in file.spaces.values())

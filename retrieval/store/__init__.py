@@ -1,12 +1,11 @@
 """The system of record: one SQLite file with items, their images and vectors, every commit, and the ledger of feeds.
 
-records      the facade: transactions, what is written, what is read
-sql          the tables, what brings older formats to this one, and the longer statements
-database     the file: a connection a thread, transactions, its format; `connecting` opens it
-reading      items, images, vectors and commits, as they are or were
-rows         what goes in and what comes out; `schema` says which fields there are, `stored` makes items of rows
-ledger       what became of every row of every feed
-moments      from a time to the commit it means; `purging` removes history
-unchanged    which items about to be written differ; `checksums` tell whether a row is as it was written
-file         the records as a file: online copies, SQLite's own check
+records          the facade: every read and every transaction reader           items, images, vectors and commits, as
+they are or were commits          transactions with a number and a time; `field_changes` changes the fields themselves
+database         the file: one connection for each thread, transactions, format; `connection` opens it tables
+the tables and the migrations of older formats; `statements` has the longer statements stored_spaces    the sets of
+spaces, and the vectors that one lacks stored_items     items as the catalog returns them ledger           the outcome
+of every row of every feed moments          finds the commit that a time refers to; `purge` removes history
+changed_items    finds the items about to be written that differ; `checksums` detect rows that are not as written
+database_file    online copies and SQLite's own check of the file; `file_locks` keep its locks
 """

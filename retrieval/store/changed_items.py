@@ -1,4 +1,4 @@
-"""Which of the items about to be written differ from what the records hold."""
+"""Comparison of items about to be written with the records, to find those that differ."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["changed_items"]
 def changed_items(
     records: Records, spaces: Mapping[str, Space], writes: Sequence[ItemWrite]
 ) -> tuple[list[ItemWrite], list[ItemWrite], dict[str, int]]:
-    """Return the writes of new items, those of items that are there otherwise, and the ids of the others by key.
+    """Return the writes of new items, the writes of items that differ, and the ids of the unchanged items by key.
 
-    Keys occur once, and the writes have all vectors of their items.
+    Keys must be unique, and the writes must have all vectors of their items.
     """
     known = records.items_of_keys([write.key for write in writes])
     ids = np.array(sorted(row.id for row in known.values()), dtype=np.int64)

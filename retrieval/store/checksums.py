@@ -1,7 +1,8 @@
-"""What tells whether a row of the records is as it was written, where SQLite itself notices nothing.
+"""Checksums that detect rows of the records that are not as written, where SQLite itself notices nothing.
 
-A vector's is the sum of its words and of what it belongs to: it costs next to nothing and is compared whenever vectors
-are read. An item's is a CRC-32 of its id, key, title and fields, and is compared by `verify`. 0 stands for none.
+A vector's checksum is the sum of its words and of the ids it belongs to. It costs almost nothing and is compared
+whenever vectors are read. An item's is a CRC-32 of its id, key, title and fields, compared by `verify`. A checksum is
+never 0, which stands for none.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _OF_ITEM, _OF_IMAGE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4
 def of_vectors(
     item_ids: NDArray[np.int64], image_ids: NDArray[np.int64], vectors: Stored | NDArray[np.uint16]
 ) -> NDArray[np.int64]:
-    """Return the checksums of vectors as they are stored, [n, dim], of items and images (0: none), int64 [n]."""
+    """Return the checksums, int64 [n], of stored vectors, [n, dim], and their items and images (0: no image)."""
     rows = np.ascontiguousarray(vectors).view(np.uint16)
     words = rows.view(np.uint64) if rows.shape[1] % 4 == 0 else rows
     sums = words.sum(axis=1, dtype=np.uint64)
@@ -32,13 +33,13 @@ def of_vectors(
 
 
 def of_vector(item_id: int, image_id: int | None, vector: bytes) -> int:
-    """Return the checksum of one vector, as bytes."""
+    """Return the checksum of one vector, given as bytes."""
     row = np.frombuffer(vector, dtype=np.uint16)[np.newaxis]
     return int(of_vectors(np.array([item_id]), np.array([image_id or 0]), row)[0])
 
 
 def of_blobs(item_ids: NDArray[np.int64], image_ids: NDArray[np.int64], blobs: Sequence[bytes]) -> NDArray[np.int64]:
-    """Return the checksums of vectors as bytes, of one length or of several."""
+    """Return the checksums of vectors given as bytes, of one length or of several; int64 [n]."""
     lengths = np.fromiter(map(len, blobs), dtype=np.int64, count=len(blobs))
     sums = np.empty(len(blobs), dtype=np.int64)
     for length in np.unique(lengths).tolist():
@@ -52,7 +53,7 @@ def of_blobs(item_ids: NDArray[np.int64], image_ids: NDArray[np.int64], blobs: S
 def of_items(
     ids: Iterable[int], keys: Iterable[str], titles: Iterable[str | None], fields: Iterable[str]
 ) -> Iterator[int]:
-    """Return the checksums of items."""
+    """Yield the checksums of items."""
     return map(of_item, ids, keys, titles, fields)
 
 

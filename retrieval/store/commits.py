@@ -19,13 +19,13 @@ __all__ = ["Change", "Committing", "FieldsMoved"]
 class FieldsMoved(Exception):
     """A field was changed after the values of a write were coerced to its type; nothing is written.
 
-    The caller reads the schema again, coerces the values by it and repeats the write.
+    The caller reads the schema again, coerces the values to it and repeats the write.
     """
 
 
 @dataclass(slots=True)
 class Change:
-    """The commit being written, and how many items it changes."""
+    """The commit being written, and the number of items it changes."""
 
     seq: int
     added: int = 0
@@ -38,7 +38,7 @@ class Committing(RecordReader):
 
     @contextmanager
     def _commit(self, summary: str) -> Iterator[Change]:
-        """Make the block one commit; its time is never before that of the commit before it."""
+        """Run the block as one commit, whose time is never before the previous commit's."""
         with self._database.immediate() as connection:
             cursor = connection.execute(statements.INSERT_COMMIT, (round(time.time(), 6), summary))
             commit = Change(int(cursor.lastrowid or 0))
@@ -49,13 +49,13 @@ class Committing(RecordReader):
             )
 
     def _put_schema(self, schema: Schema | None, before: Schema | None = None) -> None:
-        """Add the fields of a write, or widen them; the write has values of no others.
+        """Add the fields of a write, or widen them. The write has values of no other fields.
 
-        `before` is the schema that the types of `schema` were derived from. Without it a field that has another type by
-        now must be of a type that can hold both.
+        `before` is the schema from which the types of `schema` were derived. Without it, a field whose type differs
+        must have a type that can hold both.
 
         Raises:
-            FieldsMoved: a field has neither the type that it had in `before` nor the one that it is to have.
+            FieldsMoved: a field now has neither its type in `before` nor its new type.
         """
         if schema is None:
             return
@@ -72,11 +72,11 @@ class Committing(RecordReader):
             )
 
     def _to_history(self, ids: Iterable[int], seq: int) -> None:
-        """Keep the states that end with a commit."""
+        """Copy the current states of items, which end with commit `seq`, to the history."""
         self._database.connection.execute(statements.TO_HISTORY, (seq, json_ids(ids)))
 
     def _known(self, keys: Sequence[str]) -> dict[str, int]:
-        """Return the ids of those of `keys` that are there, by key."""
+        """Return the ids of the items with one of `keys`, by key."""
         connection = self._database.connection
         if connection.execute("SELECT 1 FROM items LIMIT 1").fetchone() is None:
             return {}

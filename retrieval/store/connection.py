@@ -1,4 +1,4 @@
-"""Connections to a SQLite file, to write or only to read, and SQLite's errors in our words."""
+"""Connections to a SQLite file, for writing or only for reading, and translation of SQLite's errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 
 _BUSY_TIMEOUT_S = 30.0
 _LAST_WAIT_S = 1.0
-_FORKED = "This was begun before the process was forked, and cannot be gone on with in the child; begin it again there."
+_FORKED = "This was begun before the process was forked, and cannot be continued in the child; begin it again there."
 _ROWS_AT_ONCE = 1_000
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
 _NOT_READ = ("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_AUTH", "SQLITE_IOERR_CORRUPTFS")
@@ -47,7 +47,7 @@ Stamp = tuple[tuple[int, ...] | None, ...]
 
 
 class _Cursor(sqlite3.Cursor):
-    """A cursor whose errors are ours."""
+    """A cursor that raises Lookalike's errors in place of SQLite's."""
 
     connection: Connection
 
@@ -76,13 +76,13 @@ class _Cursor(sqlite3.Cursor):
 
 
 class Connection(sqlite3.Connection):
-    """A connection whose errors are ours; `path` is that of its file when it was opened.
+    """A connection that raises Lookalike's errors in place of SQLite's; `path` is its file's path when it was opened.
 
-    Of a connection that takes no locks `file` is None, of any other the device and inode of its file.
+    `file` is the device and inode of the file, or None for a connection that takes no locks.
 
-    A thread that holds `calls` may wait for `forks.opening`, never the other way round. A connection that is dropped
-    without being closed takes no lock at all, because it may be collected within any line of any thread; it is closed
-    when the next one is opened or closed.
+    A thread that holds `calls` may wait for `forks.opening`, but never the other way round. A connection that is
+    dropped without being closed takes no lock, because it may be garbage-collected at any point of any thread; it is
+    closed when the next one is opened or closed.
     """
 
     path: Path
@@ -96,7 +96,7 @@ class Connection(sqlite3.Connection):
         super().__init__(*arguments, **options)
 
     def call(self, method: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401  # as the method
-        """Call a method that runs SQLite, in such a way that a fork waits for it."""
+        """Call a method that runs SQLite, making forks wait for it."""
         try:
             with self.calls:
                 if self._refusal is not None:
@@ -108,7 +108,7 @@ class Connection(sqlite3.Connection):
             raise said(error, self.path) from error
 
     def cursor(self, factory: Any = _Cursor) -> Any:  # noqa: ANN401  # as the base class
-        """Return a cursor whose errors are ours."""
+        """Return a cursor that raises Lookalike's errors."""
         try:
             return super().cursor(factory)
         except sqlite3.ProgrammingError as error:
@@ -117,7 +117,7 @@ class Connection(sqlite3.Connection):
             raise UsageError(self._refusal) from error
 
     def execute(self, sql: str, parameters: Any = (), /) -> _Cursor:  # noqa: ANN401  # as the base class
-        """Execute a statement; the base class would do so past our cursor."""
+        """Execute a statement through this class's cursor, which the base class would bypass."""
         cursor: _Cursor = self.cursor()
         return cursor.execute(sql, parameters)
 
@@ -127,7 +127,7 @@ class Connection(sqlite3.Connection):
         return cursor.executemany(sql, parameters)
 
     def one_row(self, sql: str) -> Any:  # noqa: ANN401  # a row
-        """Return the one row of a query: in one call what `execute` and `fetchone` do in two."""
+        """Return the one row of a query, with one call instead of those of `execute` and `fetchone`."""
         try:
             with self.calls:
                 if self._refusal is not None:
@@ -139,12 +139,12 @@ class Connection(sqlite3.Connection):
             raise said(error, self.path) from error
 
     def backup(self, target: sqlite3.Connection, **options: Any) -> None:  # noqa: ANN401  # as the base class
-        """Copy the database; a fork waits for it."""
+        """Copy the database, making forks wait for it."""
         with self.calls:
             super().backup(target, **options)
 
     def close(self) -> None:
-        """Close the connection when what another thread does with it is done. It may be closed already."""
+        """Close the connection once other threads have finished with it. It may already be closed."""
         with self.calls:
             if self._refusal is None:
                 self._refusal = CLOSED
@@ -153,7 +153,7 @@ class Connection(sqlite3.Connection):
             self.close_now()
 
     def close_now(self) -> None:
-        """Close the connection, which no other thread uses. Call it with `forks.opening` held."""
+        """Close the connection, which no other thread may be using. Call this with `forks.opening` held."""
         if not self._is_open:
             return
         self._is_open = False
@@ -170,7 +170,7 @@ class Connection(sqlite3.Connection):
         if close:
             super().close()
         else:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # else Python would close it at the end
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # otherwise Python would close it at exit
 
     def __del__(self) -> None:
         if self.file is not None:
@@ -178,17 +178,17 @@ class Connection(sqlite3.Connection):
 
 
 _dropped: list[Connection] = []
-"""Connections that nobody refers to any more and that are still to be closed."""
+"""Connections that nothing refers to any more and that are still to be closed."""
 
 
 def _close_dropped() -> None:
-    """Close what was dropped. Call it with `forks.opening` held."""
+    """Close the dropped connections. Call this with `forks.opening` held."""
     while _dropped:
         _dropped.pop().close_now()
 
 
 def _close_all() -> None:
-    """When the interpreter ends, fold logs in as if every catalog had been closed."""
+    """At interpreter exit, fold in the logs as if every catalog had been closed."""
     if forks.opening.acquire(timeout=_LAST_WAIT_S):
         _close_dropped()
         for connection in forks.registered():
@@ -210,13 +210,13 @@ def make(path: Path) -> Connection:
     """Open a new file that no other process knows of yet.
 
     Raises:
-        StorageFailed: it cannot be made.
+        StorageFailed: the file cannot be created.
     """
     return _connected(path, str(path), locks=False)
 
 
 def connect(path: Path) -> Connection:
-    """Open a file that is there, to read and write.
+    """Open an existing file for reading and writing.
 
     Raises:
         CatalogDamaged: it is not a SQLite file.
@@ -226,10 +226,10 @@ def connect(path: Path) -> Connection:
 
 
 def connect_to_read(path: Path) -> Connection:
-    """Open a file to read where it may lie in a folder that cannot be written to.
+    """Open a file for reading, even in a folder that cannot be written to.
 
     Raises:
-        CatalogReadOnly: it has a log that has to be folded in first, which takes writing.
+        CatalogReadOnly: its log must be folded in first, which requires writing.
         StorageFailed: it cannot be opened.
     """
     if is_writable(path):
@@ -241,14 +241,14 @@ def connect_to_read(path: Path) -> Connection:
     except (CatalogReadOnly, StorageFailed) as error:
         raise CatalogReadOnly(
             f"{path.parent} cannot be written to, and its last changes are still in a log ({path.name}-wal) that only "
-            "a process that can write there folds in.",
-            remedy="Open it once as a user who may (lookalike info CATALOG), or copy the whole folder to a place that "
-            "can be written to.",
+            "a process with write access can fold in.",
+            remedy="Open it once as a user who can write there (lookalike info CATALOG), or copy the whole folder to a "
+            "place that can be written to.",
         ) from error
 
 
 def connect_to_look(path: Path) -> Connection:
-    """Open a file to read without folding its log in; the log has to be there.
+    """Open a file for reading without folding in its log, which must exist.
 
     Raises:
         CatalogDamaged: it is not a SQLite file.
@@ -258,17 +258,17 @@ def connect_to_look(path: Path) -> Connection:
 
 
 def is_writable(path: Path) -> bool:
-    """Say whether a file and the folder of its log can be written to."""
+    """Return whether a file and the folder of its log can be written to."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def stamp_of(path: Path) -> Stamp:
-    """Return what tells whether a file that is read without locks, or its log, was changed by somebody who can."""
+    """Return a value that changes when another process changes the file or its log; for files read without locks."""
     return tuple(map(_state, (path, _log_of(path))))
 
 
 def said(error: sqlite3.DatabaseError, path: Path) -> LookalikeError | sqlite3.ProgrammingError:
-    """Return the error of ours that says what SQLite's means for the catalog that a file is of."""
+    """Return Lookalike's error for an error of SQLite in the catalog's file `path`."""
     if isinstance(error, sqlite3.ProgrammingError):
         return error
     name = getattr(error, "sqlite_errorname", "")
@@ -296,7 +296,7 @@ def said(error: sqlite3.DatabaseError, path: Path) -> LookalikeError | sqlite3.P
 
 
 def _connected(path: Path, address: str, *, locks: bool = True) -> Connection:
-    """Open a connection; one that takes `locks` has begun to read, so that its log is open as well."""
+    """Open a connection. With `locks`, it begins to read, so that its log is open as well."""
     with forks.opening:
         _close_dropped()
         if not forks.is_safe():

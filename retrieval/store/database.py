@@ -1,6 +1,6 @@
-"""The SQLite file of the records: a connection a thread, transactions, its format.
+"""The SQLite file of the records: one connection for each thread, transactions, and the file's format.
 
-Write-ahead log with `synchronous=FULL`: what a transaction has returned for survives a killed process and a power cut.
+It uses a write-ahead log with `synchronous=FULL`, so a returned transaction survives a killed process and a power cut.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from lookalike.retrieval.store.connection import (
 __all__ = ["FORMAT", "Database", "migrate", "prepare"]
 
 FORMAT = 6
-"""Of the SQLite file (`PRAGMA user_version`); an older one is migrated when it is opened."""
+"""Format of the SQLite file (`PRAGMA user_version`). Older files are migrated when they are opened."""
 
 _MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2", 3: "FROM_FORMAT_3", 4: "FROM_FORMAT_4", 5: "FROM_FORMAT_5"}
 _PAGE_BYTES = 16_384
 
 
 class Database:
-    """The SQLite file of one catalog; one connection a thread, so any thread may call.
+    """The SQLite file of one catalog. Each thread gets its own connection, so any thread may call.
 
-    The file is known by its device and inode: each use makes sure that the path still leads to it. Connections are
-    not carried over a fork; the child opens its own.
+    The file is identified by its device and inode: each use checks that the path still leads to it. Connections are not
+    inherited across a fork; the child opens its own.
     """
 
     def __init__(self, path: Path, folder: CatalogFolder) -> None:
@@ -64,14 +64,14 @@ class Database:
         self._only_read = False
         self._closed = False
         self.commits = 0
-        """Grows with each transaction of this object that was written."""
+        """Number of transactions written by this object."""
 
     @classmethod
     def make(cls, path: Path) -> None:
-        """Make a new, empty file; it is whole or absent.
+        """Create a new, empty file, which is either complete or absent.
 
         Raises:
-            StorageFailed: it cannot be written.
+            StorageFailed: the file cannot be written.
         """
         with closing(make(path)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
@@ -83,12 +83,12 @@ class Database:
             connection.execute("COMMIT")
 
     def check(self) -> None:
-        """Bring a file of an older format to this one; processes that open it meanwhile wait.
+        """Check the file, and migrate an older format to this one; processes that open it meanwhile wait.
 
         Raises:
-            CatalogDamaged: it is missing or not such a file.
+            CatalogDamaged: the file is missing or is not a file of records.
             CatalogFormat: a newer version wrote it.
-            CatalogReadOnly: it cannot be written to, and has to be before it can be read.
+            CatalogReadOnly: it cannot be written to, but must be before it can be read.
             StorageFailed: it cannot be read, or the locks of its file system do not work.
         """
         if self._file is None or not self._path.is_file():
@@ -96,7 +96,7 @@ class Database:
                 f"The catalog has lost its records ({self._name}).", remedy="Restore it from a backup."
             )
         with failing(self._path, "read"):
-            if not os.access(self._path, os.R_OK):  # not by opening it: closing it again would drop SQLite's locks
+            if not os.access(self._path, os.R_OK):  # opening and closing the file would drop SQLite's locks
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self._only_read = not is_writable(self._path)
         if not self._only_read:
@@ -104,7 +104,7 @@ class Database:
         version = self._version()
         if version in _MIGRATIONS:
             with self.immediate() as connection:
-                migrate(connection, self._version())  # it may meanwhile be migrated by another process
+                migrate(connection, self._version())  # another process may have migrated it meanwhile
         elif version != FORMAT:
             raise CatalogFormat(
                 f"The records have format {version}, this version of Lookalike reads 1 to {FORMAT}; "
@@ -112,7 +112,7 @@ class Database:
             )
 
     def close(self) -> None:
-        """Close every thread's connection; the file cannot be used through this object afterwards."""
+        """Close every thread's connection. The file cannot be used through this object afterwards."""
         with self._lock:
             self._closed = True
             for connection in self._connections.values():
@@ -127,14 +127,14 @@ class Database:
 
     @property
     def bytes_on_disk(self) -> int:
-        """The size of the file and of its log."""
+        """The size of the file and its log, in bytes."""
         path = self._path_now()
         files = (path, path.with_name(f"{path.name}-wal"))
         return sum(path.stat().st_size for path in files if path.exists())
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Make all reads of this thread within the block see one state."""
+        """Run the block so that all reads of this thread in it see one state."""
         connection = self.connection
         connection.execute("BEGIN")
         try:
@@ -144,7 +144,7 @@ class Database:
 
     @contextmanager
     def immediate(self) -> Iterator[Connection]:
-        """Make the block one transaction that writes; an error in it, or in putting it on disk, takes everything back.
+        """Run the block as one writing transaction; an error in the block or while committing rolls it back.
 
         Raises:
             CatalogBusy: another process kept writing for too long.
@@ -160,7 +160,7 @@ class Database:
             connection.writing = True
             try:
                 yield connection
-                self._path_now()  # what is committed must be in the file that others find
+                self._path_now()  # commits must go to the file that other processes find
                 self._refuse_second_name()
                 connection.execute("COMMIT")
                 self.commits += 1
@@ -171,13 +171,13 @@ class Database:
                 connection.writing = False
 
     def one_row(self, sql: str) -> Any:  # noqa: ANN401
-        """Return the one row of a query; the quickest way there is."""
+        """Return the one row of a query, by the quickest path."""
         return self.connection.one_row(sql)
 
     def give_back_space(self, pages: int) -> None:
-        """Return unused room to the disk, at most `pages` pages a step, so that writers get their turn between steps.
+        """Return unused space to the disk, at most `pages` pages a step, so that other writers can run between steps.
 
-        A file that was made by format 1 is written anew once, in one step.
+        A file created by format 1 is rewritten once, in one step.
         """
         if self._pragma("auto_vacuum") != 2:
             self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -197,17 +197,17 @@ class Database:
         local = self._local
         connection: Connection | None = getattr(local, "connection", None)
         if connection is not None and connection.writing:
-            return connection  # `immediate` looks where the file lies when it begins and before it commits
+            return connection  # `immediate` checks the path when it begins and before it commits
         path = self._path_now()
         if connection is None or local.depth != forks.depth():
             return self._connected(path)
         if self._only_read and local.stamp != stamp_of(path) and not connection.in_transaction:
-            connection.close()  # somebody else can write there, and has
+            connection.close()  # another user, who can write there, has done so
             return self._connected(path)
         return connection
 
     def _path_now(self) -> Path:
-        """Return where the file lies now."""
+        """Return the current path of the file."""
         if self._closed:
             raise UsageError(CLOSED)
         if id_of(self._path) != self._file:
@@ -222,21 +222,21 @@ class Database:
     def _refuse_second_name(self) -> None:
         """Refuse to write a file that has a second name.
 
-        The log and the shared memory go by the file's name, so whoever opens it by the other name sees neither, and
-        each overwrites what the other has written.
+        The names of the log and the shared memory derive from the file's name. A process that opens the file by another
+        name sees neither, and each process overwrites what the other has written.
 
         Raises:
             CatalogReadOnly: the file has hard links.
         """
         try:
             names = self._path.stat().st_nlink
-        except FileNotFoundError:  # which `_path_now` tells of
+        except FileNotFoundError:  # `_path_now` reports this
             return
         if names > 1:
             raise CatalogReadOnly(
-                f"{self._path} has a second name (a hard link), so what is written by one name is lost by the other. "
-                "It can be searched, not changed.",
-                remedy="Replace the hard-linked copy of the folder by a real one (cp -a, or lookalike backup), or "
+                f"{self._path} has a second name (a hard link), so changes made through one name are lost through the "
+                "other. It can be searched, not changed.",
+                remedy="Replace the hard-linked copy of the folder with a real one (cp -a, or lookalike backup), or "
                 "delete it.",
             )
 
@@ -244,7 +244,7 @@ class Database:
         stamp: Stamp = stamp_of(path) if self._only_read else ()
         connection = connect_to_read(path) if self._only_read else connect(path)
         try:
-            self._path_now()  # the path may have led elsewhere when it was opened
+            self._path_now()  # the path may have led elsewhere when the file was opened
             if not self._only_read:
                 connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
@@ -269,14 +269,14 @@ class Database:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Choose the form of a new, empty file."""
+    """Set the page size, vacuum mode and journal mode of a new, empty file."""
     connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring records of an older format to this one, within a transaction."""
+    """Migrate records of an older format to this one, within a transaction."""
     for older in range(version, FORMAT):
         for statement in getattr(tables, _MIGRATIONS[older]):
             connection.execute(statement)
@@ -284,7 +284,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
 
 
 def _end(connection: Connection) -> None:
-    """Take back what a transaction wrote; SQLite has done so already after some errors, such as a full disk."""
-    with suppress(LookalikeError, sqlite3.ProgrammingError):  # the latter where another thread has closed it
+    """Roll back a transaction. SQLite has done so already after some errors, such as a full disk."""
+    with suppress(LookalikeError, sqlite3.ProgrammingError):  # the latter if another thread has closed it
         if connection.in_transaction:
             connection.execute("ROLLBACK")

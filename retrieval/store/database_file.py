@@ -1,6 +1,6 @@
-"""The records as a file: an online copy, one state of it to read, SQLite's own check, what is left of a damaged one.
+"""The records as a file: online copies, reading one state of it, SQLite's own check, and reading damaged files.
 
-Kept apart from `records` because none of it needs a catalog that can be opened.
+This is separate from `records` because it works without a catalog that can be opened.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NOT_WRITTEN = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PE
 
 
 class RecordsState:
-    """One state of the records, to be read from any thread, one at a time, while others write. Changes nothing."""
+    """One state of the records, read while others write. It never changes them. Use it from one thread at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -51,7 +51,7 @@ class RecordsState:
         elif path.with_name(f"{path.name}-wal").exists():
             connection = connect_to_look(path)  # leaves the log as it is
         else:
-            connection = connect(path)  # makes a log, which only a full connection clears away
+            connection = connect(path)  # this creates a log, which only a full connection removes
         try:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")
@@ -69,7 +69,7 @@ class RecordsState:
         """
         yield from self._connection.execute(sql, parameters)
 
-    def value(self, sql: str, parameters: Sequence[object] = ()) -> Any:  # noqa: ANN401  # what the query gives
+    def value(self, sql: str, parameters: Sequence[object] = ()) -> Any:  # noqa: ANN401  # whatever the query returns
         """Return the one value of a query.
 
         Raises:
@@ -78,14 +78,14 @@ class RecordsState:
         return next(self.rows(sql, parameters))[0]
 
     def space_facts(self) -> tuple[int, str | None]:
-        """Return how often the sets of spaces have changed, and what they are; see `StoredSpaces.facts`."""
+        """Return how often the sets of spaces have changed, and the sets as JSON text; see `StoredSpaces.facts`."""
         if not self.value("SELECT count(*) FROM sqlite_schema WHERE name = 'spaces'"):
-            return 0, None  # of an older format, which is migrated at the next open
+            return 0, None  # an older format, migrated when it is next opened
         found: tuple[int, str | None] = next(self.rows("SELECT version, facts FROM spaces"))
         return found
 
     def close(self) -> None:
-        """Let go of the state."""
+        """Close the connection."""
         self._connection.close()
 
     def __enter__(self) -> RecordsState:
@@ -98,7 +98,7 @@ class RecordsState:
 
 
 def copy_records(source: Path, target: Path, progress: Progress = silent) -> tuple[int, int]:
-    """Copy one state of the records to a new file while others write; return its commit number and count of items.
+    """Copy one state of the records to a new file while others write; return its commit number and number of items.
 
     Pages keep their places, so two copies differ only where the records do. The copy names no generation.
 
@@ -107,10 +107,10 @@ def copy_records(source: Path, target: Path, progress: Progress = silent) -> tup
         StorageFailed: the target cannot be written.
     """
     with _translated(target), closing(connect_to_read(source)) as reader, closing(make(target)) as writer:
-        reader.execute("BEGIN")  # held until the last page: all of them are of one state
+        reader.execute("BEGIN")  # held until the last page, so that all pages are of one state
         seq = reader.execute("SELECT coalesce(max(seq), 0) FROM commits").fetchone()[0]
         items = reader.execute("SELECT count(*) FROM items").fetchone()[0]
-        writer.execute("PRAGMA synchronous = OFF")  # a copy that is cut short is thrown away
+        writer.execute("PRAGMA synchronous = OFF")  # an interrupted copy is discarded
         reader.backup(
             writer,
             pages=_PAGES_AT_ONCE,
@@ -125,7 +125,7 @@ def copy_records(source: Path, target: Path, progress: Progress = silent) -> tup
 
 
 def damage_of(path: Path) -> list[str]:
-    """Return what SQLite's own check finds wrong with a file, nothing when it is sound."""
+    """Return the problems that SQLite's own check finds in a file; an empty list if it is sound."""
     try:
         with RecordsState.open(path) as state:
             found = [str(row[0]) for row in state.rows(f"PRAGMA integrity_check({_MOST_COMPLAINTS})")]
@@ -136,7 +136,7 @@ def damage_of(path: Path) -> list[str]:
 
 @contextmanager
 def _translated(written: Path) -> Iterator[None]:
-    """Turn the errors of copying into ours: those of a full or failing disk are about the file that is written."""
+    """Translate SQLite's errors while copying. Errors of a full or failing disk concern the `written` file."""
     try:
         yield
     except CatalogDamaged as error:
@@ -155,5 +155,5 @@ def _translated(written: Path) -> Iterator[None]:
 
 def _not_backed_up(why: str) -> CatalogDamaged:
     return CatalogDamaged(
-        f"The records are damaged ({why}) and were not backed up.", remedy="See more with: lookalike verify CATALOG"
+        f"The records are damaged ({why}) and were not backed up.", remedy="For details: lookalike verify CATALOG"
     )

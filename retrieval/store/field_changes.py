@@ -1,7 +1,7 @@
-"""Changes of the fields themselves: declared, given another type or name, dropped. Each call is one commit.
+"""Changes of the fields themselves: declaring, retyping, renaming and dropping them. Each call is one commit.
 
-The items that have a value of such a field are written anew, as by an update, and what the field was is kept: earlier
-states are read with the names, types and values that they had.
+Items that have a value of a changed field are rewritten, as by an update, and the field's earlier name and type are
+kept: earlier states are read with the names, types and values that they had.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHOWN_MISFITS = 3
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """What becomes of a field: another type, or another name (None: it is dropped)."""
+    """A change of one field: to another type, or to another name (None: the field is dropped)."""
 
     name: str
     new_name: str | None
@@ -43,7 +43,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class FieldsChanged:
-    """The commit that changed fields, how many items it wrote anew, and how many values it made null."""
+    """The commit that changed fields, how many items it rewrote, and how many values it made null."""
 
     commit: int
     items: int
@@ -52,7 +52,7 @@ class FieldsChanged:
 
 @dataclass(slots=True)
 class _Step:
-    """A change with the type that the field has before it and after it."""
+    """A change with the type of the field before it and after it."""
 
     change: FieldChange
     before: FieldType
@@ -62,7 +62,7 @@ class _Step:
 
     @property
     def widens(self) -> bool:
-        """Whether whole numbers become numbers: stored values serve as they are, for earlier states too."""
+        """Whether whole numbers become numbers. Stored values are then valid as they are, for earlier states too."""
         same_name = self.change.new_name == self.change.name
         return same_name and (self.before, self.after) == (FieldType.INT, FieldType.FLOAT)
 
@@ -74,29 +74,29 @@ class FieldWriter(Committing):
         """Declare a field in one transaction; return its commit number.
 
         Raises:
-            FieldTypeError: the field is there with another type.
+            FieldTypeError: the field exists with another type.
         """
         with self._commit(f"add field {name}") as commit:
             self._put_schema(self.schema().extended({name: kind}))
         return commit.seq
 
     def add_fields(self, schema: Schema, *, summary: str) -> int:
-        """Declare the fields of a schema that are not there, in one transaction; return its commit number.
+        """Declare the fields of a schema that do not exist yet, in one transaction; return its commit number.
 
         Raises:
-            FieldTypeError: a field is there with a type that cannot hold both.
+            FieldTypeError: a field exists with a type that cannot hold both.
         """
         with self._commit(summary) as commit:
             self._put_schema(schema)
         return commit.seq
 
     def change_fields(self, changes: Sequence[FieldChange], *, null_misfits: bool = False) -> FieldsChanged:
-        """Change fields in one transaction: types, then drops, then all renames together.
+        """Change fields in one transaction: types first, then drops, then all renames together.
 
-        With `null_misfits` a value that does not fit its field's new type becomes null.
+        With `null_misfits`, a value that does not fit its field's new type becomes null.
 
         Raises:
-            UsageError: there is no such field, it is dropped and changed as well, or its new name is another field's.
+            UsageError: a field does not exist, is both dropped and changed, or its new name is another field's.
             FieldTypeError: values do not fit the new type; nothing is changed.
             CatalogBusy: another process kept writing for too long.
         """
@@ -126,7 +126,7 @@ class FieldWriter(Committing):
         return FieldsChanged(commit.seq, commit.updated, nulled)
 
     def _steps(self, changes: Sequence[FieldChange]) -> list[_Step]:
-        """Check the changes against the fields; return them as steps of one change each, in an order that works."""
+        """Check the changes against the fields; return them as single steps, in an order that works."""
         fields = dict(self.schema())
         _check_together(changes, fields)
         steps = []
@@ -144,7 +144,7 @@ class FieldWriter(Committing):
         return steps
 
     def _put_step(self, step: _Step, seq: int) -> None:
-        """Write what the field is from now on, and what it was."""
+        """Write the field's new state, and record its previous one."""
         connection, change = self._database.connection, step.change
         if change.new_name is None:
             connection.execute("DELETE FROM fields WHERE name = ?", (change.name,))
@@ -175,9 +175,9 @@ def _check_together(changes: Sequence[FieldChange], fields: Collection[str]) -> 
 
 
 def _in_order(changes: Sequence[FieldChange], fields: Collection[str]) -> list[FieldChange]:
-    """Return changes that do the same one after the other: types, drops, then renames.
+    """Return equivalent changes to be made one after another: types, drops, then renames.
 
-    A rename comes after the one that frees its new name. In a cycle of renames one field takes a spare name first.
+    A rename comes after the one that frees its new name. In a cycle of renames, one field takes a spare name first.
     """
     ordered = [change for change in changes if change.new_name == change.name]
     ordered += [change for change in changes if change.new_name is None]
@@ -197,7 +197,7 @@ def _in_order(changes: Sequence[FieldChange], fields: Collection[str]) -> list[F
 
 
 def _apply(step: _Step, fields: dict[str, Json], key: str) -> bool:
-    """Change the field of one item, if it has a value; say whether the item is to be written anew."""
+    """Change the field of one item if it has a value; return whether the item has to be rewritten."""
     change = step.change
     if fields.get(change.name) is None:
         return False

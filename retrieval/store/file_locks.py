@@ -1,15 +1,15 @@
 """A lock on every open SQLite file that no other code of this process can drop.
 
-SQLite guards its files with POSIX locks. Those belong to the process: when any code in it closes any descriptor of
-the file, for example `shutil.copytree` or a library that looked at the first bytes, the system drops all of them (see
-"How To Corrupt An SQLite Database File", section 2.2). Another process that closes the file then believes that it is
-the last one and deletes the write-ahead log, and what this process commits afterwards goes nowhere.
+SQLite guards its files with POSIX locks. Those belong to the process: when any code in it closes any descriptor of the
+file, for example `shutil.copytree` or a library that looked at the first bytes, the system drops all of them (see "How
+To Corrupt An SQLite Database File", section 2.2). Another process that closes the file then believes that it is the
+last one and deletes the write-ahead log, and later commits of this process are lost.
 
-No code of this project opens such a file except through SQLite. For the code of others, each file is also held by an
-open file description lock (`F_OFD_SETLK` in fcntl(2)), which belongs to one descriptor. It lies on the bytes of
-SQLite's shared lock, so no process can take the exclusive lock that deleting the log requires. The descriptor is
-closed after the last connection of this process, never before. Where the system has no such locks, the POSIX locks
-alone protect the file.
+No code of this project opens the file except through SQLite. As protection from other code, each file is also held by
+an open file description lock (`F_OFD_SETLK` in fcntl(2)), which belongs to one descriptor. It covers the bytes of
+SQLite's shared lock, so no process can take the exclusive lock that deleting the log requires. The descriptor is closed
+after the last connection of this process, never before. Where the system has no open file description locks, the POSIX
+locks alone protect the file.
 
 The locks on the shared memory file (`-shm`) order writers and readers from moment to moment and cannot be doubled in
 this way: a process must not copy the folder of a catalog that it has open, other than by `Catalog.backup`.
@@ -32,14 +32,14 @@ _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 _SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
 
 _noted: dict[FileId, list[list[FileId]]] = {}
-"""By file, what `record_files` was told at each connection. `forks.opening` guards it, too."""
+"""For each file, the results of `record_files` for each connection. `forks.opening` guards it, too."""
 
 _held: dict[FileId, tuple[int, int]] = {}
-"""By file, the descriptor and the number of connections that need it. `forks.opening` guards it."""
+"""For each file, the descriptor and the number of connections that need it. `forks.opening` guards it."""
 
 
 def hold(file: FileId, path: Path) -> None:
-    """Count one more connection of a file; lock the file when it is the first. The file is in WAL mode."""
+    """Count one more connection of a file, and lock the file if it is the first. The file must be in WAL mode."""
     descriptor, count = _held.get(file, (-1, 0))
     if count == 0 and _SET_LOCK is not None:
         with suppress(OSError):
@@ -50,7 +50,7 @@ def hold(file: FileId, path: Path) -> None:
 
 
 def unlock(file: FileId) -> None:
-    """Before the last connection of a file is closed, let SQLite take the locks that clearing up requires."""
+    """Before the last connection of a file is closed, let SQLite take the locks that it needs for removing the log."""
     descriptor, count = _held[file]
     if count == 1 and descriptor >= 0:
         with suppress(OSError):
@@ -58,7 +58,7 @@ def unlock(file: FileId) -> None:
 
 
 def let_go(file: FileId) -> None:
-    """Count one connection less, which is closed by now; close the descriptor after the last."""
+    """Count one connection less, which must be closed by now; close the descriptor after the last one."""
     descriptor, count = _held.pop(file)
     noted = _noted[file]
     record_files.let_go(noted.pop())

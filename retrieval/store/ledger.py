@@ -1,8 +1,8 @@
-"""The ledger: what became of every row of every feed, why, how often it was tried, and when it was seen.
+"""The ledger: the outcome of every row of every feed, with its reason, the number of attempts, and when it was seen.
 
-A row is known by its feed and key; one without a key, or with that of an earlier row, by its feed and number.
-Where an item was taken without one of its pictures, that picture has an entry beside the row's. Entries are written in
-the transaction of the items they are about, so a run that is killed has left those of the rows it had committed.
+A row is identified by its feed and key, or without a key of its own, by its feed and number. If an item was taken
+without one of its pictures, that picture has an entry beside the row's. Entries are written in the transaction of the
+items they are about, so a killed run leaves the entries of the rows it had committed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _IDS_AT_ONCE = 20_000
 
 
 class State(StrEnum):
-    """What became of a row: written by the last run that saw it, as it was, not taken, or no longer in its feed."""
+    """The outcome of a row: written by the last run that saw it, unchanged, rejected, or no longer in its feed."""
 
     INDEXED = "indexed"
     UNCHANGED = "unchanged"
@@ -40,11 +40,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One row of a feed, or one picture of a row, that was rejected.
+    """One row of a feed, or one rejected picture of a row.
 
-    `row` is its number in the last run that saw it, `source` the picture that it was rejected for. `attempts` counts
-    the runs that wrote or rejected it. `first_seen` and `last_seen` are when the runs `first_run` and `last_run` began;
-    `commit` is the one that last wrote its item, or removed it, None where there was none.
+    `row` is its number in the last run that saw it, and `source` the picture that it was rejected for. `attempts` is
+    the number of runs that wrote or rejected it. `first_seen` and `last_seen` are when the runs `first_run` and
+    `last_run` began. `commit` is the last commit that wrote or removed its item, or None.
     """
 
     feed: str
@@ -63,10 +63,10 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What to write of one row: `part` is 0 for the row itself, its place from 1 for one of its pictures.
+    """The entry to write for one row: `part` is 0 for the row itself, and counts its pictures from 1.
 
-    A negative part is the number of a row that goes by it. `item` is the id of an item that stays as it is; that of one
-    that is written is found by its key.
+    A negative part is the number of a row that is identified by number. `item` is the id of an unchanged item; the id
+    of a written item is found by its key.
     """
 
     row: int
@@ -79,16 +79,16 @@ class Note:
 
     @classmethod
     def of(cls, one: Rejected, part: int = 0) -> Note:
-        """Note a row, or a picture, that is rejected."""
+        """Build the note of a rejected row or picture."""
         own = bool(one.key) and not one.repeated
         return cls(one.row, one.key, State.REJECTED, part if own else -one.row, one.reason, one.source)
 
 
 @dataclass(slots=True)
 class FeedRun:
-    """One run over a feed: its number, and what it need not look for.
+    """One run over a feed: its number, and flags that save it lookups.
 
-    `partial` says that it is over some rows by themselves, so that their numbers say nothing of other rows.
+    `partial` is whether it covers single rows only, so that their numbers do not concern other rows.
     """
 
     id: int
@@ -100,7 +100,7 @@ class FeedRun:
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """A file that was moved: the item of its old key is removed in the commit that adds that of the new one."""
+    """A file that was moved: the item of the old key is removed in the commit that adds the one of the new key."""
 
     item: int
     old: str
@@ -109,7 +109,7 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What a run has to note of a number of rows."""
+    """The entries that a run writes for a number of rows."""
 
     run: FeedRun
     entries: Sequence[Note]
@@ -118,7 +118,7 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """An item that a feed has brought and the catalog still has; `alone` says that no other feed has it."""
+    """An item that a feed has brought and the catalog still has; `alone` is whether no other feed has it."""
 
     entry: int
     key: str
@@ -128,7 +128,7 @@ class Brought:
 
 
 class Ledger:
-    """The ledger of one catalog's records; what writes is called within a transaction."""
+    """The ledger of one catalog's records. Call the methods that write within a transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -142,10 +142,10 @@ class Ledger:
         feed: str | None = None,
         limit: int | None = None,
     ) -> Iterator[LedgerEntry]:
-        """Yield the entries by feed and row: all, or those in a state, of a feed.
+        """Yield the entries by feed and row, filtered by `state` and `feed`.
 
         Raises:
-            UsageError: there is no such state or feed, or the limit is not positive.
+            UsageError: the state or the feed does not exist, or the limit is not positive.
         """
         if feed is not None and feed not in (feeds := self.feeds()):
             raise UsageError(f"The ledger has no feed {feed!r}; it has {', '.join(map(repr, feeds)) or 'none yet'}.")
@@ -156,11 +156,11 @@ class Ledger:
         wanted = {"l.state": state, "l.feed": feed}
         terms = [f"{column} = ?" for column, value in wanted.items() if value is not None]
         if state in (State.REJECTED, State.MISSING):
-            terms.append("l.reason IS NOT NULL")  # there is an index of those
+            terms.append("l.reason IS NOT NULL")  # these are indexed
         return self._entries(terms, [*filter(None, wanted.values()), -1 if limit is None else limit])
 
     def rejects_of(self, run: int) -> Iterator[LedgerEntry]:
-        """Yield what a run, the last over its feed, rejected."""
+        """Yield the rejections of a run, which must be the last over its feed."""
         return self._entries(["l.reason IS NOT NULL", "l.state = 'rejected'", "l.last_run = ?"], [run, -1])
 
     def _entries(self, terms: Sequence[str], parameters: Sequence[object]) -> Iterator[LedgerEntry]:
@@ -168,24 +168,24 @@ class Ledger:
         return map(_entry, self._database.connection.execute(sql, parameters))
 
     def counts(self, feed: str | None = None) -> dict[State, int]:
-        """Count the entries of a feed, or of all, by state; those of pictures are among the rejected."""
+        """Count the entries of a feed, or of all, by state. Entries of pictures count as rejected."""
         sql = "SELECT state, count(*) FROM ledger WHERE ?1 IS NULL OR feed = ?1 GROUP BY state"
         found = dict(self._database.connection.execute(sql, (feed,)).fetchall())
         return {state: found.get(state.value, 0) for state in State}
 
     def count_rejected(self, feed: str | None = None) -> int:
-        """Count what is rejected, of a feed or of all."""
+        """Count the rejected rows and pictures of a feed, or of all feeds."""
         sql = (
             "SELECT count(*) FROM ledger WHERE reason IS NOT NULL AND state = 'rejected' AND (?1 IS NULL OR feed = ?1)"
         )
         return int(self._database.connection.execute(sql, (feed,)).fetchone()[0])
 
     def count_missing(self, feed: str) -> int:
-        """Count the items of the catalog that a feed has brought and no longer has."""
+        """Count the items of the catalog that a feed brought and no longer has."""
         return int(self._database.connection.execute(statements.COUNT_MISSING, (feed,)).fetchone()[0])
 
     def count_to_retry(self, feed: str) -> int:
-        """Count the rows of a feed of which something is rejected."""
+        """Count the rows of a feed with a rejection of the row or of a picture."""
         sql = "SELECT count(DISTINCT row) FROM ledger WHERE reason IS NOT NULL AND state = 'rejected' AND feed = ?"
         return int(self._database.connection.execute(sql, (feed,)).fetchone()[0])
 
@@ -195,14 +195,14 @@ class Ledger:
         return [name for (name,) in self._database.connection.execute(sql)]
 
     def rejected_among(self, feed: str, keys: Sequence[str], rows: Sequence[int]) -> tuple[set[str], set[int]]:
-        """Return which of some keys, and which of some rows that go by their number, are rejected."""
+        """Return which of the keys, and which of the rows identified by number, are rejected."""
         connection = self._database.connection
         by_key = connection.execute(statements.REJECTED_KEYS, (_json(keys), feed))
         by_row = connection.execute(statements.REJECTED_ROWS, (_json(rows), feed))
         return {key for (key,) in by_key}, {-part for (part,) in by_row}
 
     def brought(self, feed: str, keys: Sequence[str] | None = None) -> Iterator[Brought]:
-        """Yield the items that a feed has brought and the catalog still has, of some keys or all."""
+        """Yield the items that a feed has brought and the catalog still has, all or those with one of `keys`."""
         if keys is None:
             rows = self._database.connection.execute(statements.BROUGHT, (feed,))
         else:
@@ -210,7 +210,7 @@ class Ledger:
         return (Brought(entry, key, item, last_run, bool(alone)) for entry, key, item, last_run, alone in rows)
 
     def entries_of(self, feed: str, keys: Sequence[str]) -> list[int]:
-        """Return which entries are those of some keys in a feed, by the numbers that `brought` gives them."""
+        """Return the entries of these keys in a feed, numbered as in `Brought.entry`."""
         sql = (
             "SELECT rowid FROM ledger WHERE key IN (SELECT value FROM json_each(?)) AND feed = ? "
             "AND part = 0 AND part >= 0"
@@ -218,24 +218,24 @@ class Ledger:
         return [entry for (entry,) in self._database.connection.execute(sql, (_json(keys), feed))]
 
     def size(self) -> int:
-        """Return a number above that of every entry."""
+        """Return a number above every entry's."""
         return int(self._database.connection.execute("SELECT coalesce(max(rowid), 0) + 1 FROM ledger").fetchone()[0])
 
     def files(self, items: Sequence[int]) -> Iterator[tuple[int, str, bytes]]:
-        """Yield id, key and sha256 of those items that are a file each: one picture, called as the item is."""
+        """Yield id, key and sha256 of those items that are single files: one picture, whose source is the key."""
         for start in range(0, len(items), _IDS_AT_ONCE):
             ids = _json(items[start : start + _IDS_AT_ONCE])
             yield from self._database.connection.execute(statements.FILES, (ids,))
 
     def sources(self) -> dict[str, FeedSource]:
-        """Return where each feed was last read from, in the order of their first runs; those of which it is known."""
+        """Return where each feed was last read from, if known, in the order of their first runs."""
         rows = self._database.connection.execute(statements.SOURCES)
         return {feed: FeedSource(*source) for feed, *source in rows}
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def begin(self, feed: str, *, partial: bool, source: FeedSource | None = None) -> FeedRun:
-        """Begin a run over a feed, and note where it is read from."""
+        """Begin a run over a feed, and record where it is read from."""
         connection = self._database.connection
         if source is not None:
             row = (feed, source.path, source.key, source.image, source.title)
@@ -245,7 +245,7 @@ class Ledger:
         return FeedRun(int(cursor.lastrowid or 0), feed, bool(had_parts), partial)
 
     def write(self, notes: Notes, seq: int | None = None, items: Mapping[str, int] | None = None) -> None:
-        """Write what a run has to note; `seq` is the commit that wrote `items`, given as their ids by key."""
+        """Write the entries of a run; `seq` is the commit that wrote `items`, which maps keys to ids."""
         run, connection = notes.run, self._database.connection
         unchanged = [note for note in notes.entries if note.state is State.UNCHANGED]
         rejected = [note for note in notes.entries if note.state is State.REJECTED]
@@ -274,14 +274,14 @@ class Ledger:
         connection.executemany(statements.NOTE_RENAMED, moved)
 
     def finish(self, run: FeedRun) -> None:
-        """Note that a run has read its feed to the end: rows that it did not see are missing from it."""
+        """Record that a run has read its feed to the end: rows that it did not see are missing from the feed."""
         connection = self._database.connection
         connection.execute(statements.FORGET_PARTS, (run.feed, run.id))
         connection.execute(statements.MARK_MISSING, (run.feed, run.id))
         connection.execute("UPDATE runs SET complete = 1 WHERE id = ?", (run.id,))
 
     def remove(self, feed: str, keys: Sequence[str], seq: int | None) -> None:
-        """Note that items which are missing from a feed have been removed, by a commit where there were any."""
+        """Record that items missing from a feed have been removed, by commit `seq` if there were any."""
         connection = self._database.connection
         connection.execute(statements.NOTE_REMOVED, (seq, _json(keys), feed))
         connection.execute(statements.FORGET_PICTURES, (_json(keys), feed))
@@ -292,7 +292,7 @@ def _row(note: Note, run: FeedRun, attempts: int, item: int | None, seq: int | N
     return (*head, attempts, run.id, item, seq)
 
 
-def _entry(row: Any) -> LedgerEntry:  # noqa: ANN401  # as the records give it
+def _entry(row: Any) -> LedgerEntry:  # noqa: ANN401  # a row of the records
     feed, number, key, source, state, reason, attempts, *seen, first_run, last_run, seq = row
     first, last = (datetime.fromtimestamp(seconds, UTC) for seconds in seen)
     return LedgerEntry(

@@ -1,4 +1,4 @@
-"""From a moment as people give it to the commit it means: `as_of` of a search, `older_than` of a purge."""
+"""Finding the commit that a moment refers to: `as_of` of a search, `older_than` of a purge."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def commit_of(records: Records, moment: Moment) -> int:
-    """Find the commit whose state was the newest at a moment.
+    """Return the number of the commit that was the newest at a moment.
 
     Raises:
-        UsageError: it is no moment, it is before the oldest state that is kept, or it is in the future.
+        UsageError: it is not a moment, it is before the oldest state that is kept, or it is in the future.
     """
     oldest, newest = records.oldest_commit(), records.version()[0]
     if oldest is None:
@@ -36,7 +36,7 @@ def commit_of(records: Records, moment: Moment) -> int:
 
 
 def oldest_to_keep(records: Records, older_than: Moment | timedelta) -> int:
-    """Find the oldest commit to keep in a purge of what is older than a moment or an age such as 30d; 0 for all.
+    """Return the oldest commit to keep when purging history older than a moment or an age such as 30d; 0 keeps all.
 
     Raises:
         UsageError: it is neither, or it is in the future.
@@ -56,7 +56,7 @@ def oldest_to_keep(records: Records, older_than: Moment | timedelta) -> int:
 
 
 def _commit_of(records: Records, moment: Moment, newest: int) -> int:
-    """Find the commit of a moment, 0 before the first."""
+    """Return the number of the commit at a moment, 0 before the first."""
     number = _number_of(moment)
     if number is not None:
         if number > newest:

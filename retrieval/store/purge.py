@@ -1,4 +1,4 @@
-"""Removing history: what was gone by a commit leaves the records and the thumbnails, and its room the disk."""
+"""Removing history: purges deleted states from the records and thumbnails, and returns their space to the disk."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["PurgeReport", "purge"]
 
 @dataclass(frozen=True, slots=True)
 class PurgeReport:
-    """What a purge did: the oldest commit whose state can still be read, and what was removed.
+    """The result of a purge: the oldest commit whose state can still be read, and the amounts removed.
 
-    `thumbnails` is None where they were left because pictures were being indexed; the next purge removes them.
+    `thumbnails` is None if they were kept because pictures were being indexed; the next purge removes them.
     """
 
     oldest_commit: int
@@ -24,7 +24,7 @@ class PurgeReport:
 
 
 def purge(records: Records, thumbnails: Thumbnails | None, before: int) -> PurgeReport:
-    """Remove what was gone by commit `before`; broken off at any moment, it leaves every later state whole."""
+    """Remove states that ended by commit `before`. If interrupted at any moment, every later state remains intact."""
     at_first = records.bytes_on_disk
     rows = sum(records.purge(before))
     removed, freed = None, 0

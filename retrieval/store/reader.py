@@ -1,6 +1,6 @@
 """Reading the records: items, images, vectors and commits, as they are or as they were after an earlier commit.
 
-`as_of` is the number of a commit, not before the oldest that is kept; None reads what is newest.
+`as_of` is the number of a commit that is not purged; None reads the newest state.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Rows(Protocol):
 
 
 class RecordReader:
-    """What can be read from the records of one catalog."""
+    """The readable contents of one catalog's records."""
 
     def __init__(self, path: Path, folder: CatalogFolder) -> None:
         self.folder = folder
@@ -53,14 +53,14 @@ class RecordReader:
     def version(self) -> tuple[int, str | None, int]:
         """Return the newest commit (0: none), the name of the generation, and how often the spaces have changed.
 
-        It costs microseconds.
+        This takes microseconds.
         """
         found: tuple[int, str | None, int] = self._database.one_row(statements.VERSION)
         return found
 
     @property
     def own_commits(self) -> int:
-        """A number that grows whenever this object has written; what other processes write does not count."""
+        """A number that grows whenever this object has written; writes by other processes do not count."""
         return self._database.commits
 
     @property
@@ -69,18 +69,18 @@ class RecordReader:
         return self._database.only_read
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Make all reads of this thread within the block see one state."""
+        """Return a context in which all reads of this thread see one state."""
         return self._database.snapshot()
 
     @property
     def bytes_on_disk(self) -> int:
-        """The size of the file and of its log."""
+        """The size of the file and its log, in bytes."""
         return self._database.bytes_on_disk
 
     def schema(self, *, as_of: int | None = None) -> Schema:
-        """Return the fields and their types, now or as they were before changes of them that came after a commit.
+        """Return the fields and their types, now or before any changes after commit `as_of`.
 
-        Fields that were declared since are there all the same.
+        Fields that were declared after `as_of` are included.
         """
         rows = self._database.connection.execute("SELECT name, type FROM fields ORDER BY rowid")
         fields = {name: FieldType(type_) for name, type_ in rows}
@@ -89,20 +89,20 @@ class RecordReader:
             for was_name, was_type, name in self._database.connection.execute(sql, (as_of,)):
                 before = FieldType(was_type)
                 if was_name != name:
-                    fields.pop(was_name, None)  # another field, which came later
+                    fields.pop(was_name, None)  # another field, added later
                 fields = {was_name if one == name else one: before if one == name else fields[one] for one in fields}
                 fields.setdefault(was_name, before)
         return Schema(fields)
 
     def index_kind(self) -> str | None:
-        """Return the kind of index asked for when the generation was built; None before the first."""
+        """Return the kind of index asked for when the generation was built, or None before the first."""
         kind: str | None = self._database.connection.execute("SELECT index_kind FROM generation").fetchone()[0]
         return kind
 
     # --- commits ---------------------------------------------------------------------------------------------------
 
     def purged_before(self) -> int:
-        """Return the oldest commit whose state is kept; 0 when none was purged."""
+        """Return the oldest commit whose state is kept, or 0 if none was purged."""
         return int(self._database.connection.execute("SELECT before FROM purged").fetchone()[0])
 
     def commits(self, limit: int | None = None) -> list[Commit]:
@@ -114,14 +114,14 @@ class RecordReader:
         return [Commit(*row) for row in rows]
 
     def oldest_commit(self) -> Commit | None:
-        """Return the oldest commit that is kept."""
+        """Return the oldest commit that is kept, or None."""
         row = self._database.connection.execute(
             "SELECT seq, time, summary, added, updated, deleted FROM commits ORDER BY seq LIMIT 1"
         ).fetchone()
         return None if row is None else Commit(*row)
 
     def commit_at(self, time: float) -> int:
-        """Return the newest commit at or before a time, in seconds since 1970 UTC; 0 where there is none."""
+        """Return the newest commit at or before a time, in seconds since 1970 UTC, or 0 if there is none."""
         return int(self._database.connection.execute(statements.COMMIT_AT, (time,)).fetchone()[0])
 
     # --- items -----------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class RecordReader:
         return np.fromiter((id_ for (id_,) in rows), dtype=np.int64)
 
     def items(self, ids: NDArray[np.int64] | None = None, *, as_of: int | None = None) -> list[ItemRow]:
-        """Return all items, or those of `ids` that are there, in the order of their ids."""
+        """Return all items, or the existing ones of `ids`, in the order of their ids."""
         if ids is None:
             return self._items("true", "true", "", {"as_of": as_of})
         return self._items(
@@ -150,7 +150,7 @@ class RecordReader:
         )
 
     def items_after(self, id_: int, limit: int, *, as_of: int | None) -> list[ItemRow]:
-        """Return the first `limit` items of greater ids than `id_`, in the order of their ids."""
+        """Return the first `limit` items with ids greater than `id_`, in the order of their ids."""
         parameters: dict[str, object] = {"as_of": as_of, "after": id_, "limit": limit}
         return self._items("id > :after", "item_id > :after", "LIMIT :limit", parameters)
 
@@ -161,7 +161,7 @@ class RecordReader:
         return list(map(ItemRow._make, self._database.connection.execute(f"{sql} {end}", parameters)))
 
     def items_of_keys(self, keys: Sequence[str], *, as_of: int | None = None) -> dict[str, ItemRow]:
-        """Return the items of those of `keys` that are there, by key."""
+        """Return the existing items with one of `keys`, by key."""
         sql = "SELECT i.id, i.key, i.title, i.fields FROM json_each(:keys) AS k JOIN items AS i ON i.key = k.value"
         rows = self._database.connection.execute(
             sql if as_of is None else statements.ITEMS_OF_KEYS_AS_OF,
@@ -188,7 +188,7 @@ class RecordReader:
         return found
 
     def images_by_id(self, ids: NDArray[np.int64], *, as_of: int) -> dict[int, StoredImage]:
-        """Return images by id, those of no id left out."""
+        """Return the existing images with one of `ids`, by id."""
         where = "i.id IN (SELECT value FROM json_each(:ids))"
         rows = self._database.connection.execute(
             statements.IMAGES_AS_OF.format(where=where), {"ids": json_ids(ids), "as_of": as_of}
@@ -196,7 +196,7 @@ class RecordReader:
         return {row[1]: StoredImage(*row[1:]) for row in rows}
 
     def image_vectors(self, sha256: bytes, spaces: Iterable[str]) -> tuple[int, int, dict[str, bytes]] | None:
-        """Return width, height and float16 vectors, by stored space, of an image of these bytes; None without any."""
+        """Return width, height and vectors by stored space of an image with this hash, or None if there is none."""
         names = orjson.dumps(list(spaces)).decode()
         rows = self._database.connection.execute(statements.IMAGE_VECTORS, (sha256, names)).fetchall()
         return (rows[0][0], rows[0][1], {space: vector for *_, space, vector in rows}) if rows else None
@@ -220,13 +220,13 @@ class RecordReader:
         as_of: int | None = None,
         room: Callable[[int, DTypeLike], Stored] | None = None,
     ) -> VectorRows:
-        """Return the vectors of a space, of all items or of some, by item and then by the image's place.
+        """Return the vectors of a space, of all items or of some, ordered by item and then by the image's place.
 
-        They are float32 if one of them is stored so. `room` makes the array that they are written into, [count, dim] of
-        a type, by default one in memory. Call within one snapshot.
+        They are float32 if any of them is stored as float32. `room` allocates the array that they are written into,
+        [count, dim] of a dtype; by default it is in memory. Call this within one snapshot.
 
         Raises:
-            CatalogDamaged: a vector has not `dim` values.
+            CatalogDamaged: a vector does not have `dim` values, or is not as it was written.
         """
         rows = self._vectors(
             "id, item_id, coalesce(image_id, 0), coalesce(checksum, 0), length(vector)", space, item_ids, as_of
@@ -269,7 +269,7 @@ class RecordReader:
         return self._database.connection.execute(sql, parameters)
 
     def _image_places(self, image_ids: NDArray[np.int64], as_of: int | None) -> NDArray[np.int64]:
-        """Return which of its item's images each is; 0 for those that are none."""
+        """Return each image's position among its item's images; 0 for rows without an image."""
         places = np.zeros(len(image_ids), dtype=np.int64)
         wanted = np.unique(image_ids[image_ids > 0])
         if not len(wanted):
@@ -295,5 +295,5 @@ def _in_memory(dim: int, count: int, dtype: DTypeLike) -> Stored:
 
 
 def json_ids(ids: Iterable[int] | NDArray[np.int64]) -> str:
-    """Give ids as the JSON text that a statement reads with `json_each`."""
+    """Return ids as the JSON text that a statement reads with `json_each`."""
     return orjson.dumps(ids if isinstance(ids, np.ndarray) else list(ids), option=orjson.OPT_SERIALIZE_NUMPY).decode()

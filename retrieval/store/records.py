@@ -1,8 +1,8 @@
 """The system of record: one SQLite file holding items, their images and their vectors; all else is derived from it.
 
-Each transaction is a commit with a number and a time. The current state of an item is one row of `items`; what it was
-before, and what was deleted, is in `history`; images and vectors carry the commits they were born and died at, and
-`image_history` has the places that images had before they were moved. So any state since the last purge can be read.
+Each transaction is a commit with a number and a time. The current state of an item is one row of `items`; its previous
+states, and deleted items, are in `history`. Images and vectors carry the commits at which they were born and died, and
+`image_history` has the positions that images had before they were moved. So any state since the last purge can be read.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ from lookalike.retrieval.vector_blobs import narrowed
 __all__ = ["Records"]
 
 OWN_NAMES: Mapping[str, str] = MappingProxyType({"image": "image", "title": "title"})
-"""What the rows of a catalog's spaces are called as long as its models have not been changed."""
+"""The stored names of a catalog's spaces, by space, until its models are changed."""
 
 _PURGED_AT_ONCE = 5_000
 _PAGES_AT_ONCE = 2_000
 
 
 class Records(FieldWriter):
-    """The records of one catalog, to read and to write; any thread may call."""
+    """The records of one catalog, for reading and writing. Safe to use from several threads."""
 
     @classmethod
     def create(cls, path: Path) -> Records:
-        """Make a new, empty file, which is whole or absent, and open it.
+        """Create a new, empty file, which is either complete or absent, and open it.
 
         Raises:
-            StorageFailed: it cannot be written.
+            StorageFailed: the file cannot be written.
         """
         Database.make(path)
         return cls.open(path)
 
     @classmethod
     def open(cls, path: Path, folder: CatalogFolder | None = None) -> Records:
-        """Open a file, migrating one of an older format. `folder` is the one it lies in, if that is open already.
+        """Open a file, migrating an older format. `folder` is the folder it is in, if that is open already.
 
         Raises:
-            CatalogDamaged: it is missing or not such a file.
+            CatalogDamaged: the file is missing or is not a file of records.
             CatalogFormat: a newer version wrote it.
         """
         folder = folder or CatalogFolder.open(path.parent)
@@ -76,15 +76,16 @@ class Records(FieldWriter):
         notes: Notes | None = None,
         stored: Mapping[str, str] = OWN_NAMES,
     ) -> int:
-        """Insert or replace items in one transaction; return its commit number. A key occurs once.
+        """Insert or replace items in one transaction; return its commit number. Keys must be unique.
 
-        `schema` has the fields that the items have values of, and no others, by the types of these values; `before` is
-        the schema that it was derived from; see `_put_schema`. `notes` are for the ledger. `stored` says what the rows
-        of each space are called. All of this holds below, too: vectors are for no other set of spaces.
+        `schema` has exactly the fields that the items have values of, with the types of these values, and `before` is
+        the schema that it was derived from; see `_put_schema`. `notes` are for the ledger. `stored` has the stored name
+        of each space; if it names another set of spaces than the one in use, the write is refused. The other methods
+        that write use the same parameters.
 
         Raises:
             FieldsMoved: a field of `schema` was changed since `before` was read; nothing is written.
-            CatalogBusy: another process kept writing for too long.
+            CatalogBusy: another process kept writing for too long, or changed the catalog's model.
         """
         with self._commit(summary) as commit:
             self.spaces.check(stored)
@@ -110,12 +111,12 @@ class Records(FieldWriter):
         refuse: bool = False,
         stored: Mapping[str, str] = OWN_NAMES,
     ) -> int:
-        """Insert or replace items that are vectors in one transaction; return its commit number. A key occurs once.
+        """Insert or replace items that are vectors in one transaction; return its commit number. Keys must be unique.
 
         Raises:
             FieldsMoved: as in `upsert`.
-            ItemExists: `refuse` is set and a key is there already; nothing is written.
-            CatalogBusy: another process kept writing for too long.
+            ItemExists: `refuse` is set and an item with one of the keys exists; nothing is written.
+            CatalogBusy: as in `upsert`.
         """
         with self._commit(summary) as commit:
             self.spaces.check(stored)
@@ -128,7 +129,7 @@ class Records(FieldWriter):
             ids = self._put_items(writes.keys, writes.titles, writes.fields, known, commit)
             for items, vectors in narrowed(np.array(ids), writes.vectors):
                 sums = checksums.of_vectors(items, np.zeros_like(items), vectors)
-                # one statement for all takes a third of the time; the vectors lie side by side in one blob
+                # one statement for all takes a third of the time; the vectors are concatenated in one blob
                 rows = orjson.dumps(np.stack([items, sums], axis=1), option=orjson.OPT_SERIALIZE_NUMPY).decode()
                 width = vectors.shape[1] * vectors.itemsize
                 self._database.connection.execute(
@@ -144,12 +145,12 @@ class Records(FieldWriter):
         before: Schema | None = None,
         stored: Mapping[str, str] = OWN_NAMES,
     ) -> int:
-        """Change items by key in one transaction; return its commit number. What would not change is left alone.
+        """Change items by key in one transaction; return its commit number. Items that would not change are left alone.
 
         Raises:
             FieldsMoved: as in `upsert`.
-            ItemNotFound: a key is not there; nothing is written.
-            CatalogBusy: another process kept writing for too long.
+            ItemNotFound: no item has one of the keys; nothing is written.
+            CatalogBusy: as in `upsert`.
         """
         with self._commit("update") as commit:
             self.spaces.check(stored)
@@ -185,9 +186,9 @@ class Records(FieldWriter):
         return commit.seq
 
     def delete(self, ids: Iterable[int], *, as_of: int | None = None, summary: str = "delete") -> int:
-        """Delete items by id in one transaction; return how many.
+        """Delete items by id in one transaction; return how many were deleted.
 
-        With `as_of` an item that was changed after that commit is left.
+        With `as_of`, items that were changed after that commit are kept.
         """
         with self._commit(summary) as commit:
             connection = self._database.connection
@@ -198,7 +199,7 @@ class Records(FieldWriter):
         return commit.deleted
 
     def end_loose(self, table: Literal["images", "vectors"], ids: Iterable[int], *, summary: str) -> None:
-        """End the life of images or vectors that belong to nothing any more, in one transaction."""
+        """End the life of images or vectors that no longer belong to any item, in one transaction."""
         with self._commit(summary) as commit:
             sql = f"UPDATE {table} SET died = ? WHERE died IS NULL AND id IN (SELECT value FROM json_each(?))"
             self._database.connection.execute(sql, (commit.seq, json_ids(ids)))
@@ -206,22 +207,22 @@ class Records(FieldWriter):
     # --- beside the items ------------------------------------------------------------------------------------------
 
     def begin_run(self, feed: str, *, partial: bool = False, source: FeedSource | None = None) -> FeedRun:
-        """Begin a run over a feed, or over some of its rows by themselves."""
+        """Begin a run over a feed, or over single rows of it with `partial`."""
         with self._database.immediate():
             return self.ledger.begin(feed, partial=partial, source=source)
 
     def note(self, notes: Notes) -> None:
-        """Write to the ledger what is no commit: rows that are unchanged or rejected."""
+        """Write to the ledger entries that belong to no commit: unchanged or rejected rows."""
         with self._database.immediate():
             self.ledger.write(notes)
 
     def finish_run(self, run: FeedRun) -> None:
-        """Note that a run has read its feed to the end."""
+        """Record that a run has read its feed to the end."""
         with self._database.immediate():
             self.ledger.finish(run)
 
     def remove_missing(self, feed: str, keys: Sequence[str], items: Sequence[int], *, summary: str) -> int:
-        """Delete items that a feed no longer has, in one transaction; return how many. Not all its `keys` have one."""
+        """Delete items that a feed no longer has, in one transaction; return how many. Some `keys` may have no item."""
         if not items:
             with self._database.immediate():
                 self.ledger.remove(feed, keys, None)
@@ -232,15 +233,15 @@ class Records(FieldWriter):
         return commit.deleted
 
     def put_generation(self, name: str, index_kind: str) -> None:
-        """Name the generation in use and the kind of its index; other processes notice as of any commit."""
+        """Set the generation in use and the kind of its index; other processes notice it as they notice commits."""
         with self._database.immediate() as connection:
             connection.execute("UPDATE generation SET name = ?, index_kind = ?", (name, index_kind))
 
     def purge(self, before: int) -> Iterator[int]:
-        """Remove what was gone by commit `before`, and the commits before it; yield the rows of each transaction.
+        """Remove states that ended by commit `before`, and earlier commits; yield the row count of each transaction.
 
-        The first transaction says that no older state can be read, so the rest may be broken off at any moment and
-        is done by the next purge. Transactions are small: writers get their turn between them.
+        The first transaction records that older states cannot be read, so the rest may be interrupted at any moment and
+        is completed by the next purge. Transactions are small, so that other writers can run between them.
         """
         with self._database.immediate() as connection:
             connection.execute("UPDATE purged SET before = max(before, ?)", (before,))
@@ -254,13 +255,13 @@ class Records(FieldWriter):
                 yield count
 
     def give_back_space(self) -> None:
-        """Return the room of what was purged to the disk."""
+        """Return the space of purged rows to the disk."""
         self._database.give_back_space(_PAGES_AT_ONCE)
 
     # --- parts of a commit -----------------------------------------------------------------------------------------
 
     def _delete(self, ids: Sequence[int], commit: Change) -> None:
-        """Delete items."""
+        """Delete items by id."""
         if ids:
             self._to_history(ids, commit.seq)
             self._end_all(ids, commit.seq)
@@ -299,7 +300,7 @@ class Records(FieldWriter):
         known: Mapping[str, int],
         commit: Change,
     ) -> list[int]:
-        """Write the items' rows; return their ids."""
+        """Write the rows of items; return their ids."""
         connection = self._database.connection
         titles = titles or [None] * len(keys)
         first = self._next_id("items")
@@ -307,7 +308,7 @@ class Records(FieldWriter):
         if not known:
             ids = list(range(first, first + len(keys)))
             sums = checksums.of_items(ids, keys, titles, fields)
-            if any("\0" in title for title in titles if title):  # where SQLite ends a text that it reads from JSON
+            if any("\0" in title for title in titles if title):  # SQLite would truncate a text with NUL read from JSON
                 rows = zip(ids, keys, titles, fields, repeat(commit.seq), sums, strict=False)
                 connection.executemany(statements.INSERT_ITEM, rows)
             else:

@@ -1,4 +1,4 @@
-"""The statements of the records that are longer than a line; `tables.py` has what they are about."""
+"""The statements of the records that are longer than one line; `tables.py` has the tables."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ VERSION = (
     "SELECT (SELECT coalesce(max(seq), 0) FROM commits), (SELECT name FROM generation), (SELECT version FROM spaces)"
 )
 COMMIT_AT = "SELECT coalesce(max(seq), 0) FROM commits WHERE time <= ? + 0.0000005"
-"""Half a microsecond more: the time that people see is rounded to a microsecond."""
+"""The half microsecond allows for displayed times, which are rounded to a microsecond."""
 
 _PAST_ITEM = "+born <= :as_of AND +died > :as_of"
 ITEMS_AS_OF = (
@@ -70,7 +70,7 @@ ITEMS_AS_OF = (
     f"UNION ALL SELECT item_id AS id, key, title, fields FROM history WHERE {_PAST_ITEM} AND {{history_where}} "
     "ORDER BY id"
 )
-"""A plus keeps SQLite from the index on that column: rows are wanted in the order of their ids."""
+"""The plus keeps SQLite from using the index on that column: rows are wanted in the order of their ids."""
 
 ITEMS_OF_KEYS_AS_OF = (
     "SELECT i.id, i.key, i.title, i.fields FROM json_each(:keys) AS k JOIN items AS i ON i.key = k.value "
@@ -85,7 +85,7 @@ IMAGES_AS_OF = (
     "WHERE {where} AND i.born <= :as_of AND (i.died IS NULL OR i.died > :as_of) "
     "ORDER BY i.item_id, coalesce(h.position, i.position), i.id"
 )
-"""An image's place and source are those of its row, unless a later commit ended the ones it had then."""
+"""An image's position and source are those of its row, unless a later commit replaced the ones it had then."""
 
 INSERT_COMMIT = (
     "INSERT INTO commits (time, summary) "
@@ -102,7 +102,7 @@ TO_HISTORY = (
     "WHERE id IN (SELECT value FROM json_each(?))"
 )
 _OF_TITLES = "(space = 'title' OR space GLOB 'title@*')"
-"""Of all sets of spaces: what ends, ends in each."""
+"""Titles in all sets of spaces: a title that ends, ends in each of them."""
 
 END_TITLE = f"UPDATE vectors SET died = ? WHERE item_id = ? AND {_OF_TITLES} AND died IS NULL"
 END_IMAGES = (
@@ -168,7 +168,8 @@ INSERT_LATE_TITLE = (
     "(SELECT 1 FROM vectors WHERE item_id = :item_id AND space = :space AND born = :born) AND "
     "(:died IS NOT NULL OR EXISTS (SELECT 1 FROM items WHERE id = :item_id AND title = :title AND born >= :born))"
 )
-"""A title that was changed meanwhile is not the item's: only one that it still has, or had until then, is written."""
+"""A vector is written only if its title is still the item's, or was until `died`; the title may have changed meanwhile.
+"""
 
 NEXT_VECTOR = "SELECT max(id) FROM (SELECT id FROM vectors WHERE space = ? AND id > ? ORDER BY id LIMIT ?)"
 COPY_VECTORS = (
@@ -200,7 +201,7 @@ NOTE_UNCHANGED = (
     "UPDATE ledger SET row = ?, state = 'unchanged', reason = NULL, source = NULL, last_run = ?, item = ? "
     "WHERE key = ? AND feed = ? AND part = 0 AND part >= 0"
 )
-"""`part >= 0` is what makes SQLite take the index that it is a condition of."""
+"""`part >= 0` makes SQLite use the partial index with that condition."""
 
 FORGET_MENDED_PICTURES = (
     "DELETE FROM ledger WHERE key IN (SELECT value FROM json_each(?)) AND feed = ? AND part > 0 AND part >= 0 "
@@ -210,7 +211,7 @@ FORGET_MENDED_ROWS = (
     "DELETE FROM ledger WHERE rowid IN (SELECT l.rowid FROM json_each(?) AS k CROSS JOIN ledger AS l "
     "ON l.feed = ? AND l.part = -k.value AND l.part < 0 WHERE l.last_run < ?)"
 )
-"""CROSS makes SQLite look up row by row, rather than go through all that are known by their numbers."""
+"""CROSS makes SQLite look up row by row, instead of scanning all entries that are identified by number."""
 
 SECOND_OF_A_KEY = (
     "UPDATE OR REPLACE ledger SET part = -row, item = NULL, seq = NULL WHERE key IN (SELECT value FROM json_each(?)) "
@@ -264,7 +265,7 @@ BROUGHT = (
     "AND o.state <> 'missing') FROM ledger AS l JOIN items AS i ON i.id = l.item AND i.key = l.key "
     "WHERE l.feed = ? AND l.part = 0"
 )
-"""The items of a catalog that a feed has brought, and whether it alone still has them."""
+"""The items of a catalog that a feed has brought, and whether it is the only feed that still has them."""
 
 BROUGHT_OF_KEYS = f"{BROUGHT} AND l.part >= 0 AND l.key IN (SELECT value FROM json_each(?))"
 
@@ -272,7 +273,7 @@ FILES = (
     "SELECT i.id, i.key, m.sha256 FROM items AS i JOIN images AS m ON m.item_id = i.id AND m.died IS NULL "
     "WHERE i.id IN (SELECT value FROM json_each(?)) GROUP BY i.id HAVING count(*) = 1 AND m.source = i.key"
 )
-"""Of some items those that are a file each: one picture, called as the item."""
+"""Of the given items, those that are single files: one picture, whose source is the key."""
 
 PURGED = (
     ("vectors", "died <= :before", "id"),
@@ -283,4 +284,4 @@ PURGED = (
     ("ledger", "state = 'missing' AND reason IS NOT NULL AND item IS NULL AND coalesce(seq, 0) < :before", "rowid"),
     ("commits", "seq < :before", "seq"),
 )
-"""What a purge removes: table, condition, and what names a row."""
+"""The rows that a purge removes: table, condition, and identifying column."""

@@ -1,4 +1,4 @@
-"""Items as the catalog has them, read from the records: some by key, or all in a stream."""
+"""Items as the catalog returns them, read from the records: some by key, or all as a stream."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["items_of_keys", "stream"]
 
 
 def items_of_keys(records: Records, keys: Sequence[str], as_of: int | None) -> list[StoredItem]:
-    """Read items by key, in the order asked for.
+    """Read items by key, in the order of `keys`.
 
     Raises:
-        ItemNotFound: a key is not there.
+        ItemNotFound: no item has one of the keys.
     """
     with records.snapshot():
         rows = records.items_of_keys(keys, as_of=as_of)
@@ -33,7 +33,7 @@ def stream(records: Records, as_of: int, batch: int, ids: Ids | None = None) -> 
     """Yield all items as of a commit, or those of `ids`, in the order of their ids, reading `batch` at a time.
 
     Raises:
-        UsageError: that state was purged meanwhile.
+        UsageError: the state was purged meanwhile.
     """
     last, place = 0, 0
     while True:

@@ -1,7 +1,7 @@
-"""Spaces in the records: which sets of them a catalog has, what lacks a vector in one, and writing what it lacks.
+"""Spaces in the records: the sets of spaces of a catalog, and reading and writing the vectors that one lacks.
 
-A vector that is made later than its picture is born with it all the same, so that every earlier state has it too. No
-generation has the space until it is whole, and no commit is made for it: a search under way sees nothing of it.
+A vector that is made later than its picture is given the picture's birth, so that every earlier state has it too. No
+generation has the space until it is complete, and it causes no commit, so searches meanwhile do not see it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _AT_ONCE = 5_000
 
 
 class LackingImage(NamedTuple):
-    """A picture that has no vector in some space; `live` says that an item has it now."""
+    """A picture that has no vector in some space; `live` is whether an item has it now."""
 
     id: int
     item_id: int
@@ -33,7 +33,7 @@ class LackingImage(NamedTuple):
 
 
 class ImageVector(NamedTuple):
-    """The vector of a picture, float16 as bytes, for a space by its stored name."""
+    """The vector of a picture as bytes, for a space by its stored name."""
 
     space: str
     image: LackingImage
@@ -41,7 +41,7 @@ class ImageVector(NamedTuple):
 
 
 class TitleSpan(NamedTuple):
-    """A title that an item had from a commit on, until another (None: still)."""
+    """A title that an item had from commit `born` until commit `died` (None: it still has it)."""
 
     item_id: int
     title: str
@@ -50,7 +50,7 @@ class TitleSpan(NamedTuple):
 
 
 class TitleVector(NamedTuple):
-    """The vector of a title, float16 as bytes, for a space by its stored name."""
+    """The vector of a title as bytes, for a space by its stored name."""
 
     space: str
     span: TitleSpan
@@ -64,13 +64,13 @@ class StoredSpaces:
         self._database = database
 
     def facts(self) -> tuple[int, str | None]:
-        """Return how often the sets have changed, and what they are, as JSON text; None where they never have."""
+        """Return how often the sets have changed, and the sets as JSON text, or None if they have never changed."""
         found: tuple[int, str | None] = self._database.one_row("SELECT version, facts FROM spaces")
         return found
 
     @contextmanager
     def changing(self, version: int) -> Iterator[Callable[[str], None]]:
-        """Make the block one transaction that changes the sets, which are of `version`; it is given what writes them.
+        """Run the block as one transaction that changes the sets of `version`; yield the function that writes them.
 
         Raises:
             CatalogBusy: another process has changed them meanwhile.
@@ -87,10 +87,10 @@ class StoredSpaces:
             yield write
 
     def check(self, stored: Mapping[str, str]) -> None:
-        """Within a transaction, refuse vectors for spaces, by name, that are not those in use.
+        """Within a transaction, refuse vectors for spaces not in use; `stored` maps names of spaces to stored names.
 
         Raises:
-            CatalogBusy: the catalog's model was changed since they were made.
+            CatalogBusy: the catalog's model was changed since the vectors were made.
         """
         text = self.facts()[1]
         spaces = {} if text is None else orjson.loads(text)["active"]["spaces"]
@@ -103,14 +103,14 @@ class StoredSpaces:
     # --- what is lacking -------------------------------------------------------------------------------------------
 
     def lacking(self, space: str) -> Iterator[LackingImage]:
-        """Yield the pictures, of every state that is kept, which have no vector in a space, by id."""
+        """Yield the pictures of every kept state that have no vector in a space, by id."""
         last = 0
         while rows := self._database.connection.execute(statements.LACKING_IMAGES, (space, last, _AT_ONCE)).fetchall():
             yield from map(LackingImage._make, rows)
             last = rows[-1][0]
 
     def lacking_of(self, space: str, sha256s: Sequence[bytes]) -> list[LackingImage]:
-        """Return those pictures that items have now, of some bytes, which have no vector in a space."""
+        """Return the current pictures with one of these hashes that have no vector in a space."""
         found: list[LackingImage] = []
         for sha256 in sha256s:
             rows = self._database.connection.execute(statements.LACKING_OF_BYTES, (space, sha256))
@@ -118,12 +118,12 @@ class StoredSpaces:
         return found
 
     def items_lacking(self, space: str, item_ids: Sequence[int]) -> set[int]:
-        """Return which of some items have a picture that has no vector in a space."""
+        """Return which of the items have a picture that has no vector in a space."""
         chosen = orjson.dumps(list(item_ids)).decode()
         return {id_ for (id_,) in self._database.connection.execute(statements.ITEMS_LACKING, (space, chosen))}
 
     def count_lacking(self, space: str) -> int:
-        """Count the pictures that items have now and that have no vector in a space."""
+        """Count the current pictures that have no vector in a space."""
         return int(self._database.connection.execute(statements.COUNT_LACKING, (space,)).fetchone()[0])
 
     def count_bare(self, space: str) -> int:
@@ -136,7 +136,7 @@ class StoredSpaces:
         return int(self._database.connection.execute(statements.COUNT_LACKING_TITLES, (space,)).fetchone()[0])
 
     def lacking_titles(self, space: str) -> Iterator[list[TitleSpan]]:
-        """Yield the titles of every state that is kept, which have no vector in a space, some items at a time."""
+        """Yield the titles of every kept state that have no vector in a space, in batches of items."""
         last = 0
         while True:
             connection = self._database.connection
@@ -155,7 +155,7 @@ class StoredSpaces:
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def put_images(self, vectors: Sequence[ImageVector]) -> int:
-        """Write vectors of pictures in one transaction, born and dead when these are; return how many are new."""
+        """Write vectors of pictures in one transaction, with the pictures' life spans; return how many are new."""
         rows = [
             (one.space, one.vector, checksums.of_vector(one.image.item_id, one.image.id, one.vector), one.image.id)
             for one in vectors
@@ -164,7 +164,7 @@ class StoredSpaces:
             return connection.executemany(statements.INSERT_LATE_VECTOR, rows).rowcount
 
     def put_titles(self, vectors: Sequence[TitleVector]) -> int:
-        """Write vectors of titles in one transaction; one that is no longer the item's title is left out."""
+        """Write vectors of titles in one transaction, except those of outdated titles; return how many were written."""
         rows = [
             {
                 "space": one.space,
@@ -178,7 +178,7 @@ class StoredSpaces:
             return connection.executemany(statements.INSERT_LATE_TITLE, rows).rowcount
 
     def copy(self, source: str, target: str) -> Iterator[int]:
-        """Copy the vectors of one space that another lacks, of the same model; yield how many, a transaction each."""
+        """Copy the vectors that a space lacks from another of the same model; yield how many after each transaction."""
         last = 0
         while True:
             with self._database.immediate() as connection:
@@ -191,7 +191,7 @@ class StoredSpaces:
             yield count
 
     def remove(self, space: str) -> Iterator[int]:
-        """Remove all vectors of a space that no set has any more; yield how many, a small transaction each."""
+        """Remove all vectors of a space that no set has any more; yield how many after each small transaction."""
         while True:
             with self._database.immediate() as connection:
                 count = connection.execute(statements.REMOVE_VECTORS, (space, _AT_ONCE)).rowcount
@@ -201,7 +201,7 @@ class StoredSpaces:
 
 
 def _spans(states: Sequence[tuple[int, str | None, int, int | None]]) -> Iterator[TitleSpan]:
-    """Join the states of each item, in order, in which its title is the same."""
+    """Merge consecutive states of each item with the same title; yield the spans of its titles."""
     span: TitleSpan | None = None
     for item_id, title, born, died in states:
         if span is not None and span.item_id == item_id and span.title == title and span.died == born:

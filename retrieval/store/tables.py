@@ -1,7 +1,7 @@
-"""The tables of the records, and what brings older formats to this one.
+"""The tables of the records, and the migrations of older formats.
 
-`field_changes` has what fields were before a commit gave them another type or name (None: it dropped them), so that
-earlier states are read as they were written.
+`field_changes` has the names and types of fields before a commit changed or dropped them (`name` is null if dropped),
+so that earlier states are read as they were written.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ FROM_FORMAT_1 = (
     "DROP INDEX images_item",
     "DROP INDEX vectors_item",
     *filter(str.strip, _SINCE_FORMAT_2.split(";")),
-    # A clock that went back: no commit is earlier than the one before it.
+    # If the clock went back: no commit may be earlier than the one before it.
     "UPDATE commits SET time = r.latest FROM "
     "(SELECT seq AS at, max(time) OVER (ORDER BY seq) AS latest FROM commits) AS r WHERE r.at = commits.seq",
-    # A state that is born when the item's state before dies is an update; else it is an added item, or a deleted one.
+    # A state born when the item's previous state dies is an update; otherwise the item was added or deleted.
     "CREATE TEMP TABLE changes AS SELECT seq, count(*) FILTER (WHERE born AND died) AS updated, "
     "count(*) FILTER (WHERE born AND NOT died) AS added, count(*) FILTER (WHERE died AND NOT born) AS deleted "
     "FROM (SELECT item_id, seq, max(born) AS born, max(died) AS died FROM ("
@@ -100,25 +100,25 @@ FROM_FORMAT_1 = (
     "WHERE c.seq = commits.seq",
     "DROP TABLE changes",
 )
-"""Format 1 did not note where an image stood before it was moved: its earlier places are not known."""
+"""Format 1 did not record where an image stood before it was moved, so earlier positions are unknown."""
 
 FROM_FORMAT_2 = tuple(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER" for table in ("items", "history", "vectors"))
-"""What was written before has no checksum, and nothing to compare it with."""
+"""Rows written before have no checksum, and nothing to compare one with."""
 
 FROM_FORMAT_3 = (
     *filter(str.strip, _SINCE_FORMAT_4.split(";")),
     "INSERT INTO runs (feed, time) SELECT feed, max(time) FROM rejects GROUP BY feed ORDER BY max(time)",
-    # a row without a key goes by its number; of several of one key the first is the row, the others its pictures
+    # a row without a key is identified by number; of several with one key, the first is the row, the others pictures
     "INSERT OR IGNORE INTO ledger SELECT key, feed, CASE WHEN key IS NULL THEN -row ELSE nth - 1 END, row, "
     "'rejected', reason, source, 1, run, run, NULL, NULL FROM (SELECT rejects.*, runs.id AS run, row_number() OVER "
     "(PARTITION BY rejects.feed, key ORDER BY rejects.rowid) AS nth FROM rejects "
     "JOIN runs ON runs.feed = rejects.feed)",
     "DROP TABLE rejects",
 )
-"""Format 3 knew of the rows of a feed only those that its last run rejected."""
+"""Format 3 recorded only the rows of a feed that its last run rejected."""
 
 FROM_FORMAT_4 = tuple(filter(str.strip, _SINCE_FORMAT_5.split(";")))
-"""Format 4 had one set of spaces, that of `catalog.json`, and did not note where a feed was read from."""
+"""Format 4 had one set of spaces, in `catalog.json`, and did not record where a feed was read from."""
 
 FROM_FORMAT_5 = tuple(filter(str.strip, _SINCE_FORMAT_6.split(";")))
-"""Before format 6 the type and the name of a field could not be changed."""
+"""Before format 6, the type and the name of a field could not be changed."""

@@ -1,6 +1,6 @@
-"""Vectors and the indexes over them; Faiss, and nothing else of the project touches it.
+"""Vectors and the indexes over them. No other part of the project uses Faiss.
 
-One array of vectors serves all: the exact search, the refinement of candidates, and reading a vector back.
+One array of vectors serves the exact search, the refinement of candidates, and reads of single vectors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An index that visits a part of the rows, beside codes of all of them, and the choice between the ways to search."""
+"""An index that visits part of the rows, the codes of all rows, and the choice between the ways to search them."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from lookalike.retrieval.vector_index.visited_index import Queries, VisitedIndex
 __all__ = ["Approximate", "Found"]
 
 _BOUND_STAGES = 2
-"""Answers of more stages take long enough that the way to them does not count."""
+"""Answers of more stages take so long that a shorter way through Python does not matter."""
 
 
 class Found(NamedTuple):
-    """Scores and rows, [queries, k], best first, row -1 where there are no more.
+    """Scores and rows, [queries, k], best first; row -1 where there are no more.
 
-    Only if all rows are asked for, some may be out of place at the end: see `stages`. `exact` is whether no better row
-    can have been passed over; `how` describes the search in words.
+    Scores at the end may be out of order only if all rows are asked for: see `stages`. `exact` is whether no better row
+    can have been missed; `how` describes the search.
     """
 
     scores: Scores
@@ -61,7 +61,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Approximate(VisitedIndex):
-    """An index that answers each search the way that costs least by its calibration."""
+    """An index that answers each search in the way that costs least according to its calibration."""
 
     _planner: Planner = field(init=False)
     _plans: dict[tuple[float, int, int], Plan] = field(default_factory=dict, init=False)
@@ -74,10 +74,9 @@ class Approximate(VisitedIndex):
     def search(self, queries: Queries, k: int, recall: float, selection: Selection | None = None) -> Found:
         """Find about the k best rows for each query, float32 [queries, dim], among those selected.
 
-        Each stage (see `stages`) goes the way that costs least by what was measured: a scan of the selected vectors, a
-        scan of their codes, or the index with the selection inside. Queries for which the index does not find enough
-        rows are answered by a scan. Equal scores are in the order of the rows, and the first rows are the same whatever
-        k is.
+        Each stage (see `stages`) is searched in the way with the least measured cost: a scan of the selected vectors, a
+        scan of their codes, or the index with the selection applied inside. Queries for which the index finds too few
+        rows are answered by a scan. Equal scores are ordered by row, and the first rows do not depend on k.
         """
         count = self.vectors.count if selection is None else selection.count
         k = min(k, count)
@@ -94,7 +93,7 @@ class Approximate(VisitedIndex):
         return Found(found.scores[:, :k], found.rows[:, :k], found.exact, found.how)
 
     def bound_one(self, k: int, recall: float, selection: Selection | None) -> Callable[[Queries], FoundOne]:
-        """Decide all but the query of a search by one, contiguous and float32 [1, dim], and return what searches."""
+        """Return a function that searches by one query, contiguous float32 [1, dim], with everything else decided."""
         count = self.vectors.count if selection is None else selection.count
         k = min(k, count)
         wanted = stages(k, count)
@@ -142,14 +141,14 @@ class Approximate(VisitedIndex):
             line, numbers = lengthened(
                 *(part.tolist() for part in (scores[:FIRST_STAGE], rows[:FIRST_STAGE], more[:depth], places[:depth]))
             )
-            if len(line) < end:  # a scan follows, and whatever k is it has to be the same
+            if len(line) < end:  # a scan follows, which must be the same whatever k is
                 return by_arrays(query)
             return FoundOne(np.array(line[:k], scores.dtype), np.array(numbers[:k]), False, words)
 
         return found
 
     def _bound(self, plan: Plan, depth: int, selection: Selection | None) -> Callable[[Queries], tuple[Scores, Rows]]:
-        """Return what finds as many rows for one query, and one more, as planned."""
+        """Return a function that finds `depth` rows, and one more if there is one, for one query as planned."""
         asked = min(depth + 1, self.vectors.count if selection is None else selection.count)
         if plan.way is Way.CODES:
             assert selection is not None
@@ -170,7 +169,7 @@ class Approximate(VisitedIndex):
     def _bound_few(
         self, k: int, selection: Selection, by_arrays: Callable[[Queries], FoundOne]
     ) -> Callable[[Queries], FoundOne]:
-        """Return what compares a query with few vectors; where the last ones tie, the choice is left to `by_arrays`."""
+        """Return a function that compares a query with few vectors; ties for the last place are left to `by_arrays`."""
         rows = selection.rows
         one = OneQuery(
             self.vectors.few(selection), min(k + 1, len(rows)), None, distances=self.vectors.metric is Metric.L2
@@ -189,7 +188,7 @@ class Approximate(VisitedIndex):
     def _first(
         self, queries: Queries, stage: Stage, k: int, recall: float, selection: Selection | None, packed_for: int
     ) -> Found:
-        """Search the first stage; an exact one gives all k rows at once."""
+        """Search the first stage; an exact search returns all k rows at once."""
         plan = self._plan(recall, selection, stage.end, packed_for)
         if not k or (plan.way is Way.EXACT and plan.around is None):
             return self._found(plan._replace(way=Way.EXACT), queries, k, selection)
@@ -205,10 +204,10 @@ class Approximate(VisitedIndex):
         recall: float,
         selection: Selection | None,
     ) -> Found:
-        """Return what was found followed by the rows of another stage; if these are too few, by those of a scan."""
+        """Return the hits in `found` followed by those of another stage, or by a scan's where these are too few."""
         count = self.vectors.count if selection is None else selection.count
         by_scan = plan.way is Way.EXACT and plan.around is None
-        end = k if by_scan else stage.end  # deeper stages would cost more and be scans, too
+        end = k if by_scan else stage.end  # deeper stages cost more, so they would be scans too
         more = None if by_scan else self._to_depth(plan, queries, stage.depth, recall, selection)
         scores: Scores = np.empty((len(queries), end), self.vectors.score_type)
         rows = np.empty((len(queries), end), np.int64)
@@ -235,7 +234,7 @@ class Approximate(VisitedIndex):
         return self._found(plan, queries, depth, selection)
 
     def _found(self, plan: Plan, queries: Queries, k: int, selection: Selection | None) -> Found:
-        """Search as planned."""
+        """Search as `plan` says."""
         count = self.vectors.count if selection is None else selection.count
         if plan.way is Way.CODES:
             assert selection is not None
@@ -257,7 +256,7 @@ class Approximate(VisitedIndex):
         return Found(*self.vectors.search(queries, k, selection), True, _of_a_scan(count))
 
     def _visited(self, plan: Plan, queries: Queries, k: int, selection: Selection | None) -> tuple[Scores, Rows]:
-        """Find the k best rows by the index as planned, further ones too where they tie with the last."""
+        """Find the k best rows through the index as planned, resolving ties for the last place."""
 
         def visit(some: Queries, asked: int) -> tuple[Scores, Rows]:
             return self.visit(some, asked, plan.effort, plan.refined, selection, k if asked == k + 1 else None)
@@ -267,10 +266,10 @@ class Approximate(VisitedIndex):
     def _found_around(
         self, plan: Plan, around: Around, queries: Queries, k: int, recall: float, selection: Selection | None
     ) -> Found:
-        """Search for each query as what the filter leaves around it demands, or else as planned.
+        """Search for each query by the share of rows that the filter leaves around it, or else by `plan`.
 
-        As long as more of the hits come from the last half of the lists than may be missed twice over, there are more
-        to be found: then twice as many lists are visited.
+        If more than 2 * (1 - recall) of a query's hits come from the second half of the lists visited, more hits are
+        likely to lie beyond them. Such a query is searched again in twice as many lists.
         """
         nearest = self.nearest_lists(queries, min(NEAREST_LISTS, self.lists))
         chosen = around.first(nearest)
@@ -299,7 +298,7 @@ class Approximate(VisitedIndex):
         return Found(scores, rows, exact, " or ".join(dict.fromkeys(ways)))
 
     def _plan(self, recall: float, selection: Selection | None, end: int, packed_for: int) -> Plan:
-        """Choose the cheapest way to `end` hits by what was measured."""
+        """Return the cheapest plan for finding `end` hits; plans are cached."""
         plans = self._plans if selection is None else selection.plans
         plan = plans.get((recall, packed_for, end))
         if plan is None:
@@ -307,9 +306,9 @@ class Approximate(VisitedIndex):
         return plan
 
     def lists_to_visit(self, recall: float, selection: Selection | None, k: int = FIRST_STAGE) -> int | None:
-        """Return how many lists hold so much of the true k best; None for a graph, or where it was not measured.
+        """Return how many lists hold a `recall` share of the true k best, or None if that was not measured.
 
-        It was not where a filter leaves more rows around one query than around another.
+        It is not measured for graphs, nor for filters that leave more rows around some queries than around others.
         """
         count = self.vectors.count if selection is None else selection.count
         share = count / self.vectors.count
@@ -319,7 +318,7 @@ class Approximate(VisitedIndex):
         return min(max(setting.effort, 1), self.lists)
 
     def write(self, index: Path, codes: Path, calibration: Path) -> None:
-        """Write the index without the vectors, the codes, and the calibration, each to its file."""
+        """Write the index without its vectors, the codes, and the calibration, each to its own file."""
         faiss.write_index(self.stored, str(index), faiss.IO_FLAG_SKIP_STORAGE if self.kind.is_graph else 0)
         self.codes.write(codes)
         calibration.write_bytes(self.calibration.to_json())
@@ -330,10 +329,10 @@ class Approximate(VisitedIndex):
     ) -> Approximate:
         """Open the files that `write` made, over the vectors they were built on.
 
-        Unless it is `to_search`, the vectors are not read before they are wanted.
+        With `to_search`, a thread reads the files and vectors into memory; without it, they are read when needed.
 
         Raises:
-            CatalogDamaged: a file cannot be read, or is of other vectors.
+            CatalogDamaged: a file cannot be read, or belongs to other vectors.
         """
         stored = read_index(index)
         if stored.ntotal != vectors.count:
@@ -345,7 +344,7 @@ class Approximate(VisitedIndex):
         return opened
 
     def _bring_near(self, *files: Path) -> None:
-        """Read now, in a thread of its own, what the first searches would otherwise wait for."""
+        """Read in advance what the first searches would otherwise wait for; runs in a thread of its own."""
         for path in files:
             read_near(path)
         if not self.kind.is_graph:

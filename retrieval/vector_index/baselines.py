@@ -1,6 +1,6 @@
-"""Faiss by itself, as one would use it without a catalog: what the benchmarks compare a catalog with.
+"""Plain Faiss indexes, used without a catalog, which the benchmarks compare a catalog with.
 
-Vectors are float32 in memory, rows are numbers, a filter is a bitmap that the caller makes.
+Vectors are float32 in memory, rows are numbers, and a filter is a bitmap that the caller builds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TIMED = 50
 
 
 class BaselineKind(StrEnum):
-    """An index of Faiss: exhaustive, a graph, lists of vectors, or lists of 4-bit codes with the vectors after them."""
+    """An index of Faiss: exhaustive, a graph, lists of vectors, or lists of 4-bit codes refined by the vectors."""
 
     FLAT = "faiss-flat"
     HNSW = "faiss-hnsw32"
@@ -41,13 +41,13 @@ class BaselineKind(StrEnum):
 
     @property
     def is_ivf(self) -> bool:
-        """Whether rows are kept in lists, which are learnt from a sample."""
+        """Whether rows are kept in lists, whose centroids are learned from a sample."""
         return self in (BaselineKind.IVF_FLAT, BaselineKind.IVF_PQ)
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineSetting:
-    """How hard to search: `effort` is efSearch or nprobe, `refined` the candidates for each hit; what recall it has."""
+    """A setting and its recall: `effort` is efSearch or nprobe, `refined` the number of candidates for each hit."""
 
     effort: int = 0
     refined: int = 1
@@ -55,7 +55,7 @@ class BaselineSetting:
 
 
 class Baseline:
-    """One index of Faiss, compared by inner product."""
+    """One Faiss index, compared by inner product."""
 
     def __init__(self, kind: BaselineKind, index: Any) -> None:  # noqa: ANN401  # Faiss has no types
         self.kind = kind
@@ -63,7 +63,7 @@ class Baseline:
 
     @classmethod
     def build(cls, kind: BaselineKind, chunks: Iterable[NDArray[np.float32]], count: int, dim: int) -> Baseline:
-        """Build an index of `count` rows, float32 [rows, dim] a chunk; lists are learnt from the first rows."""
+        """Build an index of `count` rows from chunks, float32 [rows, dim]; lists are learned from the first rows."""
         use_threads(count, dim)
         lists = min(_LISTS if count < _MANY else _MANY_LISTS, max(count // _LEAST_ROWS_A_LIST, 1))
         index = faiss.index_factory(dim, _factory_of(kind, lists, dim), faiss.METRIC_INNER_PRODUCT)
@@ -91,11 +91,11 @@ class Baseline:
 
     @staticmethod
     def selector(mask: NDArray[np.bool_] | None) -> Any:  # noqa: ANN401
-        """Make the bitmap that Faiss tests rows by; None: all rows may be found."""
+        """Return the bitmap that Faiss tests rows by, or None if all rows may be found."""
         return None if mask is None else faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
 
     def search(self, queries: NDArray[np.float32], k: int, selector: Any, setting: BaselineSetting) -> Rows:  # noqa: ANN401
-        """Find about the k best rows for each query, int64 [queries, k], -1 where none is found."""
+        """Find about the k best rows for each query, int64 [queries, k], with -1 where no row was found."""
         use_threads(len(queries), self._index.ntotal)
         parameters = self._parameters(selector, setting)
         return np.asarray(self._index.search(np.ascontiguousarray(queries), k, params=parameters)[1], dtype=np.int64)
@@ -103,10 +103,10 @@ class Baseline:
     def tuned(
         self, queries: NDArray[np.float32], truth: list[Rows], mask: NDArray[np.bool_] | None, recall: float
     ) -> BaselineSetting:
-        """Find the cheapest setting that reaches a recall under a filter, or the best where none does.
+        """Find the cheapest setting that reaches `recall` under a filter, or the one with the best recall if none does.
 
-        `truth` has the true rows for each query. For each number of candidates the least effort that is enough is
-        looked for; of these the one that answers single queries in the least time is taken.
+        `truth` has the true rows for each query. For each number of candidates the least sufficient effort is found; of
+        these settings, the one that answers single queries fastest is returned.
         """
         selector, k = self.selector(mask), max((len(rows) for rows in truth), default=1) or 1
         enough: list[tuple[float, BaselineSetting]] = []

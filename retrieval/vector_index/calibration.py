@@ -1,6 +1,6 @@
-"""What was measured when an index was built: which setting reaches which recall, and what it costs.
+"""Measurements made when an index is built: the recall that each setting reaches, and its cost.
 
-The queries are rows of the index, each left out of its own answer; filters are random ones of several selectivities.
+The queries are rows of the index, each left out of its own answer. The filters are random, of several selectivities.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ SHARES = (1.0, 0.5, 0.2, 0.1)
 """The shares of the rows that the random filters leave."""
 
 _MARGIN = 0.018
-"""A setting counts as reaching a recall only with so much to spare: other queries may do worse."""
+"""Margin by which a setting must exceed a recall to count as reaching it: other queries may do worse."""
 
 _UNMEASURED = 1.25
-"""More hits than were measured are looked for by so much harder, to be on the safe side."""
+"""Extra effort, as a factor, for more hits than were measured, to be on the safe side."""
 
 _LOOKED_AT = 5
-"""So many efforts from the least on are timed: more lists may need fewer candidates."""
+"""Number of sufficient efforts that are timed, from the least on: visiting more lists may need fewer candidates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How hard to search.
 
-    `effort` is the number of lists probed, or of candidates a graph keeps; so many times the hits wanted are `refined`:
-    compared by their true vectors.
+    `effort` is the number of lists probed, or of candidates that a graph keeps. `refined` is the number of candidates
+    for each hit that are compared by their true vectors.
     """
 
     effort: int
@@ -48,10 +48,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """When what an index goes by was learned from its vectors, in seconds since 1970, and how many `rows` there were.
+    """When an index was trained on its vectors (`time`, in seconds since 1970) and on how many `rows`.
 
-    `index` and `codes` are settings with the recall that they reached then, among all rows: an index whose rows have
-    changed since is compared with it. None where nothing was to be learned, or nothing learned sufficed.
+    `index` and `codes` are settings with the recall that they reached then, among all rows; an index whose rows have
+    changed since is compared with them. Each is None if there was nothing to train, or if no setting was sufficient.
     """
 
     time: float
@@ -62,10 +62,10 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Settings of the index by share and recall; `refined` of codes by recall; costs of scans in microseconds.
+    """Settings of the index by share and recall, `refined` of the codes by recall, and costs of scans in microseconds.
 
-    A scan costs `fixed` and so much for each row: of the vectors side by side, or of the codes. `training` is None
-    where an older version, which did not note it, built the index.
+    A cost is a pair, fixed and per row, of scanning packed vectors (`vector_cost`) or codes (`code_cost`). `training`
+    is None if the index was built by an older version, which did not record it.
     """
 
     index: Mapping[float, Mapping[float, Setting]]
@@ -75,14 +75,14 @@ class Calibration:
     training: Training | None = None
 
     def setting(self, share: float, recall: float, hits: int = FIRST_STAGE) -> Setting | None:
-        """Return the cheapest setting for a filter that leaves this share of the rows; None: nothing reaches it.
+        """Return the cheapest setting for a filter that leaves `share` of the rows, or None if none reaches `recall`.
 
         Settings were measured for 10 hits. The best 100 of all rows lie as far around a query as the best 10 of a tenth
-        of the rows, so more `hits` are looked for as if the filter left fewer rows.
+        of the rows, so a search for more `hits` is planned as if the filter left fewer rows.
 
-        It lies between those of the shares that were measured on either side, by the logarithm of the share; below them
-        all, effort grows as the share shrinks. With its root only, a graph of 6,000 vectors found 84% at a twentieth,
-        where 95% was asked for.
+        Between two measured shares the setting is interpolated by the logarithm of the share; below all of them, effort
+        grows in proportion as the share shrinks. Growing it only with the square root, a graph of 6,000 vectors reached
+        a recall of 84% at a twentieth, where 95% was asked for.
         """
         share *= min(FIRST_STAGE / hits, 1.0)
         smaller = max((measured for measured in self.index if measured <= share), default=min(self.index))
@@ -104,17 +104,17 @@ class Calibration:
         )
 
     def _reaching(self, measured: float, recall: float) -> Setting | None:
-        """Return the cheapest setting for a share that was measured."""
+        """Return the cheapest setting for a share that was measured, or None."""
         reached = [target for target in self.index[measured] if target >= recall]
         return self.index[measured][min(reached)] if reached else None
 
     def refined(self, recall: float) -> int | None:
-        """Return how many candidates by code for each hit wanted give this recall; None: nothing does."""
+        """Return how many candidates by code for each hit reach this recall, or None if no number does."""
         reached = [target for target in self.codes if target >= recall]
         return self.codes[min(reached)] if reached else None
 
     def to_json(self) -> bytes:
-        """Write it."""
+        """Return the calibration as JSON."""
         settings = {
             str(share): {str(recall): asdict(setting) for recall, setting in of_recall.items()}
             for share, of_recall in self.index.items()
@@ -127,10 +127,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, text: bytes) -> Calibration:
-        """Read what `to_json` wrote.
+        """Read the JSON that `to_json` returned.
 
         Raises:
-            ValueError, KeyError, TypeError: it is something else.
+            ValueError, KeyError, TypeError: `text` is not a calibration.
         """
         read = orjson.loads(text)
         settings = {
@@ -150,7 +150,7 @@ def _training(read: Mapping[str, Any]) -> Training:
 
 
 def recall_of_rows(found: Iterable[NDArray[np.int64]], truth: Iterable[NDArray[np.int64]]) -> float:
-    """Return the share of the true rows that were found, the mean over queries."""
+    """Return the share of the true rows that were found, averaged over queries."""
     wanted, given = _matrix(truth, -1), _matrix(found, -2)
     counts = np.count_nonzero(wanted >= 0, axis=1)
     hits = np.count_nonzero((wanted[:, :, None] == given[:, None, :]).any(axis=2), axis=1)
@@ -159,7 +159,7 @@ def recall_of_rows(found: Iterable[NDArray[np.int64]], truth: Iterable[NDArray[n
 
 
 def _matrix(rows: Iterable[NDArray[np.int64]], missing: int) -> NDArray[np.int64]:
-    """Put rows of any length under each other, those that are too short filled up."""
+    """Stack arrays of row numbers into a matrix, filling shorter ones up with `missing`."""
     lines = list(rows)
     matrix = np.full((len(lines), max(map(len, lines), default=0)), missing, dtype=np.int64)
     for line, some in zip(matrix, lines, strict=True):
@@ -168,7 +168,7 @@ def _matrix(rows: Iterable[NDArray[np.int64]], missing: int) -> NDArray[np.int64
 
 
 def enough(measured: float, recall: float) -> bool:
-    """Say whether a measured recall is that recall with some to spare."""
+    """Return whether a measured recall exceeds `recall` by the margin."""
     return measured >= min(recall + _MARGIN, (1 + recall) / 2)
 
 
@@ -179,12 +179,12 @@ def cheapest(
     cost: Callable[[int, int], float],
     before: Mapping[float, Setting] | None = None,
 ) -> dict[float, Setting]:
-    """Find the cheapest setting for each recall; one that nothing reaches is left out.
+    """Find the cheapest setting for each recall. A recall that no setting reaches is left out.
 
-    `measure` gives the recall of an effort and a number of candidates, which grows with both, `cost` its microseconds.
-    The least effort that is enough with the most candidates is looked for by halving, then the fewest candidates that
-    are enough with that effort and with a little more. With the settings found `before`, of nearly the same index,
-    only those are looked at, and harder ones where they are no longer enough.
+    `measure(effort, candidates)` returns the recall, which grows with both, and `cost(effort, candidates)` the
+    microseconds. Bisection finds the least effort that is enough with the most candidates; then the fewest candidates
+    that are enough are found for that effort and a few greater ones. Given the settings found `before` for nearly the
+    same index, only those are tried, and greater ones where they are no longer enough.
     """
     known: dict[tuple[int, int], float] = {}
 

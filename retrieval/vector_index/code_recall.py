@@ -1,8 +1,8 @@
-"""The recall of an index of codes with any number of lists, of candidates, and any filter, told by one scan of all.
+"""The recall of an index of codes for any number of lists and candidates and any filter, computed from one full scan.
 
-A search that visits some lists sees of all rows those that lie in these lists, in the same order by code. So with the
-first thousands of all rows by code, and for each which list it is in and when the query would visit that, it is counted
-what such a search finds; searching anew for each setting took ten times as long.
+A search that visits some of the lists sees the rows in them in the same order by code as a full scan does. So the first
+thousands of rows by code are ranked once, together with each row's list and the point at which the query would visit
+it; the recall of any setting is then counted from that. Searching anew for each setting took ten times as long.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["Ranking"]
 Rows = NDArray[np.int64]
 
 _RANKED = 8_192
-"""So many rows are ranked for each query. A true one that comes later counts as not found, which it hardly ever is."""
+"""Number of rows ranked for each query. A true neighbour beyond that, which is very rare, counts as not found."""
 
 
 class Ranking:
-    """The first rows by code for each query, float32 [queries, dim], and how many lists have to be visited for each."""
+    """The first rows by code for each query, float32 [queries, dim], and the number of lists that reaches each row."""
 
     def __init__(self, built: Approximate, queries: NDArray[np.float32]) -> None:
         self._rows = built.candidates(queries, min(_RANKED, built.vectors.count), built.lists, None)
@@ -34,7 +34,7 @@ class Ranking:
         self._needed[self._rows < 0] = built.lists + 1
 
     def among(self, mask: NDArray[np.bool_] | None, truth: Sequence[Rows]) -> RankingAmong:
-        """Look at the rows of a mask only, all without one, of which `truth` are the best for each query."""
+        """Restrict the ranking to the rows of `mask` (None: all), among which `truth` are the best for each query."""
         needed = self._needed if mask is None else np.where(mask[self._rows], self._needed, np.iinfo(np.int32).max)
         best = np.zeros(self._rows.shape, dtype=np.bool_)
         for line, rows, wanted in zip(best, self._rows, truth, strict=True):
@@ -43,7 +43,7 @@ class Ranking:
 
 
 class RankingAmong:
-    """For the rows in their order by code how many lists they need, and whether they are among the best of a query."""
+    """For each ranked row, the number of lists to visit to reach it and whether it is among the best for its query."""
 
     def __init__(self, needed: NDArray[np.int32], best: NDArray[np.bool_], wanted: NDArray[np.int64]) -> None:
         self._best = np.nonzero(best)
@@ -52,7 +52,7 @@ class RankingAmong:
         self._of_lists: dict[int, NDArray[np.uint16]] = {}
 
     def recall(self, lists: int, candidates: int) -> float:
-        """Return the share of the best rows among so many candidates of so many lists, the mean over queries."""
+        """Return the share of the best rows in the first `candidates` rows of `lists` lists, averaged over queries."""
         if lists not in self._of_lists:
             self._of_lists[lists] = self._ranks(lists)
         found = self._best[0][self._of_lists[lists] <= candidates]
@@ -61,7 +61,7 @@ class RankingAmong:
         return float(np.mean(hits[asked] / self._wanted[asked])) if asked.any() else 1.0
 
     def _ranks(self, lists: int) -> NDArray[np.uint16]:
-        """Tell the place of each of the best among the rows in so many lists, from 1; the greatest number: none."""
+        """Return each true neighbour's rank, from 1, within `lists` lists; the uint16 maximum if it is not there."""
         seen = self._needed <= lists
         ranks = np.cumsum(seen, axis=1, dtype=np.uint16)[self._best]
         ranks[~seen[self._best]] = np.iinfo(np.uint16).max

@@ -1,10 +1,10 @@
-"""The vectors again in some 32 bytes each, to find candidates by; the true vectors then order them.
+"""Codes of some 32 bytes a vector, by which candidates are found; the true vectors then order them.
 
-A vector is projected on the leading principal components, which hold most of what tells vectors apart, and rotated at
-random, so that each number holds as much as any other; then every two numbers become 4 bits (product quantization:
-Jégou, Douze and Schmid, 2011, doi:10.1109/TPAMI.2010.57). Codes of rows that lie side by side are compared some
-thirty at a time in registers (André, Kermarrec and Le Scouarnec, arXiv:1812.09162), so the selected ones are copied
-side by side.
+A vector is projected on the leading principal components, which hold most of the variance, and rotated at random, so
+that each number carries as much information as any other; then every two numbers become 4 bits (product quantization:
+Jégou, Douze and Schmid, 2011, doi:10.1109/TPAMI.2010.57). Codes that lie side by side are compared some thirty at a
+time in registers (André, Kermarrec and Le Scouarnec, arXiv:1812.09162), so the codes of selected rows are copied side
+by side.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ from lookalike.retrieval.vector_index.vectors import (
 __all__ = ["PACKED_ROW_BYTES", "Codes", "LearnsBeside", "factor_for"]
 
 _EXPLAINED = 0.9
-"""The components kept hold this share of the variance at least,"""
+"""Least share of the variance that the kept components hold."""
 
 _WIDTHS = (128, 192, 256, 384, 512, 768, 1024)
-"""and are so many, or all."""
+"""Numbers of components to choose from; if none of them is enough, all components are kept."""
 
 _TRAINING_ROWS = 50_000
 _QUANTIZER_ROWS = 20_000
 
 PACKED_ROW_BYTES = 40
-"""About what a packed row takes: its code and its number."""
+"""Approximate size of a packed row in bytes: its code and its number."""
 
 
 class LearnsBeside(Protocol):
-    """What goes through the projected vectors together with their encoding."""
+    """A consumer of the projected vectors while they are encoded."""
 
     def learn(self, transform: Any) -> None:  # noqa: ANN401  # Faiss has no types
-        """Take Faiss's projection, float32 [any, dim] to [any, width]."""
+        """Receive Faiss's projection, float32 [rows, dim] to [rows, width]."""
 
     def see(self, rows: Rows, projected: NDArray[np.float32]) -> None:
-        """Take some rows and their projected vectors, float32 [len(rows), width]."""
+        """Receive some rows and their projected vectors, float32 [len(rows), width]."""
 
 
 class Codes:
-    """Codes of all rows of `vectors`, uint8 [count, width / 4], and the projection, float32 [width, dim], they need."""
+    """Codes of all rows of `vectors`, uint8 [count, width / 4], and their projection, float32 [width, dim]."""
 
     def __init__(self, index: Any, vectors: Vectors) -> None:  # noqa: ANN401  # Faiss has no types
         self._index = index
@@ -72,9 +72,9 @@ class Codes:
 
     @classmethod
     def build(cls, vectors: Vectors, beside: LearnsBeside | None = None) -> Codes:
-        """Learn the projection and the codes from a sample of the vectors, and encode all; deterministic.
+        """Learn the projection and the codes from a sample of the vectors, and encode all of them; deterministic.
 
-        What learns `beside` is given the projection, and then each row as it is projected.
+        `beside` receives the projection, and then each row as it is projected.
         """
         count, dim = vectors.count, vectors.dim
         use_threads(count, dim)
@@ -91,9 +91,9 @@ class Codes:
         return cls._encoded(vectors, transform, quantizer, codes, slice(None), beside)
 
     def carried(self, vectors: Vectors, rows: Rows) -> Codes:
-        """Encode other vectors with what these codes have learned.
+        """Encode other vectors with the projection and quantizer learned here.
 
-        `rows`, int64 [vectors.count], says which row here is the same vector, so that its code is known; -1: none.
+        `rows`, int64 [vectors.count], is the row here that holds the same vector, whose code is reused, or -1.
         """
         use_threads(vectors.count, vectors.dim)
         weights = faiss.vector_to_array(self.transform.A).reshape(self.width, vectors.dim)
@@ -110,7 +110,7 @@ class Codes:
         missing: NDArray[np.bool_] | slice,
         beside: LearnsBeside | None = None,
     ) -> Codes:
-        """Fill in the codes of the rows whose code is not known."""
+        """Fill in the codes of the `missing` rows."""
         places = np.arange(vectors.count)[missing]
         for some in pieces(places):
             projected = transform.apply(vectors.many(some))
@@ -130,10 +130,10 @@ class Codes:
 
     @classmethod
     def open(cls, path: Path, vectors: Vectors) -> Codes:
-        """Map a file that `write` made, of these vectors.
+        """Map a file that `write` made for these vectors.
 
         Raises:
-            CatalogDamaged: it cannot be read, or is of another number of rows.
+            CatalogDamaged: the file cannot be read, or has another number of rows.
         """
         index = read_index(path)
         if not isinstance(index, faiss.IndexPreTransform) or index.ntotal != vectors.count or index.d != vectors.dim:
@@ -142,14 +142,14 @@ class Codes:
 
     def rows(self, rows: Rows) -> NDArray[np.uint8]:
         """Return the codes of some rows, uint8 [len(rows), bytes]."""
-        return np.take(self._codes, rows, axis=0, mode="clip")  # several times quicker than by brackets
+        return np.take(self._codes, rows, axis=0, mode="clip")  # several times quicker than indexing
 
     def search(
         self, queries: NDArray[np.float32], k: int, candidates: int, selection: Selection
     ) -> tuple[Scores, Rows]:
-        """Find the best rows by code among those selected, and of so many candidates the k best by their vectors.
+        """Find the best `candidates` rows by code among those selected, and among these the k best by their vectors.
 
-        Gives scores and rows, [queries, k], best first, row -1 where there are no more.
+        Return scores and rows, [queries, k], best first; row -1 where there are no more.
         """
         use_threads(len(queries), selection.count)
         parameters = self.parameters(k, candidates, selection)
@@ -159,18 +159,18 @@ class Codes:
         return ordered(-scores if self._vectors.metric is Metric.L2 else scores, rows, k)
 
     def parameters(self, k: int, candidates: int, selection: Selection) -> Any:  # noqa: ANN401
-        """Give Faiss's words for so many candidates."""
+        """Return Faiss's search parameters for this number of candidates."""
         return faiss.IndexRefineSearchParameters(k_factor=factor_for(k, min(candidates, selection.count)))
 
     def candidates(self, queries: NDArray[np.float32], count: int, selection: Selection) -> Rows:
-        """Find the best rows by code alone among those selected, [queries, count], best first, row -1: no more."""
+        """Find the `count` best selected rows by code alone, int64 [queries, count], best first, -1 for no more."""
         use_threads(len(queries), selection.count)
         self.packed(selection)
         found: Rows = selection.packed["by code"].search(np.ascontiguousarray(queries), count)[1]
         return found
 
     def packed(self, selection: Selection) -> Any:  # noqa: ANN401
-        """Give the selected codes side by side, in an index that refines by the vectors; made once."""
+        """Return an index of the selected codes side by side that refines by the vectors; built on the first call."""
         if "codes" not in selection.packed:
             flat = faiss.IndexPQ(self.width, self.quantizer.M, 4, self._vectors.metric.faiss)
             flat.pq, flat.is_trained = self.quantizer, True
@@ -183,46 +183,46 @@ class Codes:
             selection.packed_bytes += selection.count * (8 + self._codes.shape[1])
             selection.packed["codes"] = index
             selection.packed["by code"] = by_code
-            selection.packed["kept"] = numbered, fast  # what Python made lives as long as what refers to it
+            selection.packed["kept"] = numbered, fast  # keep the Python objects alive as long as the index
         return selection.packed["codes"]
 
     def projected(self, index: Any) -> Any:  # noqa: ANN401
-        """Put the projection before an index of projected vectors."""
+        """Return `index`, which holds projected vectors, behind the projection."""
         projected = faiss.IndexPreTransform(self.transform, index)
         projected.ntotal = self._vectors.count
         return projected
 
     def refined(self, index: Any) -> Any:  # noqa: ANN401
-        """Put the true vectors after an index that finds candidates."""
+        """Return an index that refines the candidates of `index` by the true vectors."""
         if self._vectors.on_disk:
             return _RefinedFromDisk(index, self._vectors)
         return faiss.IndexRefine(index, self._vectors.index)
 
 
 class _RefinedFromDisk:
-    """What Faiss's `IndexRefine` does, over vectors that are read from their file."""
+    """A counterpart of Faiss's `IndexRefine` over vectors that are read from their file."""
 
     def __init__(self, index: Any, vectors: Vectors) -> None:  # noqa: ANN401
         self._index = index
         self._vectors = vectors
 
     def search(self, queries: NDArray[np.float32], k: int, params: Any) -> tuple[Scores, Rows]:  # noqa: ANN401
-        """Find candidates and order them by their vectors; scores as Faiss gives them, of L2 the distances."""
+        """Find candidates and order them by their vectors. As in Faiss, scores under L2 are distances."""
         _, rows = self._index.search(queries, int(k * params.k_factor), params=params.base_index_params)
         scores, rows = self._vectors.best(queries, rows, k)
         return -scores if self._vectors.metric is Metric.L2 else scores, rows
 
 
 def factor_for(k: int, candidates: int) -> float:
-    """Return the factor of k that gives so many candidates, at least k; Faiss rounds the product down."""
+    """Return the factor of k that Faiss needs for this many candidates, at least k; Faiss rounds the product down."""
     return (max(candidates, k) + 0.25) / k
 
 
 def _projection(vectors: Vectors, rows: Rows) -> Any:  # noqa: ANN401
-    """Learn the projection from some rows; without an offset, so that inner products are kept as distances are."""
+    """Learn the projection from some rows. It has no offset, so it keeps inner products as well as distances."""
     dim = vectors.dim
     total, products = np.zeros(dim), np.zeros((dim, dim))
-    # what varies is found around any origin, and far from it float32 would lose it
+    # the variance does not depend on the origin; far from it, float32 would lose precision
     centre = vectors.many(rows[:_QUANTIZER_ROWS]).mean(axis=0) if vectors.wide else np.float32(0)
     for some in pieces(rows):
         piece = vectors.many(some)
@@ -242,7 +242,7 @@ def _projection(vectors: Vectors, rows: Rows) -> Any:  # noqa: ANN401
 
 
 def _linear(weights: NDArray[np.float32]) -> Any:  # noqa: ANN401
-    """Make the projection that multiplies by weights, float32 [width, dim]."""
+    """Build the projection that multiplies by `weights`, float32 [width, dim]."""
     width, dim = weights.shape
     projection = faiss.LinearTransform(dim, width, False)
     faiss.copy_array_to_vector(weights.astype(np.float32).reshape(-1), projection.A)

@@ -1,8 +1,8 @@
-"""Exact search among vectors that are kept in float32, because float16 does not hold them.
+"""Exact search among vectors that are kept in float32 because float16 cannot hold them.
 
-Values far from the origin, very large or very small ones leave float32 arithmetic little to tell rows apart by: so
-Faiss only finds candidates, which are scored anew in float64. What it may have rounded away is known, so the answer is
-either seen to be the true one, or looked for again among more candidates and at last among all rows.
+With values far from the origin, very large or very small, float32 arithmetic hardly tells rows apart. So Faiss only
+finds candidates, which are scored again in float64. The rounding error of float32 has a known bound, so an answer is
+either proven correct or searched for again, among more candidates and finally among all rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ROWS_AT_ONCE = 8_192
 
 
 def float64_scores(vectors: Vectors, query: NDArray[np.float32], rows: Rows) -> NDArray[np.float64]:
-    """Compare one query, float32 [dim], with some rows; of equal vectors equal to the last bit."""
+    """Score some rows for one query, float32 [dim]; equal vectors get equal scores to the last bit."""
     scores = np.empty(len(rows), dtype=np.float64)
     wide = query.astype(np.float64)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -47,9 +47,9 @@ def float64_scores(vectors: Vectors, query: NDArray[np.float32], rows: Rows) -> 
 def search_wide(
     vectors: Vectors, queries: NDArray[np.float32], k: int, selection: Selection | None
 ) -> tuple[NDArray[np.float64], Rows]:
-    """Find the k best rows for each query, float32 [queries, dim], among those selected, k of which there are.
+    """Find the k best rows for each query, float32 [queries, dim], among those selected; at least k must be selected.
 
-    Returns scores, float64, and rows, both [queries, k], best first, equal scores in the order of the rows.
+    Return scores, float64, and rows, both [queries, k], best first, with equal scores ordered by row.
     """
     count = vectors.count if selection is None else selection.count
     scores, rows = np.empty((len(queries), k), np.float64), np.empty((len(queries), k), np.int64)
@@ -77,7 +77,7 @@ def search_wide(
 
 def _best(vectors: Vectors, query: NDArray[np.float32], rows: Rows, k: int) -> tuple[NDArray[np.float64], Rows]:
     scores = float64_scores(vectors, query, rows)
-    if len(rows) > 4 * k:  # what is certainly behind the first k needs no order
+    if len(rows) > 4 * k:  # rows that are certainly behind the first k are not sorted
         kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
         scores, rows = scores[kept], rows[kept]
     order = np.lexsort((rows, -scores))[:k]
@@ -85,10 +85,10 @@ def _best(vectors: Vectors, query: NDArray[np.float32], rows: Rows, k: int) -> t
 
 
 def _rounded(vectors: Vectors, query: NDArray[np.float32]) -> float:
-    """Return the most that float32 can have rounded away from a score, whatever the order of its sum.
+    """Return a bound on the float32 rounding error of a score, whatever the order of the summation.
 
-    Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, section 3.1; a distance may have been computed
-    as the difference of squares and products.
+    See Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, section 3.1. A distance may have been
+    computed as the difference of squares and products.
     """
     length = float(np.linalg.norm(query.astype(np.float64)))
     reach = (length + vectors.longest) ** 2 if vectors.metric is Metric.L2 else length * vectors.longest

@@ -1,7 +1,7 @@
-"""Building an index: the same vectors give the same index; what it costs is then measured.
+"""Building an index, and measuring the cost of searching it. The same vectors always give the same index.
 
-An index of nearly the same vectors can be built with what the one before has learned; a vector that was there then
-keeps its code and its list.
+An index over nearly the same vectors can reuse the projection, codes and centroids learned for the one before; a vector
+that both have then keeps its code and its list.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Before", "build_approximate"]
 
 _TRAINING_ROWS_A_LIST = 39
 _ROUNDS = ((3, 6), (1, 4))
-"""Rounds of k-means, and of how many rows each takes one."""
+"""Rounds of k-means as pairs: every how many rows one is used, and the number of iterations."""
 
 _GRAPH_LINKS = 32
 _MOST_LISTS = 8_192
@@ -38,16 +38,16 @@ _UNMEASURED = Calibration({}, {}, (0.0, 0.0), (0.0, 0.0))
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """An index that was built earlier, and where in it each vector of the next is: int64 [vectors], -1 for nowhere."""
+    """An index that was built earlier, and the row in it of each new vector, int64 [vectors], -1 if it has none."""
 
     index: Approximate
     rows: Rows
 
     def fits(self, vectors: Vectors, kind: IndexKind) -> bool:
-        """Say whether an index of this kind over these vectors can go by what this one has learned.
+        """Return whether an index of this kind over these vectors can reuse what this one has learned.
 
-        Since then the number of rows must have neither doubled nor halved: then it would have about twice or half as
-        many lists.
+        The number of rows must have neither doubled nor halved since the training; otherwise the new index would need
+        about twice or half as many lists.
         """
         training, mine = self.index.calibration.training, self.index.vectors
         return (
@@ -60,10 +60,10 @@ class Before:
 def build_approximate(
     vectors: Vectors, kind: IndexKind, before: Before | None = None, *, quiet: Callable[[], object] = lambda: None
 ) -> Approximate:
-    """Build an index over vectors, and codes of them, and measure both, once `quiet` has waited for other work to end.
+    """Build an index over `vectors` and their codes, call `quiet`, which waits for other work to end, and measure both.
 
-    Projection, codes and centroids are those of the index `before`, where they fit and still find what they found,
-    among all vectors and among those that are new to it; else they are learned.
+    Projection, codes and centroids are taken from the index `before` if they fit and still reach their recall, both
+    among all vectors and among those that are new; otherwise they are learned.
     """
     random = np.random.default_rng(2)
     sample = held_out(vectors, random)
@@ -84,7 +84,7 @@ def build_approximate(
 
 
 def _still_serves(built: Approximate, training: Training, sample: Sample, before: Before) -> bool:
-    """Say whether what was learned before still serves, among all rows and among those that are new."""
+    """Return whether the earlier training still serves, both among all rows and among the new ones."""
     new = np.flatnonzero(before.rows < 0)
     return serves(built, training, sample) and (
         len(new) < _FEWEST_NEW
@@ -93,7 +93,7 @@ def _still_serves(built: Approximate, training: Training, sample: Sample, before
 
 
 class _Centroids:
-    """The centroids of lists, learned from a sample of the projected vectors, and the list of every row."""
+    """Centroids of the lists, learned from a sample of the projected vectors, and the list of every row."""
 
     def __init__(self, vectors: Vectors) -> None:
         self.quantizer: Any = None
@@ -101,7 +101,7 @@ class _Centroids:
         self._vectors = vectors
 
     def learn(self, transform: Any) -> None:  # noqa: ANN401  # Faiss has no types
-        """Learn the centroids."""
+        """Learn the centroids from a sample of the vectors."""
         count, lists = self._vectors.count, _lists_for(self._vectors.count)
         chosen = _sample(count, lists)
         training = np.empty((len(chosen), transform.d_out), dtype=np.float32)
@@ -112,12 +112,12 @@ class _Centroids:
         self.quantizer = coded(flat)
 
     def see(self, rows: Rows, projected: NDArray[np.float32]) -> None:
-        """Find the lists of some rows."""
+        """Find the lists of some rows, given their projected vectors."""
         self.nearest[rows] = nearest_centroid(self.quantizer, projected)
 
 
 def _lists(kind: IndexKind, vectors: Vectors, codes: Codes, before: Before | None, learned: _Centroids | None) -> Any:  # noqa: ANN401
-    """Build the lists of an index that has some, around the centroids of the index before or around new ones."""
+    """Build the lists of an index that has some, around the centroids of the index `before` or around new ones."""
     use_threads(vectors.count, vectors.dim)
     if not kind.has_codes:
         return _lists_of_vectors(kind, vectors, before)
@@ -131,7 +131,7 @@ def _lists(kind: IndexKind, vectors: Vectors, codes: Codes, before: Before | Non
 
 
 def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
-    """Build a graph over the vectors; the copy of them that Faiss makes on the way is freed at the end."""
+    """Build a graph over the vectors; the copy of the vectors that Faiss makes meanwhile is freed at the end."""
     use_threads(vectors.count, vectors.dim)
     nsg, half = kind is IndexKind.NSG, faiss.ScalarQuantizer.QT_fp16
     if vectors.wide:
@@ -143,7 +143,7 @@ def _graph(kind: IndexKind, vectors: Vectors) -> Any:  # noqa: ANN401
     index.is_trained = True
     copied = empty_index(vectors.dim, vectors.metric, wide=vectors.wide)
     lend(copied, index)
-    if kind is IndexKind.NSG:  # its graph is made of all rows at once
+    if kind is IndexKind.NSG:  # its graph is built from all rows at once
         index.add(vectors.many(np.arange(vectors.count)))
     else:
         index.hnsw.efConstruction = 100
@@ -178,10 +178,10 @@ def _lists_of_vectors(kind: IndexKind, vectors: Vectors, before: Before | None) 
 
 
 def _quantizer(width: int, metric: Metric, before: Before | None) -> Any:  # noqa: ANN401
-    """Make what finds the nearest of the centroids, which are those of the index before, or none yet.
+    """Build the index that finds the nearest centroids, with the centroids of the index `before` or still empty.
 
-    Of unit vectors it goes by distance to the plain mean of a list, not by the angle to it as Faiss would: of 200,000
-    made-up vectors the 24 nearest lists then had as many of the best as the 32 by the smallest angle.
+    Unit vectors are assigned by distance to the plain mean of a list, not by the angle to it as Faiss would do: among
+    200,000 synthetic vectors, the 24 nearest lists then held as many of the best as the 32 lists by smallest angle.
     """
     if before is not None:
         quantizer = faiss.IndexFlat(width, before.index.stored.quantizer.metric_type)
@@ -191,9 +191,10 @@ def _quantizer(width: int, metric: Metric, before: Before | None) -> Any:  # noq
 
 
 def _learn_centroids(quantizer: Any, lists: int, training: NDArray[np.float32]) -> None:  # noqa: ANN401
-    """Fill a quantizer with centroids by k-means, first among a third of the rows: so few rounds among all suffice.
+    """Fill a quantizer with centroids by k-means, run on a third of the rows first and then briefly on all of them.
 
-    In 4,096 lists of a million rows the nearest were found with as little as after ten rounds among all of the sample.
+    In 4,096 lists of a million rows, the nearest rows were found with as little effort as after ten rounds on the whole
+    sample.
     """
     for every, rounds in _ROUNDS:
         clustering = faiss.Clustering(quantizer.d, lists)
@@ -210,7 +211,7 @@ def _nearest(
     projected: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     before: Before | None,
 ) -> Rows:
-    """Find the list of each row, int64 [vectors]: the one it was in before, else that of the nearest centroid."""
+    """Find the list of each row, int64 [vectors]: the list it was in before, or the one with the nearest centroid."""
     nearest = np.full(vectors.count, -1, dtype=np.int64)
     if before is not None:
         of_each = list_of_each(before.index.stored, before.index.vectors.count)
@@ -221,7 +222,7 @@ def _nearest(
 
 
 def _owning(index: Any, quantizer: Any) -> Any:  # noqa: ANN401
-    """Let the index free its quantizer."""
+    """Hand ownership of `quantizer` to `index`, which frees it."""
     quantizer.this.disown()
     index.own_fields = True
     return index
@@ -232,5 +233,5 @@ def _sample(count: int, lists: int) -> NDArray[np.int64]:
 
 
 def _lists_for(count: int) -> int:
-    """Choose the number of lists: a power of 2, about four times the root of the number of rows, at most 8,192."""
+    """Return the number of lists: a power of 2 near 4.5 times the square root of the number of rows, at most 8,192."""
     return 1 << round(float(np.log2(max(min(4.5 * count**0.5, count / 64, _MOST_LISTS), 1))))

@@ -1,4 +1,4 @@
-"""Metrics and kinds of index by name."""
+"""The metrics and index kinds that can be chosen by name."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 __all__ = ["EXACT", "IndexKind", "Metric"]
 
 EXACT = 1.0
-"""The recall that only an exhaustive search has."""
+"""The recall that only an exhaustive search reaches."""
 
 
 class Metric(StrEnum):
-    """How two vectors are compared; a score is always the larger the better."""
+    """How two vectors are compared. Larger scores are better under every metric."""
 
     COSINE = "cosine"
     IP = "ip"
@@ -23,24 +23,24 @@ class Metric(StrEnum):
 
     @property
     def faiss(self) -> int:
-        """The number that Faiss calls it by."""
+        """Faiss's constant for this metric."""
         return int(faiss.METRIC_L2 if self is Metric.L2 else faiss.METRIC_INNER_PRODUCT)
 
     def shown(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return scores of single queries as they are reported: a cosine lies between -1 and 1.
+        """Return the scores of single queries as they are reported: a cosine is clipped to between -1 and 1.
 
-        Unit vectors are stored in float16, so a computed one may be beyond that by 0.001. The order does not change.
+        Unit vectors are stored in float16, so a computed cosine can exceed 1 by 0.001. The order does not change.
         """
         return np.minimum(np.maximum(scores, -1), 1) if self is Metric.COSINE else scores
 
 
 class IndexKind(StrEnum):
-    """What stands over the vectors: nothing (every search is exact), or an index that finds most of the nearest.
+    """Which index is built over the vectors: none (`FLAT`, every search is exact) or an approximate one.
 
-    `IVF_PQ` keeps short codes in lists by nearest centroid (Jégou, Douze and Schmid, 2011,
-    doi:10.1109/TPAMI.2010.57), `IVF_SQ8` and `IVF_FLAT` the vectors themselves in 8 bits and in 16 bits a number;
-    `HNSW` (Malkov and Yashunin, arXiv:1603.09320) and `NSG` (Fu et al., arXiv:1707.00143) are graphs. `DISK` is
-    `IVF_PQ` that leaves the vectors on the disk and reads those of the candidates only.
+    `IVF_PQ` keeps short codes in lists by nearest centroid (Jégou, Douze and Schmid, 2011, doi:10.1109/TPAMI.2010.57).
+    `IVF_SQ8` and `IVF_FLAT` keep the vectors themselves, at 8 and 16 bits a number. `HNSW` (Malkov and Yashunin,
+    arXiv:1603.09320) and `NSG` (Fu et al., arXiv:1707.00143) are graphs. `DISK` is `IVF_PQ` with the vectors left on
+    the disk: a search reads only those of its candidates.
     """
 
     AUTO = "auto"
@@ -59,5 +59,5 @@ class IndexKind(StrEnum):
 
     @property
     def has_codes(self) -> bool:
-        """Whether its lists have the codes of the rows."""
+        """Whether the index keeps short codes of the rows in lists."""
         return self in (IndexKind.IVF_PQ, IndexKind.DISK)

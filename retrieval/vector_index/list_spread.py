@@ -1,9 +1,9 @@
 """How the rows that a filter leaves are spread over the lists of an index.
 
-How many lists a search has to visit was measured for filters that leave rows at random. A filter that has to do with
-the vectors ("not of this topic", asked with a picture of it) leaves fewer around one query and more around another:
-searched as if at random, where 95% of the best were asked for, 88% were found. So for such a filter it is counted how
-many rows it leaves in the lists nearest to each query.
+The number of lists to visit is measured for filters that leave rows at random. A filter that correlates with the
+vectors ("not of this topic", searched with a picture of that topic) leaves fewer rows around one query and more around
+another. Searched as if it were random, such a filter reached a recall of 88% where 95% was asked for. So the rows that
+it leaves are counted in the lists nearest to each query.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ __all__ = ["NEAREST_LISTS", "Lists", "Spread"]
 Rows = NDArray[np.int64]
 
 _SAMPLED_ROWS = 65_536
-"""Of a filter that leaves more rows so many of all are looked at, which are some hundred around a query."""
+"""Number of rows, sampled from the whole index, on which broader filters are counted: some hundreds around a query."""
 
 NEAREST_LISTS = 16
-"""So many lists tell what a filter leaves around a query."""
+"""Number of nearest lists from which the share left around a query is estimated."""
 
 _WEIGHTS = np.arange(1.0, NEAREST_LISTS + 1) ** -3
 
 _FEW_ROWS = 5
-"""A list may hold so many rows more than its share by chance alone."""
+"""Number of rows by which a list can exceed its share by chance alone."""
 
 
 @dataclass(frozen=True)
 class Lists:
-    """The lists of an index, `stored`, of `count` rows."""
+    """The inverted lists of the Faiss index `stored`, which has `count` rows."""
 
     stored: Any
     count: int
 
     @property
     def number(self) -> int:
-        """How many lists there are."""
+        """The number of lists."""
         return int(self.stored.nlist)
 
     @cached_property
@@ -67,15 +67,15 @@ class Lists:
         return np.bincount(self._of_sample, minlength=self.number)
 
     def bring_near(self) -> None:
-        """Make now what the first filter would wait for: 26 to 85 ms of a million rows."""
+        """Compute now what the first filter would otherwise wait for; this takes 26 to 85 ms for a million rows."""
         _ = self._sizes, self._sizes_of_sample
 
     def of(self, rows: Rows) -> NDArray[np.uint16]:
-        """Tell which list each of some rows is in."""
+        """Return the list of each of the given rows, uint16 [len(rows)]."""
         return self._of_each[rows]
 
     def spread(self, selection: Selection) -> Spread:
-        """Count the selected rows in each list; once for a selection."""
+        """Count the selected rows in each list. The result is kept with the selection."""
         if "spread" not in selection.packed:
             few = selection.count <= _SAMPLED_ROWS
             of_some = self.of(selection.rows) if few else self._of_sample[selection.has(self._sample)]
@@ -85,21 +85,21 @@ class Lists:
         return found
 
     def among(self, rows: Rows, lists: Rows) -> NDArray[np.bool_]:
-        """Say which rows, [queries, k], are in which lists of their query, [queries, any]; bool [queries, k]."""
+        """Return whether each row, [queries, k], is in one of the `lists` of its query, [queries, any]; bool."""
         found: NDArray[np.bool_] = (self.of(rows)[:, :, None] == lists[:, None, :]).any(axis=2)
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How many rows each list has, and how many of them a filter leaves, both int64 [lists]."""
+    """The size of each list (`sizes`) and how many of its rows a filter leaves (`passing`), both int64 [lists]."""
 
     passing: Rows
     sizes: Rows
 
     @property
     def uneven(self) -> bool:
-        """Whether some list has less than half or more than twice its share of the rows, and not by chance."""
+        """Whether some list keeps less than half or more than twice its share of the rows, and not by chance."""
         share = float(self.passing.sum() / max(self.sizes.sum(), 1))
         due = share * self.sizes
         chance = np.sqrt(due * (1 - share))
@@ -108,10 +108,10 @@ class Spread:
         return bool(few.any() or many.any())
 
     def shares(self, nearest: Rows) -> NDArray[np.float64]:
-        """Tell what share of the rows around each query the filter leaves, [queries], by the lists `nearest` to it.
+        """Return the share of the rows around each query that the filter leaves, float64 [queries].
 
-        These are int64 [queries, `NEAREST_LISTS`], nearest first; each counts by how many of the best rows it has,
-        roughly the third power of its place less than the first.
+        `nearest`, int64 [queries, up to `NEAREST_LISTS`], are the lists nearest to each query, nearest first. The list
+        at rank r is weighted by r ** -3, roughly the share of the best rows that it holds.
         """
         shares = self.passing[nearest] / np.maximum(self.sizes[nearest], 1)
         weights = _WEIGHTS[: nearest.shape[1]]

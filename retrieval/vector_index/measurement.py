@@ -1,7 +1,7 @@
 """Measuring an index that was just built, for its calibration.
 
-The queries are rows of the index, each left out of its own answer, and the filters random ones. Codes are measured
-among all rows: a filter may leave just the rows around a query, and there rivals are nearer to each other than in a
+The queries are rows of the index, each left out of its own answer, and the filters are random. Codes are measured among
+all rows: a filter may leave just the rows around a query, and these rivals are nearer to each other than rows from a
 random part of the catalog.
 """
 
@@ -37,7 +37,7 @@ Queries = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 _MOST_LOST = 0.03
-"""What was learned from other rows serves while no more recall is lost with it than this."""
+"""Greatest loss of recall at which training on other rows still serves."""
 
 _TYPICAL_RECALL = 0.95
 _QUERIES = 320
@@ -54,14 +54,14 @@ _GRAPH_EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 
 
 class Sample(NamedTuple):
-    """Some rows as queries, float32 [queries, dim], and of each the nearest others, best first."""
+    """Rows used as queries, float32 [queries, dim], and the other rows nearest to each of them, best first."""
 
     queries: Queries
     nearest: list[Rows]
 
 
 def held_out(vectors: Vectors, random: np.random.Generator, among: Rows | None = None, most: int = _QUERIES) -> Sample:
-    """Take `most` rows at random, of all or `among` some, and find the nearest others of each by comparing all."""
+    """Draw `most` rows at random, from all rows or from `among`, and find the nearest other rows of each by a scan."""
     places = np.arange(vectors.count) if among is None else among
     chosen = np.sort(places[random.permutation(len(places))[:most]])
     queries = vectors.rows(chosen)
@@ -72,10 +72,10 @@ def held_out(vectors: Vectors, random: np.random.Generator, among: Rows | None =
 def measured(
     built: Approximate, sample: Sample, random: np.random.Generator, before: Calibration | None = None
 ) -> Calibration:
-    """Find out which setting reaches which recall, and what each way to search costs.
+    """Measure which setting reaches which recall, and the cost of each way to search.
 
-    With the calibration of the index `before`, which has learned the same, its settings are looked at first; else it
-    is noted what is reached with what has just been learned.
+    If the calibration of the index `before`, which had the same training, is given, its settings are tried first.
+    Otherwise the calibration records the recall reached with this training.
     """
     vectors = built.vectors
     by_code, code_cost = _codes(built, sample)
@@ -97,7 +97,7 @@ def _typical(settings: Mapping[float, Setting]) -> Setting | None:
 
 
 def serves(built: Approximate, training: Training, sample: Sample) -> bool:
-    """Say whether what an index has learned from other rows finds about as much now, with the settings of then."""
+    """Return whether an index trained on other rows still reaches about its recall with the settings of that time."""
     index, codes = training.index, training.codes
     if codes is None or (index is None and not built.kind.is_graph):
         return False
@@ -107,15 +107,16 @@ def serves(built: Approximate, training: Training, sample: Sample) -> bool:
 
 
 def _recall_by_index(built: Approximate, setting: Setting, sample: Sample) -> float:
-    """Measure recall@10 among all rows."""
+    """Measure recall@10 of the index among all rows."""
     found = built.visit(sample.queries, 11, setting.effort, setting.refined, None)[1]
     return recall_of_rows(found, [near[:10] for near in sample.nearest])
 
 
 def _reached_by_codes(built: Approximate, refined: Sequence[int], sample: Sample) -> dict[int, float]:
-    """Measure recall@10 with so many candidates by code for each hit: among all rows, or of very many some at random.
+    """Measure recall@10 when each hit is refined from each number of code-level candidates in `refined`.
 
-    Of the candidates the true vectors tell the best, so that recall is what share of the best is among the first.
+    Very large indexes are measured on a random sample of rows. The true vectors always pick the best of the candidates,
+    so the recall is the share of the best rows that are among the first candidates.
     """
     count = built.vectors.count
     among = Selection(np.random.default_rng(4).random(count) < _CODED_ROWS / count)
@@ -137,10 +138,10 @@ def _settings(
     settings = {}
     for share in SHARES:
         mask = random.random(built.vectors.count) < share
-        # costs are those of a filter that is used again and again
+        # costs are measured as for a filter that is used again and again
         selection = None if share == 1 else Selection(mask, uses=len(mask))
         truth, hits = [near[mask[near]][:10] for near in others] if share < 1 else [near[:10] for near in others], 10
-        if built.kind is IndexKind.NSG:  # it takes no filter: what is measured is how hard more hits are to find
+        if built.kind is IndexKind.NSG:  # it takes no filter, so finding more hits is measured instead
             selection, hits = None, round(10 / share)
             truth = [near[:hits] for near in others]
 
@@ -158,7 +159,7 @@ def _counted(ranking: RankingAmong) -> Callable[[int, int], float]:
 
 
 def _cost(built: Approximate, queries: Queries, selection: Selection | None, hits: int) -> Callable[[int, int], float]:
-    """Return what measures the microseconds of a search with an effort and a number of candidates for each hit."""
+    """Return a function from an effort and a number of candidates for each hit to the microseconds of a search."""
     return cache(
         lambda effort, refined: _timed(queries, lambda one: built.visit(one, hits, effort, refined, selection))
     )
@@ -167,9 +168,9 @@ def _cost(built: Approximate, queries: Queries, selection: Selection | None, hit
 def _recalls(
     built: Approximate, queries: Queries, selection: Selection | None, truth: Sequence[Rows], most: int, hits: int
 ) -> Callable[[int, int], float]:
-    """Give what measures the recall of an effort and a number of candidates for each hit, `most` of all together.
+    """Return a function from an effort and a number of candidates for each hit to recall; `most` is their total limit.
 
-    An index that refines is asked once an effort: the first of its candidates are those that it finds with fewer.
+    An index that refines is searched once for each effort: with fewer candidates it finds the first of the same ones.
     """
     if not built.refines:
         return lambda effort, _: recall_of_rows(built.visit(queries, hits + 1, effort, 1, selection)[1], truth)
@@ -178,7 +179,7 @@ def _recalls(
 
 
 def _codes(built: Approximate, sample: Sample) -> tuple[dict[float, Setting], tuple[float, float]]:
-    """Measure how many candidates by code give each recall, and what a scan of codes costs."""
+    """Measure how many candidates by code reach each recall, and the cost of a scan of codes."""
     queries, count = sample.queries, built.vectors.count
     needed: dict[float, Setting] = {}
     for some in (_REFINED, _MORE_REFINED):
@@ -190,7 +191,7 @@ def _codes(built: Approximate, sample: Sample) -> tuple[dict[float, Setting], tu
             break
     typical = 10 * (needed[0.95].refined if 0.95 in needed else 16)
     random = np.random.default_rng(6)
-    few, more = (_some(random, count, some) for some in (2_000, 100_000))  # more than the nearest cache holds
+    few, more = (_some(random, count, some) for some in (2_000, 100_000))  # more than the first-level cache holds
     cost = _cost_of_a_scan(queries, few, more, lambda query, among: built.codes.search(query, 10, typical, among))
     return needed, cost
 
@@ -202,7 +203,7 @@ def _some(random: np.random.Generator, rows: int, count: int) -> Selection:
 
 
 def _timed(queries: Queries, search: Callable[[Queries], object]) -> float:
-    """Return the median microseconds of one search, queries one at a time."""
+    """Return the median time of a search in microseconds, one query at a time."""
     times = []
     for place in range(min(_TIMED, len(queries))):
         one = queries[place : place + 1]

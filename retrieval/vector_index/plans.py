@@ -1,4 +1,4 @@
-"""The choice between the ways to search, by what was measured of each and by what a filter leaves."""
+"""The choice between ways to search, based on their measured costs and on the rows that a filter leaves."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from lookalike.retrieval.vector_index.vectors import GATHERED_ROWS, Rows
 __all__ = ["PACKED_ROWS", "Around", "Plan", "Planner", "Way"]
 
 PACKED_ROWS = 262_144
-"""Codes of more rows than this are not packed when the index can answer: 10 MB a filter is enough."""
+"""A selection of more rows is not packed if the index can answer instead. This keeps a packed filter within 10 MB."""
 
 _ASKED = 0.0015
-"""Microseconds to ask a row whether it is selected."""
+"""Microseconds to test whether one row is selected."""
 
 _PACKED = 0.08
-"""Microseconds to pack a row's code; an index that answers sooner than that takes has a filter's first search."""
+"""Microseconds to pack one row's code. If an index answers sooner, it serves the first search with a filter."""
 
 _COMPARED = 0.05
 """Microseconds to compare one candidate by its vector."""
 
 _SHARES = tuple(0.5 ** (step / 4) for step in range(49))
-"""The shares of the rows around a query that are told apart, down to 1 in 4,096."""
+"""The shares of rows left around a query that get plans of their own, from 1 down to 1/4,096."""
 
 _LOOKING_AROUND = 300.0
-"""Microseconds to look what is left around a query, and from which lists its hits come."""
+"""Microseconds to find the share of rows left around a query and the lists that its hits come from."""
 
 _MANY_AROUND = 0.5
-"""From such a share on the rows that are left are as near to the query as any."""
+"""From this share on, the rows left are as near to the query as any others."""
 
 _FURTHER = 1.5
-"""So many times the candidates tell apart by code the rows further from a query that an uneven filter may leave it."""
+"""Factor on the candidates for a query to which an uneven filter may leave only rows that are further away."""
 
 
 class Way(Enum):
-    """What is gone through: the selected vectors, their codes, or a part of the rows by an index."""
+    """What a search scans: the selected vectors, their codes, or part of the rows through an index."""
 
     EXACT = auto()
     CODES = auto()
@@ -53,7 +53,7 @@ class Way(Enum):
 
 
 class Plan(NamedTuple):
-    """A way to search, how hard, and both in words; `around` takes precedence for the queries that it serves."""
+    """A way to search, its effort, and a description; `around` takes precedence for the queries that it serves."""
 
     way: Way
     effort: int
@@ -64,10 +64,10 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """Plans for a filter that leaves more rows around one query than around another, where they beat the other plan.
+    """Plans for a filter that leaves more rows around some queries than around others, where they beat the other plan.
 
-    With `shares[i]` or more of the rows around it left, a query is answered by `plans[i]` first, then by that of
-    `next[i]`; the number after the last stands for the other plan.
+    A query with at least `shares[i]` of the rows around it left is answered by `plans[i]` first, then by the plan at
+    `next[i]`. An index past the last plan stands for the other plan.
     """
 
     spread: Spread
@@ -80,14 +80,14 @@ class Around:
         object.__setattr__(self, "next", np.searchsorted(efforts, 2 * efforts))
 
     def first(self, nearest: Rows) -> Rows:
-        """Choose the plan for each query by the lists nearest to it, int64 [queries]."""
+        """Return each query's plan, as an index into `plans`, from its nearest lists, int64 [queries, lists]."""
         fits = self.spread.shares(nearest)[:, None] >= self.shares
         return np.where(fits.any(axis=1), fits.argmax(axis=1), len(self.plans))
 
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Plans searches of an index over so many `rows`."""
+    """Plans searches of an index over `rows` rows."""
 
     kind: IndexKind
     rows: int
@@ -96,7 +96,7 @@ class Planner:
     _steps: dict[tuple[float, int], list[tuple[float, Setting]]] = field(default_factory=dict, init=False)
 
     def choose(self, recall: float, selection: Selection | None, packed_for: int, hits: int = FIRST_STAGE) -> Plan:
-        """Pick the cheapest plan that reaches this recall for so many hits.
+        """Pick the cheapest plan that reaches `recall` for the first `hits` hits.
 
         `packed_for` is the number of queries that share the cost of packing; 0 means the codes are packed already.
         """
@@ -107,7 +107,7 @@ class Planner:
         setting = None if blind else self._setting(count / rows, recall, hits)
         refined = calibration.refined(recall)
         cost, plan = calibration.vector_cost[0] + calibration.vector_cost[1] * count, Plan(Way.EXACT, 0, 0, "")
-        if count > GATHERED_ROWS:  # then every row is asked whether it is selected
+        if count > GATHERED_ROWS:  # each row of the index is tested against the selection
             cost += rows * _ASKED
         if selection is not None and refined is not None and (count <= PACKED_ROWS or setting is None):
             scan = (
@@ -129,7 +129,7 @@ class Planner:
         return Plan(Way.INDEX, setting.effort, setting.refined, words) if setting.microseconds < cost else plan
 
     def _around(self, recall: float, hits: int, spread: Spread, cost: float, words: str) -> Around | None:
-        """Plan by what a filter leaves around each query, where that takes less than the `cost` of a scan."""
+        """Plan by the share of rows that the filter leaves around each query, where that costs less than `cost`."""
         if (recall, hits) not in self._steps:
             self._steps[recall, hits] = self._steps_for(recall, hits)
         steps = [(share, setting) for share, setting in self._steps[recall, hits] if setting.microseconds < cost]
@@ -143,7 +143,7 @@ class Planner:
         return Around(spread, np.array([share for share, _ in steps]), plans)
 
     def _setting(self, share: float, recall: float, hits: int) -> Setting | None:
-        """Return the setting of the index, its cost with that of comparing the candidates for more hits."""
+        """Return the setting of the index; its cost includes comparing the extra candidates that more hits need."""
         setting = self.calibration.setting(share, recall, hits)
         if setting is None or hits <= FIRST_STAGE:
             return setting
@@ -151,13 +151,13 @@ class Planner:
         return replace(setting, microseconds=setting.microseconds + compared)
 
     def _steps_for(self, recall: float, hits: int) -> list[tuple[float, Setting]]:
-        """Give a setting for each share of the rows that is told apart, with what it costs to look around a query."""
+        """Return a setting for each share in `_SHARES`; its cost includes finding the share around a query."""
         steps: list[tuple[float, Setting]] = []
         for share in _SHARES:
             setting = self._setting(share, recall, hits)
             if setting is None:
                 break
-            before = steps[-1][1].effort if steps else 0  # with fewer around a query never less than with more
+            before = steps[-1][1].effort if steps else 0  # fewer rows around a query never take less effort
             effort = min(max(setting.effort, before), self.lists.number)
             if effort == before:
                 steps.pop()

@@ -1,8 +1,8 @@
-"""The centroids of an index's lists: the nearest to one query by codes first, to many by a product of matrices.
+"""The centroids of an index's lists, compared by codes for one query and by a matrix product for many.
 
-Among thousands of centroids comparing one query with each takes longer than scanning the lists themselves. Codes of
-them are compared some thirty at a time in registers (André, Kermarrec and Le Scouarnec, arXiv:1812.09162); those that
-come first are then ordered by their true distance.
+With thousands of centroids, comparing one query with each takes longer than scanning the lists themselves. Their codes
+are compared some thirty at a time in registers (André, Kermarrec and Le Scouarnec, arXiv:1812.09162), and the best of
+them are then ordered by their true distances.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ from numpy.typing import NDArray
 __all__ = ["centroids", "coded", "for_many", "list_of_each", "nearest_centroid"]
 
 _FEWEST_LISTS = 512
-"""Of fewer lists it takes no longer to compare all centroids."""
+"""With fewer lists, comparing the query with every centroid takes no longer."""
 
 _REFINED = 3.0
-"""So many times the lists wanted are compared truly: 99.8% of the 40 nearest of 2,048 lists were then found."""
+"""Centroids compared by their true distance for each list wanted; this found 99.8% of the 40 nearest of 2,048 lists."""
 
 _REFINED_FOR_ONE = 4.0
-"""So many centroids are compared truly to find the nearest one: of 4,096 it was found for 99.7% of the rows."""
+"""Centroids compared truly to find the nearest one; of 4,096 lists, the nearest was found for 99.7% of the rows."""
 
 _QUERY_BY_QUERY = 11
-"""What Faiss calls this way, with the candidates kept in a reservoir."""
+"""Faiss's `implem` number for searching query by query, with the candidates kept in a reservoir."""
 
 
 def coded(flat: Any) -> Any:  # noqa: ANN401  # Faiss has no types
-    """Put codes of the centroids before the flat index of them, which is owned from then on; of few it is left."""
+    """Return `flat`, the index of the centroids, refining candidates that codes find; with few lists, `flat` itself.
+
+    The returned index owns `flat`.
+    """
     lists, width = int(flat.ntotal), int(flat.d)
     if lists < _FEWEST_LISTS or width % 2:
         return flat
@@ -47,7 +50,7 @@ def coded(flat: Any) -> Any:  # noqa: ANN401  # Faiss has no types
 
 
 def nearest_centroid(quantizer: Any, rows: NDArray[np.float32]) -> NDArray[np.int64]:  # noqa: ANN401
-    """Find the centroid nearest to each row, float32 [rows, width], of what `coded` gave; int64 [rows]."""
+    """Return the nearest centroid, int64 [rows], of each row, float32 [rows, width]; `quantizer` is from `coded`."""
     parameters = None
     if isinstance(quantizer, faiss.IndexRefine):
         parameters = faiss.IndexRefineSearchParameters(k_factor=_REFINED_FOR_ONE)
@@ -56,14 +59,14 @@ def nearest_centroid(quantizer: Any, rows: NDArray[np.float32]) -> NDArray[np.in
 
 
 def centroids(index: Any) -> NDArray[np.float32]:  # noqa: ANN401
-    """Give the centres of the lists of an index, float32 [lists, width]."""
+    """Return the centroids of the lists of an index, float32 [lists, width]."""
     flat = _flat(index)
     centres: NDArray[np.float32] = flat.reconstruct_n(0, flat.ntotal)
     return centres
 
 
 def list_of_each(index: Any, count: int) -> NDArray[np.int64]:  # noqa: ANN401
-    """Tell which list of an index each of its rows is in, int64 [count]."""
+    """Return the list that each row of an index is in, int64 [count]."""
     of_each = np.empty(count, dtype=np.int64)
     for number in range(index.nlist):
         if size := index.invlists.list_size(number):
@@ -72,10 +75,10 @@ def list_of_each(index: Any, count: int) -> NDArray[np.int64]:  # noqa: ANN401
 
 
 def for_many(stored: Any) -> Any:  # noqa: ANN401
-    """Give the lists of codes of an index once more, to be searched for many at a time; `stored` must outlive this.
+    """Return a second index over the lists of `stored` for batches of queries; `stored` must outlive it.
 
-    The centroids are compared without their codes, and a list with all the queries that visit it; what is `stored`
-    is set to go query by query, which takes a fifth less for one.
+    It compares queries with the centroids themselves, and each list with all the queries that visit it. `stored` itself
+    is set to search query by query, which takes a fifth less time for a single query.
     """
     index = faiss.IndexIVFPQFastScan(
         _flat(stored), stored.d, stored.nlist, stored.pq.M, 4, stored.metric_type, stored.bbs, False

@@ -1,4 +1,4 @@
-"""The rows that a filter leaves, made once from a mask for any number of searches."""
+"""The rows that a filter leaves, built once from a mask and used for any number of searches."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Selection"]
 
 
 class Selection:
-    """Which rows may be found, from a mask, bool [rows]; `count` of them. `uses` says how often they were searched.
+    """The `count` rows that may be found, from a mask, bool [rows]; `uses` counts the searches so far.
 
-    What a kind of search needs is made when it is first asked for: the rows by number, the bits that Faiss tests, and
-    in `packed` the selected vectors or codes side by side, which are read several times quicker than one at a time.
+    Derived data is built on first use: the rows by number, the bitmap that Faiss tests, and in `packed` the selected
+    vectors or codes side by side, which are read several times quicker than one at a time.
     """
 
     def __init__(self, mask: NDArray[np.bool_], uses: int = 0) -> None:
@@ -29,10 +29,10 @@ class Selection:
         self._first: bytes | None = None
 
     def begin(self, queries: NDArray[np.float32]) -> int:
-        """Count a search; return how many queries share the cost of packing, 0 where that was paid by another search.
+        """Count a search; return how many queries share the cost of packing, 0 if an earlier search has paid it.
 
-        A selection's first search may therefore go another way than its second. When its query is searched again it
-        goes the same way, so that a later page continues the first one.
+        The first search with a selection may therefore use another plan than the second. If the first query is searched
+        again, it uses the plan it had, so that a later page continues the first one.
         """
         first = not self.uses
         self.uses += 1
@@ -42,7 +42,7 @@ class Selection:
         return 1 if self.is_first(queries) else 0
 
     def is_first(self, query: NDArray[np.float32]) -> bool:
-        """Whether the first search was by this one query, float32 [1, dim]."""
+        """Return whether `query`, float32 [1, dim], alone was the first search."""
         return self._first is not None and self._first == query.tobytes()
 
     @cached_property
@@ -52,11 +52,11 @@ class Selection:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Whether each row is selected, bool [rows]; not to be changed."""
+        """Whether each row is selected, bool [rows]. The array must not be changed."""
         return self._mask
 
     def has(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return whether each of some rows is selected, bool [len(rows)]."""
+        """Return whether each of the given rows is selected, bool [len(rows)]."""
         return self._mask[rows]
 
     @cached_property
@@ -66,6 +66,6 @@ class Selection:
 
     @property
     def nbytes(self) -> int:
-        """How much memory it holds."""
+        """Memory used, in bytes."""
         rows = self.rows.nbytes if "rows" in self.__dict__ else 0
         return self._mask.nbytes * 9 // 8 + rows + self.packed_bytes

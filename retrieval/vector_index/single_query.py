@@ -1,7 +1,7 @@
-"""One query at a time, by the shortest way through Python to Faiss.
+"""Searches by one query, by the shortest path through Python to Faiss.
 
-A search leaves little of Python in the processor's caches; each call on the way then takes several times as long as in
-a loop of its own.
+A search evicts most of Python from the processor's caches, so each call along the way takes several times as long as it
+would in a tight loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["FoundOne", "OneQuery"]
 
 
 class FoundOne(NamedTuple):
-    """The rows that one query found, int64 [k], best first, and their scores [k]; `exact` and `how` as in `Found`."""
+    """The rows that one query found, int64 [k], best first, and their scores, [k]; `exact` and `how` as in `Found`."""
 
     scores: Scores
     rows: Rows
@@ -28,7 +28,7 @@ class FoundOne(NamedTuple):
 
 
 class OneQuery:
-    """Searches a Faiss index, with parameters, for the k rows best by one query; distances give negative scores."""
+    """Searches a Faiss index for the k best rows by one query; with `distances`, scores are negated distances."""
 
     __slots__ = ("_distances", "_k", "_parameters", "_search")
 
@@ -39,7 +39,7 @@ class OneQuery:
         self._distances = distances
 
     def __call__(self, query: NDArray[np.float32]) -> tuple[Scores, Rows]:
-        """Return scores and rows, best first, row -1: no more; the query is contiguous, float32 [1, dim]."""
+        """Return scores and rows, best first, row -1 for no more; `query` is contiguous float32 [1, dim]."""
         k = self._k
         scores, rows = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
         pointer = faiss.swig_ptr

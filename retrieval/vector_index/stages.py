@@ -1,9 +1,9 @@
-"""Answers of any length that begin alike: hits are looked for in stages, each ending at a fixed number of them.
+"""Answers of any length begin alike: hits are found in stages, each ending at a fixed number of hits.
 
-An approximate search that looks for more hits also meets better ones that a shorter search has missed; pages of such
-answers repeat some hits and lose others. So the first 10 hits are always those of a search for 10, the next 90 those
-that a search for 100 finds after the tenth, and so on: a longer answer begins with every shorter one. What a stage has
-missed is not put between the hits of later ones. If all rows are asked for, it comes last, after hits that score less.
+An approximate search for more hits also meets better ones that a shorter search missed, so pages of its answers would
+repeat some hits and lose others. Therefore the first 10 hits are always those of a search for 10, the next 90 are those
+that a search for 100 finds after the tenth, and so on: a longer answer begins with every shorter one. A hit that one
+stage missed is not inserted among later hits; if all rows are asked for, it comes last, after hits that score less.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ __all__ = ["FIRST_STAGE", "Stage", "exactly_followed", "followed", "last_stage",
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Search = Callable[[NDArray[np.float32], int], tuple[Scores, Rows]]
-"""Finds so many rows for each query, float32 [queries, dim]: scores and rows, [queries, any], best first."""
+"""Finds a number of rows for each query, float32 [queries, dim]; returns scores and rows, [queries, k], best first."""
 
 FIRST_STAGE = 10
-"""Recall is calibrated for this many hits."""
+"""The number of hits for which recall is calibrated."""
 
 _STEP = 10
 _WIDER = 4
 
 
 class Stage(NamedTuple):
-    """A stage ends after `end` hits; `depth` rows are looked for, since some are hits of the stages before."""
+    """A stage that ends after `end` hits. It searches `depth` rows, since some are hits of earlier stages."""
 
     end: int
     depth: int
 
 
 def stages(k: int, count: int) -> list[Stage]:
-    """Return the stages that the first k hits of `count` rows come from."""
+    """Return the stages that the first `k` hits among `count` rows come from."""
     found = [Stage(min(FIRST_STAGE, count), min(FIRST_STAGE, count))]
     while found[-1].end < k:
         before = FIRST_STAGE * _STEP ** (len(found) - 1)
@@ -45,7 +45,7 @@ def stages(k: int, count: int) -> list[Stage]:
 
 
 def last_stage(k: int) -> int:
-    """Return where the stage ends that hit number k belongs to."""
+    """Return the number of hits at which the stage of hit number `k` ends."""
     end = FIRST_STAGE
     while end < k:
         end *= _STEP
@@ -55,9 +55,9 @@ def last_stage(k: int) -> int:
 def followed(
     scores: Scores, rows: Rows, more_scores: Scores, more_rows: Rows, *, missed: bool = False
 ) -> tuple[Scores, Rows]:
-    """Return the hits of one query, and then those of `more`, best first, that rank below all of them.
+    """Return the hits of one query, followed by those in `more_rows` that rank below all of them.
 
-    With `missed`, the others of `more` stand at the end.
+    `more_rows` are best first. With `missed`, those that rank higher are appended at the end.
     """
     if not len(rows):
         return more_scores[more_rows >= 0], more_rows[more_rows >= 0]
@@ -75,7 +75,7 @@ def followed(
 def lengthened(
     scores: list[float], rows: list[int], more_scores: list[float], more_rows: list[int]
 ) -> tuple[list[float], list[int]]:
-    """Return what `followed` does of lists, all best first; of a hundred numbers it is quicker than NumPy."""
+    """Return what `followed` returns, for lists that are best first; for a hundred numbers it is faster than NumPy."""
     known, last = set(rows), (-scores[-1], rows[-1])
     others = [place for place, row in enumerate(more_rows) if row not in known]
     before = 0
@@ -88,7 +88,7 @@ def lengthened(
 def exactly_followed(
     search: Search, query: NDArray[np.float32], scores: Scores, rows: Rows, k: int, count: int
 ) -> tuple[Scores, Rows]:
-    """Return the hits of one query, float32 [1, dim], followed by what an exact search finds after them: k in all."""
+    """Return the hits of one query, float32 [1, dim], followed by those an exact search finds after them: k in all."""
     depth = min(k + len(rows), count)
     while True:
         more_scores, more_rows = search(query, depth)

@@ -1,4 +1,4 @@
-"""Rows that tie for the last place of an answer: the first of them by number are its hits."""
+"""Ties for the last place of an answer: among rows with equal scores, the lowest row numbers win."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _ROWS_AT_ONCE = 8_192
 def closed(
     search: Search, vectors: Vectors, queries: NDArray[np.float32], depth: int, selection: Selection | None
 ) -> tuple[Scores, Rows]:
-    """Find the `depth` best rows for each query; equal scores in the order of the rows, also at the end.
+    """Find the `depth` best rows for each query, ordering equal scores by row, including ties for the last place.
 
-    `search` is asked for one row more. If that scores the same as the last, it is asked for four times as many. If all
-    of these tie, too, the rows that score the same are looked for among the vectors, in their order.
+    `search` is first asked for one row more than `depth`. If that row ties with the last one, `search` is asked for
+    four times `depth`. If all of those tie as well, the vectors are scanned for the lowest rows with that score.
     """
     count = vectors.count if selection is None else selection.count
     scores, rows = search(queries, min(depth + 1, count))
@@ -59,10 +59,10 @@ def lowest_tied(
     wanted: int,
     selection: Selection | None,
 ) -> Rows:
-    """Return the first `wanted` rows, in ascending order, that have exactly this score by one query, float32 [dim].
+    """Return the first `wanted` rows, in ascending order, that score exactly `score` for `query`, float32 [dim].
 
-    `better` are rows that are known to score more. An eighth of the vectors is searched first, which is enough where
-    many rows tie.
+    `better` are rows known to score more. The first eighth of the vectors is searched first, which is enough where many
+    rows tie.
     """
     if vectors.wide:
         return _lowest_tied_wide(vectors, query, score, wanted, selection)
@@ -81,10 +81,10 @@ def lowest_tied(
 def _first_of_best(
     vectors: Vectors, query: NDArray[np.float32], score: np.floating, wanted: int, mask: NDArray[np.bool_]
 ) -> Rows:
-    """Return up to `wanted` rows of a mask with this score, the first ones.
+    """Return up to `wanted` rows of `mask` with exactly this score, lowest rows first.
 
-    Faiss goes through the rows in order and lets one in only for one that scores less, so of rows that tie it keeps the
-    first, unless a better one comes later. Better rows are therefore left out, and the search repeated.
+    Faiss scans rows in order and replaces a row only with a better one, so among rows that tie it keeps the first,
+    unless a better row comes later. Better rows are therefore masked out and the search is repeated.
     """
     asked = wanted
     while True:

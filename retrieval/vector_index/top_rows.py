@@ -1,4 +1,4 @@
-"""The best rows for many queries, of scores that come a block of rows at a time."""
+"""The best rows for many queries, selected from scores that arrive one block of rows at a time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ Rows = NDArray[np.int64]
 
 
 class BestOfBlocks:
-    """The k best rows for each of some queries so far, of blocks of scores that come one after the other.
+    """The k best rows so far for each query, from blocks of scores that arrive one after another.
 
-    Few of a later block are better than the last of the best so far; they are put in order when they are many.
+    Few scores of a later block beat the current k-th best, so they are collected and sorted in only once there are
+    many.
     """
 
     def __init__(self, queries: int, k: int) -> None:
@@ -24,7 +25,7 @@ class BestOfBlocks:
         self._waiting = 0
 
     def offer(self, scores: Scores, first: int) -> None:
-        """Take the scores, [queries, any], of rows that begin with `first`."""
+        """Add the scores, float32 [queries, rows], of consecutive rows starting at `first`."""
         if not self._found and scores.shape[1] > self._k:
             columns = np.argpartition(scores, -self._k, axis=1)[:, -self._k :]
             places = (columns + np.arange(len(scores))[:, None] * scores.shape[1]).ravel()
@@ -37,7 +38,7 @@ class BestOfBlocks:
             self._order()
 
     def rows(self) -> Rows:
-        """Give the best, int64 [queries, k], best first."""
+        """Return the best rows, int64 [queries, k], best first."""
         self._order()
         return self._found[0][2].reshape(len(self._least), self._k)
 

@@ -1,4 +1,4 @@
-"""Single vectors read from their file, past the mapping of it."""
+"""Single vectors read from their file directly, not through its memory mapping."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Stored = NDArray[np.float16] | NDArray[np.float32]
 
 
 class VectorFile:
-    """Single vectors read from the end of a file, all that are not cached at once."""
+    """Reads single vectors from the end of a file; those that are not cached are requested all at once."""
 
     def __init__(self, path: Path, count: int, dim: int, dtype: np.dtype[Any]) -> None:
         self._file = os.open(path, os.O_RDONLY)

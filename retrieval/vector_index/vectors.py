@@ -1,7 +1,7 @@
-"""One array of vectors, float16 or where that does not suffice float32, searched exactly.
+"""One array of vectors, searched exactly: float16, or float32 where float16 does not suffice.
 
-It is a Faiss index, of half floats or flat, that is memory-mapped from its file; also while it is written, so that an
-array larger than the memory can be made.
+It is a Faiss index that is memory-mapped from its file, even while it is written, so that an array larger than the
+memory can be built.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 GATHERED_ROWS = 2_048
-"""Up to so many selected vectors are copied side by side: a search then reads nothing else."""
+"""Selections of at most this many vectors are copied side by side, so that a search reads nothing else."""
 
 _ROWS_AT_ONCE = 8_192
 _COUNT_AT = 8
-"""Where Faiss writes the number of vectors: after four letters and the dimension, 4 bytes."""
+"""Offset in bytes of the number of vectors in Faiss's file: after four letters and the dimension, 4 bytes."""
 
 _READ_AT_ONCE = 1 << 23
 _MADV_WILLNEED = 3
@@ -61,9 +61,9 @@ _MADV_POPULATE_READ = 22
 _WORTH_THREADS = 1_000_000
 
 _BY_MATRICES = 4_096
-"""From so many numbers on, queries are compared with centroids by a product of matrices."""
+"""Number of values from which queries are compared with centroids by a matrix product."""
 
-if faiss.cvar.distance_compute_blas_threshold > _BY_MATRICES:  # each thread's share of a batch was compared one by one
+if faiss.cvar.distance_compute_blas_threshold > _BY_MATRICES:  # else each thread compares its share one by one
     faiss.cvar.distance_compute_blas_threshold = _BY_MATRICES
 
 _threads = threading.local()
@@ -95,10 +95,10 @@ class Vectors:
 
     @classmethod
     def open(cls, path: Path, metric: Metric) -> Vectors:
-        """Map a file that `write` made.
+        """Map a file that `allocate` made.
 
         Raises:
-            CatalogDamaged: Faiss cannot read it.
+            CatalogDamaged: Faiss cannot read the file.
         """
         index = read_index(path)
         if not isinstance(index, faiss.IndexScalarQuantizer | faiss.IndexFlat):
@@ -107,9 +107,9 @@ class Vectors:
 
     @staticmethod
     def allocate(path: Path, dim: int, metric: Metric, count: int, dtype: DTypeLike = np.float16) -> Stored:
-        """Make a file of so many vectors and return them to be written, float16 or float32 [count, dim], in any order.
+        """Create a file for `count` vectors and return them for writing in any order, float16 or float32 [count, dim].
 
-        The file is what Faiss writes of an index of one vector, with the count mended and room for the others.
+        The file has the header that Faiss writes for an index of one vector, with the count corrected.
         """
         size = np.dtype(dtype).itemsize
         one = empty_index(dim, metric, wide=size == 4)
@@ -120,7 +120,7 @@ class Vectors:
         with path.open("wb") as file:
             file.write(head)
             file.truncate(len(head) + count * dim * size)
-            if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and would be a dead process later
+            if hasattr(os, "posix_fallocate"):  # a full disk raises here; later, it would kill the process
                 file.flush()
                 os.posix_fallocate(file.fileno(), 0, len(head) + count * dim * size)
         if not count:
@@ -128,25 +128,26 @@ class Vectors:
         return np.memmap(path, dtype=dtype, mode="r+", offset=len(head), shape=(count, dim))
 
     def leave_on_disk(self) -> None:
-        """Read single vectors from the file from now on, where there is one, and not through the mapping.
+        """Read single vectors directly from the file from now on, if there is one, and not through the mapping.
 
-        A page that is mapped counts as memory of this process, and with it come up to two megabytes around; vectors
-        that are not cached would be waited for one after the other.
+        A mapped page counts as memory of this process, and up to two megabytes around it are mapped with it. Through
+        the mapping, vectors that are not cached would also be waited for one after another.
         """
         if self._path is not None and self.count and hasattr(os, "posix_fadvise"):
             self._file = VectorFile(self._path, self.count, self.dim, self.dtype)
 
     @property
     def on_disk(self) -> bool:
-        """Whether single vectors are read from the file."""
+        """Whether single vectors are read directly from the file."""
         return self._file is not None
 
     def bring_near(self) -> None:
-        """Read and map all that lies in a file, unless vectors are left on disk.
+        """Read and map the whole file, unless vectors are left on disk.
 
-        Faiss maps its files for being read here and there: each page would be read by itself when a search first meets
-        it, which takes ten times as long as all of them in order. A piece is asked for while the one before is waited
-        for, so that searches do not stand in line behind all of it. Where the system cannot, nothing is lost but that.
+        Faiss maps its files for random access: each page would be read separately when a search first touches it, which
+        takes ten times as long as reading all of them in order. Each piece is requested while the one before is being
+        waited for, so that searches do not queue behind the whole file. Where the system lacks this advice, pages are
+        only read later.
         """
         if self._path is None or self.on_disk:
             return
@@ -156,11 +157,11 @@ class Vectors:
             _advise(self._held[start : start + rows], _MADV_POPULATE_READ)
 
     def let_go(self) -> None:
-        """Ask the system to take back the memory of all pages: they will not be wanted soon."""
+        """Ask the system to reclaim the memory of all pages, which will not be needed soon."""
         _advise(self._held, _MADV_PAGEOUT)
 
     def stored(self, some: slice | Rows) -> Stored:
-        """Return vectors as they are stored, [rows, dim]; not to be changed."""
+        """Return vectors as they are stored, [rows, dim]. They must not be changed."""
         return self._held[some]
 
     @cached_property
@@ -173,7 +174,7 @@ class Vectors:
 
     @property
     def score_type(self) -> type[np.floating[Any]]:
-        """What scores are computed in: float64 for wide vectors, which may differ by less than float32 can tell."""
+        """The type of scores: float64 for wide vectors, whose scores can differ by less than float32 resolves."""
         return np.float64 if self.wide else np.float32
 
     def rows(self, rows: Rows) -> NDArray[np.float32]:
@@ -185,25 +186,25 @@ class Vectors:
         return self._held[rows] if self._file is None else self._file.read(rows)
 
     def many(self, rows: Rows) -> NDArray[np.float32]:
-        """Return many vectors, float32 [len(rows), dim], through the mapping also where single ones are not."""
+        """Return many vectors, float32 [len(rows), dim], always through the mapping."""
         if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
             return self._floats(self._held[rows[0] : rows[-1] + 1])
         found = np.empty((len(rows), self.dim), dtype=np.float32)
-        for places in pieces(np.arange(len(rows))):  # what is copied on the way stays small
+        for places in pieces(np.arange(len(rows))):  # intermediate copies stay small
             found[places] = self._floats(self._held[rows[places]])
         return found
 
     def _floats(self, held: Stored) -> NDArray[np.float32]:
-        """Widen rows; Faiss does it with the processor's own instruction and several threads, NumPy without."""
+        """Convert rows to float32; Faiss uses a processor instruction and several threads for this, NumPy does not."""
         if self.wide:
             return np.array(held, dtype=np.float32)
         floats: NDArray[np.float32] = self.index.sa_decode(held.view(np.uint8))
         return floats
 
     def best(self, queries: NDArray[np.float32], candidates: Rows, k: int) -> tuple[Scores, Rows]:
-        """Order candidate rows, [queries, any], row -1 being none, and keep the k best for each query.
+        """Order candidate rows, [queries, any], where -1 is no row, and keep the k best for each query.
 
-        Gives scores and rows, both [queries, min(k, candidates)], best first.
+        Return scores and rows, both [queries, min(k, candidates)], best first.
         """
         scores: Scores = np.full(candidates.shape, -np.inf, dtype=self.score_type)
         for query, rows, line in zip(queries, candidates, scores, strict=True):
@@ -212,9 +213,9 @@ class Vectors:
         return ordered(scores, candidates, k)
 
     def scores(self, queries: NDArray[np.float32], rows: Rows) -> Scores:
-        """Compare queries, float32 [queries, dim], with some rows, reading each row once; [queries, len(rows)].
+        """Return the scores of some rows for queries, float32 [queries, dim], as [queries, len(rows)].
 
-        The scores are those of `search` to the last bit, so that ties are ties.
+        Each row is read once. The scores equal those of `search` to the last bit, so that ties are ties.
         """
         if self.wide:
             found = [float64_scores(self, query, rows) for query in queries]
@@ -228,10 +229,9 @@ class Vectors:
         return scores
 
     def search(self, queries: NDArray[np.float32], k: int, selection: Selection | None = None) -> tuple[Scores, Rows]:
-        """Find the k best rows for each query exactly, among those selected.
+        """Find exactly the k best rows for each query, float32 [queries, dim], among those selected.
 
-        Takes float32 [queries, dim]; gives scores and rows, both [queries, min(k, count)], best first, row -1 where
-        there are no more.
+        Return scores and rows, both [queries, min(k, count)], best first; row -1 where there are no more.
         """
         k = min(k, self.count)
         if k == 0:
@@ -257,9 +257,9 @@ class Vectors:
         return padded(*closed(search, self, queries, asked, selection), k)
 
     def nearest(self, queries: NDArray[np.float32], k: int) -> Rows:
-        """Find the k best rows for each of many queries, int64 [queries, k], best first, by products of matrices.
+        """Find the k best rows for each of many queries, int64 [queries, k], best first, by matrix products.
 
-        Several times quicker than `search` for hundreds of queries; rows that score the same come in any order.
+        This is several times quicker than `search` for hundreds of queries. Rows with equal scores come in any order.
         """
         k = min(k, self.count)
         best = BestOfBlocks(len(queries), k)
@@ -272,21 +272,21 @@ class Vectors:
             if self.wide:
                 vectors -= centre
             scores = queries @ vectors.T
-            if self.metric is Metric.L2:  # but for the query's own square, which is the same for all
+            if self.metric is Metric.L2:  # without the query's own square, which is the same for all rows
                 scores *= 2
                 scores -= np.einsum("ij,ij->i", vectors, vectors)
             best.offer(scores, int(some[0]))
         return best.rows()
 
     def few(self, selection: Selection) -> Any:  # noqa: ANN401
-        """Return an index of up to `GATHERED_ROWS` selected vectors side by side."""
+        """Return an index of the selected vectors, at most `GATHERED_ROWS`, side by side."""
         if "vectors" not in selection.packed:
             index = empty_index(self.dim, self.metric)
-            stored = self._held.view(np.uint8)  # of bytes, wherever they begin, NumPy makes no copy first
+            stored = self._held.view(np.uint8)  # NumPy takes unaligned bytes without copying them first
             length = selection.count * stored.shape[1]
             index.codes.resize(length)
             room = faiss.rev_swig_ptr(index.codes.data(), length).reshape(-1, stored.shape[1])
-            np.take(stored, selection.rows, axis=0, out=room, mode="clip")  # "clip": right into it
+            np.take(stored, selection.rows, axis=0, out=room, mode="clip")  # "clip" writes straight into `out`
             index.ntotal = selection.count
             selection.packed_bytes += length
             selection.packed["vectors"] = index
@@ -294,10 +294,10 @@ class Vectors:
 
 
 def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
-    """Cut answers, [queries, any] and best first, to k, ordering equal scores by row; row -1 is none and comes last."""
+    """Cut answers, [queries, any] and best first, to k rows, ordering equal scores by row; row -1 comes last."""
     if len(scores) == 1:
         line = scores[0].tolist()
-        different = all(map(operator.gt, line, line[1:]))  # of few numbers quicker than NumPy
+        different = all(map(operator.gt, line, line[1:]))  # for few numbers this is quicker than NumPy
     else:
         different = bool((scores[:, 1:] < scores[:, :-1]).all())
     if different:
@@ -307,7 +307,7 @@ def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
 
 
 def padded(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
-    """Widen answers, [queries, any], to k columns, row -1 where there are no more."""
+    """Widen answers, [queries, any], to k columns, filled with row -1."""
     missing = ((0, 0), (0, k - rows.shape[1]))
     if not missing[1][1]:
         return scores, rows
@@ -315,7 +315,7 @@ def padded(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
 
 
 def pieces(rows: Rows) -> list[Rows]:
-    """Cut rows into pieces that are small beside the vectors of a large catalog."""
+    """Split rows into pieces that are small compared with the vectors of a large catalog."""
     return [rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE)]
 
 
@@ -328,9 +328,9 @@ def _advise(array: Stored, advice: int) -> None:
 
 
 def use_threads(queries: int, rows: int) -> None:
-    """Use all threads for a batch over many rows, one for anything less, where waiting would cost more than it gains.
+    """Use all threads for a batch over many rows, and one otherwise, where threads would cost more than they gain.
 
-    OpenMP keeps this setting for each calling thread.
+    OpenMP keeps this setting separately for each calling thread.
     """
     wanted = 1 if queries == 1 or queries * rows < _WORTH_THREADS else os.cpu_count() or 1
     if getattr(_threads, "count", 0) != wanted:
@@ -339,7 +339,7 @@ def use_threads(queries: int, rows: int) -> None:
 
 
 def read_near(path: Path) -> None:
-    """Read a whole file, so that it is in the system's memory; a file that cannot be read is left."""
+    """Read a whole file to bring it into the system's cache; errors are ignored."""
     with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
         buffer = bytearray(_READ_AT_ONCE)
         while file.readinto(buffer):
@@ -347,10 +347,10 @@ def read_near(path: Path) -> None:
 
 
 def read_index(path: Path) -> Any:  # noqa: ANN401
-    """Read an index, mapping what can be mapped.
+    """Read an index, memory-mapping the parts that can be mapped.
 
     Raises:
-        CatalogDamaged: Faiss cannot read it.
+        CatalogDamaged: Faiss cannot read the file.
     """
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
@@ -359,21 +359,21 @@ def read_index(path: Path) -> Any:  # noqa: ANN401
 
 
 def fill_codes(index: Any, codes: NDArray[np.uint8]) -> None:  # noqa: ANN401
-    """Fill a flat index of codes with its rows, uint8 [count, bytes], as they are."""
+    """Fill a flat index with the codes of its rows, uint8 [count, bytes], as they are."""
     faiss.copy_array_to_vector(np.ascontiguousarray(codes).reshape(-1), index.codes)
     index.ntotal = len(codes)
 
 
 def lend(halves: Any, graph: Any) -> None:  # noqa: ANN401
-    """Let a graph compare by an index of vectors that it does not own: Python still frees that, which Faiss forgets."""
+    """Let `graph` compare vectors through `halves` without owning it; Faiss forgets that Python still frees it."""
     graph.storage, graph.own_fields = halves, False
     halves.this.acquire()
 
 
 def empty_index(dim: int, metric: Metric, *, wide: bool = False) -> Any:  # noqa: ANN401
-    """Make an index of float16 vectors, or if `wide` of float32 ones, without any."""
+    """Return an empty index of float16 vectors, or of float32 vectors if `wide`."""
     if wide:
         return faiss.IndexFlat(dim, metric.faiss)
     index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, metric.faiss)
-    index.is_trained = True  # half floats have nothing to learn
+    index.is_trained = True  # half floats need no training
     return index

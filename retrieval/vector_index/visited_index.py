@@ -1,4 +1,4 @@
-"""An index over the vectors of all rows, and visits of a part of them, as hard as a setting says."""
+"""An index over the vectors of all rows, and searches that visit part of them, as far as a setting says."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _PACKED_GAIN_US = 150.0
 
 @dataclass(frozen=True, slots=True)
 class VisitedIndex:
-    """An index of some kind over `vectors`, the codes of all rows, and what was measured of both.
+    """An index over `vectors`, the codes of all rows, and the calibration of both.
 
-    `stored` is what its file holds, without the vectors.
+    `stored` is the Faiss index as it is in its file, without the vectors.
     """
 
     kind: IndexKind
@@ -69,12 +69,12 @@ class VisitedIndex:
 
     @property
     def refines(self) -> bool:
-        """Whether candidates are compared by their true vectors afterwards; the others keep these already."""
+        """Whether candidates are compared by their true vectors afterwards; the other kinds search by true vectors."""
         return self.kind in (IndexKind.IVF_PQ, IndexKind.IVF_SQ8, IndexKind.DISK)
 
     @property
     def lists(self) -> int:
-        """How many lists an IVF index has."""
+        """The number of lists of an IVF index."""
         return int(self.stored.nlist)
 
     def visit(
@@ -86,7 +86,7 @@ class VisitedIndex:
         selection: Selection | None,
         wide: int | None = None,
     ) -> tuple[Scores, Rows]:
-        """Search the index for k rows with these settings, with candidates for `wide` rows, by default k."""
+        """Search the index for k rows with these settings, and with candidates for `wide` rows, by default k."""
         use_threads(len(queries), self.vectors.count)
         if self.kind is IndexKind.NSG:  # Faiss keeps the effort in the index and takes no filter
             with self._lock:
@@ -98,7 +98,7 @@ class VisitedIndex:
         return self._compared(queries, scores, rows, k)
 
     def _compared(self, queries: Queries, scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
-        """Order what Faiss found; wide vectors are scored anew, as in a scan."""
+        """Order the rows that Faiss found; wide vectors are scored again, as in a scan."""
         if self.vectors.wide:
             return self.vectors.best(queries, rows, k)
         return ordered(-scores if self.vectors.metric is Metric.L2 else scores, rows, k)
@@ -112,7 +112,7 @@ class VisitedIndex:
         queries: int,
         wide: int | None = None,
     ) -> tuple[Any, Any]:
-        """Return the Faiss index to search for a number of `queries`, and its parameters for these settings.
+        """Return the Faiss index to search for this number of `queries`, and its parameters for these settings.
 
         The rows of a selection that is searched often enough are packed by themselves.
         """
@@ -131,9 +131,9 @@ class VisitedIndex:
         return selection.count <= PACKED_ROWS and paid >= selection.count * _PACK_US
 
     def candidates(self, queries: Queries, count: int, effort: int, selection: Selection | None) -> Rows:
-        """Find what an index that refines would refine, [queries, count], best by code first, row -1: no more.
+        """Find the candidates that a refining index would refine, [queries, count], best by code first, -1 for no more.
 
-        Refining keeps the true best of these, so that the first of them tell what it finds with fewer, too.
+        Refining keeps the true best of them, so a prefix of them shows what the index finds with fewer candidates.
         """
         use_threads(len(queries), self.vectors.count)
         parameters = self._lists_of(max(effort, 1), selection)
@@ -141,7 +141,7 @@ class VisitedIndex:
         return found
 
     def nearest_lists(self, queries: Queries, count: int) -> Rows:
-        """Return the first lists in the order in which queries visit them, int64 [queries, count]."""
+        """Return the lists nearest to each query in the order in which it visits them, int64 [queries, count]."""
         use_threads(len(queries), self.vectors.count)
         queries = np.ascontiguousarray(queries)
         projected = self.codes.transform.apply(queries) if self.kind.has_codes else queries
@@ -156,14 +156,14 @@ class VisitedIndex:
         return self._lists.of(rows)
 
     def centroids(self) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
-        """Return the projection, float32 [width, dim] or None, and the lists' centres, float32 [lists, width]."""
+        """Return the projection, float32 [width, dim] or None, and the lists' centroids, float32 [lists, width]."""
         centres = centroids(self.stored)
         if not self.kind.has_codes:
             return None, centres
         return faiss.vector_to_array(self.codes.transform.A).reshape(-1, self.vectors.dim), centres
 
     def _parameters_for(self, k: int, effort: int, candidates: int, selection: Selection | None) -> Any:  # noqa: ANN401
-        """Return Faiss's words for a setting, which are kept."""
+        """Return Faiss's search parameters for a setting; they are cached."""
         factor = factor_for(k, candidates)
         cache = self._parameters if selection is None else selection.packed.setdefault("parameters", {})
         if (effort, k, factor) not in cache:
@@ -178,7 +178,7 @@ class VisitedIndex:
         return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=lists) if self.refines else lists
 
     def _lists_of(self, effort: int, selection: Selection | None) -> Any:  # noqa: ANN401
-        """Return parameters with the number of lists to visit, for the index that has them or for its projection."""
+        """Return Faiss's search parameters with the number of lists to visit, for the lists or for their projection."""
         selector = None if selection is None else selection.selector
         lists = faiss.SearchParametersIVF(nprobe=min(effort, self.lists), sel=selector)
         return lists if self._base is self.stored else faiss.SearchParametersPreTransform(index_params=lists)
