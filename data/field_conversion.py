@@ -14,10 +14,9 @@ from decimal import Decimal
 import orjson
 
 from lookalike.data.exact_numbers import exact_number
-from lookalike.data.feeds.csv_table import parse_cell
-from lookalike.data.feeds.table import LIST_SEPARATOR
 from lookalike.data.field_type import FieldType, datetime_of, in_words
 from lookalike.data.item import Json, Value
+from lookalike.data.values.column_guess import LIST_SEPARATOR, parse_cell
 
 __all__ = ["converted"]
 

@@ -13,6 +13,7 @@ from lookalike.data.shown_value import shown
 
 __all__ = [
     "MAX_KEY_LENGTH",
+    "CellWarning",
     "Item",
     "ItemImage",
     "Json",
@@ -50,10 +51,28 @@ class ItemImage:
 
 
 @dataclass(frozen=True, slots=True)
+class CellWarning:
+    """A value of a row that could not be used as it is; the row was taken without it or with what was made of it.
+
+    `reason` completes the sentence "price is 'Call us'; ...".
+    """
+
+    column: str
+    value: str
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The warning as a sentence."""
+        return f"{self.column} is {self.value!r}; {self.reason}."
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One product: a unique `key`, an optional `title`, scalar `fields` and any number of `images`.
 
-    `row` is the number of its row in the feed, from 1 and without the header; messages refer to it.
+    `row` is the number of its row in the feed, from 1 and without the header; messages refer to it. `warnings` are
+    about values of the row that could not be used.
 
     Example:
         >>> from pathlib import Path
@@ -71,6 +90,7 @@ class Item:
     fields: Mapping[str, Value] = field(default_factory=dict)
     images: tuple[ItemImage, ...] = ()
     row: int = 0
+    warnings: tuple[CellWarning, ...] = ()
 
     def __post_init__(self) -> None:
         check_key(self.key)

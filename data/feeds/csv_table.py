@@ -1,111 +1,183 @@
-"""Rows of CSV and TSV files, read as a stream. A row that cannot be read is `Rejected`, not an error.
+"""Rows of CSV and TSV files, read as a stream: every row of the file comes out, as a `Row` or as `Rejected`.
 
-CSV has no types, so a first pass over all values infers them. A column holds numbers, booleans or timestamps if at
-least 95% of its values parse as such; the rows with other values are rejected. It holds lists if a value contains `|`.
+CSV has no types, so a first pass over all values decides them (`data/values/column_guess.py`). A value that does not
+fit its column is left out of its row, with a warning; the row stays.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import os
+import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from lookalike.data.errors import FeedError
-from lookalike.data.feeds.table import LIST_SEPARATOR, Row, Table
+from lookalike.data.feeds.dialect import Dialect, dialect_of, lines_of
+from lookalike.data.feeds.table import Row, Table
 from lookalike.data.field_type import FieldType
-from lookalike.data.item import Rejected, Value
+from lookalike.data.item import CellWarning, Rejected, Value
+from lookalike.data.values.column_guess import CellReader, ColumnGuess
+from lookalike.data.values.words import bare
 
-__all__ = ["open_csv", "parse_cell"]
+__all__ = ["open_csv"]
 
-_NULLS = frozenset({"", "null", "none", "na", "n/a", "nan", "-"})
-_TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
-_SHARE_THAT_FITS = 0.95
-_CACHED_CELLS = 20_000
 _MAX_CELL_LENGTH = 1024 * 1024
+_BAD_BYTE = re.compile("[\udc80-\udcff]")
+_SHOWN_CHARACTERS = 60
+_WIDE_ENOUGH = 4
+"""Columns from which on a line that has as many cells as the header, quotes aside, is believed to be a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The columns of a file: the names by place, and None for columns that have neither a name nor a value."""
+
+    dialect: Dialect
+    names: tuple[str | None, ...]
 
 
 def open_csv(path: Path, types: Mapping[str, FieldType], text_columns: frozenset[str]) -> Table:
     """Open a CSV or TSV file; `types` and `text_columns` are as for `open_table`.
 
     Raises:
-        FeedError: the file is UTF-16 text, is empty, or its first row does not name the columns.
+        FeedError: the file is empty, or no row names its columns.
     """
-    with path.open("rb") as file:
-        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise FeedError(f"{path.name} is UTF-16 text.", remedy="Save the feed as UTF-8.")
-    delimiter = _delimiter(path)
-    columns: tuple[str, ...] = ()
-    counters: dict[str, _Inference] = {}
+    dialect = dialect_of(path)
+    header: list[str] | None = None
+    guesses: list[ColumnGuess] = []
+    filled: list[bool] = []
     count = 0
-    for cells in _csv_cells(path, delimiter):
-        if isinstance(cells, Rejected):
-            count += 1
-        elif not columns:
-            columns = _header(cells, path)
-            counters = {name: _Inference() for name in columns if name.lower() not in text_columns}
-        else:
-            count += 1
-            if len(cells) == len(columns):
-                for name, cell in zip(columns, cells, strict=True):
-                    if name in counters:
-                        counters[name].add(cell)
-    if not columns:
+    for cells in _csv_rows(path, dialect):
+        if header is None:
+            if isinstance(cells, Rejected):
+                raise FeedError(f"The first row of {path.name} should name the columns. {cells.reason}")
+            header = [bare(cell) for cell in cells]
+            guesses, filled = [ColumnGuess(name) for name in header], [False] * len(header)
+            continue
+        count += 1
+        if not isinstance(cells, Rejected):
+            for place, cell in enumerate(cells[: len(header)]):
+                filled[place] = filled[place] or bool(cell.strip())
+                guesses[place].add(cell)
+    if not header or not any(header):
         raise FeedError(f"{path.name} is empty: its first row should name the columns.")
-    found = {name: counter.decide() for name, counter in counters.items()}
-    for name in found.keys() & types.keys():
-        if (types[name], found[name]) != (FieldType.INT, FieldType.FLOAT):  # an int field widens to float
-            found[name] = types[name]
-    return Table(columns, count, found, lambda: _read_csv(path, delimiter, columns, found))
+    names = _distinct(header, filled)
+    columns = tuple(name for name in names if name is not None)
+    readers = {
+        name: CellReader() if name.lower() in text_columns else guess.reader()
+        for name, guess in zip(names, guesses, strict=True)
+        if name is not None
+    }
+    for name in readers.keys() & types.keys():
+        found = readers[name].type
+        if found is not types[name] and (types[name], found) != (FieldType.INT, FieldType.FLOAT):  # an int field widens
+            readers[name] = readers[name].of_type(types[name])
+    currencies = _currency_fields(columns, readers)
+    layout = _Layout(dialect, names)
+    return Table(
+        (*columns, *currencies),
+        count,
+        {name: reader.type for name, reader in readers.items() if name.lower() not in text_columns}
+        | dict.fromkeys(currencies, FieldType.STRING),
+        lambda: _read_csv(path, layout, readers, currencies),
+        words={name: reader.words for name, reader in readers.items()},
+        notes=(dialect.words, *(reader.note for reader in readers.values() if reader.note)),
+    )
 
 
-def _delimiter(path: Path) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline(1 << 20)
-    return max(",;\t|", key=header.count)
+def _distinct(header: Sequence[str], filled: Sequence[bool]) -> tuple[str | None, ...]:
+    """Return a name for each column: repeated names are numbered, and so are nameless columns that have values."""
+    names: list[str | None] = []
+    for place, (name, has_values) in enumerate(zip(header, filled, strict=True), start=1):
+        if not name and not has_values:
+            names.append(None)
+            continue
+        base, number = name or f"column {place}", 2
+        unique = base
+        while unique in names or (unique != base and unique in header):
+            unique, number = f"{base} {number}", number + 1
+        names.append(unique)
+    return tuple(names)
 
 
-def _header(cells: list[str], path: Path) -> tuple[str, ...]:
-    names = tuple(cell.strip() for cell in cells)
-    twice = {name for name in names if names.count(name) > 1}
-    if twice or "" in names:
-        problem = f"the column {sorted(twice)[0]!r} twice" if twice and "" not in twice else "a column without a name"
-        raise FeedError(
-            f"{path.name} has {problem} in its first row.", remedy="Make the names of all columns different."
-        )
-    return names
+def _currency_fields(columns: Sequence[str], readers: Mapping[str, CellReader]) -> dict[str, str]:
+    """Return the fields for the currencies of amounts, each with the column that they are read from.
+
+    The first column of amounts has `currency`; others have one of their own only if their currencies are different.
+    """
+    taken = {name.lower() for name in columns}
+    found: dict[str, str] = {}
+    first: Mapping[str, int] | None = None
+    for name in columns:
+        currencies = readers[name].currencies
+        if not currencies or (first is not None and currencies.keys() == first.keys()):
+            continue
+        field = "currency" if first is None else f"{name}_currency"
+        first = currencies if first is None else first
+        if field not in taken:
+            found[field] = name
+    return found
 
 
-def _csv_cells(path: Path, delimiter: str) -> Iterator[list[str] | Rejected]:
-    """Yield the rows, header first. After a row that cannot be read, continue with the next line of the file."""
-    with path.open("rb") as raw:
-        lines = _Lines(io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline=""))
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        number = -1
+def _csv_rows(path: Path, dialect: Dialect) -> Iterator[list[str] | Rejected]:
+    """Yield the rows, header first, each with as many cells as the header or rejected.
+
+    Quotes that are no quotes (`12" pan`) do not join rows: a row that spans several lines, each of which has as many
+    cells as the header if quotes are taken as text, is several rows. After a row that cannot be read, reading continues
+    with the next line of the file.
+    """
+    with lines_of(path, dialect.encoding) as source:
+        lines = _Lines(source)
+        reader = csv.reader(lines, delimiter=dialect.separator, strict=True)
+        number, width, above = -1, 0, dialect.above
         while True:
             lines.start_row()
+            reason = ""
             try:
                 cells = _next_row(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                number += 1
-                lines.push_back_all_but_first()
                 about_quotes = "unexpected end" in str(error) or "expected after" in str(error)
                 reason = "a quote in it is not closed, or not doubled" if about_quotes else str(error).rstrip(".")
+                cells = []
+            if not reason and not any(cell.strip() for cell in cells):
+                continue  # blank lines are not rows
+            if above:
+                above -= 1
+                lines.push_back_all_but_first()
+                continue
+            if width and (reason or len(lines.taken) > 1) and _are_rows(lines.taken, dialect.separator, width, reason):
+                cells, reason = _plain_cells(lines.taken[0], dialect.separator), ""
+                lines.push_back_all_but_first()
+            number += 1
+            if reason:
+                lines.push_back_all_but_first()
                 yield Rejected(max(number, 1), f"The row cannot be read as CSV: {reason}.")
                 continue
-            if cells:  # blank lines are not rows
-                number += 1
-                yield cells
+            if not width:
+                width = len(cells)
+            elif len(cells) > width and any(cell.strip() for cell in cells[width:]):
+                reason = f"The row has {len(cells)} cells where the header names {width}."
+                yield Rejected(number, reason)
+                continue
+            yield [*cells[:width], *[""] * (width - len(cells))]
+
+
+def _are_rows(taken: Sequence[str], separator: str, width: int, reason: str) -> bool:
+    """Return whether each line is a row by itself if quotes are taken as text."""
+    if width < _WIDE_ENOUGH and separator not in "\t|":
+        return False
+    lines = taken[:1] if reason else taken
+    return width > 1 and all(len(_plain_cells(line, separator)) == width for line in lines)
+
+
+def _plain_cells(line: str, separator: str) -> list[str]:
+    return line.rstrip("\r\n").split(separator)
 
 
 class _LimitLock:
@@ -133,181 +205,54 @@ def _next_row(reader: Iterator[list[str]]) -> list[str]:
 
 
 class _Lines:
-    """The lines of a file. Lines read since the last `start_row` can be pushed back and read again."""
+    """The lines of a file. `taken` are those since the last `start_row`; they can be pushed back and read again."""
 
     def __init__(self, source: Iterator[str]) -> None:
         self._source = source
         self._again: deque[str] = deque()
-        self._taken: list[str] = []
+        self.taken: list[str] = []
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
         line = self._again.popleft() if self._again else next(self._source)
-        self._taken.append(line)
+        self.taken.append(line)
         return line
 
     def start_row(self) -> None:
-        self._taken.clear()
+        self.taken.clear()
 
     def push_back_all_but_first(self) -> None:
-        self._again.extendleft(reversed(self._taken[1:]))
+        self._again.extendleft(reversed(self.taken[1:]))
 
 
 def _read_csv(
-    path: Path, delimiter: str, columns: tuple[str, ...], types: Mapping[str, FieldType]
+    path: Path, layout: _Layout, readers: Mapping[str, CellReader], currencies: Mapping[str, str]
 ) -> Iterator[Row | Rejected]:
-    parsers = [_PARSERS[types.get(name, FieldType.STRING)] for name in columns]
-    number = 0
-    for position, cells in enumerate(_csv_cells(path, delimiter)):
-        if position == 0 and not isinstance(cells, Rejected):
+    for number, cells in enumerate(_csv_rows(path, layout.dialect)):
+        if number == 0:
             continue
-        number += 1
         if isinstance(cells, Rejected):
             yield cells
-        elif len(cells) != len(columns):
-            yield Rejected(number, f"The row has {len(cells)} cells where the header names {len(columns)}.")
-        elif any("\ud800" <= character <= "\udfff" for cell in cells for character in cell):
-            yield Rejected(number, "The row is not UTF-8 text; save the feed as UTF-8.")
-        else:
-            values: dict[str, Value] = {}
-            for name, cell, parse in zip(columns, cells, parsers, strict=True):
-                try:
-                    values[name] = parse(cell)
-                except ValueError:
-                    reason = f"{name} is {cell.strip()[:60]!r}; this column holds {types[name].words}."
-                    yield Rejected(number, reason, cells=dict(zip(columns, cells, strict=True)))
-                    break
-            else:
-                yield Row(number, values)
+            continue
+        values: dict[str, Value] = {}
+        warnings: list[CellWarning] = []
+        for name, cell in zip(layout.names, cells, strict=True):
+            if name is None:
+                continue
+            if not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
+                cell = _BAD_BYTE.sub(lambda match: bytes([ord(match[0]) - 0xDC00]).decode("cp1252", "replace"), cell)
+                warnings.append(CellWarning(name, _shown(cell), "is not in the encoding of the file"))
+            try:
+                values[name] = readers[name].value(cell)
+            except ValueError:
+                values[name] = None
+                warnings.append(CellWarning(name, _shown(cell), f"this column holds {readers[name].type.words}"))
+            if name in currencies.values():
+                values |= {field: readers[name].currency(cell) for field, one in currencies.items() if one == name}
+        yield Row(number, values, tuple(warnings))
 
 
-class _Inference:
-    """Counts how many values of one column parse as each type."""
-
-    def __init__(self) -> None:
-        self._total = 0
-        self._lists = 0
-        self._fits = dict.fromkeys((FieldType.INT, FieldType.FLOAT, FieldType.BOOL, FieldType.TIMESTAMP), 0)
-        self._cache: dict[str, tuple[FieldType, ...]] = {}
-
-    def add(self, cell: str) -> None:
-        if _is_null(cell):
-            return
-        self._total += 1
-        self._lists += LIST_SEPARATOR in cell
-        if cell not in self._cache:
-            if len(self._cache) > _CACHED_CELLS:
-                self._cache.clear()
-            self._cache[cell] = tuple(type_ for type_ in self._fits if _parses_as(type_, cell))
-        for type_ in self._cache[cell]:
-            self._fits[type_] += 1
-
-    def decide(self) -> FieldType:
-        if not self._total:
-            return FieldType.STRING
-        enough = self._total * _SHARE_THAT_FITS
-        whole, number = self._fits[FieldType.INT], self._fits[FieldType.FLOAT]
-        if number >= enough and number > whole:
-            return FieldType.FLOAT
-        for type_, fits in self._fits.items():
-            if fits >= enough:
-                return type_
-        return FieldType.STRINGS if self._lists else FieldType.STRING
-
-
-def _is_null(cell: str) -> bool:
-    return cell.strip().lower() in _NULLS
-
-
-def _parses_as(type_: FieldType, cell: str) -> bool:
-    try:
-        _PARSERS[type_](cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _parse_text(cell: str) -> Value:
-    return cell.strip() or None
-
-
-def _parse_int(cell: str) -> Value:
-    if _is_null(cell):
-        return None
-    _refuse_article_number(cell)
-    return int(cell)
-
-
-def _parse_float(cell: str) -> Value:
-    if _is_null(cell):
-        return None
-    _refuse_article_number(cell)
-    value = float(cell)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(cell)
-    return value
-
-
-def _refuse_article_number(cell: str) -> None:
-    """Raise ValueError for text that only looks like a number: 00123 is an article number, 1_000 a Python literal."""
-    digits = cell.strip().lstrip("+-")
-    if "_" in digits or (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
-        raise ValueError(cell)
-
-
-def _parse_bool(cell: str) -> Value:
-    word = cell.strip().lower()
-    if word in _NULLS:
-        return None
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise ValueError(cell)
-
-
-def _parse_timestamp(cell: str) -> Value:
-    text = cell.strip()
-    if text.lower() in _NULLS:
-        return None
-    if len(text) < 10 or text[4:5] != "-":  # `fromisoformat` accepts 20240131, which is more likely an article number
-        raise ValueError(cell)
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _parse_list(cell: str) -> Value:
-    text = cell.strip()
-    if not text:
-        return None
-    return [part.strip() for part in text.split(LIST_SEPARATOR) if part.strip()]
-
-
-def _parse_json(cell: str) -> Value:
-    try:
-        parsed: Value = orjson.loads(cell)
-    except orjson.JSONDecodeError:
-        return _parse_text(cell)
-    return parsed
-
-
-_PARSERS: dict[FieldType, Callable[[str], Value]] = {
-    FieldType.STRING: _parse_text,
-    FieldType.INT: _parse_int,
-    FieldType.FLOAT: _parse_float,
-    FieldType.BOOL: _parse_bool,
-    FieldType.TIMESTAMP: _parse_timestamp,
-    FieldType.STRINGS: _parse_list,
-    FieldType.JSON: _parse_json,
-}
-
-
-def parse_cell(type_: FieldType, cell: str) -> Value:
-    """Return the value that the text of a cell has as type `type_`, or None if it stands for no value.
-
-    Raises:
-        ValueError: the text is not a value of that type.
-    """
-    return _PARSERS[type_](cell)
+def _shown(cell: str) -> str:
+    return cell.strip()[:_SHOWN_CHARACTERS]

@@ -59,6 +59,7 @@ class Feed:
 
     `count` is the number of rows or files. `columns` maps each column to its role, in words. `folder` is the folder of
     the pictures if every file in it is an item. `source` has the arguments that open the whole feed again, if known.
+    `notes` are sentences about how the source was read.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Feed:
     _entries: Callable[[], Iterator[Item | Rejected]] = field(repr=False)
     folder: Path | None = None
     source: FeedSource | None = None
+    notes: tuple[str, ...] = ()
     _taken: dict[str, tuple[str, int]] | None = field(default=None, repr=False)
 
     def noting(self, keys: set[str]) -> Feed:
@@ -239,7 +241,9 @@ def _feed_of_table(
     source: Path, table: Table, named: _Named, resolve: Resolve, usual: UsualNames | None = None
 ) -> Feed:
     columns = columns_of(table, source.name, **named, usual=usual)
-    return Feed(_readable(source), table.count, columns.words, lambda: items_of(table, columns, resolve))
+    return Feed(
+        _readable(source), table.count, columns.words, lambda: items_of(table, columns, resolve), notes=table.notes
+    )
 
 
 def _check_unnamed(kind: str, named: _Named) -> None:

@@ -12,10 +12,12 @@ from pathlib import Path, PureWindowsPath
 import orjson
 
 from lookalike.data.errors import FeedError, UsageError
-from lookalike.data.feeds.table import LIST_SEPARATOR, Cell, Table
+from lookalike.data.feeds.table import Cell, Table
 from lookalike.data.item import Item, ItemImage, Rejected, check_key
 from lookalike.data.pictures.held_pictures import hold
 from lookalike.data.pictures.picture_sources import Address, Stored, Unreadable, is_address
+from lookalike.data.values.column_guess import LIST_SEPARATOR
+from lookalike.data.values.html_text import text_of_html
 
 __all__ = [
     "ROW_KEY",
@@ -93,7 +95,7 @@ def columns_of(
     for column in table.columns:
         left_out = "left out: holds bytes" if column in table.pictures else "field"
         if column != ROW_KEY:
-            words.setdefault(column, str(table.types.get(column, left_out)))
+            words.setdefault(column, table.words.get(column) or str(table.types.get(column, left_out)))
     return Columns(key_column, title_column or None, images, words)
 
 
@@ -120,6 +122,7 @@ def items_of(table: Table, columns: Columns, resolve: Resolve) -> Iterator[Item 
                 },
                 images=tuple(dict.fromkeys(images)),
                 row=row.number,
+                warnings=row.warnings,
             )
         except UsageError as error:
             yield Rejected(row.number, str(error), _valid_key(key))
@@ -199,7 +202,8 @@ def _valid_key(text: str | None) -> str | None:
 
 def _title(value: Cell) -> str | None:
     """Return a title; of several, such as the captions of a picture, the first one."""
-    return _as_text(value[0] if isinstance(value, list) and value else value if value != [] else None)
+    text = _as_text(value[0] if isinstance(value, list) and value else value if value != [] else None)
+    return text and (text_of_html(text) or None)
 
 
 def _pictures(value: Cell, column: str, resolve: Resolve) -> list[ItemImage]:

@@ -19,10 +19,10 @@ _HIDDEN = frozenset(("script", "style", "template", "head"))
 def text_of_html(text: str) -> str:
     """Return a text without HTML's tags and entities; one without any is returned as it is.
 
-        >>> text_of_html("<p>A <b>red</b> mug &amp; saucer.</p><ul><li>wool</li></ul>")
-        'A red mug & saucer. wool'
-        >>> text_of_html("size < 40 & colour > 3")
-        'size < 40 & colour > 3'
+    >>> text_of_html("<p>A <b>red</b> mug &amp; saucer.</p><ul><li>wool</li></ul>")
+    'A red mug & saucer. wool'
+    >>> text_of_html("size < 40 & colour > 3")
+    'size < 40 & colour > 3'
     """
     if not _MARKUP.search(text):
         return text

@@ -15,8 +15,49 @@ _NULLS = frozenset(
     | {"#div/0!", "#name?", "#null!", "#num!", "(null)", "\\n"}
 )
 
-_YES = frozenset("true yes ja oui sí si sim wahr vrai verdadero vero verdadeiro tak ano igen да 是 はい 예".split())
-_NO = frozenset("false no nein non não nao falsch faux falso nie ne nem нет 否 いいえ 아니요".split())
+_YES = frozenset(
+    [
+        "true",
+        "yes",
+        "ja",
+        "oui",
+        "sí",
+        "si",
+        "sim",
+        "wahr",
+        "vrai",
+        "verdadero",
+        "vero",
+        "verdadeiro",
+        "tak",
+        "ano",
+        "igen",
+        "да",
+        "是",
+        "はい",
+        "예",
+    ]
+)
+_NO = frozenset(
+    [
+        "false",
+        "no",
+        "nein",
+        "non",
+        "não",
+        "nao",
+        "falsch",
+        "faux",
+        "falso",
+        "nie",
+        "ne",
+        "nem",
+        "нет",
+        "否",
+        "いいえ",
+        "아니요",
+    ]
+)
 
 
 def bare(cell: str) -> str:

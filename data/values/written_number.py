@@ -170,7 +170,7 @@ def _currency(text: str) -> str | None:
 
 
 def _digits(text: str) -> tuple[str, str] | None:
-    """Return the digits with the marks that matter, and the decimal mark; None if they are not grouped like a number."""
+    """Return the digits with the marks that matter, and the decimal mark; None if they are grouped otherwise."""
     text = text.rstrip(_SPACES)
     for grouping in (*_SPACES, "'", "’"):
         if grouping in text:

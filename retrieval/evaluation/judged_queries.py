@@ -12,9 +12,10 @@ import orjson
 from lookalike.data.atomic_write import atomic_write_bytes
 from lookalike.data.catalog_layout import QUERIES
 from lookalike.data.errors import FeedError
-from lookalike.data.feeds.table import LIST_SEPARATOR, Cell, Row
+from lookalike.data.feeds.table import Cell, Row
 from lookalike.data.feeds.tables import open_table
 from lookalike.data.pictures.image_decoder import read_bytes
+from lookalike.data.values.column_guess import LIST_SEPARATOR
 from lookalike.retrieval.files.storage import failing
 
 __all__ = ["JudgedQuery", "keep_queries", "kept_queries", "read_queries"]

@@ -10,9 +10,9 @@ from rich.table import Column, Table
 
 from lookalike import Catalog
 from lookalike.data.errors import FieldTypeError, MisfitsRefused, UsageError
-from lookalike.data.feeds.csv_table import parse_cell
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
+from lookalike.data.values.column_guess import parse_cell
 from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
 from lookalike.ui.cli.terminal import out, plain
