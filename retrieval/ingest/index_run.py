@@ -21,7 +21,7 @@ from lookalike.data.errors import SyncRefused, UsageError
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.fetched import FetchCounts
 from lookalike.data.fetch.settings import FetchSettings
-from lookalike.data.item import Rejected
+from lookalike.data.item import CellWarning, Item, Rejected
 from lookalike.models import Encoder
 from lookalike.retrieval.core import Core
 from lookalike.retrieval.ingest.item_pictures import LoadedImage, PictureLoader, encode_pictures
@@ -38,7 +38,7 @@ from lookalike.retrieval.stored_rows import ItemWrite
 __all__ = ["MOST_KEPT", "IndexReport", "IndexRun", "RunOptions"]
 
 MOST_KEPT = 100
-"""The most rejects and renames in a report; the ledger has all of them."""
+"""The most rejects, renames and warnings in a report; the ledger has all of them."""
 
 _COMMIT_EVERY_S = 2.0
 _MAX_UNCOMMITTED_ROWS = 2_000
@@ -60,6 +60,7 @@ class RunOptions(TypedDict, total=False):
 class IndexReport:
     """The progress of a run: items by outcome, pictures fetched and encoded, and the first rejects and renames.
 
+    `warnings` counts the values that could not be used, and `warned` has the first of them with their row numbers.
     `run` is its number in the ledger, or 0 before it has begun. `missing` is the number of items that the feed brought
     earlier and no longer has, but the catalog has; it is known when the feed has been read to the end.
     """
@@ -77,6 +78,8 @@ class IndexReport:
     seconds: float = 0.0
     rejects: list[Rejected] = field(default_factory=list)
     renames: list[Rename] = field(default_factory=list)
+    warnings: int = 0
+    warned: list[tuple[int, CellWarning]] = field(default_factory=list)
     run: int = 0
 
     @property
@@ -225,6 +228,11 @@ class IndexRun:
         if note is not None:
             self._notes.append(note)
 
+    def _warn(self, item: Item) -> None:
+        self.report.warnings += len(item.warnings)
+        room = MOST_KEPT - len(self.report.warned)
+        self.report.warned += [(item.row, one) for one in item.warnings[: max(room, 0)]]
+
     def _encode(self, jobs: Sequence[_Loaded]) -> int:
         return encode_pictures([image for _, loaded in jobs for image in loaded], self._encoders)
 
@@ -259,6 +267,8 @@ class IndexRun:
         for decision in decisions:
             for _, one in decision.rejects:
                 self._reject(one)
+            if decision.fate is not Fate.REJECT:
+                self._warn(decision.item)
         renames = list(renamed.values())
         self.report.added += sum(decision.fate is Fate.ADD for decision in decisions) - len(renames)
         self.report.updated += sum(decision.fate is Fate.UPDATE for decision in decisions)

@@ -49,6 +49,9 @@ class Decision:
             notes.append(Note(self.item.row, self.item.key, State.UNCHANGED, item=self.known.row.id))
         elif self.write is not None:
             notes.append(Note(self.item.row, self.item.key, State.INDEXED))
+        if self.fate is not Fate.REJECT:
+            row, key = self.item.row, self.item.key
+            notes += [Note.of_warning(row, key, place, one) for place, one in enumerate(self.item.warnings)]
         return notes
 
 

@@ -18,7 +18,7 @@ import orjson
 
 from lookalike.data.errors import UsageError
 from lookalike.data.feeds.feed import FeedSource
-from lookalike.data.item import Rejected
+from lookalike.data.item import CellWarning, Rejected
 from lookalike.data.shown_value import shown
 from lookalike.retrieval.arguments import whole
 from lookalike.retrieval.store import statements
@@ -28,6 +28,9 @@ __all__ = ["Brought", "FeedRun", "Ledger", "LedgerEntry", "Note", "Notes", "Rena
 
 _IDS_AT_ONCE = 20_000
 
+_FIRST_WARNING = 1 << 20
+"""Part of the first warning about a row; the parts below it are pictures."""
+
 
 class State(StrEnum):
     """The outcome of a row: written by the last run that saw it, unchanged, rejected, or no longer in its feed."""
@@ -35,6 +38,7 @@ class State(StrEnum):
     INDEXED = "indexed"
     UNCHANGED = "unchanged"
     REJECTED = "rejected"
+    WARNING = "warning"
     MISSING = "missing"
 
 
@@ -82,6 +86,11 @@ class Note:
         """Build the note of a rejected row or picture."""
         own = bool(one.key) and not one.repeated
         return cls(one.row, one.key, State.REJECTED, part if own else -one.row, one.reason, one.source)
+
+    @classmethod
+    def of_warning(cls, row: int, key: str, place: int, one: CellWarning) -> Note:
+        """Build the note of a value that could not be used; `place` counts the warnings of the row from 0."""
+        return cls(row, key, State.WARNING, _FIRST_WARNING + place, one.sentence, one.column)
 
 
 @dataclass(slots=True)
@@ -155,7 +164,7 @@ class Ledger:
             limit = whole(limit, "limit")
         wanted = {"l.state": state, "l.feed": feed}
         terms = [f"{column} = ?" for column, value in wanted.items() if value is not None]
-        if state in (State.REJECTED, State.MISSING):
+        if state in (State.REJECTED, State.WARNING, State.MISSING):
             terms.append("l.reason IS NOT NULL")  # these are indexed
         return self._entries(terms, [*filter(None, wanted.values()), -1 if limit is None else limit])
 
@@ -248,7 +257,7 @@ class Ledger:
         """Write the entries of a run; `seq` is the commit that wrote `items`, which maps keys to ids."""
         run, connection = notes.run, self._database.connection
         unchanged = [note for note in notes.entries if note.state is State.UNCHANGED]
-        rejected = [note for note in notes.entries if note.state is State.REJECTED]
+        rejected = [note for note in notes.entries if note.state in (State.REJECTED, State.WARNING)]
         indexed = [note for note in notes.entries if note.state is State.INDEXED]
         for sql, chosen in (
             (statements.NOTE_BY_ROW, [note for note in rejected if note.part < 0]),

@@ -218,7 +218,8 @@ SECOND_OF_A_KEY = (
     "AND feed = ? AND part = 0 AND part >= 0 AND last_run = ? AND state = 'rejected'"
 )
 FORGET_PARTS = (
-    "DELETE FROM ledger WHERE reason IS NOT NULL AND state = 'rejected' AND feed = ? AND part <> 0 AND last_run < ?"
+    "DELETE FROM ledger WHERE reason IS NOT NULL AND state IN ('rejected', 'warning') AND feed = ? AND part <> 0 "
+    "AND last_run < ?"
 )
 MARK_MISSING = (
     "UPDATE ledger SET state = 'missing', reason = 'It is no longer in the feed.', source = NULL "
@@ -241,7 +242,8 @@ COUNT_MISSING = (
     "WHERE l.reason IS NOT NULL AND l.state = 'missing' AND l.feed = ?"
 )
 HAS_PARTS = (
-    "SELECT EXISTS (SELECT 1 FROM ledger WHERE reason IS NOT NULL AND state = 'rejected' AND feed = ? AND part <> 0)"
+    "SELECT EXISTS (SELECT 1 FROM ledger WHERE reason IS NOT NULL AND state IN ('rejected', 'warning') AND feed = ? "
+    "AND part <> 0)"
 )
 REJECTED_KEYS = (
     "SELECT DISTINCT key FROM ledger WHERE key IN (SELECT value FROM json_each(?)) AND feed = ? AND part >= 0 "

@@ -123,7 +123,7 @@ def index(
 
 def _facts(reports: Sequence[IndexReport]) -> dict[str, object]:
     seconds = sum(report.seconds for report in reports)
-    counted = ("added", "updated", "unchanged", "renamed", "deleted", "missing", "rejected")
+    counted = ("added", "updated", "unchanged", "renamed", "deleted", "missing", "rejected", "warnings")
     return {
         **{name: sum(getattr(report, name) for report in reports) for name in counted},
         "seconds": round(seconds, 3),

@@ -33,6 +33,14 @@ def show_report(report: IndexReport, *, name: str | None = None) -> None:
     if report.rejected > _MAX_SHOWN:
         more_rejects = report.rejected - _MAX_SHOWN
         out.print(f"  ... and {more_rejects:,} more: lookalike ledger CATALOG --state rejected", highlight=False)
+    if report.warnings:
+        values = "1 value" if report.warnings == 1 else f"{report.warnings:,} values"
+        out.print(f"{values} could not be used; the items were indexed without them:", highlight=False)
+    for row, warning in report.warned[:_MAX_SHOWN]:
+        out.print(f"  row {row}: {plain(warning.sentence)}", highlight=False)
+    if report.warnings > _MAX_SHOWN:
+        more_warnings = report.warnings - _MAX_SHOWN
+        out.print(f"  ... and {more_warnings:,} more: lookalike ledger CATALOG --state warning", highlight=False)
     for rename in report.renames[:_MAX_SHOWN]:
         out.print(f"  {plain(rename.old)} is now {plain(rename.new)}", highlight=False)
     if report.missing:

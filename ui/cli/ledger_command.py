@@ -30,7 +30,7 @@ _COLUMNS: Final = ("feed", "row", "key", "image", "state", "reason", "attempts",
 def ledger(
     catalog: CatalogArgument,
     state: Annotated[
-        str | None, typer.Option(help="Only rows in this state: indexed, unchanged, rejected or missing.")
+        str | None, typer.Option(help="Only rows in this state: indexed, unchanged, rejected, warning or missing.")
     ] = None,
     feed: Annotated[str | None, typer.Option(help="Only rows of this feed.")] = None,
     limit: Annotated[
