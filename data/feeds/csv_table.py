@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookalike.data.errors import FeedError
+from lookalike.data.feeds.column_names import normal_name
 from lookalike.data.feeds.dialect import Dialect, dialect_of, lines_of
 from lookalike.data.feeds.table import Row, Table
 from lookalike.data.field_type import FieldType
@@ -68,7 +69,7 @@ def open_csv(path: Path, types: Mapping[str, FieldType], text_columns: frozenset
     names = _distinct(header, filled)
     columns = tuple(name for name in names if name is not None)
     readers = {
-        name: CellReader() if name.lower() in text_columns else guess.reader()
+        name: CellReader() if normal_name(name) in text_columns else guess.reader()
         for name, guess in zip(names, guesses, strict=True)
         if name is not None
     }
@@ -81,7 +82,7 @@ def open_csv(path: Path, types: Mapping[str, FieldType], text_columns: frozenset
     return Table(
         (*columns, *currencies),
         count,
-        {name: reader.type for name, reader in readers.items() if name.lower() not in text_columns}
+        {name: reader.type for name, reader in readers.items() if normal_name(name) not in text_columns}
         | dict.fromkeys(currencies, FieldType.STRING),
         lambda: _read_csv(path, layout, readers, currencies),
         words={name: reader.words for name, reader in readers.items()},

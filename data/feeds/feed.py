@@ -12,14 +12,14 @@ from pathlib import Path
 from lookalike.data.archives.archive import is_archive, is_tar, open_archive
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.archive_feed import ExtractedFeed, archive_resolver, find_feed, items_of_archive
+from lookalike.data.feeds.column_names import IMAGE_NAMES, KEY_NAMES, TITLE_NAMES
 from lookalike.data.feeds.folder import is_catalog, items_of_folder, readable, walk
 from lookalike.data.feeds.hugging_face import is_dataset, open_dataset
+from lookalike.data.feeds.known_exports import export_of
+from lookalike.data.feeds.products import products_of
 from lookalike.data.feeds.table import Table
 from lookalike.data.feeds.table_feed import (
-    IMAGE_NAMES,
-    KEY_NAMES,
     ROW_KEY,
-    TITLE_NAMES,
     Resolve,
     UsualNames,
     columns_of,
@@ -240,6 +240,8 @@ def _feed_of_shards(source: Path, paths: Sequence[Path], named: _Named) -> Feed:
 def _feed_of_table(
     source: Path, table: Table, named: _Named, resolve: Resolve, usual: UsualNames | None = None
 ) -> Feed:
+    if usual is None and not any(named.values()) and (export := export_of(table.columns)) is not None:
+        table = products_of(table, export)
     columns = columns_of(table, source.name, **named, usual=usual)
     return Feed(
         _readable(source), table.count, columns.words, lambda: items_of(table, columns, resolve), notes=table.notes

@@ -8,15 +8,22 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
-
-import orjson
+from typing import cast
 
 from lookalike.data.errors import FeedError, UsageError
+from lookalike.data.feeds.column_names import (
+    IMAGE_NAMES,
+    KEY_NAMES,
+    MORE_IMAGE_NAMES,
+    TITLE_NAMES,
+    is_image_of_several,
+    normal_name,
+)
+from lookalike.data.feeds.picture_lists import mended_address, parts_of_cell
 from lookalike.data.feeds.table import Cell, Table
 from lookalike.data.item import Item, ItemImage, Rejected, check_key
 from lookalike.data.pictures.held_pictures import hold
 from lookalike.data.pictures.picture_sources import Address, Stored, Unreadable, is_address
-from lookalike.data.values.column_guess import LIST_SEPARATOR
 from lookalike.data.values.html_text import text_of_html
 
 __all__ = [
@@ -36,21 +43,13 @@ Resolve = Callable[[str], ItemImage]
 ROW_KEY = "__key__"
 """The column of the keys that a source assigns to its rows itself."""
 
-KEY_NAMES = ("key", "id", "sku", "product_id", "item_id", "asin", "article", "code", "handle")
-IMAGE_NAMES = (
-    *("image", "images", "image_path", "image_paths", "image_url", "image_urls", "image_link", "photo", "photos"),
-    *("picture", "pictures", "img", "file", "filename", "path"),
-)
-TITLE_NAMES = ("title", "name", "product_name", "product_title")
-
-_NUMBERED_IMAGE = re.compile(r"(image|photo|picture|img)[ _-]?\d+", re.IGNORECASE)
-_MORE_IMAGES = ("additional_image_link", "additional_images", "more_images")
+_ADDRESS_NAMES = ("src", "url", "href", "link", "image_url", "image", "source", "original")
 _DATA_ADDRESS = re.compile(r"data:[^,;]*(;[^,;]*)*;base64,", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class UsualNames:
-    """The names by which columns are found: lower case, most likely first."""
+    """The names by which columns are found, as `normal_name` returns them, most likely first."""
 
     key: tuple[str, ...] = KEY_NAMES
     image: tuple[str, ...] = IMAGE_NAMES
@@ -68,9 +67,9 @@ class Columns:
 
 
 def text_columns(*named: str | None) -> frozenset[str]:
-    """Return the lower-case names of columns that hold text whatever their values look like."""
-    usual = (*KEY_NAMES, *IMAGE_NAMES, *TITLE_NAMES, *_MORE_IMAGES)
-    return frozenset(name.lower() for name in (*usual, *named) if name)
+    """Return the names, as `normal_name` returns them, of columns that hold text whatever it looks like."""
+    usual = (*KEY_NAMES, *IMAGE_NAMES, *TITLE_NAMES, *MORE_IMAGE_NAMES)
+    return frozenset((*usual, *(normal_name(name) for name in named if name)))
 
 
 def columns_of(
@@ -147,11 +146,7 @@ def _find_images(table: Table, image: str | None, usual: tuple[str, ...], name: 
     """Return the columns of pictures: by name, preferring columns that hold bytes, or else all columns of bytes."""
     first = _find(table.columns, image, (), name) if image else _find(table.pictures, None, IMAGE_NAMES, name)
     first = first or _find(table.columns, None, usual, name)
-    rest = [
-        column
-        for column in table.columns
-        if column != first and (_NUMBERED_IMAGE.fullmatch(column) or column.lower() in _MORE_IMAGES) and not image
-    ]
+    rest = [column for column in table.columns if column != first and is_image_of_several(column) and not image]
     found = (*([first] if first else []), *rest) or table.pictures
     if not found:
         raise _not_found("pictures", "--image", IMAGE_NAMES, table, name)
@@ -159,14 +154,16 @@ def _find_images(table: Table, image: str | None, usual: tuple[str, ...], name: 
 
 
 def _find(columns: tuple[str, ...], wanted: str | None, usual: tuple[str, ...], name: str) -> str:
-    by_lower = {column.lower(): column for column in reversed(columns)}
+    by_name = {normal_name(column): column for column in reversed(columns) if column != ROW_KEY}
     if wanted is not None:
         if wanted in columns:
             return wanted
-        if wanted.lower() in by_lower:
-            return by_lower[wanted.lower()]
+        if normal_name(wanted) in by_name:
+            return by_name[normal_name(wanted)]
         raise FeedError(f"{name} has no column {wanted!r}; its columns are {_listed(columns)}.")
-    return next((by_lower[candidate] for candidate in usual if candidate in by_lower), "")
+    if ROW_KEY in columns:
+        by_name[ROW_KEY] = ROW_KEY
+    return next((by_name[candidate] for candidate in usual if candidate in by_name), "")
 
 
 def _not_found(role: str, option: str, usual: tuple[str, ...], table: Table, name: str) -> FeedError:
@@ -207,13 +204,9 @@ def _title(value: Cell) -> str | None:
 
 
 def _pictures(value: Cell, column: str, resolve: Resolve) -> list[ItemImage]:
-    """Return the pictures of a cell: a picture, a list of them, a JSON list in text, or names separated by `|`."""
+    """Return the pictures of a cell: a picture, a list of them, or the names in a text (`parts_of_cell`)."""
     if isinstance(value, str) and not _DATA_ADDRESS.match(value):
-        if value.lstrip().startswith("["):
-            with contextlib.suppress(orjson.JSONDecodeError):  # a file name may begin with a bracket
-                value = orjson.loads(value)
-        if isinstance(value, str):
-            value = [part.strip() for part in value.split(LIST_SEPARATOR)]
+        value = cast(Cell, parts_of_cell(value))
     parts = value if isinstance(value, list) else [value]
     names = [column if len(parts) == 1 else f"{column} {number}" for number in range(1, len(parts) + 1)]
     found = [_picture(part, name, resolve) for part, name in zip(parts, names, strict=True)]
@@ -223,9 +216,11 @@ def _pictures(value: Cell, column: str, resolve: Resolve) -> list[ItemImage]:
 def _picture(value: Cell, name: str, resolve: Resolve) -> ItemImage | None:
     """Return the picture that one part of a cell holds or names, or None if it is empty.
 
-    The part is bytes, text, or a dictionary of both as the `datasets` library stores it: `bytes` (base64 text in JSON)
-    and `path`.
+    The part is bytes, text, an object with the address (`{"src": "https://..."}`), or one with `bytes` (base64 text in
+    JSON) and `path`, as the `datasets` library stores it.
     """
+    if isinstance(value, dict) and (address := next((value[name] for name in _ADDRESS_NAMES if value.get(name)), None)):
+        return resolve(mended_address(str(address)))
     if isinstance(value, dict) and {"bytes", "path"} & value.keys():
         content: Cell = value.get("bytes")
         path = _as_text(value.get("path"))
@@ -241,7 +236,7 @@ def _picture(value: Cell, name: str, resolve: Resolve) -> ItemImage | None:
         return None
     if match := _DATA_ADDRESS.match(text):
         return ItemImage(name, _decoded(text[match.end() :]))
-    return resolve(text)
+    return resolve(mended_address(text))
 
 
 def _shown_name(path: str | None) -> str | None:

@@ -38,7 +38,7 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], text_columns: froz
     """Open a file of rows; its suffix decides the format.
 
     `types` takes precedence over inferred types, except that whole numbers may turn out to have fractions. Columns
-    whose lower-case name is in `text_columns` stay text.
+    whose `normal_name` is in `text_columns` stay text.
 
     Raises:
         FeedError: the file is missing, empty, of an unsupported format, or cannot be read at all.
