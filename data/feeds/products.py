@@ -9,6 +9,7 @@ from typing import Literal
 
 from lookalike.data.feeds.column_names import is_image_of_several, normal_name
 from lookalike.data.feeds.known_exports import Export, Merge
+from lookalike.data.feeds.picture_lists import parts_of_cell
 from lookalike.data.feeds.table import Cell, Row, Table
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Rejected
@@ -43,7 +44,11 @@ def products_of(table: Table, export: Export, variants: Variants = "join") -> Ta
         count,
         types,
         lambda: reader.read(groups, variants),
-        words={reader.fields.get(column, column): words for column, words in table.words.items()},
+        words={
+            field: table.words[column]
+            for column, field in reader.fields.items()
+            if column in table.words and types[field] is table.types.get(column)
+        },
         notes=(note, *table.notes),
     )
 
@@ -66,7 +71,7 @@ class _Reader:
             *(
                 column
                 for column, name in self.names.items()
-                if is_image_of_several(column) and name not in export.images
+                if is_image_of_several(column) and name not in export.images and name not in export.left_out
             ),
         ]
 
@@ -139,18 +144,15 @@ class _Reader:
 
     def _items(self, group: str, rows: Sequence[Row]) -> Iterator[Row]:
         whole = self._joined(group, rows)
-        own = [row for row in rows if self._fields(row).get("sku") is not None or any(self._own_options(row))] or rows[
-            :1
-        ]
-        for place, row in enumerate(own, start=1):
+        own = [row for row in rows if self._fields(row).get("sku") is not None or any(self._own_options(row))]
+        for place, row in enumerate(own or rows[:1], start=1):
             one = self._joined(group, [row])
             fields = {name: value for name, value in one.values.items() if value not in (None, [])}
             options = self._options([rows[0], row], last=True)
             sku = self._fields(row).get("sku")
-            key = str(sku) if sku is not None else group if len(own) == 1 else f"{group}-{place}"
-            yield replace(
-                whole, number=row.number, values=whole.values | fields | options | {"key": key, "group": group}
-            )
+            key = str(sku) if sku is not None else group if len(own) < 2 else f"{group}-{place}"
+            values = {**whole.values, **fields, **options, "key": key, "group": group}
+            yield replace(whole, number=row.number, values=values)
 
     def _fields(self, row: Row) -> dict[str, Cell]:
         found: dict[str, Cell] = {}
@@ -158,7 +160,7 @@ class _Reader:
             value, name = row.values.get(column), self.names[column]
             if isinstance(value, str):
                 if name in _DESCRIPTIONS:
-                    value = text_of_html(value) or None
+                    value = text_of_html(value.replace("\\n", "\n")) or None  # as WooCommerce writes new lines
                 elif name in self.export.lists:
                     parts = [text_of_html(part) for part in re.split(self.export.lists[name], value)]
                     value = [part for part in parts if part]
@@ -170,8 +172,9 @@ class _Reader:
         return next((row.values[one] for row in rows for one in columns if row.values.get(one) is not None), None)
 
     def _pictures(self, rows: Iterable[Row]) -> Cell:
-        texts = [str(value) for row in rows for column in self.images if (value := row.values.get(column)) is not None]
-        return list(dict.fromkeys(texts)) or None
+        cells = [value for row in rows for column in self.images if (value := row.values.get(column)) is not None]
+        parts = [part for cell in cells for part in (parts_of_cell(cell) if isinstance(cell, str) else [cell])]
+        return list(dict.fromkeys(str(part) for part in parts)) or None
 
     def _own_options(self, row: Row) -> Iterator[str]:
         cells = self._cells(row)
