@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from lookalike.data.feeds.header import may_name
 from lookalike.data.feeds.text_encoding import encoding_of
+from lookalike.data.feeds.text_file import feed_suffix, open_bytes
 
 __all__ = ["SEPARATORS", "Dialect", "dialect_of", "lines_of"]
 
@@ -24,7 +26,6 @@ _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _SAMPLE_CHARACTERS = 1 << 18
 _SAMPLE_ROWS = 1_000
-_SHARE_OF_NAMES = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def dialect_of(path: Path) -> Dialect:
     first = text.splitlines()[0] if text.strip() else ""
     declared = _SEPARATOR_LINE.fullmatch(first)
     candidates = declared[1] if declared else SEPARATORS
-    if path.suffix.lower() == ".tsv" and not declared:
+    if feed_suffix(path) == ".tsv" and not declared:
         candidates = "\t" + SEPARATORS.replace("\t", "")
     best = max((_Candidate.read(text, one, complete) for one in candidates), key=lambda one: one.score)
     return Dialect(encoding, best.separator, best.header)
@@ -60,7 +61,8 @@ def dialect_of(path: Path) -> Dialect:
 def lines_of(path: Path, encoding: str) -> io.TextIOWrapper:
     """Open a file of text for reading lines as they are; bytes that the codec cannot read become lone surrogates."""
     wide = encoding.startswith(("utf-16", "utf-32"))
-    return path.open("rt", encoding=encoding, errors="replace" if wide else "surrogateescape", newline="")
+    errors = "replace" if wide else "surrogateescape"
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding, errors=errors, newline="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class _Candidate:
             return cls(separator, 0.0, 0)
         lengths = Counter(map(_length, rows))
         width = max(lengths, key=lambda length: (lengths[length] * (length > 1), length))
-        header = next((place for place, row in enumerate(rows) if _may_name(row, width)), 0)
+        header = next((place for place, row in enumerate(rows) if may_name(row, width)), 0)
         width = max(_length(rows[header]), 1)
         fitting = sum(_length(row) <= width for row in rows[header:] if _length(row) > width / 2)
         return cls(separator, fitting / len(rows) * (1 - 1 / width) if width > 1 else 0.0, header)
@@ -102,9 +104,3 @@ def _rows(text: str, separator: str) -> Iterator[list[str]]:
 def _length(row: Sequence[str]) -> int:
     """Return the number of cells without empty ones at the end."""
     return next((count for count in range(len(row), 0, -1) if row[count - 1].strip()), 0)
-
-
-def _may_name(row: Sequence[str], width: int) -> bool:
-    """Return whether a row may name `width` columns: most of its cells have a text."""
-    named = sum(bool(cell.strip()) for cell in row)
-    return named >= max(2 if width > 1 else 1, width * _SHARE_OF_NAMES)

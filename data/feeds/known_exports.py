@@ -155,9 +155,8 @@ EXPORTS: Sequence[Export] = (
             "attribute set code; product websites; tax class name; visibility; url key; meta title; meta keywords; "
             "meta description; base image label; small image; small image label; thumbnail image; "
             "thumbnail image label; swatch image; swatch image label; additional image labels; "
-            "display product options in; store view code; map enabled; msrp display actual price type; use config manage stock".split(
-                "; "
-            )
+            "display product options in; store view code; map enabled; msrp display actual price type; "
+            "use config manage stock".split("; ")
         ),
         lists={"categories": _COMMAS},
         parent=_same_key("sku"),

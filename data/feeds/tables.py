@@ -1,7 +1,7 @@
-"""Rows of CSV, TSV, JSON Lines and Parquet files, read as a stream.
+"""Rows of CSV, TSV, spreadsheets, JSON, XML and Parquet files.
 
-A row that cannot be read is `Rejected`, not an error.
-JSON Lines and Parquet declare their types; the types of CSV are inferred (`csv_table.py`).
+A row that cannot be read is `Rejected`, not an error. JSON and Parquet declare their types; those of texts in the others
+are inferred (`typed_table.py`), and of amounts of money in JSON too.
 """
 
 from __future__ import annotations
@@ -9,25 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import orjson
 import polars as pl
 import polars.selectors as cs
 from polars.datatypes import DataTypeClass
 
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.csv_table import open_csv
+from lookalike.data.feeds.json_table import open_json
+from lookalike.data.feeds.sheet_table import SHEET_SUFFIXES, open_sheet
 from lookalike.data.feeds.table import Row, Table
+from lookalike.data.feeds.text_file import feed_suffix
+from lookalike.data.feeds.typed_table import typed
+from lookalike.data.feeds.xml_table import open_xml
 from lookalike.data.field_type import FieldType
-from lookalike.data.item import Rejected
 from lookalike.data.record_files import is_record_file
+from lookalike.data.values.column_guess import is_amount_name
 
 __all__ = ["TABLE_SUFFIXES", "holds_bytes", "open_table", "parquet_frames", "rows_of"]
 
-_CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+_CSV_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_XML_SUFFIXES = (".xml", ".rss", ".atom")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 
-TABLE_SUFFIXES = tuple({*_CSV_SUFFIXES, *_JSON_SUFFIXES, *_PARQUET_SUFFIXES} - {".txt", ".json"})
+TABLE_SUFFIXES = tuple(
+    {*_CSV_SUFFIXES, *_JSON_SUFFIXES, *_PARQUET_SUFFIXES, *_XML_SUFFIXES, *SHEET_SUFFIXES} - {".txt", ".json", ".xml"}
+)
 """Lower-case suffixes by which a feed is recognised among other files."""
 
 _CHUNK_ROWS = 20_000
@@ -50,50 +57,24 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], text_columns: froz
             f"{path.name} is part of a catalog's records, not a feed.",
             remedy="To copy its items, use lookalike export and lookalike import.",
         )
-    suffix = path.suffix.lower()
+    suffix = feed_suffix(path)
     try:
         if suffix in _CSV_SUFFIXES:
-            return open_csv(path, types, text_columns)
+            return typed(open_csv(path), types, text_columns)
+        if suffix in _XML_SUFFIXES:
+            return typed(open_xml(path), types, text_columns)
+        if suffix in SHEET_SUFFIXES:
+            return typed(open_sheet(path), types, text_columns)
         if suffix in _JSON_SUFFIXES:
-            return _open_json_lines(path)
+            return typed(open_json(path), types, text_columns, of_columns=is_amount_name)
         if suffix in _PARQUET_SUFFIXES:
             return _open_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, EOFError, pl.exceptions.PolarsError) as error:
         raise FeedError(f"{path.name} cannot be read: {error}") from error
     raise FeedError(
-        f"{path.name} is not in a supported format: use .csv, .tsv, .jsonl or .parquet, a .zip or .tar archive, "
-        "or a folder."
+        f"{path.name} is not in a supported format: use .csv, .tsv, .xlsx, .ods, .json, .jsonl, .xml or .parquet, "
+        "a .zip or .tar archive, or a folder."
     )
-
-
-def _open_json_lines(path: Path) -> Table:
-    names: dict[str, None] = {}
-    count = 0
-    for row in _read_json_lines(path):
-        count += 1
-        if isinstance(row, Row):
-            names.update(dict.fromkeys(row.values))
-    if not names:
-        raise FeedError(f"{path.name} has no rows; it should hold one JSON object per line.")
-    return Table(tuple(names), count, {}, lambda: _read_json_lines(path))
-
-
-def _read_json_lines(path: Path) -> Iterator[Row | Rejected]:
-    number = 0
-    with path.open("rb") as file:
-        for line in file:
-            if not line.strip():
-                continue
-            number += 1
-            try:
-                values = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                yield Rejected(number, f"The line is not JSON: {error}.")
-                continue
-            if isinstance(values, dict):
-                yield Row(number, values)
-            else:
-                yield Rejected(number, "The line is not a JSON object.")
 
 
 def _open_parquet(path: Path) -> Table:

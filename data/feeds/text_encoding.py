@@ -7,6 +7,8 @@ from pathlib import Path
 
 from charset_normalizer import from_bytes
 
+from lookalike.data.feeds.text_file import open_bytes
+
 __all__ = ["encoding_of"]
 
 _MARKS = (
@@ -33,7 +35,7 @@ def encoding_of(path: Path) -> str:
     A file that is UTF-8 except for a few bytes is UTF-8. Others are judged by a sample of the lines that are not ASCII,
     by `charset-normalizer`.
     """
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         head = file.read(_SAMPLE_BYTES)
     for mark, name in _MARKS:
         if head.startswith(mark):
@@ -70,7 +72,7 @@ def _not_ascii(path: Path) -> tuple[bytes, int, int]:
     sample = bytearray()
     letters = bad = 0
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         for line in file:
             for start in range(0, len(line), _CHUNK_BYTES):
                 chunk = line[start : start + _CHUNK_BYTES]
