@@ -52,12 +52,12 @@ def open_csv(path: Path) -> Table:
     return Table(columns, count, {}, lambda: _read_csv(path, dialect, names), notes=(dialect.words,))
 
 
-def _csv_rows(path: Path, dialect: Dialect) -> Iterator[list[str] | Rejected]:
+def _csv_rows(path: Path, dialect: Dialect, names: Sequence[str | None] = ()) -> Iterator[list[str] | Rejected]:
     """Yield the rows, header first, each with as many cells as the header or rejected.
 
     Quotes that are no quotes (`12" pan`) do not join rows: a row that spans several lines, each of which has as many
     cells as the header if quotes are taken as text, is several rows. After a row that cannot be read, reading continues
-    with the next line of the file.
+    with the next line of the file. With `names`, a rejected row has its cells.
     """
     with lines_of(path, dialect.encoding) as source:
         lines = _Lines(source)
@@ -92,7 +92,8 @@ def _csv_rows(path: Path, dialect: Dialect) -> Iterator[list[str] | Rejected]:
                 width = len(cells)
             elif len(cells) > width and any(cell.strip() for cell in cells[width:]):
                 reason = f"The row has {len(cells)} cells where the header names {width}."
-                yield Rejected(number, reason)
+                named = {name: cell for name, cell in zip(names, cells, strict=False) if name is not None}
+                yield Rejected(number, reason, cells=named)
                 continue
             yield [*cells[:width], *[""] * (width - len(cells))]
 
@@ -157,7 +158,7 @@ class _Lines:
 
 
 def _read_csv(path: Path, dialect: Dialect, names: Sequence[str | None]) -> Iterator[Row | Rejected]:
-    for number, cells in enumerate(_csv_rows(path, dialect)):
+    for number, cells in enumerate(_csv_rows(path, dialect, names)):
         if number == 0:
             continue
         if isinstance(cells, Rejected):
@@ -168,9 +169,7 @@ def _read_csv(path: Path, dialect: Dialect, names: Sequence[str | None]) -> Iter
             if not cell.isascii() and _BAD_BYTE.search(cell):
                 cells[place] = mended = _BAD_BYTE.sub(_in_western_europe, cell)
                 name = names[place] or f"column {place + 1}"
-                warnings.append(
-                    CellWarning(name, mended.strip()[:60], "it has bytes that are not in the file's encoding")
-                )
+                warnings.append(CellWarning(name, mended.strip()[:60], "it has bytes of another encoding"))
         yield Row(
             number, {name: cell for name, cell in zip(names, cells, strict=True) if name is not None}, tuple(warnings)
         )

@@ -83,9 +83,8 @@ def _lists(value: object, depth: int = 0) -> list[list[object]]:
     """Return the lists of objects in an object, however they are named; those within the objects do not count."""
     if depth > _DEEPEST_LIST or not isinstance(value, dict):
         return []
-    found = [
-        one for one in value.values() if isinstance(one, list) and one and all(isinstance(part, dict) for part in one)
-    ]
+    lists = [one for one in value.values() if isinstance(one, list) and one]
+    found = [one for one in lists if all(isinstance(part, dict) for part in one)]
     return found or [inner for one in value.values() for inner in _lists(one, depth + 1)]
 
 

@@ -252,7 +252,7 @@ EXPORTS: Sequence[Export] = (
     ),
     Export(
         "Google Merchant or Facebook",
-        frozenset({"id", "title", "image link", "availability"}),
+        frozenset({"id", "title", "image link"}),
         key=("id",),
         title="title",
         images=("image link", "additional image link"),

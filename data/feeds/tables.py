@@ -1,7 +1,7 @@
 """Rows of CSV, TSV, spreadsheets, JSON, XML and Parquet files.
 
-A row that cannot be read is `Rejected`, not an error. JSON and Parquet declare their types; those of texts in the others
-are inferred (`typed_table.py`), and of amounts of money in JSON too.
+A row that cannot be read is `Rejected`, not an error. JSON and Parquet declare their types; those of texts in the
+other formats are inferred (`typed_table.py`), and of amounts of money in JSON too.
 """
 
 from __future__ import annotations

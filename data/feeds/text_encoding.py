@@ -24,6 +24,9 @@ _GUESSED = (
 )
 """Encodings that exports of shop systems and of Excel have, the most common first."""
 
+_WESTERN = frozenset("àâäæçèéêëîïôöœùûüÿñßáíóúìòõãåøÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜÑÁÍÓÚÌÒÕÃÅØ€")
+_CENTRAL = frozenset("ąćęłńśźżčďěňřšťůžőűáéíóöúüýĄĆĘŁŃŚŹŻČĎĚŇŘŠŤŮŽŐŰÁÉÍÓÖÚÜÝ€")
+
 _SAMPLE_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 20
 _FEW_BAD_BYTES = 0.02
@@ -47,7 +50,15 @@ def encoding_of(path: Path) -> str:
     if bad <= letters * _FEW_BAD_BYTES:
         return "utf-8"
     best = from_bytes(lines, cp_isolation=list(_GUESSED), threshold=0.5).best()
-    return best.encoding if best is not None else "cp1252"
+    name = best.encoding if best is not None else "cp1252"
+    return _western_or_central(lines) if name in ("cp1250", "cp1252") else name
+
+
+def _western_or_central(text: bytes) -> str:
+    """Return which of two encodings that have almost the same letters fits a text better, by the letters in use."""
+    west = sum(letter in _WESTERN for letter in text.decode("cp1252", "replace"))
+    centre = sum(letter in _CENTRAL for letter in text.decode("cp1250", "replace"))
+    return "cp1250" if centre > west else "cp1252"
 
 
 def _wide(head: bytes) -> str | None:

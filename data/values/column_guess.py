@@ -168,7 +168,7 @@ class ColumnGuess:
                 mark,
                 unit=unit,
                 currencies=self._currencies or None,
-                note=" ".join(filter(None, (note, several))),
+                note=" ".join(filter(None, (note, several))) or None,
             )
         if self._booleans >= enough:
             return CellReader(FieldType.BOOL)
