@@ -61,6 +61,10 @@ def _option(default: Any, help: str, low: float | None = None, high: float | Non
 class Query:
     """One search. Everything it names is combined into one query; an empty query returns items in the order added.
 
+    >>> query = Query(text=["red shoes"], filter="price < 80", limit=5)
+    >>> query.recall, query.balance
+    (0.95, 0.5)
+
     Raises:
         UsageError: an option has the wrong type or is out of range.
         FilterError: the filter cannot be read, or its parameters are not the ones in `params`.

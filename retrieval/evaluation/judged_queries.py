@@ -25,7 +25,12 @@ _NAME = "queries.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuery:
-    """A query with the keys of the items that should be found for it."""
+    """A query with the keys of the items that should be found for it.
+
+    >>> query = JudgedQuery(relevant=frozenset(["hiking-boot", "tennis-shoes"]), text="shoes")
+    >>> catalog.evaluate([query]).recall_at_5
+    1.0
+    """
 
     relevant: frozenset[str]
     text: str | None = None

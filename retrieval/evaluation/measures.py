@@ -29,7 +29,12 @@ Search = Callable[[Query], Results]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Means over all queries, 0 to 1; search times in ms; `unknown` is the number of relevant keys without an item."""
+    """Means over all queries, 0 to 1; search times in ms; `unknown` is the number of relevant keys without an item.
+
+    >>> measures = catalog.evaluate("queries.csv")
+    >>> measures.queries, measures.recall_at_1, measures.mrr, measures.ndcg_at_10
+    (3, 1.0, 1.0, 1.0)
+    """
 
     queries: int
     recall_at_1: float

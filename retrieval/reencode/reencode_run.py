@@ -47,6 +47,10 @@ class ReencodeOptions:
     `restart` starts over if another change is unfinished. `from_thumbnails` encodes a picture that cannot be found from
     its thumbnail; `drop_missing` leaves it without a vector, so that it is not found by its appearance. `hold` makes
     and compares the new set, and leaves the old one in use until the next run.
+
+    >>> *_, report = catalog.reencode(appearance="compact", options=ReencodeOptions(hold=True))
+    >>> report.pictures, report.swapped
+    (11, False)
     """
 
     restart: bool = False
