@@ -879,8 +879,9 @@ class Catalog:
         """Remove the vectors of all models that are not in use; return how many there were.
 
         >>> *_, report = catalog.reencode(appearance="compact")
+        >>> report = catalog.roll_back()
         >>> catalog.forget()
-        0
+        11
         """
         return sum(forget(self._core))
 
