@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 
-import hnswlib
 import numpy as np
 
 from lookalike.models import Matrix
@@ -22,9 +22,12 @@ _LINKS, _CONSTRUCTION = 16, 100
 class HnswlibIndex(Peer[Workload]):
     """M=16, ef_construction=100, float32 vectors, inner product."""
 
+    def __init__(self, hnswlib: ModuleType) -> None:
+        self._hnswlib = hnswlib
+
     def build(self, folder: Path, rows: Iterable[PeerRows], count: int, dim: int) -> None:
         """Build the graph with all threads and write it and the columns."""
-        index = hnswlib.Index(space="ip", dim=dim)
+        index = self._hnswlib.Index(space="ip", dim=dim)
         index.init_index(max_elements=count, ef_construction=_CONSTRUCTION, M=_LINKS)
         columns = ColumnWriter()
         for some in rows:
@@ -36,7 +39,7 @@ class HnswlibIndex(Peer[Workload]):
 
     def open(self, folder: Path) -> None:
         """Read the graph and the columns into memory."""
-        self._index = hnswlib.Index(space="ip", dim=int((folder / "dim").read_text()))
+        self._index = self._hnswlib.Index(space="ip", dim=int((folder / "dim").read_text()))
         self._index.load_index(str(folder / _FILE))
         self._columns = read_columns(folder)
 

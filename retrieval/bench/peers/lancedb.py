@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-import lancedb
 import numpy as np
-import pyarrow as pa
 
 from lookalike.models import Matrix
 from lookalike.retrieval.bench.peers.peer import PROBES, Peer, PeerRows, Setting
@@ -19,7 +19,7 @@ __all__ = ["LanceTable"]
 
 _FOLDER, _TABLE, _VECTOR = "database", "items", "vector"
 _MOST_LISTS, _ROWS_A_LIST = 512, 100
-_REFINED = (4, 10)
+_REFINED = (4, 10, 40)
 
 
 class LanceTable(Peer[str | None]):
@@ -28,14 +28,18 @@ class LanceTable(Peer[str | None]):
     On vectors of unit length the Euclidean order is the order of the inner product.
     """
 
+    def __init__(self, lancedb: ModuleType, pyarrow: ModuleType) -> None:
+        self._lancedb = lancedb
+        self._pyarrow = pyarrow
+
     def build(self, folder: Path, rows: Iterable[PeerRows], count: int, dim: int) -> None:
         """Write the table, compact it, and index the vectors and the fields.
 
         Compacting after `create_index` would merge the lists into a few large ones in 0.40.
         """
-        batches = _batches(rows, dim)
+        batches = self._batches(rows, dim)
         first = next(batches)
-        table = lancedb.connect(str(folder / _FOLDER)).create_table(
+        table = self._lancedb.connect(str(folder / _FOLDER)).create_table(
             _TABLE, data=chain([first], batches), schema=first.schema
         )
         table.optimize()
@@ -53,7 +57,7 @@ class LanceTable(Peer[str | None]):
 
     def open(self, folder: Path) -> None:
         """Open the table."""
-        self._table = lancedb.connect(str(folder / _FOLDER)).open_table(_TABLE)
+        self._table = self._lancedb.connect(str(folder / _FOLDER)).open_table(_TABLE)
 
     def filter_of(self, workload: Workload) -> str | None:
         """Write the filter as SQL."""
@@ -77,10 +81,10 @@ class LanceTable(Peer[str | None]):
         """Return one ladder of nprobes for each number of candidates to refine."""
         return [[{"nprobes": probes, "refine_factor": refined} for probes in PROBES] for refined in _REFINED]
 
-
-def _batches(rows: Iterable[PeerRows], dim: int) -> Iterator[pa.RecordBatch]:
-    for some in rows:
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ravel(some.vectors)), dim)
-        numbers = pa.array(np.arange(some.start, some.start + len(some.vectors)))
-        fields = [pa.array(values) for values in some.fields.values()]
-        yield pa.record_batch([numbers, vectors, *fields], names=["id", _VECTOR, *some.fields])
+    def _batches(self, rows: Iterable[PeerRows], dim: int) -> Iterator[Any]:
+        array, lists = self._pyarrow.array, self._pyarrow.FixedSizeListArray
+        for some in rows:
+            vectors = lists.from_arrays(array(np.ravel(some.vectors)), dim)
+            numbers = array(np.arange(some.start, some.start + len(some.vectors)))
+            fields = [array(values) for values in some.fields.values()]
+            yield self._pyarrow.record_batch([numbers, vectors, *fields], names=["id", _VECTOR, *some.fields])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-import qdrant_edge
 
 from lookalike.models import Matrix
 from lookalike.retrieval.bench.peers.peer import EFFORTS, Peer, PeerRows, Setting
@@ -27,29 +26,32 @@ class QdrantEdge(Peer[Filter]):
 
     quantized = False
 
+    def __init__(self, qdrant_edge: ModuleType) -> None:
+        self._qdrant = qdrant_edge
+
     def build(self, folder: Path, rows: Iterable[PeerRows], count: int, dim: int) -> None:
         """Add all points with their payload, then let the shard build its graph."""
         shard_folder = folder / _FOLDER
         shard_folder.mkdir()
-        shard = qdrant_edge.EdgeShard.create(str(shard_folder), self._config(dim))
-        schema = qdrant_edge.PayloadSchemaType
+        shard = self._qdrant.EdgeShard.create(str(shard_folder), self._config(dim))
+        schema = self._qdrant.PayloadSchemaType
         for name in ("category", "brand", "topic", "in_stock"):
-            shard.update(qdrant_edge.UpdateOperation.create_field_index(name, schema.Keyword))
-        shard.update(qdrant_edge.UpdateOperation.create_field_index("price", schema.Float))
+            shard.update(self._qdrant.UpdateOperation.create_field_index(name, schema.Keyword))
+        shard.update(self._qdrant.UpdateOperation.create_field_index("price", schema.Float))
         for some in rows:
             points = [
-                qdrant_edge.Point(number, vector, {**record, "in_stock": str(record["in_stock"])})
+                self._qdrant.Point(number, vector, {**record, "in_stock": str(record["in_stock"])})
                 for number, vector, record in zip(some.numbers, some.vectors.tolist(), some.records, strict=True)
             ]
             for start in range(0, len(points), _POINTS):
-                shard.update(qdrant_edge.UpdateOperation.upsert_points(points[start : start + _POINTS]))
+                shard.update(self._qdrant.UpdateOperation.upsert_points(points[start : start + _POINTS]))
         shard.optimize()
         shard.flush()
         shard.close()
 
     def open(self, folder: Path) -> None:
         """Open the shard."""
-        self._shard = qdrant_edge.EdgeShard.load(str(folder / _FOLDER))
+        self._shard = self._qdrant.EdgeShard.load(str(folder / _FOLDER))
 
     def filter_of(self, workload: Workload) -> Filter:
         """Build a filter of conditions that must all hold.
@@ -59,22 +61,22 @@ class QdrantEdge(Peer[Filter]):
         must, ranges = [], dict[str, dict[str, Any]]()
         for condition in workload.conditions:
             if condition.sign == "==":
-                match = qdrant_edge.MatchValue(str(condition.stored))
-                must.append(qdrant_edge.FieldCondition(condition.field, match=match))
+                match = self._qdrant.MatchValue(str(condition.stored))
+                must.append(self._qdrant.FieldCondition(condition.field, match=match))
             else:
                 bounds = ranges.setdefault(condition.field, {})
                 bounds["gte" if condition.sign == ">=" else "lt"] = condition.stored
         for field, bounds in ranges.items():
-            must.append(qdrant_edge.FieldCondition(field, range=qdrant_edge.RangeFloat(**bounds)))
-        return qdrant_edge.Filter(must=must) if must else None
+            must.append(self._qdrant.FieldCondition(field, range=self._qdrant.RangeFloat(**bounds)))
+        return self._qdrant.Filter(must=must) if must else None
 
     def search(self, query: Matrix, limit: int, filter: Filter, setting: Setting) -> Sequence[int]:
         """Search for the numbers of points, without their payload."""
-        request = qdrant_edge.QueryRequest(
+        request = self._qdrant.QueryRequest(
             limit=limit,
-            query=qdrant_edge.Query.Nearest(query.tolist()),
+            query=self._qdrant.Query.Nearest(query.tolist()),
             filter=filter,
-            params=qdrant_edge.SearchParams(hnsw_ef=setting["ef"], **self._rescoring()),
+            params=self._qdrant.SearchParams(hnsw_ef=setting["ef"], **self._rescoring()),
             with_payload=False,
             with_vector=False,
         )
@@ -89,16 +91,16 @@ class QdrantEdge(Peer[Filter]):
         self._shard.close()
 
     def _config(self, dim: int) -> Any:  # noqa: ANN401  # the package may be absent when types are checked
-        quantization = qdrant_edge.ScalarQuantizationConfig(
-            type=qdrant_edge.ScalarType.Int8, quantile=0.99, always_ram=True
+        quantization = self._qdrant.ScalarQuantizationConfig(
+            type=self._qdrant.ScalarType.Int8, quantile=0.99, always_ram=True
         )
-        return qdrant_edge.EdgeConfig(
-            vectors=qdrant_edge.EdgeVectorParams(size=dim, distance=qdrant_edge.Distance.Dot),
-            hnsw_config=qdrant_edge.HnswIndexConfig(
+        return self._qdrant.EdgeConfig(
+            vectors=self._qdrant.EdgeVectorParams(size=dim, distance=self._qdrant.Distance.Dot),
+            hnsw_config=self._qdrant.HnswIndexConfig(
                 m=_LINKS, ef_construct=_CONSTRUCTION, full_scan_threshold=_SCAN_BELOW
             ),
             quantization_config=quantization if self.quantized else None,
-            optimizers=qdrant_edge.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=_SCAN_BELOW),
+            optimizers=self._qdrant.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=_SCAN_BELOW),
         )
 
     def _rescoring(self) -> Mapping[str, Any]:
@@ -111,4 +113,4 @@ class QdrantEdgeInt8(QdrantEdge):
     quantized = True
 
     def _rescoring(self) -> Mapping[str, Any]:
-        return {"quantization": qdrant_edge.QuantizationSearchParams(rescore=True, oversampling=1.0)}
+        return {"quantization": self._qdrant.QuantizationSearchParams(rescore=True, oversampling=1.0)}

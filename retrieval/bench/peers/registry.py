@@ -1,23 +1,30 @@
-"""The names of all sides, and how to get one: a peer's module is imported only when that peer is asked for."""
+"""The names of all sides, and how to get one: a peer's package is imported only when that peer is asked for."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lookalike.data.errors import UsageError
+from lookalike.retrieval.bench.peers.faiss_index import FaissIndex
+from lookalike.retrieval.bench.peers.hnswlib import HnswlibIndex
+from lookalike.retrieval.bench.peers.lancedb import LanceTable
+from lookalike.retrieval.bench.peers.lookalike_catalog import LookalikeCatalog
 from lookalike.retrieval.bench.peers.peer import Peer
+from lookalike.retrieval.bench.peers.qdrant_edge import QdrantEdge, QdrantEdgeInt8
+from lookalike.retrieval.bench.peers.sqlite_vec import SqliteVec
+from lookalike.retrieval.bench.peers.usearch import UsearchIndex
+from lookalike.retrieval.bench.peers.zvec import ZvecCollection
 from lookalike.retrieval.vector_index.baselines import BaselineKind
 
 __all__ = ["OURS", "PEERS", "PeerInfo", "about", "checked_names", "peer_of", "version_of"]
 
 OURS: Final = "lookalike"
 
-_HERE = "lookalike.retrieval.bench.peers"
 _EXACT, _GRAPH = "exact", "approximate, graph"
 
 
@@ -25,44 +32,38 @@ _EXACT, _GRAPH = "exact", "approximate, graph"
 class PeerInfo:
     """Facts about a peer that need no import of its package.
 
-    `home` is the module and class here, `distribution` the package on PyPI, `module` the name that it is imported by,
-    and `about` says how it searches and filters.
+    `make` builds it from its imported `modules`, `distribution` is the package on PyPI, and `about` describes how it
+    searches and filters.
     """
 
-    home: tuple[str, str]
+    make: Callable[..., Peer[Any]]
     distribution: str
-    module: str
+    modules: tuple[str, ...]
     about: str
 
 
 PEERS: Final = {
-    "qdrant-edge": PeerInfo(
-        ("qdrant_edge", "QdrantEdge"), "qdrant-edge-py", "qdrant_edge", f"{_GRAPH}; own filter; returns ids"
-    ),
+    "qdrant-edge": PeerInfo(QdrantEdge, "qdrant-edge-py", ("qdrant_edge",), f"{_GRAPH}; own filter; returns ids"),
     "qdrant-edge-int8": PeerInfo(
-        ("qdrant_edge", "QdrantEdgeInt8"),
+        QdrantEdgeInt8,
         "qdrant-edge-py",
-        "qdrant_edge",
+        ("qdrant_edge",),
         f"{_GRAPH} of int8 codes, rescored; own filter; returns ids",
     ),
     "lancedb": PeerInfo(
-        ("lancedb", "LanceTable"),
+        LanceTable,
         "lancedb",
-        "lancedb",
+        ("lancedb", "pyarrow"),
         "approximate, lists of 1-bit codes, rescored; own filter; returns ids",
     ),
     "hnswlib": PeerInfo(
-        ("hnswlib", "HnswlibIndex"), "hnswlib", "hnswlib", f"{_GRAPH}; filter called for each candidate; returns ids"
+        HnswlibIndex, "hnswlib", ("hnswlib",), f"{_GRAPH}; filter called for each candidate; returns ids"
     ),
     "usearch": PeerInfo(
-        ("usearch", "UsearchIndex"), "usearch", "usearch", f"{_GRAPH}; filtered after the search; returns ids"
+        UsearchIndex, "usearch", ("usearch.index",), f"{_GRAPH}; filtered after the search; returns ids"
     ),
-    "sqlite-vec": PeerInfo(
-        ("sqlite_vec", "SqliteVec"), "sqlite-vec", "sqlite_vec", f"{_EXACT}; own filter; returns ids"
-    ),
-    "zvec": PeerInfo(
-        ("zvec", "ZvecCollection"), "zvec", "zvec", f"{_GRAPH} of int8 codes, rescored; own filter; returns ids"
-    ),
+    "sqlite-vec": PeerInfo(SqliteVec, "sqlite-vec", ("apsw", "sqlite_vec"), f"{_EXACT}; own filter; returns ids"),
+    "zvec": PeerInfo(ZvecCollection, "zvec", ("zvec",), f"{_GRAPH} of int8 codes, rescored; own filter; returns ids"),
 }
 """Every peer by name."""
 
@@ -85,7 +86,8 @@ def checked_names(names: Iterable[str]) -> list[str]:
         if name not in PEERS:
             raise UsageError(f"There is no peer {name!r}.", remedy=f"The peers are {', '.join(PEERS)}.")
     for name in checked:
-        if importlib.util.find_spec(PEERS[name].module) is None:
+        packages = {module.partition(".")[0] for module in PEERS[name].modules}
+        if any(importlib.util.find_spec(package) is None for package in packages):
             raise _not_installed(name)
     return checked
 
@@ -97,17 +99,14 @@ def peer_of(name: str, index: str = "auto") -> Peer[Any]:
         UsageError: the package of the peer cannot be imported.
     """
     if name == OURS:
-        home, kind, arguments = "lookalike_catalog", "LookalikeCatalog", [index]
-    elif name in list(BaselineKind):
-        home, kind, arguments = "faiss_index", "FaissIndex", [BaselineKind(name)]
-    else:
-        (home, kind), arguments = PEERS[name].home, []
+        return LookalikeCatalog(index)
+    if name in list(BaselineKind):
+        return FaissIndex(BaselineKind(name))
     try:
-        module = importlib.import_module(f"{_HERE}.{home}")
+        libraries = [importlib.import_module(module) for module in PEERS[name].modules]
     except ImportError as error:
         raise _not_installed(name) from error
-    peer: Peer[Any] = getattr(module, kind)(*arguments)
-    return peer
+    return PEERS[name].make(*libraries)
 
 
 def about(name: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-import apsw
-import sqlite_vec
+from types import ModuleType
+from typing import Any
 
 from lookalike.models import Matrix
 from lookalike.retrieval.bench.peers.peer import Peer, PeerRows, Setting
@@ -23,9 +22,13 @@ Filter = tuple[str, tuple[object, ...]]
 class SqliteVec(Peer[Filter]):
     """The cosine over float32 vectors, always exact; APSW loads it, since many builds of Python load no extensions."""
 
+    def __init__(self, apsw: ModuleType, sqlite_vec: ModuleType) -> None:
+        self._apsw = apsw
+        self._extension = sqlite_vec.loadable_path()
+
     def build(self, folder: Path, rows: Iterable[PeerRows], count: int, dim: int) -> None:
         """Fill one virtual table."""
-        database = _connect(folder)
+        database = self._connected(folder)
         database.execute(
             f"CREATE VIRTUAL TABLE items USING vec0(embedding FLOAT[{dim}] DISTANCE_METRIC=cosine, category TEXT,"
             " brand TEXT, topic TEXT, price FLOAT, in_stock BOOLEAN)"
@@ -45,7 +48,7 @@ class SqliteVec(Peer[Filter]):
 
     def open(self, folder: Path) -> None:
         """Open the database and map its file into memory."""
-        self._database = _connect(folder)
+        self._database = self._connected(folder)
         self._database.execute(f"PRAGMA mmap_size={_MAPPED_BYTES}")
 
     def filter_of(self, workload: Workload) -> Filter:
@@ -65,9 +68,8 @@ class SqliteVec(Peer[Filter]):
         """Close the database."""
         self._database.close()
 
-
-def _connect(folder: Path) -> apsw.Connection:
-    database = apsw.Connection(str(folder / _FILE))
-    database.enable_load_extension(True)
-    database.load_extension(sqlite_vec.loadable_path())
-    return database
+    def _connected(self, folder: Path) -> Any:  # noqa: ANN401  # the package may be absent when types are checked
+        database = self._apsw.Connection(str(folder / _FILE))
+        database.enable_load_extension(True)
+        database.load_extension(self._extension)
+        return database

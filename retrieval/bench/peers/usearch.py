@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
-from usearch.index import Index
 
 from lookalike.models import Matrix
 from lookalike.retrieval.bench.peers.columns import ColumnWriter, read_columns
@@ -23,9 +23,12 @@ _MOST_FETCHED = 16_384
 class UsearchIndex(Peer[Workload]):
     """connectivity=16, expansion_add=128, float32 vectors, inner product."""
 
+    def __init__(self, usearch_index: ModuleType) -> None:
+        self._index_class = usearch_index.Index
+
     def build(self, folder: Path, rows: Iterable[PeerRows], count: int, dim: int) -> None:
         """Build the graph with all threads and write it and the columns."""
-        index = Index(ndim=dim, metric="ip", dtype="f32", connectivity=_LINKS, expansion_add=_CONSTRUCTION)
+        index = self._index_class(ndim=dim, metric="ip", dtype="f32", connectivity=_LINKS, expansion_add=_CONSTRUCTION)
         columns = ColumnWriter()
         for some in rows:
             index.add(np.arange(some.start, some.start + len(some.vectors)), some.vectors)
@@ -35,7 +38,7 @@ class UsearchIndex(Peer[Workload]):
 
     def open(self, folder: Path) -> None:
         """Read the graph and the columns into memory."""
-        self._index = Index.restore(str(folder / _FILE))
+        self._index = self._index_class.restore(str(folder / _FILE))
         self._columns = read_columns(folder)
 
     def filter_of(self, workload: Workload) -> Workload:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-import zvec
+from types import ModuleType
 
 from lookalike.models import Matrix
 from lookalike.retrieval.bench.peers.peer import EFFORTS, Peer, PeerRows, Setting
@@ -22,8 +21,12 @@ _LINKS, _CONSTRUCTION, _MOST_EF = 16, 100, 2048
 class ZvecCollection(Peer[str | None]):
     """m=16, ef_construction=100, int8 codes, and hits scored again with the float32 vectors."""
 
+    def __init__(self, zvec: ModuleType) -> None:
+        self._zvec = zvec
+
     def build(self, folder: Path, rows: Iterable[PeerRows], count: int, dim: int) -> None:
         """Insert all documents and let the collection build its graph."""
+        zvec = self._zvec
         types = zvec.DataType
         kinds = {
             "category": types.STRING,
@@ -60,8 +63,8 @@ class ZvecCollection(Peer[str | None]):
 
     def open(self, folder: Path) -> None:
         """Open the collection for reading, its files mapped into memory."""
-        option = zvec.CollectionOption(read_only=True, enable_mmap=True)
-        self._collection = zvec.open(str(folder / _FOLDER), option)
+        option = self._zvec.CollectionOption(read_only=True, enable_mmap=True)
+        self._collection = self._zvec.open(str(folder / _FOLDER), option)
 
     def filter_of(self, workload: Workload) -> str | None:
         """Write the filter as SQL."""
@@ -69,8 +72,8 @@ class ZvecCollection(Peer[str | None]):
 
     def search(self, query: Matrix, limit: int, filter: str | None, setting: Setting) -> Sequence[int]:
         """Search for the keys of documents, without their fields, on the way that the package names its quickest."""
-        parameters = zvec.HnswQueryParam(ef=setting["ef"], is_using_refiner=True)
-        wanted = zvec.Query(_VECTOR, vector=query, param=parameters)
+        parameters = self._zvec.HnswQueryParam(ef=setting["ef"], is_using_refiner=True)
+        wanted = self._zvec.Query(_VECTOR, vector=query, param=parameters)
         found = self._collection.query_internal_ids(wanted, topk=limit, filter=filter)
         return [int(key) for key in self._collection.resolve_internal_ids(found) if key is not None]
 

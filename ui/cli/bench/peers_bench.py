@@ -125,7 +125,7 @@ def _side_json(
 ) -> dict[str, Any]:
     """Return the medians over rounds; `to_lookalike` is the median ratio of a side's median time to Lookalike's."""
     settings: Mapping[str, Setting] = kept["settings"][side]
-    filters = {}
+    filters: dict[str, dict[str, Any]] = {}
     for name in runs[0].filters:
         figures = [run.filters[name] for run in runs]
         by_round = [one.p50_us / other.filters[name].p50_us for one, other in zip(figures, ours, strict=True)]
@@ -146,7 +146,7 @@ def _side_json(
         "open_ms": statistics.median(run.open_ms for run in runs),
         "resident_bytes": int(statistics.median(run.memory.resident for run in runs)),
         "anonymous_bytes": int(statistics.median(run.memory.anonymous for run in runs)),
-        "to_lookalike": round(statistics.geometric_mean(float(one["to_lookalike"]) for one in filters.values()), 3),
+        "to_lookalike": round(statistics.geometric_mean(one["to_lookalike"] for one in filters.values()), 3),
         "filters": filters,
     }
 
@@ -172,6 +172,8 @@ def _show(facts: Mapping[str, Any]) -> None:
         wrong = {name: figures["wrong"] for name, figures in one["filters"].items() if figures["wrong"]}
         if wrong:
             out.print(f"{side} returned rows that do not pass the filter: {wrong}", highlight=False, markup=False)
+    load = statistics.median(facts["load"])
+    out.print(f"The load was {load:.1f} on {os.cpu_count() or 1} processors.", highlight=False)
     for side, why in facts["failed"].items():
         out.print(f"{side} failed: {plain(why)}", highlight=False)
 
