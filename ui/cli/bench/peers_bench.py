@@ -109,7 +109,11 @@ def _attempt(
     *arguments: Arguments.args,
     **named: Arguments.kwargs,
 ) -> Answer | None:
-    """Take one step of a side in a new process; if it fails, note why and return None. Lookalike itself may not."""
+    """Take one step of a side in a new process; if it fails, note why and return None.
+
+    Raises:
+        Exception: Lookalike itself failed.
+    """
     try:
         return fresh(step, *arguments, **named)
     except Exception as error:
@@ -162,7 +166,7 @@ def _show(facts: Mapping[str, Any]) -> None:
         out.print(table)
     out.print(f"* recall@10 below {_ENOUGH:g}", highlight=False)
     title = "Sizes, memory after all searches, and the geometric mean of the ratios"
-    table = _table(["side", "version"], ["build s", "disk", "memory", "its own", "ratio"], title)
+    table = _table(["side", "version"], ["build s", "disk", "memory", "private", "ratio"], title)
     for side, one in sides.items():
         sizes = (shown_size(one[size]) for size in ("bytes_on_disk", "resident_bytes", "anonymous_bytes"))
         table.add_row(side, one["version"], f"{one['build_s']:,.1f}", *sizes, f"{one['to_lookalike']:.2f}")
