@@ -312,7 +312,7 @@ def test_two_backups_do_not_write_to_one_place_at_once(catalog: Catalog, tmp_pat
 
 
 def limited(size: int, *arguments: object) -> str:
-    """Give what the command line says where no file may grow beyond a size, as on a full disk."""
+    """Return the command line's message when no file may grow beyond `size` bytes, as on a full disk."""
     with no_file_grows_beyond(size):
         said = " ".join(call(*arguments, code=1).split())
     assert "Traceback" not in said

@@ -131,7 +131,7 @@ class Reencoding:
         yield self.report
 
     def _round(self, target: Target) -> Iterator[None]:
-        """Make the missing vectors, compare, and swap; titles that change meanwhile are left to the next round."""
+        """Build the missing vectors, compare, and swap; titles that change meanwhile are left to the next round."""
         report = self.report
         written = report.pictures + report.titles + report.copied
         yield from self._copy(target)
