@@ -847,7 +847,7 @@ class Catalog:
         return verify(self._core.folder, progress=progress)  # it was moved meanwhile
 
     def repair(self, *, pictures: str | Path | None = None, progress: Progress = silent) -> RepairReport:
-        """Rebuild derived data, set aside damaged records, and report the problems that remain.
+        """Rebuild derived data, set aside damaged items, and report the problems that remain.
 
         Thumbnails are rebuilt from files in `pictures` that have the bytes of the pictures, whatever their names.
 
