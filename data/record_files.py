@@ -12,10 +12,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
-__all__ = ["RECORDS", "forget_all", "is_held", "is_record_file", "let_go", "open_files_of"]
+from lookalike.data.catalog_layout import RECORDS
 
-RECORDS = "records.sqlite"
-"""Name of the database in a catalog's folder. The names of its log and shared memory begin with it."""
+__all__ = ["forget_all", "is_held", "is_record_file", "let_go", "open_files_of"]
 
 FileId = tuple[int, int]
 """The device and inode of a file."""

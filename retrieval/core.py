@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lookalike.data.catalog_layout import FETCHED, INDEX_LOCK, THUMBNAILS
 from lookalike.data.errors import UsageError
 from lookalike.models import Encoder, load_encoder, local_weights
 from lookalike.retrieval.files.catalog_folder import CatalogFolder
@@ -81,12 +82,12 @@ class Core:
     @property
     def thumbnails(self) -> Thumbnails:
         """The small pictures for screens."""
-        return Thumbnails(self.folder / "thumbnails")
+        return Thumbnails(self.folder / THUMBNAILS)
 
     @property
     def fetched_folder(self) -> Path:
         """The folder of pictures that were fetched from the web."""
-        return self.folder / "fetched"
+        return self.folder / FETCHED
 
     @property
     def file(self) -> CatalogFile:
@@ -146,7 +147,7 @@ class Core:
             UsageError: this process is the child of one that has searched.
         """
         needs_threads()
-        with locked(self.folder / "index.lock", "indexing into"):
+        with locked(self.folder / INDEX_LOCK, "indexing into"):
             yield
 
     def _load(self, identity: ModelIdentity) -> Encoder:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lookalike.data.atomic_write import atomic_write
+from lookalike.data.catalog_layout import RECORDS
 from lookalike.data.errors import CatalogExists, UsageError
-from lookalike.data.record_files import RECORDS
 from lookalike.data.shown_value import shown
 from lookalike.models import ModelSpec
 from lookalike.retrieval.arguments import whole

@@ -246,7 +246,7 @@ def test_a_manifest_names_each_file_once_and_chunks_by_their_sha256(catalog: Cat
     write_manifest(place, {**facts, "files": facts["files"][1:]})
     assert_refused(tmp_path / "backups", tmp_path / "again", "does not list")
     write_manifest(place, {**facts, "files": [{**facts["files"][0], "chunks": ["../../../etc/passwd"]}]})
-    assert_refused(tmp_path / "backups", tmp_path / "again", "is none")
+    assert_refused(tmp_path / "backups", tmp_path / "again", "is not a chunk id")
     write_manifest(place, {**facts, "files": [{**one, "chunks": []} for one in facts["files"]]})
     assert_refused(tmp_path / "backups", tmp_path / "again", "not the file that was backed up")
     write_manifest(place, {"format": 99})

@@ -11,14 +11,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from lookalike.data.catalog_layout import CATALOG_FILE, RECORDS
 from lookalike.data.errors import UsageError
 from lookalike.data.item import Item, ItemImage, Rejected
 from lookalike.data.pictures.picture_sources import Place
-from lookalike.data.record_files import RECORDS
 
 __all__ = ["is_catalog", "is_hidden", "items_of_folder", "picture_item", "readable", "walk"]
 
-_CATALOG_FILES = ("catalog.json", RECORDS)
+_CATALOG_FILES = (CATALOG_FILE, RECORDS)
 
 
 def items_of_folder(folder: Path, files: Sequence[bytes]) -> Iterator[Item | Rejected]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from lookalike.data.atomic_write import atomic_write_bytes
+from lookalike.data.catalog_layout import QUERIES
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.table import LIST_SEPARATOR, Cell, Row
 from lookalike.data.feeds.tables import open_table
@@ -19,7 +20,7 @@ from lookalike.retrieval.files.storage import failing
 __all__ = ["JudgedQuery", "keep_queries", "kept_queries", "read_queries"]
 
 _TEXT, _IMAGE, _FILTER, _RELEVANT = "text", "image", "filter", "relevant"
-_FOLDER, _NAME = "queries", "queries.jsonl"
+_NAME = "queries.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def keep_queries(source: Path, catalog: Path) -> int:
         StorageFailed: the catalog's folder cannot be written to.
     """
     queries = read_queries(source)
-    folder = catalog / _FOLDER
+    folder = catalog / QUERIES
     with failing(catalog, "written to"):
         folder.mkdir(exist_ok=True)
         lines = []
@@ -82,7 +83,7 @@ def keep_queries(source: Path, catalog: Path) -> int:
 
 def kept_queries(catalog: Path) -> Sequence[JudgedQuery]:
     """Return the judged queries that a catalog keeps, if any."""
-    path = catalog / _FOLDER / _NAME
+    path = catalog / QUERIES / _NAME
     return read_queries(path) if path.is_file() else ()
 
 

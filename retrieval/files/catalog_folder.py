@@ -8,8 +8,8 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from lookalike.data.catalog_layout import RECORDS
 from lookalike.data.errors import CatalogGone, CatalogNotFound, UsageError
-from lookalike.data.record_files import RECORDS
 from lookalike.retrieval.files.storage import failing
 
 __all__ = ["CLOSED", "CatalogFolder", "FileId", "id_of"]

@@ -23,8 +23,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lookalike.data.atomic_write import atomic_write, sync
+from lookalike.data.catalog_layout import CATALOG_FILE, FETCHED, GENERATIONS, RECORDS
 from lookalike.data.errors import BackupDamaged, BackupNotFound, CatalogBusy, CatalogExists, UsageError
-from lookalike.data.record_files import RECORDS, is_held, is_record_file
+from lookalike.data.record_files import is_held, is_record_file
 from lookalike.retrieval.arguments import whole
 from lookalike.retrieval.files.storage import failing
 from lookalike.retrieval.maintenance.backup_store import (
@@ -43,8 +44,7 @@ from lookalike.retrieval.store.database_file import copy_records, damage_of
 
 __all__ = ["BackupReport", "Snapshot", "list_snapshots", "open_store", "restore", "write_backup"]
 
-_CATALOG = "catalog.json"
-_DERIVED_FOLDERS = ("generations", "fetched")
+_DERIVED_FOLDERS = (GENERATIONS, FETCHED)
 _MOST_WAITING = 64
 
 
@@ -81,7 +81,7 @@ def write_backup(catalog: Path, target: Path, *, keep: int | None = None, progre
             raise UsageError("A tar file has one snapshot.", remedy="Leave out --keep, or name a folder of backups.")
         return _write_tar(catalog, target, progress)
     if keep is not None and (keep := whole(keep, "number of snapshots to keep", 0)) == 0:
-        raise UsageError("At least 1 snapshot is kept, not 0.")
+        raise UsageError("The number of snapshots to keep is 0; at least 1 is kept.")
     return _write_folder(catalog, target, keep, progress)
 
 
@@ -113,7 +113,7 @@ def restore(backup: Path, catalog: Path, *, snapshot: str | None = None, progres
     with open_store(backup) as store:
         chosen = store.snapshot(_chosen(store.snapshot_names(), snapshot))
         paths = [file.path for file in chosen.files]
-        if len(set(paths)) != len(paths) or not {RECORDS, _CATALOG} <= set(paths):
+        if len(set(paths)) != len(paths) or not {RECORDS, CATALOG_FILE} <= set(paths):
             raise BackupDamaged(f"The snapshot {chosen.name} does not list the files of a catalog.")
         with failing(catalog, "written to"), _built(catalog) as building:
             done = 0

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
 from lookalike.data.atomic_write import atomic_write
+from lookalike.data.catalog_layout import RECORDS, THUMBNAILS
 from lookalike.data.errors import CatalogBusy, StorageFailed, UsageError
 from lookalike.data.field_type import FieldType
-from lookalike.data.record_files import RECORDS
 from lookalike.retrieval.files.storage import failing
 from lookalike.retrieval.files.thumbnails import Thumbnails
 from lookalike.retrieval.filters.nodes import Parameters
@@ -117,7 +117,7 @@ class _Export:
         self._state = state
         self._spaces = file.spaces
         self._vectors = vectors
-        self._thumbnails = Thumbnails(catalog / "thumbnails")
+        self._thumbnails = Thumbnails(catalog / THUMBNAILS)
         self._error: Exception | None = None
         dim = file.spaces["image"].dim
         self.batch = max(1, min(_MOST_BATCH_ITEMS, _BATCH_BYTES // (dim * 4)))

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from lookalike.data.catalog_layout import CATALOG_FILE, GENERATIONS, INDEX_LOCK, QUARANTINE, RECORDS, THUMBNAILS
 from lookalike.data.errors import CatalogDamaged
-from lookalike.data.record_files import RECORDS, is_held
+from lookalike.data.record_files import is_held
 from lookalike.retrieval.files.storage import failing, locked
 from lookalike.retrieval.maintenance.salvage import salvage_records
 from lookalike.retrieval.maintenance.thumbnail_repair import remake_thumbnails
@@ -67,7 +68,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
     file = CatalogFile.read(catalog)
     records = Records.open(catalog / RECORDS)
     try:
-        with locked(catalog / "index.lock", "indexing into"):
+        with locked(catalog / INDEX_LOCK, "indexing into"):
             _quarantine(catalog, records, found, by_kind.get(ProblemKind.ITEM, ()), report)
             _end_loose(records, by_kind, report)
             wanted = [problem.sha256 for problem in by_kind.get(ProblemKind.THUMBNAIL, ()) if problem.sha256]
@@ -79,7 +80,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
             name = NewestState(records, file).optimize(retrain=True)
             report.mended.append(f"The generation was rebuilt: {name}.")
             for name in {Path(problem.where).parts[1] for problem in by_kind.get(ProblemKind.GENERATION, ())} - {".."}:
-                shutil.rmtree(catalog / "generations" / name, ignore_errors=True)
+                shutil.rmtree(catalog / GENERATIONS / name, ignore_errors=True)
     finally:
         records.close()
     report.left = verify(catalog, progress=progress).problems
@@ -136,9 +137,9 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
         with failing(place.parent, "written to"):
             beside.mkdir()
             saved = salvage_records(catalog / RECORDS, beside / RECORDS, progress=progress)
-            shutil.copy2(catalog / "catalog.json", beside / "catalog.json")
-            if (catalog / "thumbnails").is_dir():
-                shutil.copytree(catalog / "thumbnails", beside / "thumbnails", ignore=_record_files)
+            shutil.copy2(catalog / CATALOG_FILE, beside / CATALOG_FILE)
+            if (catalog / THUMBNAILS).is_dir():
+                shutil.copytree(catalog / THUMBNAILS, beside / THUMBNAILS, ignore=_record_files)
     except CatalogDamaged as error:
         shutil.rmtree(beside, ignore_errors=True)
         report.lost.append(str(error))
@@ -161,7 +162,7 @@ def _record_files(folder: str, names: Sequence[str]) -> list[str]:
 
 
 def _put_aside(catalog: Path, lines: Sequence[dict[str, object]]) -> str:
-    folder = catalog / "quarantine"
+    folder = catalog / QUARANTINE
     path = folder / f"{_now()}.jsonl"
     with failing(folder, "written to"):
         folder.mkdir(exist_ok=True)

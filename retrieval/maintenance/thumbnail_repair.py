@@ -16,12 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
+from lookalike.data.catalog_layout import FETCHED, RECORDS, THUMBNAILS
 from lookalike.data.errors import NotAPicture
 from lookalike.data.feeds.folder import walk
 from lookalike.data.pictures.image_decoder import decode, read_bytes
 from lookalike.data.pictures.picture_sources import is_address
 from lookalike.data.pictures.video import frame_sha256, is_video, scenes, seconds_of, video_sha256
-from lookalike.data.record_files import RECORDS
 from lookalike.retrieval.files.thumbnails import Thumbnails
 from lookalike.retrieval.store.database_file import RecordsState
 
@@ -34,7 +34,7 @@ def remake_thumbnails(catalog: Path, pictures: Path | None, image_ids: Iterable[
     The pictures are searched for among those that were fetched, and in the folder `pictures`.
     """
     wanted = set(image_ids)
-    thumbnails = Thumbnails(catalog / "thumbnails")
+    thumbnails = Thumbnails(catalog / THUMBNAILS)
     made = 0
     tried: set[Path] = set()
     for path in _candidates(catalog, pictures, wanted):
@@ -50,7 +50,7 @@ def remake_thumbnails(catalog: Path, pictures: Path | None, image_ids: Iterable[
 
 def _candidates(catalog: Path, pictures: Path | None, wanted: Set[str]) -> Iterator[Path]:
     """Yield files to search for pictures, the most likely first, while some are `wanted`."""
-    cache = catalog / "fetched" / "pictures"
+    cache = catalog / FETCHED / "pictures"
     yield from (path for image_id in sorted(wanted) if (path := cache / image_id[:2] / image_id).is_file())
     if pictures is None or not wanted:
         return

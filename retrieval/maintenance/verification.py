@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import orjson
 
+from lookalike.data.catalog_layout import CATALOG_FILE, RECORDS, THUMBNAILS
 from lookalike.data.errors import CatalogDamaged, NotAPicture
 from lookalike.data.pictures.image_decoder import check_thumbnail
-from lookalike.data.record_files import RECORDS, is_held
+from lookalike.data.record_files import is_held
 from lookalike.retrieval.files.thumbnails import Thumbnails
 from lookalike.retrieval.progress import Progress, silent
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
@@ -87,7 +88,7 @@ def verify(catalog: Path, *, progress: Progress = silent) -> Verification:
     try:
         file = CatalogFile.read(catalog)
     except CatalogDamaged as error:
-        found.problems.append(Problem(ProblemKind.CATALOG_FILE, str(error), "catalog.json", _RESTORE))
+        found.problems.append(Problem(ProblemKind.CATALOG_FILE, str(error), CATALOG_FILE, _RESTORE))
         return found
     records = catalog / RECORDS
     progress("Checking the records", 0, 1)
@@ -320,7 +321,7 @@ def _count_as_of(state: RecordsState, what: str, seq: int) -> int:
 def _thumbnail_problems(
     catalog: Path, state: RecordsState, found: Verification, progress: Progress
 ) -> Iterator[Problem]:
-    thumbnails = Thumbnails(catalog / "thumbnails")
+    thumbnails = Thumbnails(catalog / THUMBNAILS)
     count = int(state.value("SELECT count(DISTINCT sha256) FROM images WHERE died IS NULL"))
     mend = f"{_REPAIR} --pictures FOLDER, with a folder that has the pictures, or index the feed with --restart"
     done = 0

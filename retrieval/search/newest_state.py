@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from lookalike.data.catalog_layout import GENERATIONS, OPTIMIZE_LOCK
 from lookalike.data.errors import CatalogDamaged, CatalogReadOnly, LookalikeError
 from lookalike.retrieval.files import forks
 from lookalike.retrieval.files.storage import locked
@@ -158,7 +159,7 @@ class NewestState:
             StorageFailed: there is no room; the current generation stays in use.
         """
         forks.needs_threads()
-        with locked(self._records.folder.path / "optimize.lock", "optimizing"):
+        with locked(self._records.folder.path / OPTIMIZE_LOCK, "optimizing"):
             return self._optimize(kind, retrain)
 
     def change_sets(self, new: SpaceSets, unless: Callable[[], str | None] = lambda: None) -> str | None:
@@ -171,7 +172,7 @@ class NewestState:
             CatalogBusy: another process is optimizing the catalog, or has changed the sets.
         """
         forks.needs_threads()
-        with locked(self._records.folder.path / "optimize.lock", "optimizing"):
+        with locked(self._records.folder.path / OPTIMIZE_LOCK, "optimizing"):
             generation = self._records.version()[1]
             needed = {space.stored for space in new.active.spaces.values()}
             if generation is not None and not needed <= spaces_in(self._generations / generation):
@@ -209,7 +210,7 @@ class NewestState:
 
     @property
     def _generations(self) -> Path:
-        return self._records.folder.path / "generations"
+        return self._records.folder.path / GENERATIONS
 
     def _opened(self, generation: str | None, seq: int) -> SegmentedState:
         """Open a generation, and remember why if it is missing or damaged."""

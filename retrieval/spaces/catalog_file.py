@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from lookalike.data.atomic_write import atomic_write_bytes
+from lookalike.data.catalog_layout import CATALOG_FILE
 from lookalike.data.errors import CatalogDamaged, CatalogFormat, CatalogNotFound, ModalityUnsupported, ModelMismatch
 from lookalike.models import Modality, ModelSpec
 from lookalike.retrieval.files.storage import failing
@@ -24,8 +25,6 @@ __all__ = ["CatalogFile", "ModelIdentity"]
 
 FORMAT = 2
 """Since format 2 there can be an appearance space with its own model. A catalog without one is written as format 1."""
-
-_NAME = "catalog.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ class CatalogFile:
             CatalogDamaged: the file is not as it was written.
             StorageFailed: it cannot be read.
         """
-        path = folder / _NAME
+        path = folder / CATALOG_FILE
         with failing(folder, "read"):
             there = path.is_file()
             content = path.read_bytes() if there else b""
@@ -208,7 +207,7 @@ class CatalogFile:
         """Write the file, which is either complete or absent."""
         facts = {"format": 1 if self.looks_model is None else FORMAT, **self.to_facts()}
         text = orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        atomic_write_bytes(folder / _NAME, text, durable=True)
+        atomic_write_bytes(folder / CATALOG_FILE, text, durable=True)
 
     def check(self, spec: ModelSpec) -> None:
         """Refuse a model that did not make this catalog.
