@@ -540,7 +540,7 @@ class Catalog:
             image=() if image is None else images_of(image),
             like=() if like is None else texts_of(like, "key"),
             vector=vector,
-            without=() if without is None else texts_of(without, "text to keep away from"),
+            without=() if without is None else texts_of(without, "text to avoid"),
             filter=filter,
             params=params,
             limit=limit,

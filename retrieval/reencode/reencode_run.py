@@ -224,7 +224,7 @@ class Reencoding:
         named = ", ".join(keys[:MOST_NAMED]) + (", ..." if len(keys) > MOST_NAMED else "")
         parts = []
         if self.report.lacking:
-            parts.append(f"{self.report.lacking:,} pictures were not found where they were read from (of {named})")
+            parts.append(f"{self.report.lacking:,} pictures were not found at their sources (items {named})")
         if target.bare:
             parts.append(f"{target.bare:,} items are a vector without a picture")
         raise OriginalsMissing(

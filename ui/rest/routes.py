@@ -129,7 +129,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         filter: Annotated[
             str | None, Query(max_length=MAX_TEXT_LENGTH, description="Count only items that satisfy this.")
         ] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_FACET_VALUES, description="How many values of each field.")] = 50,
+        limit: Annotated[int, Query(ge=1, le=MAX_FACET_VALUES, description="The number of values of each field.")] = 50,
     ) -> FacetsAnswer:
         """Return the values of fields with their counts, or their ranges, to build filters from."""
         return FacetsAnswer(facets=[FacetBody.of(one) for one in catalog.facets(field, filter=filter, limit=limit)])
