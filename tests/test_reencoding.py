@@ -170,7 +170,9 @@ def test_pictures_are_found_by_their_bytes_wherever_they_are_now(shop: Catalog, 
     for number in range(COUNT + 1):
         (moved / "deep").mkdir(parents=True, exist_ok=True)
         (pictures / f"{number}.png").rename(moved / "deep" / f"other-{number}.png")
-    with pytest.raises(OriginalsMissing, match=r"48 pictures were not found .*items k0, k1, k2, k3, k4, \.\.\.") as caught:
+    with pytest.raises(
+        OriginalsMissing, match=r"48 pictures were not found .*items k0, k1, k2, k3, k4, \.\.\."
+    ) as caught:
         reencode(shop, "turned")
     for word in ("stays with colour", "SOURCE", "--from-thumbnails", "--drop-missing"):
         assert word in str(caught.value)
