@@ -654,7 +654,7 @@ class Catalog:
             image=() if image is None else images_of(image),
             like=() if like is None else texts_of(like, "key"),
             vector=vector,
-            without=() if without is None else texts_of(without, "text to keep away from"),
+            without=() if without is None else texts_of(without, "text to avoid"),
             filter=filter,
             params=params,
             limit=limit,
@@ -1049,7 +1049,7 @@ class Catalog:
         return verify(self._core.folder, progress=progress)  # it was moved meanwhile
 
     def repair(self, *, pictures: str | Path | None = None, progress: Progress = silent) -> RepairReport:
-        """Rebuild derived data, set aside damaged records, and report the problems that remain.
+        """Rebuild derived data, set aside damaged items, and report the problems that remain.
 
         Thumbnails are rebuilt from files in `pictures` that have the bytes of the pictures, whatever their names.
 

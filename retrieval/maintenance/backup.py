@@ -81,7 +81,7 @@ def write_backup(catalog: Path, target: Path, *, keep: int | None = None, progre
             raise UsageError("A tar file has one snapshot.", remedy="Leave out --keep, or name a folder of backups.")
         return _write_tar(catalog, target, progress)
     if keep is not None and (keep := whole(keep, "number of snapshots to keep", 0)) == 0:
-        raise UsageError("At least 1 snapshot is kept, not 0.")
+        raise UsageError("The number of snapshots to keep is 0; at least 1 is kept.")
     return _write_folder(catalog, target, keep, progress)
 
 

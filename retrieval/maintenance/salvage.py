@@ -36,7 +36,7 @@ _WHOLE_AGAIN = (
     "WHERE newest > (SELECT coalesce(max(seq), 0) FROM commits)",
     # if the oldest kept state is unknown, only the newest can be trusted
     "INSERT INTO purged SELECT coalesce(max(seq), 0) FROM commits WHERE NOT EXISTS (SELECT 1 FROM purged)",
-    # no number is given twice, not even that of a deleted row
+    # no number is given twice, not even a deleted row's
     "DELETE FROM sqlite_sequence",
     "INSERT INTO sqlite_sequence (name, seq) SELECT 'commits', coalesce(max(seq), 0) FROM commits",
     "INSERT INTO sqlite_sequence (name, seq) SELECT 'items', max((SELECT coalesce(max(id), 0) FROM items), "

@@ -133,7 +133,7 @@ _LOOSE: Sequence[tuple[ProblemKind, str, str, str]] = (
     ),
     (
         ProblemKind.LOOSE_VECTOR,
-        "The image of the vector is gone, or another item's.",
+        "The image of the vector is missing, or belongs to another item.",
         "vector {}",
         "SELECT v.id, v.id FROM vectors AS v JOIN items AS i ON i.id = v.item_id "
         "LEFT JOIN images AS m ON m.id = v.image_id WHERE v.died IS NULL AND v.image_id IS NOT NULL "

@@ -135,7 +135,7 @@ class Reencoding:
         yield self.report
 
     def _round(self, target: Target) -> Iterator[None]:
-        """Make the missing vectors, compare, and swap; titles that change meanwhile are left to the next round."""
+        """Build the missing vectors, compare, and swap; titles that change meanwhile are left to the next round."""
         report = self.report
         written = report.pictures + report.titles + report.copied
         yield from self._copy(target)
@@ -228,7 +228,7 @@ class Reencoding:
         named = ", ".join(keys[:MOST_NAMED]) + (", ..." if len(keys) > MOST_NAMED else "")
         parts = []
         if self.report.lacking:
-            parts.append(f"{self.report.lacking:,} pictures were not found where they were read from (of {named})")
+            parts.append(f"{self.report.lacking:,} pictures were not found at their sources (items {named})")
         if target.bare:
             parts.append(f"{target.bare:,} items are a vector without a picture")
         raise OriginalsMissing(

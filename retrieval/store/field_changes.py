@@ -167,7 +167,7 @@ def _check_together(changes: Sequence[FieldChange], fields: Collection[str]) -> 
         if change.new_name is None:
             gone.add(change.name)
         elif change.name in gone:
-            raise UsageError(f"The field {change.name!r} is to be dropped and changed as well; leave one of them out.")
+            raise UsageError(f"The field {change.name!r} cannot be both dropped and changed; leave one of them out.")
         elif change.new_name != change.name:
             if change.new_name in taken:
                 raise UsageError(f"Two fields cannot both be renamed to {change.new_name!r}.")

@@ -84,7 +84,7 @@ def restore(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a catalog from a backup, checking every byte of it."""
+    """Create a catalog from a backup, checking every byte of it."""
     with shown_progress() as listener:
         restored = Catalog.restore(backup, catalog, snapshot=snapshot, progress=listener)
     if restored.items:

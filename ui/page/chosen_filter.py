@@ -68,7 +68,7 @@ def _condition(name: str, kind: FieldType, chosen: Chosen) -> Filter | None:
     if kind is FieldType.TIMESTAMP:
         first, last = _day(name, chosen.low), _day(name, chosen.high)
         low = None if first is None else first.isoformat()
-        high = None if last is None else (last + timedelta(days=1)).isoformat()  # so that all of the last day passes
+        high = None if last is None else (last + timedelta(days=1)).isoformat()  # includes the whole last day
         return _range(field, low, ">=", high, "<")
     return None
 

@@ -1,7 +1,7 @@
-"""What the page's events do: values of controls in, text for the page out. Knows nothing of Gradio.
+"""The page's event handlers: values of controls in, text for the page out. This module does not use Gradio.
 
-Anyone who can reach the server can call these with any value, whatever the page shows: all input goes through `Recipe`.
-What goes back to the page is JSON text of `html` and a few facts; `page.js` puts it in its place.
+Anyone who can reach the server can call these with any value, whatever the page shows, so all input goes through
+`Recipe`. Answers are JSON text with `html` and a few facts; `page.js` puts them in their place.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ log = logging.getLogger("lookalike")
 
 
 class Handlers:
-    """The events of one catalogue's page; `uploads` are the only pictures that it is searched with.
+    """The event handlers of one catalogue's page. `uploads` are the only pictures that it can be searched with.
 
-    A `session` is who asks: it may search with the pictures that it has sent itself.
+    A `session` identifies a visitor, who may search with the pictures uploaded in it.
     """
 
     def __init__(self, catalog: Catalog, uploads: Uploads, metrics: Metrics) -> None:
@@ -51,14 +51,14 @@ class Handlers:
         self._fields = CardFields()
 
     def opened(self, address: Sequence[tuple[str, str]]) -> dict[str, str]:
-        """Open the page at an address: give `header`, `examples`, `text`, `without`, `subject`, `panel`, `results`."""
+        """Return `header`, `examples`, `text`, `without`, `subject`, `panel` and `results` for a page's address."""
         recipe = Recipe.from_address(address)
         try:
             items = self._catalog.count()
             self._look_at_fields(items)
             header = header_html(self._catalog.name, items, appearance=self._has_appearance())
             examples = examples_html(self._catalog, items, words=self._catalog.reads_pictures)
-        except Exception as error:  # whatever is wrong, the page opens and says so
+        except Exception as error:  # whatever is wrong, the page opens and reports it
             return {"header": header_html(self._catalog.name, 0), "results": self._problem(error)}
         results, panel = self._answer(recipe)
         return {
@@ -73,13 +73,13 @@ class Handlers:
         }
 
     def placeholder(self) -> str:
-        """Say what can be asked for, in the empty line for words."""
+        """Return the placeholder of the line for words, which tells what can be entered."""
         if self._catalog.reads_words:
             return "Enter words or add a picture"
         return "Add a picture; this catalogue's model reads no words"
 
     def searched(self, values: Mapping[str, object], session: str = "") -> tuple[str, str]:
-        """Search with what the controls say: give the results and the panel."""
+        """Search with the values of the controls; return the results and the panel."""
         try:
             recipe = Recipe.of(values)
         except UsageError as error:
@@ -103,7 +103,7 @@ class Handlers:
         return _json(html=html, append=True, next=_next(results, offset), turn=asked.turn)
 
     def like(self, key: object, values: Mapping[str, object]) -> tuple[str, str, str]:
-        """Search for items like one, within the filters chosen: give the results, the panel and the subject."""
+        """Search for items like one, within the chosen filters; return the results, the panel and the subject."""
         try:
             recipe = Recipe.of({**values, "text": "", "without": "", "subject": Subject(key=_key(key))})
         except UsageError as error:
@@ -112,7 +112,7 @@ class Handlers:
         return results, panel, self._subject(recipe.subject.key)
 
     def item(self, key: object) -> str:
-        """Give the window of one item."""
+        """Return the window of one item."""
         try:
             (item,) = self._catalog.get([_key(key)])
             sources = {image.sha256.hex(): image.source for image in item.images}
@@ -123,7 +123,7 @@ class Handlers:
             return self._problem(error)
 
     def _answer(self, recipe: Recipe, session: str = "") -> tuple[str, str]:
-        """Search and count anew: give the results and the panel, whatever goes wrong."""
+        """Search and count; return the results and the panel, or a problem in place of the results."""
         try:
             narrowing = PanelFilter.read(recipe.chosen, self._kinds())
             results = self._search(recipe, 0, session, narrowing)
@@ -163,7 +163,7 @@ class Handlers:
         return self._catalog.has_appearance
 
     def _panel(self, recipe: Recipe, narrowing: PanelFilter | None, problem: str = "") -> str:
-        """Give the panel, each field counted under what is asked of the others."""
+        """Return the panel, with each field counted under the conditions on the other fields."""
         try:
             kinds = self._kinds()
             narrowed = set(narrowing.conditions) if narrowing else set()
@@ -187,7 +187,7 @@ class Handlers:
     def _shown(self) -> tuple[str, ...]:
         if self._offered is None:
             self._look_at_fields(self._catalog.count())
-        kinds = self._kinds()  # a field may have been renamed or dropped since
+        kinds = self._kinds()  # a field may have been renamed or dropped since then
         return tuple(name for name in self._offered or () if name in kinds)
 
     def _look_at_fields(self, items: int) -> None:
@@ -223,7 +223,7 @@ def _is_search(recipe: Recipe) -> bool:
 
 
 def _next(results: Results, offset: int) -> int | None:
-    """Give where the next page starts, None where there is none."""
+    """Return the offset of the next page, or None if there is no next page."""
     upcoming = offset + PAGE_ITEMS
     full = len(results) == PAGE_ITEMS
     return upcoming if full and upcoming < results.total and upcoming + PAGE_ITEMS <= MAX_LIMIT else None

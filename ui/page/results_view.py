@@ -1,4 +1,4 @@
-"""The results as HTML, and what the page shows when there are no results."""
+"""The results as HTML, and the messages that the page shows when there are no results."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _HINTS: tuple[tuple[type[Exception], str], ...] = (
 def results_html(results: Results, fields: CardFields, *, asked: bool, filtered: bool, more: bool) -> str:
     """Return the first page of results as HTML: how they were found, notices, cards.
 
-    `asked` is false while the catalogue is only browsed; `filtered` says that a filter is set, `more` that there is a
-    further page.
+    `asked` is false while the catalogue is only browsed; `filtered` is whether a filter is set, and `more` whether
+    there is a further page.
     """
     return render(
         "page/results.html",
@@ -67,7 +67,7 @@ def empty_html(name: str) -> str:
 
 
 def problem_html(error: Exception) -> str:
-    """Return what went wrong, and what to do about it."""
+    """Return an error as HTML: what went wrong, and what to do about it."""
     heading = next((text for kind, text in _HEADINGS if isinstance(error, kind)), "The search did not work")
     hint = next((text for kind, text in _HINTS if isinstance(error, kind)), "")
     return _state(heading, hint, message=public_message(error))

@@ -12,7 +12,7 @@ __all__ = ["Body", "Row", "Section", "reference_html"]
 
 
 class Row(NamedTuple):
-    """A parameter or a field: its name, its type in a few words, its description."""
+    """A parameter or a field: its name, its type in a few words, and its description."""
 
     name: str
     type: str

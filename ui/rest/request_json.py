@@ -1,4 +1,4 @@
-"""Requests in JSON: read without a stop of the event loop, with bounds on what a body can cost, and numbers exactly."""
+"""JSON requests, parsed without blocking the event loop, with exact numbers and limits on what a body can cost."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _parsed(model: type[Model], body: bytes) -> Model:
 
 
 def json_value_of(body: bytes) -> Any:  # noqa: ANN401  # any JSON
-    """Parse JSON; a number with a point or an exponent is a Decimal where float64 lies between other whole numbers.
+    """Parse JSON; a number with a fraction or exponent is a Decimal if its float64 lies between other whole numbers.
 
     Raises:
         ValueError: it is not JSON.
@@ -62,7 +62,7 @@ def json_value_of(body: bytes) -> Any:  # noqa: ANN401  # any JSON
     try:
         value = json.loads(body, parse_float=exact_number)
         if _SURROGATE.search(body):
-            orjson.loads(body)  # which takes no half of a character
+            orjson.loads(body)  # which refuses half of a character
     except (ValueError, RecursionError):
         raise ValueError("It is not JSON") from None
     return value
@@ -74,7 +74,7 @@ def validated(model: type[Model], value: object) -> Model:
     Raises:
         RequestValidationError: it does not fit the model.
     """
-    if isinstance(value, dict) and len(value) > _MOST_NAMES:  # the rest would be one error each
+    if isinstance(value, dict) and len(value) > _MOST_NAMES:  # each of the others would be one more error
         value = dict(list(value.items())[:_MOST_NAMES])
     try:
         return model.model_validate(value)

@@ -105,7 +105,7 @@ def serve(catalog: Catalog, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, 
 
 
 def _add_errors(app: FastAPI, metrics: Metrics) -> None:
-    """Answer every error with the body that `error_body` builds."""
+    """Install handlers that answer every error with the body that `error_body` builds."""
 
     @app.exception_handler(LookalikeError)
     async def lookalike_error(_: Request, error: LookalikeError) -> JSONResponse:
@@ -154,7 +154,7 @@ def _add_routes(app: FastAPI, catalog: Catalog, metrics: Metrics) -> None:
 
     @app.get("/healthz", summary="Check that the server can search")
     def health() -> dict[str, str]:
-        """Answer 200 if the catalog can be read, and an error otherwise."""
+        """Return status 200 if the catalog can be read, and an error otherwise."""
         catalog.count()
         return {"status": "ok"}
 
