@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import FieldTypeError, UsageError
 from lookalike.data.field_type import FieldType, in_words, mixture_of, name_of_type
 from lookalike.data.item import Json, Value, check_keys, check_title
@@ -140,7 +141,9 @@ def checked_vector(vector: ArrayLike, space: Space) -> Matrix:
     """
     rows = checked_vectors(vector, space, what="query vector")
     if len(rows) != 1:
-        raise UsageError(f"The query is {len(rows):,} vectors; a search takes one. For several, use search_many.")
+        raise UsageError(
+            f"The query is {counted(len(rows), 'vector')}; a search takes one. For several, use search_many."
+        )
     return rows
 
 
@@ -220,7 +223,7 @@ def vector_writes(
         FieldTypeError: a value does not fit its field's type.
     """
     if len(keys) != len(rows):
-        raise UsageError(f"There are {len(keys):,} keys for {len(rows):,} vectors.")
+        raise UsageError(f"The call has {counted(len(keys), 'key')} for {counted(len(rows), 'vector')}.")
     parts = [slice(start, start + _WRITE_ROWS) for start in range(0, len(keys), _WRITE_ROWS)]
     with ThreadPoolExecutor(1) as beside:  # vectors are made ready while texts are, and while others are written
         submit = beside.submit if len(rows) > _ROWS_IN_CACHE else _at_once  # a thread takes longer than a few rows
@@ -305,6 +308,6 @@ def _check_columns(
 ) -> None:
     for name, values in {**fields, **({} if titles is None else {"title": titles})}.items():
         if len(values) != len(keys):
-            raise UsageError(f"The field {name!r} has {len(values):,} values for {len(keys):,} keys.")
+            raise UsageError(f"The field {name!r} has {counted(len(values), 'value')} for {counted(len(keys), 'key')}.")
     for title in titles or ():
         check_title(title)

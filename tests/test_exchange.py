@@ -269,7 +269,7 @@ def test_a_bad_row_is_listed_and_the_rest_is_taken(tmp_path: Path) -> None:
             (9, "i"),
         ]
         reasons = " ".join(one.reason for one in report.rejects)
-        for words in ("1 values", "no vector", "finite", "occurred before", "key is empty"):
+        for words in ("1 value;", "no vector", "finite", "occurred before", "key is empty"):
             assert words in reasons
         assert len(list(again.ledger(state="rejected"))) == 7
         again.export(tmp_path / "out.parquet")

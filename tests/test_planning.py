@@ -148,7 +148,7 @@ def test_the_command_shows_a_dry_run(catalog: Catalog, tmp_path: Path) -> None:
     shown = " ".join(call("index", tmp_path / "shop", feed, "--dry-run").split())
     assert "Nothing was written" in shown
     assert "price: 0.5 -> 7.25" in shown
-    assert "2 items of this feed are no longer in it; they would stay" in shown
+    assert "No longer in this feed, and kept: 2 items." in shown
     assert catalog.get(["k0"])[0].fields["price"] == 0.5
     write_feed(tmp_path, rows[:1])
     assert "7 of the 8" in call_json("index", tmp_path / "shop", feed, "--dry-run", "--sync")["refused"]

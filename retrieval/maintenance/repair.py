@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogDamaged
 from lookalike.data.record_files import RECORDS, is_held
 from lookalike.retrieval.files.storage import failing, locked
@@ -73,7 +74,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
             wanted = [problem.sha256 for problem in by_kind.get(ProblemKind.THUMBNAIL, ()) if problem.sha256]
             made = remake_thumbnails(catalog, pictures, wanted)
             if made:
-                report.mended.append(f"{made:,} thumbnails were made anew.")
+                report.mended.append(f"Rebuilt {counted(made, 'thumbnail')}.")
         if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
             progress("Building the search index", 0, 1)
             name = NewestState(records, file).optimize(retrain=True)
@@ -109,7 +110,7 @@ def _quarantine(
     report.quarantine = _put_aside(catalog, lines)
     records.delete(reasons, as_of=found.commit, summary="quarantine")
     report.quarantined = [str(line["key"]) for line in lines]
-    report.mended.append(f"{len(lines):,} items were put aside; index them again from their feed.")
+    report.mended.append(f"Put aside: {counted(len(lines), 'item')}. To have them back, index their feed again.")
 
 
 def _end_loose(
@@ -122,10 +123,10 @@ def _end_loose(
     images = {problem.id for problem in by_kind.get(ProblemKind.LOOSE_IMAGE, ())}
     if vectors:
         records.end_loose("vectors", vectors, summary="repair")
-        report.mended.append(f"{len(vectors):,} vectors that belong to nothing are no longer used.")
+        report.mended.append(f"No longer used, since they belong to nothing: {counted(len(vectors), 'vector')}.")
     if images:
         records.end_loose("images", images, summary="repair")
-        report.mended.append(f"{len(images):,} images that belong to nothing are no longer used.")
+        report.mended.append(f"No longer used, since they belong to nothing: {counted(len(images), 'image')}.")
 
 
 def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
@@ -148,7 +149,9 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
         raise
     report.recovered = beside
     report.lost += saved.lost
-    report.mended.append(f"What can be read is a new catalog, {beside.name}: {saved.saved.get('items', 0):,} items.")
+    report.mended.append(
+        f"What can be read is a new catalog, {beside.name}: {counted(saved.saved.get('items', 0), 'item')}."
+    )
     inner = repair(beside, progress=progress)
     report.mended += inner.mended
     report.quarantined, report.quarantine = inner.quarantined, inner.quarantine

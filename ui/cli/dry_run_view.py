@@ -8,6 +8,7 @@ from typing import Final
 
 from rich.table import Column, Table
 
+from lookalike.data.counted import counted
 from lookalike.data.item import Json
 from lookalike.retrieval.ingest.dry_run import Action, Change, DryRun
 from lookalike.ui.cli.json_output import print_json_list
@@ -65,9 +66,9 @@ def _show(plan: DryRun, before: str) -> None:
     if table.row_count:
         out.print(table)
     if plan.missing and not plan.refused:
-        out.print(f"{plan.missing:,} items of this feed are no longer in it; they would stay.", highlight=False)
+        out.print(f"No longer in this feed, and kept: {counted(plan.missing, 'item')}.", highlight=False)
     if plan.unfetched:
-        out.print(f"{plan.unfetched:,} pictures on the web were not compared.", highlight=False)
+        out.print(f"On the web, and not compared: {counted(plan.unfetched, 'picture')}.", highlight=False)
     if plan.refused:
         err.print(f"[bold red]It would be refused:[/] {plain(plan.refused)}", highlight=False)
 

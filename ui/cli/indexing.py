@@ -11,6 +11,7 @@ from typing import Unpack
 import typer
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogNotFound, SyncRefused
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.settings import FetchSettings
@@ -98,7 +99,7 @@ def run_index(
                     bar.update(task, completed=before + report.rows, rate=_rate(reports))
     except KeyboardInterrupt:
         err.print(
-            f"Stopped: {sum(report.added + report.updated for report in reports):,} items are written and safe. "
+            f"Stopped with {counted(sum(one.added + one.updated for one in reports), 'item')} written and safe. "
             "Run the same command again to go on."
         )
         raise typer.Exit(1) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lookalike import Results
 from lookalike.data import errors
+from lookalike.data.counted import counted
 from lookalike.data.pictures.image_decoder import FORMAT_NAMES
 from lookalike.ui.page.cards import CardFields, cards, cards_html
 from lookalike.ui.server.messages import public_message
@@ -35,7 +36,7 @@ def results_html(results: Results, fields: CardFields, *, asked: bool, filtered:
     """
     return render(
         "page/results.html",
-        count="1 item" if results.total == 1 else f"{results.total:,} items",
+        count=counted(results.total, "item"),
         order=_order(results, asked=asked, filtered=filtered),
         took_ms=f"{results.took_ms:,.0f}" if asked else None,
         plan=results.plan,
