@@ -19,7 +19,7 @@ import orjson
 from lookalike.data.errors import UsageError
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.fetched import Fetched
-from lookalike.data.item import ItemImage, Json, Rejected
+from lookalike.data.item import ItemImage, Json, Rejected, Value
 from lookalike.data.pictures.image_decoder import Picture, decode
 from lookalike.data.pictures.picture_sources import Address
 from lookalike.retrieval.core import Core
@@ -53,7 +53,7 @@ class Action(StrEnum):
 class Change:
     """What would be done about a row, a picture of it (`REJECT` with a source), or an item that the feed has no more.
 
-    `fields` has the old and the new value, as stored, of each that changes, `title` among them. `pictures` says how
+    `fields` has the old and the new value of each that changes, `title` among them. `pictures` says how
     they change: "changed" where the bytes of one do, else "renamed" or "reordered". `old_key` is that of a file which
     was moved.
     """
@@ -61,7 +61,7 @@ class Change:
     action: Action
     key: str | None
     row: int | None = None
-    fields: Mapping[str, tuple[Json, Json]] = field(default_factory=dict)
+    fields: Mapping[str, tuple[Value, Value]] = field(default_factory=dict)
     pictures: str | None = None
     old_key: str | None = None
     reason: str | None = None
@@ -182,7 +182,9 @@ def _change_of(decision: Decision, schema: Schema) -> Change:
         return Change(Action.LEAVE, item.key, item.row)
     old, new = (_present(fields) for fields in (known.row.fields, write.fields))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    fields = {name: (old.get(name), new.get(name)) for name in names}
+    fields: dict[str, tuple[Value, Value]] = {
+        name: (schema.restore(name, old.get(name)), schema.restore(name, new.get(name))) for name in names
+    }
     numbers_only = bool(fields) and all(schema[name] in _NUMBERS for name in fields)
     if known.row.title != write.title:
         fields["title"] = known.row.title, write.title
