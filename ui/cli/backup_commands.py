@@ -63,7 +63,9 @@ def backups(backup: BackupArgument, json: JsonOption = False) -> None:
     if json:
         print_json([_snapshot_json(snapshot) for snapshot in snapshots])
         return
-    table = Table(Column("snapshot", overflow="fold"), "time (UTC)", "catalog", "items", "commit", "size")
+    names = (Column(name, overflow="fold") for name in ("snapshot", "catalog"))
+    numbers = (Column(name, justify="right", no_wrap=True) for name in ("items", "commit", "size"))
+    table = Table(next(names), Column("time (UTC)", no_wrap=True), *names, *numbers)
     for one in snapshots:
         table.add_row(
             one.name,

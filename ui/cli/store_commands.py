@@ -112,7 +112,9 @@ def log(
         out.print("Nothing has been written yet.")
         return
     numbers = [Column(name, justify="right") for name in ("added", "updated", "deleted")]
-    table = Table(Column("commit", justify="right"), "time (UTC)", Column("what", overflow="fold"), *numbers)
+    table = Table(
+        Column("commit", justify="right"), Column("time (UTC)", no_wrap=True), Column("what", overflow="fold"), *numbers
+    )
     for one in commits:
         counts = (f"{count:,}" if count else "" for count in (one.added, one.updated, one.deleted))
         moment = one.when.strftime("%Y-%m-%d %H:%M:%S")
