@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from lookalike import Catalog
-from lookalike.data.errors import FilterError, UsageError
+from lookalike.data.errors import FilterError, NotAPicture, UsageError
 from lookalike.ui.page.chosen_filter import PanelFilter
 from lookalike.ui.page.handlers import PAGE_ITEMS, Handlers
 from lookalike.ui.page.recipe import Chosen, Recipe
@@ -121,6 +122,22 @@ def test_a_subject_with_a_path_is_nothing_the_page_sends(handlers: Handlers, sub
 def test_what_is_no_picture_is_said_kindly(handlers: Handlers, uploads: Uploads) -> None:
     found = results(handlers, subject=sent(uploads, b"<html>"))
     assert "That picture cannot be read" in found["html"] and "Choose another one" in found["html"]
+
+
+def test_a_format_without_its_reader_is_no_command_for_a_visitor(
+    handlers: Handlers, uploads: Uploads, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "resvg_py" else object())
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="5" height="5"/></svg>'
+    found = results(handlers, subject=sent(uploads, drawing))
+    assert found["problem"] == "SVG drawings cannot be read here."
+    assert "Supported formats: JPEG, PNG" in found["html"] and "HEIC, camera RAW." in found["html"]
+    assert "pip" not in found["html"] and found["html"].count("SVG") == 1
+    (tmp_path / "logo.svg").write_bytes(drawing)
+    with pytest.raises(NotAPicture) as refused:
+        catalog.search(image=tmp_path / "logo.svg")
+    assert refused.value.message == f"{tmp_path / 'logo.svg'}: SVG drawings need an extra that is not installed."
+    assert refused.value.remedy == "Install it with: pip install 'lookalike[svg]'"
 
 
 def test_filters_of_the_panel_combine(handlers: Handlers) -> None:

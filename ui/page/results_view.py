@@ -5,7 +5,7 @@ from __future__ import annotations
 from lookalike import Results
 from lookalike.data import errors
 from lookalike.data.counted import counted
-from lookalike.data.pictures.image_decoder import FORMAT_NAMES
+from lookalike.data.pictures.image_decoder import format_names
 from lookalike.ui.page.cards import CardFields, cards, cards_html
 from lookalike.ui.server.messages import public_message
 from lookalike.ui.templates import render
@@ -22,7 +22,7 @@ _HEADINGS: tuple[tuple[type[Exception], str], ...] = (
 )
 _HINTS: tuple[tuple[type[Exception], str], ...] = (
     (errors.FilterError, "Correct the expression under Filters, or clear it."),
-    (errors.NotAPicture, f"Choose another one. Supported formats: {FORMAT_NAMES}."),
+    (errors.NotAPicture, "Choose another one. Supported formats: {formats}."),
     (errors.ItemNotFound, "It was deleted or renamed. Start a new search."),
     (errors.ModalityUnsupported, "Browse and filter the items below, or open one and find similar ones."),
 )
@@ -71,7 +71,7 @@ def problem_html(error: Exception) -> str:
     """Return what went wrong, and what to do about it."""
     heading = next((text for kind, text in _HEADINGS if isinstance(error, kind)), "The search did not work")
     hint = next((text for kind, text in _HINTS if isinstance(error, kind)), "")
-    return _state(heading, hint, message=public_message(error))
+    return _state(heading, hint.replace("{formats}", format_names()), message=public_message(error))
 
 
 def _state(heading: str, hint: str, *, message: str = "", command: str = "", can_clear: bool = False) -> str:
