@@ -99,7 +99,10 @@ def open_vector_table(path: Path) -> VectorTable:
         metadata = pl.read_parquet_metadata(path)
         count = int(pl.scan_parquet(path).select(pl.len()).collect().item())
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise FeedError(f"{path.name} cannot be read as a Parquet file: {error}") from error
+        raise FeedError(
+            f"{path.name} cannot be read as a Parquet file: {error}.",
+            remedy="If it is a feed in another format, read it with: lookalike index CATALOG SOURCE",
+        ) from error
     if METADATA in metadata:
         form = ParquetForm.from_json(metadata[METADATA])
         if (count and not {VECTOR, IMAGES} & schema.keys()) or (
