@@ -39,6 +39,7 @@ Column = Iterable[Value] | NDArray[np.generic]
 
 _WRITE_ROWS = 20_000
 _ROWS_IN_CACHE = 2_048
+_QUERY = "query vector"
 _SHORTEST, _LONGEST = 1e-12, 1e15
 """Rows with lengths between these can be compared as they are in float32: no product overflows or vanishes."""
 
@@ -58,6 +59,9 @@ def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> 
         rows = np.ascontiguousarray(given, dtype=np.float32)
     if rows.ndim == 1:
         rows = rows[None] if len(rows) else rows.reshape(0, space.dim)
+    if given.ndim == 1 and rows.shape[1] != space.dim and what == _QUERY:
+        held = counted(rows.shape[1], "number")
+        raise UsageError(f"The {what} has {held}; a vector of this catalog has {space.dim:,}.")
     if rows.ndim != 2 or rows.shape[1] != space.dim:
         raise UsageError(f"The shape of the {what} is {rows.shape}; this catalog takes [count, {space.dim}].")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -139,7 +143,7 @@ def checked_vector(vector: ArrayLike, space: Space) -> Matrix:
     Raises:
         UsageError: there is not exactly one, or `checked_vectors` refuses it.
     """
-    rows = checked_vectors(vector, space, what="query vector")
+    rows = checked_vectors(vector, space, what=_QUERY)
     if len(rows) != 1:
         raise UsageError(
             f"The query is {counted(len(rows), 'vector')}; a search takes one. For several, use search_many."

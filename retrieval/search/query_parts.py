@@ -146,8 +146,8 @@ def _appearance_share(query: Query, state: State) -> float:
         return 1.0 if query.appearance is None else query.appearance
     if query.appearance is not None:
         raise UsageError(
-            "This catalogue has no second model for appearance, so no share can go to it. "
-            "Give it one with: lookalike reencode CATALOG --appearance resnet50"
+            "This catalogue has no second model for appearance, so no share can go to it.",
+            remedy="Add one with: lookalike reencode CATALOG --appearance resnet50",
         )
     return 0.0
 

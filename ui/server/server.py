@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 
 from lookalike import Catalog
 from lookalike.data.errors import LookalikeError, UsageError
@@ -34,6 +34,7 @@ from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.page.uploads import Uploads, create_upload, remove_leftover_folders
 from lookalike.ui.process import configure
 from lookalike.ui.rest.reference import reference_html
+from lookalike.ui.rest.refusals import refusal_words
 from lookalike.ui.rest.routes import create_api
 from lookalike.ui.server.guard import LOOPBACK, Guard, error_body
 from lookalike.ui.server.messages import UNEXPECTED, public_words
@@ -76,10 +77,12 @@ def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collectio
     )
     app.add_middleware(Guard, api_key=api_key, hosts=hosts)
     _add_errors(app, metrics)
-    app.include_router(create_api(catalog, metrics))
+    api, upload = create_api(catalog, metrics), create_upload(uploads)
+    app.include_router(api)
     _add_routes(app, catalog, metrics)
-    app.include_router(create_upload(uploads))
-    _in_a_loop(lambda: _mount_page(app, catalog, uploads, metrics))
+    app.include_router(upload)
+    others = [*app.router.routes, *api.routes, *upload.routes]  # of a router FastAPI may list only the router itself
+    _in_a_loop(lambda: _mount_page(app, catalog, uploads, metrics, others))
     return app
 
 
@@ -118,9 +121,7 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(RequestValidationError)
     async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
         metrics.failed(error)
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
-        return JSONResponse(error_body("UsageError", f"{place[:100] or 'The body'}: {first['msg']}."), 422)
+        return JSONResponse(error_body("UsageError", *refusal_words(error.errors()[0])), 422)
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
@@ -186,8 +187,10 @@ def _gradio_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="lookalike-page-"))
 
 
-def _mount_page(app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metrics) -> None:
-    """Mount the page at the root, after every other route; Gradio reads its folder when it is imported."""
+def _mount_page(
+    app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metrics, others: Sequence[BaseRoute]
+) -> None:
+    """Mount the page at the root, after all `others`; Gradio reads its folder when it is imported."""
     os.environ["GRADIO_TEMP_DIR"] = str(_gradio_folder())
     import gradio
 
@@ -212,7 +215,7 @@ def _mount_page(app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metri
     inputs = {number: len(function.inputs) for number, function in page.fns.items() if function.fn is not None}
     queue = page._queue
     checks = CallChecks(inputs, queue.pending_event_ids_session, queue.pending_messages_per_session)
-    mounted.app = PageApp(mounted.app, checks, title=catalog.name)
+    mounted.app = PageApp(mounted.app, checks, title=catalog.name, others=others)
     shutil.rmtree(_gradio_folder(), ignore_errors=True)
 
 
