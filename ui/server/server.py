@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import ipaddress
 import logging
@@ -98,7 +99,7 @@ def serve(catalog: Catalog, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, 
             f"{host} can be reached from other machines, and there is no API key.",
             remedy="Set a key that callers have to know, with --api-key or LOOKALIKE_API_KEY.",
         )
-    with _listening(host, port) as listener:
+    with _bound(host, port) as listener:
         app = create_app(catalog, api_key=api_key, hosts=None if api_key else LOOPBACK)
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(f"Lookalike is at http://{shown}:{listener.getsockname()[1]} (stop with Ctrl+C)\n")
@@ -254,7 +255,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address and does not listen yet.
+
+    Raises:
+        UsageError: the address cannot be used.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -265,7 +271,21 @@ def _listening(host: str, port: int) -> socket.socket:
         raise UsageError(f"{host!r} is no address to listen on.", remedy="Choose another with --host.") from None
     except OSError as error:
         listener.close()
-        raise UsageError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}.", remedy="Choose another --host or --port."
-        ) from None
+        reason, remedy = _why_unbound(error)
+        raise UsageError(f"Cannot listen on {host}, port {port}: {reason}.", remedy=remedy) from None
     return listener
+
+
+def _why_unbound(error: OSError) -> tuple[str, str]:
+    """Return why a socket could not be bound to an address, and what to do next."""
+    hosts = "Use 127.0.0.1 to serve this machine only, or 0.0.0.0 to serve its networks too: --host 127.0.0.1"
+    if isinstance(error, socket.gaierror):
+        return "there is no host of that name", hosts
+    match error.errno:
+        case errno.EADDRNOTAVAIL:
+            return "it is not an address of this machine", hosts
+        case errno.EADDRINUSE:
+            return "another program uses it", "Choose another port, or 0 for a free one: --port 0"
+        case errno.EACCES | errno.EPERM:
+            return "this user may not use it", "Choose a port above 1023, with --port."
+    return error.strerror or str(error), "Choose another --host or --port."
