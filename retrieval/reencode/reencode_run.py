@@ -223,7 +223,9 @@ class Reencoding:
         named = ", ".join(keys[:MOST_NAMED]) + (", ..." if len(keys) > MOST_NAMED else "")
         parts = []
         if self.report.lacking:
-            parts.append(f"{counted(self.report.lacking, 'picture')} missing from the source (of {named})")
+            lacking = counted(self.report.lacking, "picture")
+            was = "was" if self.report.lacking == 1 else "were"
+            parts.append(f"{lacking} {was} not found in the place of origin (of {named})")
         if target.bare:
             parts.append(f"{counted(target.bare, 'item')} with a vector but no picture")
         raise OriginalsMissing(
