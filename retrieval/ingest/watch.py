@@ -146,7 +146,8 @@ class Watch:
         if not missing:
             return None
         return (
-            f"Missing at once, as when a drive is away: {missing:,} of {counted(of, what)}. Nothing is removed. "
+            f"{missing:,} of {counted(of, what)} {'is' if missing == 1 else 'are'} missing at once, as when a drive is "
+            "away: nothing is removed. "
             "If they should go, index the source once with --sync --force."
         )
 
