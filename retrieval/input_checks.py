@@ -61,7 +61,7 @@ def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> 
         rows = rows[None] if len(rows) else rows.reshape(0, space.dim)
     if given.ndim == 1 and rows.shape[1] != space.dim and what == _QUERY:
         held = counted(rows.shape[1], "number")
-        raise UsageError(f"The {what} has {held}; a vector of this catalog has {space.dim:,}.")
+        raise UsageError(f"The {what} has {held}; this catalog takes vectors of {space.dim:,}.")
     if rows.ndim != 2 or rows.shape[1] != space.dim:
         raise UsageError(f"The shape of the {what} is {rows.shape}; this catalog takes [count, {space.dim}].")
     with np.errstate(over="ignore", invalid="ignore"):

@@ -366,7 +366,7 @@ def test_every_route_is_among_those_whose_methods_are_tested(client: TestClient)
         (b'{"vector": "1, 2"}', "vector: expected list of number, found the string '1, 2'."),
         (b'{"vector": [1, "a"]}', "vector[1]: expected number, found the string 'a'."),
         (b'{"vector": [NaN]}', "vector[0] is not a finite number."),
-        (b'{"vector": [1]}', "The query vector has 1 number; a vector of this catalog has 12."),
+        (b'{"vector": [1]}', "The query vector has 1 number; this catalog takes vectors of 12."),
         (b'{"params": [1]}', "params: expected object, found a list."),
         (b'{"params": {"a": null}}', "params.a: expected string, number, boolean, or list of these, found null."),
         (b'{"params": {"a": [{}]}}', "params.a[0]: expected string, number, or boolean, found an object."),
