@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogNotFound, ItemNotFound, UsageError
 from lookalike.data.feeds.feed import Feed, open_feeds
 from lookalike.data.feeds.rows import feed_of_rows
@@ -235,7 +236,7 @@ class Catalog:
     def __repr__(self) -> str:
         """Return the path, the number of items and the models."""
         try:
-            return f"Catalog({str(self.path)!r}: {self.count():,} items, {self.models})"
+            return f"Catalog({str(self.path)!r}: {counted(self.count(), 'item')}, {self.models})"
         except Exception as error:
             return f"Catalog({error})"
 

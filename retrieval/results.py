@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import UsageError
 from lookalike.data.item import Value
 from lookalike.retrieval.stored_rows import StoredImage
@@ -186,7 +187,7 @@ class Results(Sequence[Hit]):
     def __repr__(self) -> str:
         """Return a small table of the best hits."""
         certainty = "exact" if self.exact else "approximate"
-        head = f"{len(self)} of {self.total:,} items, {certainty}, {self.took_ms:.1f} ms"
+        head = f"{len(self)} of {counted(self.total, 'item')}, {certainty}, {self.took_ms:.1f} ms"
         if not len(self):
             return f"Results({head})"
         columns = {name: values for name, values in self._columns().items() if not name.startswith("score_")}

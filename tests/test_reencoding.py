@@ -388,7 +388,7 @@ def test_what_cannot_be_done_is_said(shop: Catalog, pictures: Path, tmp_path: Pa
     with Catalog.create(tmp_path / "vectors", dim=3) as vectors, pytest.raises(UsageError, match="ready vectors"):
         reencode(vectors, "turned")
     shop.add_vectors(["bare"], np.ones((1, 16), np.float32))
-    with pytest.raises(OriginalsMissing, match="1 items are a vector without a picture"):
+    with pytest.raises(OriginalsMissing, match="1 item with a vector but no picture"):
         reencode(shop, "turned")
     assert reencode(shop, "turned", drop_missing=True).swapped
 

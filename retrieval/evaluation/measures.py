@@ -66,7 +66,7 @@ def evaluate(
         try:
             results = search(_query(query, depth))
         except LookalikeError as error:
-            raise FeedError(f"Query {place + 1} cannot be searched: {error}") from error
+            raise FeedError(f"Query {place + 1} cannot be searched: {error.message}", remedy=error.remedy) from error
         took_ms[place] = results.took_ms
         measures[place] = _measures([key in query.relevant for key in results.keys], len(query.relevant))
         yield place + 1

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogDamaged
 from lookalike.retrieval.progress import Progress, silent
 from lookalike.retrieval.store.connection import said
@@ -132,7 +133,8 @@ def _copy_table(
         seen += len(rows)
         progress(f"Saving {table}", saved, saved)
     if saved < seen:
-        found.lost.append(f"{table}: {seen - saved:,} rows that contradict others or lack what they must have")
+        lost = counted(seen - saved, "row")
+        found.lost.append(f"{table}: {lost} in contradiction to others, or without a value that every row must have")
     found.saved[table] = saved
 
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogBusy, FeedError, OriginalsMissing
 from lookalike.data.feeds.feed import Feed, open_feed
 from lookalike.data.fetch.settings import FetchSettings
@@ -228,9 +229,11 @@ class Reencoding:
         named = ", ".join(keys[:MOST_NAMED]) + (", ..." if len(keys) > MOST_NAMED else "")
         parts = []
         if self.report.lacking:
-            parts.append(f"{self.report.lacking:,} pictures were not found at their sources (items {named})")
+            lacking = counted(self.report.lacking, "picture")
+            was = "was" if self.report.lacking == 1 else "were"
+            parts.append(f"{lacking} {was} not found at the source (items {named})")
         if target.bare:
-            parts.append(f"{target.bare:,} items are a vector without a picture")
+            parts.append(f"{counted(target.bare, 'item')} with a vector but no picture")
         raise OriginalsMissing(
             f"{' and '.join(parts)}. The catalog stays with {self.report.old}; encoded vectors are kept. Name where "
             f"the pictures are (lookalike reencode {self._core.folder.name} SOURCE...), or continue without them: "

@@ -19,7 +19,7 @@ from lookalike.retrieval.query import MAX_LIMIT
 from lookalike.retrieval.schema import BUILT_IN
 from lookalike.retrieval.search.facets import Facet
 from lookalike.ui.page.cards import CardFields, title_of
-from lookalike.ui.page.chosen_filter import PanelFilter
+from lookalike.ui.page.chosen_filter import PanelFilter, is_crossed
 from lookalike.ui.page.clock import clock_of
 from lookalike.ui.page.filter_panel import MAX_OFFERED, is_offered, panel_html
 from lookalike.ui.page.item_view import item_html
@@ -54,6 +54,7 @@ class Handlers:
         """Return `header`, `examples`, `text`, `without`, `subject`, `panel` and `results` for a page's address."""
         recipe = Recipe.from_address(address)
         try:
+            recipe = self._with_subject(recipe)
             items = self._catalog.count()
             self._look_at_fields(items)
             header = header_html(self._catalog.name, items, appearance=self._has_appearance())
@@ -66,7 +67,7 @@ class Handlers:
             "examples": examples,
             "text": recipe.text,
             "without": recipe.without,
-            "subject": self._subject(recipe.subject.key),
+            "subject": _subject_json(recipe.subject),
             "panel": panel,
             "results": results,
             "placeholder": self.placeholder(),
@@ -105,11 +106,12 @@ class Handlers:
     def like(self, key: object, values: Mapping[str, object]) -> tuple[str, str, str]:
         """Search for items like one, within the chosen filters; return the results, the panel and the subject."""
         try:
-            recipe = Recipe.of({**values, "text": "", "without": "", "subject": Subject(key=_key(key))})
+            asked = Recipe.of({**values, "text": "", "without": "", "subject": Subject(key=_key(key))})
         except UsageError as error:
             return self._problem(error), "", ""
+        recipe = self._with_subject(asked)
         results, panel = self._answer(recipe)
-        return results, panel, self._subject(recipe.subject.key)
+        return results, panel, _subject_json(recipe.subject)
 
     def item(self, key: object) -> str:
         """Return the window of one item."""
@@ -130,14 +132,19 @@ class Handlers:
         except Exception as error:
             problem = str(error) if isinstance(error, FilterError) else ""
             return self._problem(error, recipe.turn), self._panel(recipe, None, problem)
-        panel = self._panel(recipe, narrowing)
+        panel = self._panel(recipe, narrowing, found=results.total)
         asked, filtered, upcoming = _is_search(recipe), bool(recipe.chosen.count), _next(results, 0)
         if results.hits:
-            html = results_html(results, self._fields, asked=asked, filtered=filtered, more=upcoming is not None)
+            least = recipe.min_score
+            html = results_html(
+                results, self._fields, asked=asked, filtered=filtered, more=upcoming is not None, min_score=least
+            )
         elif not filtered and not self._catalog.count():
             html = empty_html(self._catalog.name)
         else:
-            html = nothing_html(filtered=filtered, min_score=recipe.min_score is not None)
+            kinds = self._kinds()
+            crossed = [name for name in narrowing.conditions if is_crossed(name, kinds[name], recipe.chosen)]
+            html = nothing_html(filtered=filtered, min_score=recipe.min_score is not None, crossed=crossed)
         facts = recipe.model_dump(mode="json")
         return _json(html=html, recipe=facts, next=upcoming, address=recipe.address(), turn=recipe.turn), panel
 
@@ -162,20 +169,20 @@ class Handlers:
     def _has_appearance(self) -> bool:
         return self._catalog.has_appearance
 
-    def _panel(self, recipe: Recipe, narrowing: PanelFilter | None, problem: str = "") -> str:
+    def _panel(self, recipe: Recipe, narrowing: PanelFilter | None, problem: str = "", found: int | None = None) -> str:
         """Return the panel, with each field counted under the conditions on the other fields."""
         try:
             kinds = self._kinds()
             narrowed = set(narrowing.conditions) if narrowing else set()
             text = narrowing.text() if narrowing else None
             free = [name for name in self._shown() if name not in narrowed]
-            found = {facet.name: facet for facet in self._catalog.facets(free, filter=text, limit=MAX_OFFERED)}
+            counts = {facet.name: facet for facet in self._catalog.facets(free, filter=text, limit=MAX_OFFERED)}
             for name in narrowed.intersection(self._shown()):
                 others = narrowing.text(without=name) if narrowing else None
-                (found[name],) = self._catalog.facets([name], filter=others, limit=MAX_OFFERED)
-            facets: list[Facet] = [found[name] for name in self._shown()]
+                (counts[name],) = self._catalog.facets([name], filter=others, limit=MAX_OFFERED)
+            facets: list[Facet] = [counts[name] for name in self._shown()]
             empty = not kinds.keys() - BUILT_IN.keys() and not self._catalog.count()
-            html = "" if empty else panel_html(facets, recipe.chosen, kinds, problem)
+            html = "" if empty else panel_html(facets, recipe.chosen, kinds, problem, found)
             return _json(html=html, chosen=recipe.chosen.model_dump(mode="json"), turn=recipe.turn)
         except Exception as error:
             self._note(error)
@@ -196,16 +203,19 @@ class Handlers:
         self._fields = CardFields.choose(self._kinds(), facets, bare=not self._catalog.reads_pictures)
         self._offered = tuple(facet.name for facet in facets if is_offered(facet, items))
 
-    def _subject(self, key: str | None) -> str:
+    def _with_subject(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with the title and the thumbnail of the item that hits should be like."""
+        key = recipe.subject.key
         if key is None:
-            return ""
+            return recipe
         try:
             (item,) = self._catalog.get([key])
         except LookalikeError:
-            return ""
+            return recipe
         ids = (image.sha256.hex() for image in item.images)
         thumbnail = next((f"thumbnails/{one}.webp" for one in ids if self._catalog.thumbnail(one)), None)
-        return _json(key=key, title=title_of(key, {"title": item.title}), thumbnail=thumbnail)
+        subject = Subject(key=key, title=title_of(key, {"title": item.title}), thumbnail=thumbnail)
+        return recipe.model_copy(update={"subject": subject})
 
     def _problem(self, error: Exception, turn: int | None = None) -> str:
         self._note(error)
@@ -216,6 +226,13 @@ class Handlers:
         self._metrics.failed(error)
         if not isinstance(error, UsageError | NotAPicture):
             log.error("The page could not be answered.", exc_info=error)
+
+
+def _subject_json(subject: Subject) -> str:
+    """Return an item to compare with as the page shows it; empty if there is none, or it is gone."""
+    if subject.title is None:
+        return ""
+    return _json(key=subject.key, title=subject.title, thumbnail=subject.thumbnail)
 
 
 def _is_search(recipe: Recipe) -> bool:

@@ -63,12 +63,14 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             )
             with gr.Accordion("More options", open=False, elem_id="options"), gr.Row():
                 without = gr.Textbox(
+                    elem_id="without",
                     label="Without",
                     info="Results like these words come later.",
                     placeholder="words to avoid",
                     max_length=MAX_WORDS_LENGTH,
                 )
                 min_score = gr.Textbox(
+                    elem_id="min-score",
                     label="Minimum score",
                     info="Results with a lower score are left out.",
                     placeholder="any",

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from lookalike.data.exact_numbers import exact_number
+from lookalike.ui.rest.refusals import described
 from lookalike.ui.server.bounds import MAX_JSON_PARTS
 
 __all__ = ["JsonReader", "json_value_of", "validated"]
@@ -63,8 +64,9 @@ def json_value_of(body: bytes) -> Any:  # noqa: ANN401  # any JSON
         value = json.loads(body, parse_float=exact_number)
         if _SURROGATE.search(body):
             orjson.loads(body)  # which refuses half of a character
-    except (ValueError, RecursionError):
-        raise ValueError("It is not JSON") from None
+    except (ValueError, RecursionError) as error:
+        where = f": line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"The body is not JSON{where}" if body else "The body is empty") from None
     return value
 
 
@@ -79,4 +81,5 @@ def validated(model: type[Model], value: object) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)[:1]) from None
+        found = described(error.errors(include_url=False), model.model_json_schema())
+        raise RequestValidationError([found]) from None

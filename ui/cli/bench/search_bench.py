@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Column, Table
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import UsageError
 from lookalike.retrieval.bench import search_sides
 from lookalike.retrieval.bench.catalog_build import Built
@@ -144,7 +145,7 @@ def _built(
     kept = kept_file.read()
     if kept is None:
         kept = {"built": {}, "settings": {}}
-        err.print(f"Building the catalog of {plan.made.count:,} vectors", highlight=False)
+        err.print(f"Building the catalog of {counted(plan.made.count, 'vector')}", highlight=False)
         kept["built"][OURS] = asdict(fresh(search_sides.build_catalog, plan, index.value))
         err.print("Answering exactly", highlight=False)
         kept["agreement"] = fresh(search_sides.answer_exactly, plan)
@@ -237,7 +238,7 @@ def _new_filter_json(one: NewFilter) -> dict[str, float]:
 def _show(facts: Mapping[str, Any]) -> None:
     sides = facts["sides"]
     for rate, words in _WORDS.items():
-        table = _table("filter", sides, f"{facts['count']:,} vectors: {words} (ratio of {OURS} to it)")
+        table = _table("filter", sides, f"{counted(facts['count'], 'vector')}: {words} (ratio of {OURS} to it)")
         for name in (*sides[OURS]["filters"], _MEAN):
             table.add_row(name, *(_rate(facts, side, rate, name) for side in sides))
         out.print(table)
