@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from lookalike import Catalog
+from lookalike.ui.cli.demo_command import demo
 from tests.running import call, call_json
 
 ROOT = Path(__file__).parent.parent
@@ -231,3 +233,8 @@ def test_the_demo_runs_offline_from_a_bare_shell(demo: tuple[Path, str]) -> None
     with Catalog.open(folder) as catalog:
         assert catalog.count() == sample_rows().height
         assert catalog.info().generation
+
+
+def test_git_leaves_out_the_catalog_that_the_demo_makes() -> None:
+    assert "/lookalike-demo/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert str(inspect.signature(demo).parameters["folder"].default) == "lookalike-demo"

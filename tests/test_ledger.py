@@ -4,9 +4,11 @@ import csv
 import io
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from lookalike.data.feeds.feed import feed_of_files, open_feed
 from lookalike.retrieval.ingest.index_run import MOST_KEPT, IndexRun
 from lookalike.retrieval.maintenance.verification import verify
 from lookalike.retrieval.store.ledger import LedgerEntry
+from lookalike.ui.cli.terminal import out
 from tests.fakes import ColourEncoder
 from tests.running import call, call_json, run
 from tests.test_indexing import picture, write_feed
@@ -198,7 +201,7 @@ def test_a_feed_that_was_cut_short_empties_nothing(catalog: Catalog, tmp_path: P
 def test_rows_whose_key_cannot_be_read_may_be_any(catalog: Catalog, tmp_path: Path) -> None:
     rows = [f"k{number},{number}.png,t,{number}" for number in range(8)]
     run(catalog, write_feed(tmp_path, rows))
-    with pytest.raises(SyncRefused, match="1 rows of the feed have no key"):
+    with pytest.raises(SyncRefused, match="1 row without a readable key"):
         run(catalog, write_feed(tmp_path, [*rows[:7], 'k7,"7.png,t,7']), sync=True)
     assert catalog.count() == 8
     report = run(catalog, write_feed(tmp_path, [*rows[:7], 'k7,"7.png,t,7']), sync=True, force=True)
@@ -407,3 +410,18 @@ def test_a_reader_of_the_ledger_may_stop_reading(catalog: Catalog, tmp_path: Pat
         assert "Traceback" not in process.stderr.read()
         process.stderr.close()
         assert process.wait() in (0, 1)
+
+
+def test_the_ledger_shows_whole_dates_on_a_terminal_of_80_columns(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(tmp_path / "0.png", 0)
+    feed = write_feed(tmp_path, ["k0,0.png,t,1", "k1,gone.png,t,1"])
+    call("index", tmp_path / "shop", feed)
+    call("backup", tmp_path / "shop", tmp_path / "backup")
+    monkeypatch.setattr(out, "_width", 80)
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    for arguments in (("ledger", tmp_path / "shop"), ("log", tmp_path / "shop"), ("backups", tmp_path / "backup")):
+        shown = call(*arguments)
+        assert re.search(rf"│ {day} \d\d:\d\d(:\d\d)? │", shown), shown
+        assert "…" not in shown

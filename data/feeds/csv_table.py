@@ -49,7 +49,7 @@ def open_csv(path: Path) -> Table:
         raise FeedError(f"{path.name} is empty: its first row should name the columns.")
     names = distinct_names(header, filled)
     columns = tuple(name for name in names if name is not None)
-    return Table(columns, count, {}, lambda: _read_csv(path, dialect, names), notes=(dialect.words,))
+    return Table(columns, count, {}, lambda: _read_csv(path, dialect, names), notes=(dialect.sentence,))
 
 
 def _csv_rows(path: Path, dialect: Dialect, names: Sequence[str | None] = ()) -> Iterator[list[str] | Rejected]:
