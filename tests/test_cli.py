@@ -91,7 +91,8 @@ def test_indexing_again_changes_nothing_and_says_so(shop: Path) -> None:
     assert (report["added"], report["updated"], report["rejected"]) == (0, 0, 0)
     assert report["unchanged"] == sample_rows().height
     assert set(report) == {
-        "added", "updated", "unchanged", "renamed", "deleted", "missing", "rejected", "seconds", "images_per_second",
+        "added", "updated", "unchanged", "renamed", "deleted", "missing", "rejected", "warnings", "seconds",
+        "images_per_second",
         "fetched", "fetched_bytes", "rejects",
     }  # fmt: skip
 
@@ -197,7 +198,7 @@ def test_a_small_catalogue_can_be_made_searched_and_emptied(tmp_path: Path) -> N
         (("index", "{new}", "{none}"), 1, "no feed"),
         (("index", "{new}", "{sample}", "--model", "gpt"), 2, "gpt"),
         (("index", "{shop}", "{sample}", "--model", "resnet50"), 2, "made with the model compact"),
-        (("evaluate", "{shop}", "{none}"), 1, "no feed"),
+        (("evaluate", "{shop}", "{none}"), 1, "no file of queries"),
         (("search", "{shop}", "\udcff"), 2, "not text"),
         (("search", "{shop}", "--like", "\udcff"), 1, "no item"),
         (("delete", "{shop}", "a", "--filter", "price == 1"), 2, "either keys, or a filter"),

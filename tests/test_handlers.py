@@ -218,6 +218,7 @@ def test_the_problem_of_an_expression_stands_by_it(handlers: Handlers) -> None:
 
 
 def test_everything_of_the_catalogue_is_escaped(handlers: Handlers, catalog: Catalog) -> None:
+    catalog.update(["k03"], titles=[HOSTILE])  # a feed would make plain text of it
     opened = handlers.opened([("q", HOSTILE), ("filter", HOSTILE), ("in.colour", HOSTILE)])
     shown = [
         opened["header"],

@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from rich.table import Column, Table
 
+from lookalike.data.counted import counted
 from lookalike.retrieval.bench.peers import rounds as peer_rounds
 from lookalike.retrieval.bench.peers.peer import Setting
 from lookalike.retrieval.bench.peers.registry import OURS, about, version_of
@@ -82,7 +83,7 @@ def _built(plan: SearchPlan, sides: Sequence[str], index: IndexKind, failed: dic
     kept = file.read()
     if kept is None:
         kept = {"built": {}, "settings": {}, "versions": {}}
-        err.print(f"Finding the true neighbours among {plan.made.count:,} vectors with NumPy", highlight=False)
+        err.print(f"Finding the true neighbours among {counted(plan.made.count, 'vector')} with NumPy", highlight=False)
         fresh(peer_rounds.answer_by_numpy, plan)
         file.write(kept)
     for side in sides:
@@ -159,7 +160,7 @@ def _show(facts: Mapping[str, Any]) -> None:
     sides = facts["sides"]
     out.print(PREFACE, highlight=False)
     for name in sides[OURS]["filters"]:
-        title = f"{facts['count']:,} vectors, filter: {name} (ratio: median time to that of {OURS})"
+        title = f"{counted(facts['count'], 'vector')}, filter: {name} (ratio: median time to that of {OURS})"
         table = _table(["side", "setting"], ["recall@10", "median µs", "p90 µs", "ratio"], title)
         for side, one in sides.items():
             table.add_row(side, *_row(one["filters"][name]))
