@@ -24,6 +24,7 @@ _HERE = "lookalike.ui.cli"
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("demo_command", "Index the sample shop that comes with Lookalike and open its page."),
     "index": ("index_command", "Index a catalogue: write new and changed items and leave the rest alone."),
+    "inspect": ("inspect_command", "Show how a feed is read and what it would bring, and index nothing."),
     "search": ("search_command", "Search by words, by pictures, by items, or by all of them, within a filter."),
     "serve": ("serve_command", "Serve the page and the REST API."),
     "info": ("info_command", "Show what a catalog holds, and optionally how well it finds it."),
