@@ -1,26 +1,26 @@
 """Decoding of picture bytes, for indexing and for queries alike.
 
-Every picture is returned as 8-bit RGB, with its EXIF orientation applied, the first frame only, and transparency
-composited on white. Its size is checked on the header before any pixel is decoded, and pictures being decoded share one
-memory budget (`bounds.py`, `decode_memory.py`). Formats that Pillow does not read are recognised by their first bytes
-and read by extras: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`raw.py`).
+Every picture is returned as 8-bit sRGB, with its EXIF orientation and its colour profile applied, the first frame only,
+and transparency composited on white. Its size is checked on the header before any pixel is decoded, and pictures being
+decoded share one memory budget (`bounds.py`, `decode_memory.py`). Formats that Pillow does not read are recognised by
+their first bytes and read by extras: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`raw.py`).
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookalike.data.errors import NotAPicture
-from lookalike.data.pictures.bounds import MAX_PIXELS, STRIP_PIXELS, check_directory, check_size, needed_bytes, scans_of
+from lookalike.data.pictures.bounds import MAX_PIXELS, check_directory, check_size, needed_bytes, scans_of
 from lookalike.data.pictures.decode_memory import decode_memory
+from lookalike.data.pictures.embedded_profiles import profile_of, without_png_profile
 from lookalike.data.pictures.heif import is_heif, register_heif
 from lookalike.data.pictures.raw import develop, is_raw
+from lookalike.data.pictures.rgb_pixels import to_rgb
 from lookalike.data.pictures.svg import draw, is_drawing
 from lookalike.data.pictures.video import video_kind
 from lookalike.data.record_files import is_record_file
@@ -49,16 +49,21 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PP
 _LARGE_PIXELS = 16_000_000
 _REDUCED_SCALE_MARGIN = 1.5
 _SIDEWAYS = (5, 6, 7, 8)
+_BAD_PROFILE = "The picture's colour profile is too large or damaged; it was ignored."
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture: `rgb` as an RGB image, and the original size in pixels, upright and before any reduction."""
+    """A decoded picture: `rgb` as an RGB image, and the original size in pixels, upright and before any reduction.
+
+    `notes` are sentences for people about a picture that was read, but perhaps not as it was meant.
+    """
 
     rgb: Image.Image
     width: int
     height: int
+    notes: tuple[str, ...] = ()
 
 
 def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
@@ -124,8 +129,10 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
                 image.draft(None, (reduced_side(min_side),) * 2)
             with decode_memory.reserve(needed_bytes(image, (width, height), scans)):
                 image.load()
+                profile = profile_of(image, content)
                 turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS  # for a PNG this loads the pixels
-                rgb = _to_rgb(image)
+                ImageOps.exif_transpose(image, in_place=True)
+                rgb, notes = to_rgb(image, profile, min_side=min_side and reduced_side(min_side))
                 if image is not rgb:
                     image.im = None  # type: ignore[assignment]  # frees the memory
                 if min_side is not None and width * height > _LARGE_PIXELS:
@@ -140,8 +147,11 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
     except UnidentifiedImageError as error:
         raise NotAPicture(_describe_unknown(content)) from error
     except Exception as error:  # a codec given hostile bytes may raise anything
+        if (plain := without_png_profile(content)) is not None:
+            picture = decode(plain, min_side=min_side)
+            return replace(picture, notes=(_BAD_PROFILE, *picture.notes))
         raise NotAPicture(f"The picture is damaged or truncated ({error or type(error).__name__}).") from error
-    return Picture(rgb, height if turned else width, width if turned else height)
+    return Picture(rgb, height if turned else width, width if turned else height, notes)
 
 
 def reduced_side(min_side: int) -> int:
@@ -177,49 +187,6 @@ def check_thumbnail(content: bytes) -> None:
     if not (content.startswith(b"RIFF") and content[8:12] == b"WEBP"):
         raise NotAPicture("It is not a WebP.")
     decode(content)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I") or image.mode == "F":
-        return _by_strips(image, _to_eight_bits(image))
-    if image.has_transparency_data:
-        return _by_strips(image, _on_white)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Convert an image to RGB a few rows at a time, so that memory holds no third image of the full size."""
-    if image.width * image.height <= STRIP_PIXELS:
-        return convert(image).convert("RGB")
-    rgb = Image.new("RGB", image.size)
-    rows = max(STRIP_PIXELS // image.width, 1)
-    for top in range(0, image.height, rows):
-        rgb.paste(convert(image.crop((0, top, image.width, min(top + rows, image.height)))), (0, top))
-    return rgb
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    layered = image.convert("RGBA")
-    white = Image.new("RGB", layered.size, "white")
-    white.paste(layered, mask=layered.getchannel("A"))
-    return white
-
-
-def _to_eight_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Return a function that scales high-depth grey to 8 bits: 16-bit by its full range, others by their own range."""
-    grey = np.asarray(image)
-    finite = grey[np.isfinite(grey)] if grey.dtype.kind == "f" else grey
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if grey.dtype.kind != "f" and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    scale = 255 / ((high - low) or 1.0)
-
-    def convert(strip: Image.Image) -> Image.Image:
-        scaled = np.nan_to_num((np.asarray(strip, dtype=np.float64) - low) * scale, posinf=255.0, neginf=0.0)
-        return Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
-
-    return convert
 
 
 def _why_no_file(path: Path) -> str:
