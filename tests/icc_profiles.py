@@ -150,7 +150,7 @@ def _table_tag(inputs: int, steps: int, lab: Floats) -> bytes:
     coded = np.rint((lab * [652.8, 256, 256] + [0, 32768, 32768]).clip(0, 65535)).astype(">u2")
     head = b"mft2" + bytes(4) + bytes([inputs, 3, steps, 0]) + struct.pack(">9i", *(np.eye(3, dtype=int) << 16).ravel())
     straight = struct.pack(">HH", 0, 65535)
-    return head + struct.pack(">HH", 2, 2) + straight * inputs + coded.tobytes() + straight * 3
+    return b"".join((head, struct.pack(">HH", 2, 2), straight * inputs, coded.tobytes(), straight * 3))
 
 
 def _curve_tag(forward: Curve) -> bytes:

@@ -15,13 +15,15 @@ from pathlib import Path
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookalike.data.errors import NotAPicture
-from lookalike.data.pictures.bounds import MAX_PIXELS, check_directory, check_size, needed_bytes, scans_of
+from lookalike.data.pictures.bounds import MAX_PIXELS, check_size, needed_bytes, scans_of
+from lookalike.data.pictures.cut_jpeg import completed_jpeg, is_padded
 from lookalike.data.pictures.decode_memory import decode_memory
 from lookalike.data.pictures.embedded_profiles import profile_of, without_png_profile
 from lookalike.data.pictures.heif import is_heif, register_heif
 from lookalike.data.pictures.raw import develop, is_raw
 from lookalike.data.pictures.rgb_pixels import to_rgb
 from lookalike.data.pictures.svg import draw, is_drawing
+from lookalike.data.pictures.tiff_pages import chosen_page
 from lookalike.data.pictures.video import video_kind
 from lookalike.data.record_files import is_record_file
 
@@ -112,46 +114,77 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
     if not content:
         raise NotAPicture("The file is empty.")
     try:
-        if is_drawing(content):
-            drawn = draw(content)
-            return Picture(drawn, drawn.width, drawn.height)
-        check_directory(content)
-        if is_raw(content):
-            return Picture(*develop(content, min_side=min_side and reduced_side(min_side), max_pixels=MAX_PIXELS))
-        heif = is_heif(content)
-        if heif:
-            register_heif()
-        with Image.open(io.BytesIO(content), formats=("HEIF",) if heif else _FORMATS) as image:
-            width, height = image.size
-            check_size(width, height)
-            scans = scans_of(image, content)
-            if min_side is not None and image.format in ("JPEG", "MPO"):
-                image.draft(None, (reduced_side(min_side),) * 2)
-            with decode_memory.reserve(needed_bytes(image, (width, height), scans)):
-                image.load()
-                profile = profile_of(image, content)
-                turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS  # for a PNG this loads the pixels
-                ImageOps.exif_transpose(image, in_place=True)
-                rgb, notes = to_rgb(image, profile, min_side=min_side and reduced_side(min_side))
-                if image is not rgb:
-                    image.im = None  # type: ignore[assignment]  # frees the memory
-                if min_side is not None and width * height > _LARGE_PIXELS:
-                    factor = min(rgb.size) // reduced_side(min_side)
-                    rgb = rgb.reduce(factor) if factor > 1 else rgb
+        picture = _mended(content, min_side) if is_padded(content) else None
+        return picture or _decode(content, min_side and reduced_side(min_side))
     except NotAPicture:
         raise
+    except UnidentifiedImageError as error:
+        raise NotAPicture(_describe_unknown(content)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise NotAPicture(
             f"The picture is too large (too many pixels); at most {MAX_PIXELS / 1e6:.0f} million pixels are decoded."
         ) from error
-    except UnidentifiedImageError as error:
-        raise NotAPicture(_describe_unknown(content)) from error
     except Exception as error:  # a codec given hostile bytes may raise anything
-        if (plain := without_png_profile(content)) is not None:
-            picture = decode(plain, min_side=min_side)
-            return replace(picture, notes=(_BAD_PROFILE, *picture.notes))
+        picture = _mended(content, min_side)
+        if picture is not None:
+            return picture
         raise NotAPicture(f"The picture is damaged or truncated ({error or type(error).__name__}).") from error
+
+
+def _decode(content: bytes, side: int | None) -> Picture:
+    """Decode a picture, reduced if it is much larger than `side`. Raise anything that a codec raises."""
+    if is_drawing(content):
+        drawn = draw(content)
+        return Picture(drawn, drawn.width, drawn.height)
+    page = chosen_page(content)
+    if is_raw(content):
+        return Picture(*develop(content, min_side=side, max_pixels=MAX_PIXELS))
+    heif = is_heif(content)
+    if heif:
+        register_heif()
+    with Image.open(io.BytesIO(page.content), formats=("HEIF",) if heif else _FORMATS) as image:
+        if page.number:
+            image.seek(page.number)
+        width, height = image.size
+        check_size(width, height)
+        scans = scans_of(image, content)
+        if side is not None and image.format in ("JPEG", "MPO"):
+            image.draft(None, (side, side))
+        with decode_memory.reserve(needed_bytes(image, (width, height), scans)):
+            image.load()
+            profile = profile_of(image, content)
+            # a TIFF is upright once it is loaded, and its size is so before
+            turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+            ImageOps.exif_transpose(image, in_place=True)
+            rgb, notes = to_rgb(image, profile, min_side=side, white_is_zero=page.white_is_zero)
+            if image is not rgb:
+                image.im = None  # type: ignore[assignment]  # frees the memory
+            if side is not None and width * height > _LARGE_PIXELS:
+                factor = min(rgb.size) // side
+                rgb = rgb.reduce(factor) if factor > 1 else rgb
+    notes = (page.note, *notes) if page.note else notes
     return Picture(rgb, height if turned else width, width if turned else height, notes)
+
+
+def _mended(content: bytes, min_side: int | None) -> Picture | None:
+    """Decode a picture that failed, if it fails for its colour profile or for its missing end; otherwise return None.
+
+    Raises:
+        NotAPicture: too little of a JPEG is there.
+    """
+    plain, note = without_png_profile(content), _BAD_PROFILE
+    if plain is None:
+        try:
+            completed = completed_jpeg(content)
+        except NotAPicture:
+            raise
+        except Exception:  # it fails for another reason
+            return None
+        if completed is None:
+            return None
+        plain, note = completed.content, completed.note
+    picture = decode(plain, min_side=min_side)
+    return replace(picture, notes=(note, *picture.notes))
 
 
 def reduced_side(min_side: int) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 from PIL import Image
 
 from lookalike.data.pictures.bounds import STRIP_PIXELS
 from lookalike.data.pictures.colour_profiles import Conversion, conversion_of
+from lookalike.data.pictures.deep_grey import is_deep, to_eight_bits
 
 __all__ = ["to_rgb"]
 
@@ -23,24 +23,25 @@ _Step = Callable[[Image.Image], Image.Image]
 
 
 def to_rgb(
-    image: Image.Image, profile: bytes = b"", *, min_side: int | None = None
+    image: Image.Image, profile: bytes = b"", *, min_side: int | None = None, white_is_zero: bool = False
 ) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return an upright picture as RGB, and notes about it in words. `profile` is its colour profile, if it has one.
+    """Return an upright picture as RGB, and notes about it in words.
 
-    With `min_side`, a picture whose colours have to be converted is averaged down by a whole factor first, as far as
-    neither side becomes shorter. The image that is passed may be changed.
+    `profile` is its colour profile, if it has one. With `white_is_zero`, grey of more than 8 bits counts down from
+    white. With `min_side`, a picture whose colours have to be converted is averaged down by a whole factor first, as
+    far as neither side becomes shorter. The image that is passed may be changed.
     """
-    deep = image.mode.startswith("I") or image.mode == "F"
+    deep = is_deep(image)
     conversion = _conversion(image, profile, deep)
     notes = (conversion.note,) if conversion.note else ()
     if conversion and not deep:
         image = _reduced(_plain(image), min_side)
     steps: list[_Step] = []
     if deep:
-        steps.append(_to_eight_bits(image))
+        steps.append(to_eight_bits(image, white_is_zero=white_is_zero))
     if conversion:
         steps.append(conversion.apply)
-    if not deep and image.has_transparency_data:
+    if image.has_transparency_data:
         steps.append(_on_white)
     if not steps:
         rgb = image if image.mode == "RGB" else image.convert("RGB")
@@ -96,19 +97,3 @@ def _on_white(image: Image.Image) -> Image.Image:
     white = Image.new("RGB", layered.size, "white")
     white.paste(layered, mask=layered.getchannel("A"))
     return white
-
-
-def _to_eight_bits(image: Image.Image) -> _Step:
-    """Return a function that scales high-depth grey to 8 bits: 16-bit by its full range, others by their own range."""
-    grey = np.asarray(image)
-    finite = grey[np.isfinite(grey)] if grey.dtype.kind == "f" else grey
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if grey.dtype.kind != "f" and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    scale = 255 / ((high - low) or 1.0)
-
-    def convert(strip: Image.Image) -> Image.Image:
-        scaled = np.nan_to_num((np.asarray(strip, dtype=np.float64) - low) * scale, posinf=255.0, neginf=0.0)
-        return Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
-
-    return convert
