@@ -19,12 +19,12 @@ from lookalike.data.pictures.bounds import MAX_PIXELS, check_size, needed_bytes,
 from lookalike.data.pictures.cut_jpeg import completed_jpeg, is_padded
 from lookalike.data.pictures.decode_memory import decode_memory
 from lookalike.data.pictures.embedded_profiles import profile_of, without_png_profile
+from lookalike.data.pictures.file_kinds import kind_of
 from lookalike.data.pictures.heif import is_heif, register_heif
 from lookalike.data.pictures.raw import develop, is_raw
 from lookalike.data.pictures.rgb_pixels import to_rgb
 from lookalike.data.pictures.svg import draw, is_drawing
 from lookalike.data.pictures.tiff_pages import chosen_page
-from lookalike.data.pictures.video import video_kind
 from lookalike.data.record_files import is_record_file
 
 __all__ = [
@@ -52,7 +52,8 @@ _LARGE_PIXELS = 16_000_000
 _REDUCED_SCALE_MARGIN = 1.5
 _SIDEWAYS = (5, 6, 7, 8)
 _BAD_PROFILE = "The picture's colour profile is too large or damaged; it was ignored."
-_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+_BITMAP = b"BM"
+_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", _BITMAP, b"II*\0", b"MM\0*", b"RIFF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,8 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
         picture = _mended(content, min_side)
         if picture is not None:
             return picture
+        if content.startswith(_BITMAP) and kind_of(content):  # a text may begin with these two letters
+            raise NotAPicture(_describe_unknown(content)) from error
         raise NotAPicture(f"The picture is damaged or truncated ({error or type(error).__name__}).") from error
 
 
@@ -229,13 +232,12 @@ def _why_no_file(path: Path) -> str:
 
 
 def _describe_unknown(content: bytes) -> str:
-    if content.startswith(_SIGNATURES):
+    """Return the sentence that refuses a file which no decoder takes."""
+    kind = kind_of(content)
+    if content.startswith(_SIGNATURES) and kind is None:
         return "The picture is damaged or truncated."
-    if video_kind(content[:16]):
+    if kind == "a video":
         return "This is a video, not a picture; index it to search its frames."
-    start = content[:512].lstrip().lower()
-    if b"<html" in start or b"<!doctype html" in start:
-        return "This is a web page, not a picture."
-    if start.startswith(b"%pdf"):
-        return "This is a PDF, not a picture; convert its pages to PNG or JPEG first."
+    if kind is not None:
+        return f"This is {kind}, not a picture in a supported format ({FORMAT_NAMES})."
     return f"This is not a picture in a supported format ({FORMAT_NAMES})."
