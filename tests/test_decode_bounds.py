@@ -30,6 +30,7 @@ from lookalike.models.torch_base.frames import fit_to_square
 from lookalike.models.torch_base.transforms import Transform
 from tests.conftest import ROOT
 from tests.icc_profiles import devices
+from tests.test_picture_kinds import psd
 
 RANDOM = np.random.default_rng(3)
 SIZES = {"square": (1500, 1400), "tall": (32, MAX_SIDE), "line": (1, 65_500), "wide": (MAX_SIDE, 3)}
@@ -132,6 +133,8 @@ def everything(width: int, height: int) -> dict[str, bytes]:
         "bmp": saved(rgb, "BMP"),
         "bmp palette": saved(palette, "BMP"),
         "ppm": saved(rgb, "PPM"),
+        "psd": psd(np.ascontiguousarray(pixels[..., :3].transpose(2, 0, 1))),
+        "psd with a selection": psd(np.ascontiguousarray(pixels.transpose(2, 0, 1)), layers=1),
     }
     if max(width, height) <= 65_500:
         found |= {

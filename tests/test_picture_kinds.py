@@ -241,3 +241,60 @@ def test_damage_to_pages_and_deep_pixels_raises_only_that_error() -> None:
     deep = np.rint(RAMP * 4095).astype(np.uint16)
     originals = [tiff((PIXELS, {}), (page(64, 5), {})), tiff((deep, {262: 0})), tiff((RAMP.astype(np.float32), {}))]
     check_damaged(originals, 600, seed=23, places=range(0, 300))
+
+
+def psd(channels: NDArray[np.uint8], *, mode: int = 3, bits: int = 8, layers: int = 0, packed: bool = False) -> bytes:
+    """Build a Photoshop file from the channels of its composite."""
+    count, height, width = channels.shape
+    head = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", count, height, width, bits, mode)
+    layer = struct.pack(">IIhh", 8, 4, layers, 0) if layers else bytes(4)
+    if not packed:
+        return head + bytes(8) + layer + b"\0\0" + channels.tobytes()
+    rows = [bytes([width - 1]) + row.tobytes() for row in channels.reshape(-1, width)]
+    lengths = b"".join(struct.pack(">H", len(row)) for row in rows)
+    return head + bytes(8) + layer + b"\0\1" + lengths + b"".join(rows)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_composite_of_a_photoshop_file_is_the_picture(packed: bool) -> None:
+    channels = np.ascontiguousarray(PIXELS.transpose(2, 0, 1))
+    assert np.array_equal(array(psd(channels, packed=packed)), PIXELS)
+    inks = 255 - channels
+    black = np.full((1, 40, 60), 255, dtype=np.uint8)
+    assert (
+        np.abs(array(psd(255 - np.concatenate([inks, 255 - black]), mode=4, packed=packed)).astype(int) - PIXELS).max()
+        <= 1
+    )
+
+
+def test_a_fourth_channel_of_a_photoshop_file_is_transparency_only_where_it_says_so() -> None:
+    channels = np.concatenate([PIXELS.transpose(2, 0, 1), np.zeros((1, 40, 60), dtype=np.uint8)])
+    assert np.array_equal(array(psd(channels, layers=1)), PIXELS)
+    assert (array(psd(channels, layers=-1)) == 255).all()
+
+
+def test_a_photoshop_file_of_sixteen_bits_is_refused_with_the_reason() -> None:
+    with pytest.raises(NotAPicture, match="Photoshop file with other than 8 bits"):
+        decode(psd(np.zeros((3, 40, 120), dtype=np.uint8), bits=16))
+
+
+def test_damage_to_a_photoshop_file_raises_only_that_error() -> None:
+    channels = np.ascontiguousarray(PIXELS.transpose(2, 0, 1))
+    check_damaged([psd(channels), psd(channels, packed=True)], 300, seed=29, places=range(0, 400))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_a_picture_of_a_single_colour_is_noted(kind: str) -> None:
+    picture = decode(saved(Image.new("RGB", (50, 30), (200, 30, 90)), kind))
+    assert picture.notes == ("The picture is of a single colour; it may be a placeholder.",)
+
+
+def test_a_fully_transparent_picture_is_noted_and_others_are_not() -> None:
+    layered = Image.fromarray(PIXELS)
+    layered.putalpha(0)
+    assert decode(saved(layered, "PNG")).notes == ("The picture is fully transparent; it may be a placeholder.",)
+    layered.putpixel((7, 9), (0, 0, 0, 90))
+    assert decode(saved(layered, "PNG")).notes == ()
+    white = Image.new("RGBA", (50, 30), "white")
+    assert "single colour" in decode(saved(white, "PNG")).notes[0]
+    assert decode(saved(Image.fromarray(PIXELS), "PNG")).notes == ()

@@ -23,6 +23,7 @@ _BYTES_PER_PIXEL = {
     "BMP": 9.5,
     "GIF": 7.0,
     "TIFF": 14.0,
+    "PSD": 14.0,
     "PPM": 14.0,
     "WEBP": 17.5,
     "AVIF": 16.0,

@@ -21,6 +21,7 @@ from lookalike.data.pictures.decode_memory import decode_memory
 from lookalike.data.pictures.embedded_profiles import profile_of, without_png_profile
 from lookalike.data.pictures.file_kinds import kind_of
 from lookalike.data.pictures.heif import is_heif, register_heif
+from lookalike.data.pictures.psd import is_psd, shows_transparency
 from lookalike.data.pictures.raw import develop, is_raw
 from lookalike.data.pictures.rgb_pixels import to_rgb
 from lookalike.data.pictures.svg import draw, is_drawing
@@ -44,10 +45,10 @@ MAX_BYTES = 64 * 1024 * 1024
 
 THUMBNAIL_SIDE = 384
 
-FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, HEIC, SVG, camera RAW"
+FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PSD, HEIC, SVG, camera RAW"
 """Supported formats, for messages; the last three need extras."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")  # JPEG includes MPO
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "PSD")  # JPEG includes MPO
 _LARGE_PIXELS = 16_000_000
 _REDUCED_SCALE_MARGIN = 1.5
 _SIDEWAYS = (5, 6, 7, 8)
@@ -129,7 +130,8 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
         picture = _mended(content, min_side)
         if picture is not None:
             return picture
-        if content.startswith(_BITMAP) and kind_of(content):  # a text may begin with these two letters
+        unread = isinstance(error, KeyError) and is_psd(content)  # of 16 bits a channel, for example
+        if unread or (content.startswith(_BITMAP) and kind_of(content)):  # a text may begin with these two letters
             raise NotAPicture(_describe_unknown(content)) from error
         raise NotAPicture(f"The picture is damaged or truncated ({error or type(error).__name__}).") from error
 
@@ -159,6 +161,8 @@ def _decode(content: bytes, side: int | None) -> Picture:
             # a TIFF is upright once it is loaded, and its size is so before
             turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
             ImageOps.exif_transpose(image, in_place=True)
+            if image.format == "PSD" and image.mode == "RGBA" and not shows_transparency(content):
+                image.putalpha(255)
             rgb, notes = to_rgb(image, profile, min_side=side, white_is_zero=page.white_is_zero)
             if image is not rgb:
                 image.im = None  # type: ignore[assignment]  # frees the memory

@@ -14,6 +14,7 @@ from PIL import Image
 from lookalike.data.pictures.bounds import STRIP_PIXELS
 from lookalike.data.pictures.colour_profiles import Conversion, conversion_of
 from lookalike.data.pictures.deep_grey import is_deep, to_eight_bits
+from lookalike.data.pictures.placeholders import SINGLE_COLOUR, TRANSPARENT, is_single_coloured
 
 __all__ = ["to_rgb"]
 
@@ -33,7 +34,7 @@ def to_rgb(
     """
     deep = is_deep(image)
     conversion = _conversion(image, profile, deep)
-    notes = (conversion.note,) if conversion.note else ()
+    notes: tuple[str, ...] = (conversion.note,) if conversion.note else ()
     if conversion and not deep:
         image = _reduced(_plain(image), min_side)
     steps: list[_Step] = []
@@ -41,8 +42,9 @@ def to_rgb(
         steps.append(to_eight_bits(image, white_is_zero=white_is_zero))
     if conversion:
         steps.append(conversion.apply)
+    white = _OnWhite()
     if image.has_transparency_data:
-        steps.append(_on_white)
+        steps.append(white.lay)
     if not steps:
         rgb = image if image.mode == "RGB" else image.convert("RGB")
     elif steps == [conversion.apply]:
@@ -50,6 +52,8 @@ def to_rgb(
     else:
         rgb = _by_strips(image, steps)
     rgb.info.pop(_PROFILE, None)
+    if is_single_coloured(rgb):
+        notes += (TRANSPARENT if white.laid and not white.shown else SINGLE_COLOUR,)
     return rgb, notes
 
 
@@ -92,8 +96,17 @@ def _by_strips(image: Image.Image, steps: list[_Step]) -> Image.Image:
     return rgb
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    layered = image.convert("RGBA")
-    white = Image.new("RGB", layered.size, "white")
-    white.paste(layered, mask=layered.getchannel("A"))
-    return white
+class _OnWhite:
+    """Composites images on white, and remembers whether any pixel of them was to be seen."""
+
+    def __init__(self) -> None:
+        self.laid = self.shown = False
+
+    def lay(self, image: Image.Image) -> Image.Image:
+        layered = image.convert("RGBA")
+        alpha = layered.getchannel("A")
+        self.laid = True
+        self.shown = self.shown or bool(alpha.getbbox())
+        white = Image.new("RGB", layered.size, "white")
+        white.paste(layered, mask=alpha)
+        return white
