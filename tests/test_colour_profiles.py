@@ -208,3 +208,52 @@ def test_a_picture_with_a_profile_is_reduced_before_it_is_converted() -> None:
     assert (picture.width, picture.height) == (1600, 1600)
     assert picture.rgb.size == (400, 400)
     assert difference(np.asarray(picture.rgb.resize((192, 192), Image.Resampling.NEAREST)), CHART) < 4
+
+
+def coded(pixels: NDArray[np.uint8], kind: str, primaries: int, transfer: int) -> bytes:
+    """Save a picture whose colours are named by code numbers."""
+    content = saved(Image.fromarray(pixels), kind, None)
+    place = content.index(b"colrnclx") + 8
+    return content[:place] + struct.pack(">HH", primaries, transfer) + content[place + 4 :]
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "name"),
+    [(12, 13, "Display P3"), (1, 13, "sRGB"), (1, 1, "sRGB"), (1, 8, "linear"), (2, 2, "sRGB")],
+)
+def test_colours_named_by_code_numbers_are_those_of_the_profile(
+    kind: str, primaries: int, transfer: int, name: str
+) -> None:
+    content = coded(DEVICES[name].pixels(CHART), kind, primaries, transfer)
+    assert difference(np.asarray(decode(content).rgb), CHART) < (4 if name == "linear" else 2.5)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+@pytest.mark.parametrize(("transfer", "code"), [(16, 0.5080784), (18, 0.6296)])  # of 100 cd/m² in both standards
+def test_grey_of_a_hundred_nits_is_as_bright_as_on_an_ordinary_screen(kind: str, transfer: int, code: float) -> None:
+    grey = np.full((64, 64, 3), round(code * 255), dtype=np.uint8)
+    expected = 255 * (1.055 * (100 / 203) ** (1 / 2.4) - 0.055)
+    assert np.abs(np.asarray(decode(coded(grey, kind, 9, transfer)).rgb) - expected).max() < 6
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_what_is_brighter_than_white_keeps_its_order(transfer: int) -> None:
+    ramp = np.repeat(np.tile(np.linspace(100, 255, 16).astype(np.uint8), (32, 1)), 16, axis=1)
+    shown = np.asarray(decode(coded(np.repeat(ramp[..., np.newaxis], 3, axis=2), "AVIF", 9, transfer)).rgb)[
+        16, 8::16, 0
+    ]
+    assert (np.diff(shown.astype(int)) >= 0).all()
+    assert shown[0] < 120 and shown[-1] >= 250
+
+
+def test_codes_that_are_unknown_change_nothing() -> None:
+    for codes in ((77, 13), (9, 99), (0, 0)):
+        assert difference(np.asarray(decode(coded(CHART, "AVIF", *codes)).rgb), CHART) < 2
+
+
+def test_the_picture_before_a_gain_map_is_the_picture() -> None:
+    gain = Image.new("L", (96, 96), 200)
+    buffer = io.BytesIO()
+    Image.fromarray(CHART).save(buffer, "MPO", save_all=True, append_images=[gain], quality=96, subsampling=0)
+    assert difference(np.asarray(decode(buffer.getvalue()).rgb), CHART) < 2

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from lookalike.data.pictures.coded_colours import coded_profile
+
 __all__ = ["profile_of", "without_png_profile"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -15,11 +17,14 @@ _MAX_PARTS = 1000
 
 
 def profile_of(image: Image.Image, content: bytes) -> bytes:
-    """Return the colour profile in a picture file, or nothing if it has none. `image` is the file, opened."""
+    """Return the colour profile of a picture file, or nothing if it has none or is sRGB by its codes.
+
+    `image` is the file, opened.
+    """
     found = image.info.get("icc_profile")
     if isinstance(found, bytes) and found:
         return found
-    return _jp2_profile(content) if content.startswith(_JP2) else b""
+    return _jp2_profile(content) if content.startswith(_JP2) else coded_profile(content)
 
 
 def without_png_profile(content: bytes) -> bytes | None:
