@@ -3,7 +3,8 @@
 Every picture is returned as 8-bit sRGB, with its EXIF orientation and its colour profile applied, the first frame only,
 and transparency composited on white. Its size is checked on the header before any pixel is decoded, and pictures being
 decoded share one memory budget (`bounds.py`, `decode_memory.py`). Formats that Pillow does not read are recognised by
-their first bytes and read by extras: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`raw.py`).
+their first bytes and read by extras: HEIC (`heif.py`), JPEG XL (`jpeg_xl.py`), SVG drawings (`svg.py`), the first page
+of a PDF (`pdf.py`) and camera RAW (`raw.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from lookalike.data.pictures.decode_memory import decode_memory
 from lookalike.data.pictures.embedded_profiles import profile_of, without_png_profile
 from lookalike.data.pictures.file_kinds import kind_of
 from lookalike.data.pictures.heif import is_heif, register_heif
+from lookalike.data.pictures.jpeg_xl import is_jpeg_xl, jpeg_xl_as_png
+from lookalike.data.pictures.pdf import first_page, is_pdf
 from lookalike.data.pictures.psd import is_psd, shows_transparency
 from lookalike.data.pictures.raw import develop, is_raw
 from lookalike.data.pictures.rgb_pixels import to_rgb
@@ -45,8 +48,8 @@ MAX_BYTES = 64 * 1024 * 1024
 
 THUMBNAIL_SIDE = 384
 
-FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PSD, HEIC, SVG, camera RAW"
-"""Supported formats, for messages; the last three need extras."""
+FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PSD, HEIC, JPEG XL, SVG, PDF, camera RAW"
+"""Supported formats, for messages; the last five need extras."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "PSD")  # JPEG includes MPO
 _LARGE_PIXELS = 16_000_000
@@ -141,6 +144,11 @@ def _decode(content: bytes, side: int | None) -> Picture:
     if is_drawing(content):
         drawn = draw(content)
         return Picture(drawn, drawn.width, drawn.height)
+    if is_pdf(content):
+        page_rgb, notes = first_page(content)
+        return Picture(page_rgb, page_rgb.width, page_rgb.height, notes)
+    if is_jpeg_xl(content):
+        return _decode(jpeg_xl_as_png(content), side)
     page = chosen_page(content)
     if is_raw(content):
         return Picture(*develop(content, min_side=side, max_pixels=MAX_PIXELS))
