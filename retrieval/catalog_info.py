@@ -22,7 +22,8 @@ class CatalogInfo:
     it: under l2, a row that float16 does not hold exactly; under ip, one that it holds badly; under cosine, one whose
     direction it turns too far. `model` reads words and titles, and pictures too unless another model compares
     `appearance`. `upcoming` names the models of a set of vectors that is being made, and `previous` those of the set
-    before.
+    before. `decoded_before` is whether pictures were decoded by an earlier version, which ignored colour profiles;
+    `reencode` brings those up that are decoded differently now.
     """
 
     items: int
@@ -41,6 +42,7 @@ class CatalogInfo:
     upcoming: str | None = None
     previous: str | None = None
     stored_as: Mapping[str, str] = field(default_factory=dict)
+    decoded_before: bool = False
 
 
 def info_of(folder: Path, records: Records, live: NewestState) -> CatalogInfo:
@@ -67,6 +69,7 @@ def info_of(folder: Path, records: Records, live: NewestState) -> CatalogInfo:
         upcoming=None if sets.upcoming is None else sets.upcoming.models,
         previous=None if sets.previous is None else sets.previous.models,
         stored_as={name: state.stored_as(name) for name in file.spaces},
+        decoded_before=file.decoded_before,
     )
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "FORMAT_NAMES",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "PILLOW_FORMATS",
     "Picture",
     "check_thumbnail",
     "decode",
@@ -51,7 +52,9 @@ THUMBNAIL_SIDE = 384
 FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PSD, HEIC, JPEG XL, SVG, PDF, camera RAW"
 """Supported formats, for messages; the last five need extras."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "PSD")  # JPEG includes MPO
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "PSD")
+"""Formats that Pillow may open, by its own names. JPEG includes MPO."""
+
 _LARGE_PIXELS = 16_000_000
 _REDUCED_SCALE_MARGIN = 1.5
 _SIDEWAYS = (5, 6, 7, 8)
@@ -155,7 +158,7 @@ def _decode(content: bytes, side: int | None) -> Picture:
     heif = is_heif(content)
     if heif:
         register_heif()
-    with Image.open(io.BytesIO(page.content), formats=("HEIF",) if heif else _FORMATS) as image:
+    with Image.open(io.BytesIO(page.content), formats=("HEIF",) if heif else PILLOW_FORMATS) as image:
         if page.number:
             image.seek(page.number)
         width, height = image.size

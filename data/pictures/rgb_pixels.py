@@ -16,7 +16,7 @@ from lookalike.data.pictures.colour_profiles import Conversion, conversion_of
 from lookalike.data.pictures.deep_grey import is_deep, to_eight_bits
 from lookalike.data.pictures.placeholders import SINGLE_COLOUR, TRANSPARENT, is_single_coloured
 
-__all__ = ["to_rgb"]
+__all__ = ["changes_colours", "to_rgb"]
 
 _PROFILE = "icc_profile"
 _GREY = ("1", "L", "LA", "La")
@@ -55,6 +55,11 @@ def to_rgb(
     if is_single_coloured(rgb):
         notes += (TRANSPARENT if white.laid and not white.shown else SINGLE_COLOUR,)
     return rgb, notes
+
+
+def changes_colours(image: Image.Image, profile: bytes) -> bool:
+    """Return whether a profile changes the colours of a picture, which has not been loaded."""
+    return bool(_conversion(image, profile, is_deep(image)))
 
 
 def _conversion(image: Image.Image, profile: bytes, deep: bool) -> Conversion:
