@@ -119,6 +119,8 @@ def test_info_says_how_to_bring_a_catalog_up(tmp_path: Path, models: dict[str, E
     make_old(tmp_path / "shop", feed)
     assert "lookalike reencode" in call("info", tmp_path / "shop")
     assert call_json("info", tmp_path / "shop")["decoded_before"] is True
+    assert "complete and up to date" in call("reencode", tmp_path / "shop")
+    assert "lookalike reencode" not in call("info", tmp_path / "shop")
     with Catalog.create(tmp_path / "new", model="colour") as catalog:
         run(catalog, feed)
     assert "lookalike reencode" not in call("info", tmp_path / "new")

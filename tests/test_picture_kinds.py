@@ -141,7 +141,10 @@ def test_the_largest_page_of_a_tiff_is_the_picture() -> None:
     picture = decode(tiff((page(20, 10), {}), (page(64, 200), {}), (page(64, 90), {}), (page(32, 30), {})))
     assert (picture.width, picture.height) == (64, 64)
     assert np.asarray(picture.rgb)[5, 5].tolist() == [200, 200, 200]
-    assert picture.notes == ("The file has 4 pages; the largest, page 2, was taken.",)
+    assert picture.notes == (
+        "The file has 4 pages; the largest, page 2, was taken.",
+        "The picture is of a single colour; it may be a placeholder.",
+    )
 
 
 def test_smaller_copies_and_masks_are_no_pages() -> None:
