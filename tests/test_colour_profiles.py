@@ -172,6 +172,18 @@ def test_a_profile_in_a_jpeg_2000_is_applied() -> None:
     assert difference(np.asarray(decode(grown).rgb), CHART) < 2
 
 
+@pytest.mark.parametrize(("rule", "name"), [("R03", "Adobe RGB"), ("R98", "sRGB")])
+def test_a_photograph_of_a_camera_in_adobe_rgb_has_its_colours_without_a_profile(rule: str, name: str) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 65535
+    exif.get_ifd(0x8769)[0xA005] = {1: rule}
+    buffer = io.BytesIO()
+    pixels = Image.fromarray(DEVICES[name].pixels(CHART))
+    pixels.save(buffer, "JPEG", quality=96, subsampling=0, exif=exif)
+    assert rule.encode() in buffer.getvalue()
+    assert difference(np.asarray(decode(buffer.getvalue()).rgb), CHART) < 2
+
+
 def test_random_damage_to_a_profile_never_refuses_the_picture() -> None:
     random = np.random.default_rng(5)
     names = [name for name, device in DEVICES.items() if device.mode == "RGB"]

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["coded_profile", "profile_of_codes"]
+__all__ = ["adobe_rgb", "coded_profile", "profile_of_codes"]
 
 _Floats = NDArray[np.float64]
 _Point = tuple[float, float]
@@ -60,6 +60,18 @@ def profile_of_codes(primaries: int, transfer: int) -> bytes:
     points, white = _PRIMARIES[1 if primaries == _UNSPECIFIED else primaries]
     if points == _PRIMARIES[1][0] and transfer in _SRGB_CURVES:
         return b""
+    return _screen(points, white, curve)
+
+
+@lru_cache(maxsize=1)
+def adobe_rgb() -> bytes:
+    """Return a profile for Adobe RGB (1998)."""
+    points = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
+    return _screen(points, _D65, lambda values: values ** (563 / 256))
+
+
+def _screen(points: tuple[_Point, _Point, _Point], white: _Point, curve: Callable[[_Floats], _Floats]) -> bytes:
+    """Build the profile of a screen from its primaries, its white and its curve."""
     columns = np.stack([_xyz(point) for point in points], axis=1)
     columns = columns * np.linalg.solve(columns, _xyz(white))
     cones = (_BRADFORD @ _D50) / (_BRADFORD @ _xyz(white))

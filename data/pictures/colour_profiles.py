@@ -134,6 +134,8 @@ def _build(profile: bytes, mode: str) -> Conversion:
             return Conversion(transform)
         before = _grey_samples() if grey else _colour_samples()
         converted = ImageCms.applyTransform(Image.fromarray(before), transform)
+    except ImportError:
+        return _ignored("cannot be applied by this installation of Pillow, which lacks LittleCMS")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return _ignored("is damaged")
     after = np.asarray(converted, dtype=np.int16)

@@ -1,16 +1,19 @@
-"""Colour profiles as picture files hold them, where Pillow does not read them or refuses the picture for them."""
+"""Colour profiles that picture files hold or name, where Pillow does not read them or refuses the picture for them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from PIL import Image
+from PIL import ExifTags, Image
 
-from lookalike.data.pictures.coded_colours import coded_profile
+from lookalike.data.pictures.coded_colours import adobe_rgb, coded_profile
 
 __all__ = ["profile_of", "without_png_profile"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_ADOBE_RGB_RULE = "R03"
+_MAX_HEAD_BYTES = 64 * 1024
 _JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 _RESTRICTED, _ANY_ICC = 2, 3
 _MAX_PARTS = 1000
@@ -24,7 +27,11 @@ def profile_of(image: Image.Image, content: bytes) -> bytes:
     found = image.info.get("icc_profile")
     if isinstance(found, bytes) and found:
         return found
-    return _jp2_profile(content) if content.startswith(_JP2) else coded_profile(content)
+    if content.startswith(_JP2):
+        return _jp2_profile(content)
+    if content.startswith(_JPEG):
+        return adobe_rgb() if _is_adobe_rgb(image, content) else b""
+    return coded_profile(content)
 
 
 def without_png_profile(content: bytes) -> bytes | None:
@@ -44,6 +51,15 @@ def without_png_profile(content: bytes) -> bytes | None:
             return None
         place = end
     return None
+
+
+def _is_adobe_rgb(image: Image.Image, content: bytes) -> bool:
+    """Return whether a photograph is in Adobe RGB as cameras say so in EXIF, without a profile (DCF option file)."""
+    if content.find(_ADOBE_RGB_RULE.encode(), 0, _MAX_HEAD_BYTES) < 0 or image.mode != "RGB":
+        return False
+    exif = image.getexif()
+    found = exif.get_ifd(ExifTags.IFD.Interop) or exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.IFD.Interop)
+    return isinstance(found, dict) and found.get(ExifTags.Interop.InteropIndex) == _ADOBE_RGB_RULE
 
 
 def _jp2_profile(content: bytes) -> bytes:

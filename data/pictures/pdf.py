@@ -15,15 +15,15 @@ PAGE_SIDE = 1024
 """The longer side of a rendered page in pixels."""
 
 _SIGNATURE = b"%PDF-"
-_MAX_OFFSET = 1024
+_HEAD_BYTES, _BLANKS = 64, b"\xef\xbb\xbf\0 \t\r\n"
 _MEMORY_BYTES = 512 * 1024**2
 _HEAD = struct.Struct(">III")
 _process = GuardedProcess("pdf_child.py", "pypdfium2", "pdf", "PDF", "PDF documents")
 
 
 def is_pdf(content: bytes) -> bool:
-    """Return whether a file is a PDF document; some bytes may precede its first line."""
-    return _SIGNATURE in content[:_MAX_OFFSET] and not content.startswith((b"<", b"{"))
+    """Return whether a file is a PDF document; a byte order mark and blanks may precede its first line."""
+    return content[:_HEAD_BYTES].lstrip(_BLANKS).startswith(_SIGNATURE)
 
 
 def first_page(content: bytes, *, cpu_seconds: int = 10) -> tuple[Image.Image, tuple[str, ...]]:
