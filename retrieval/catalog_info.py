@@ -23,7 +23,9 @@ class CatalogInfo:
     cosine, one whose direction it turns too far.
 
     `model` reads words and titles, and pictures too unless another model compares `appearance`. `upcoming` names the
-    models of a set of vectors that is being made, and `previous` the models of the set before.
+    models of a set of vectors that is being made, and `previous` the models of the set before. `decoded_before` is
+    whether pictures were decoded by an earlier version, which ignored colour profiles; `reencode` encodes those again
+    that look different now.
     """
 
     items: int
@@ -42,6 +44,7 @@ class CatalogInfo:
     upcoming: str | None = None
     previous: str | None = None
     stored_as: Mapping[str, str] = field(default_factory=dict)
+    decoded_before: bool = False
 
 
 def info_of(folder: Path, records: Records, live: NewestState) -> CatalogInfo:
@@ -68,6 +71,7 @@ def info_of(folder: Path, records: Records, live: NewestState) -> CatalogInfo:
         upcoming=None if sets.upcoming is None else sets.upcoming.models,
         previous=None if sets.previous is None else sets.previous.models,
         stored_as={name: state.stored_as(name) for name in file.spaces},
+        decoded_before=file.decoded_before,
     )
 
 

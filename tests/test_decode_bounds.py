@@ -29,6 +29,8 @@ from lookalike.data.pictures.image_decoder import decode, thumbnail
 from lookalike.models.torch_base.frames import fit_to_square
 from lookalike.models.torch_base.transforms import Transform
 from tests.conftest import ROOT
+from tests.icc_profiles import devices
+from tests.test_picture_kinds import psd
 
 RANDOM = np.random.default_rng(3)
 SIZES = {"square": (1500, 1400), "tall": (32, MAX_SIDE), "line": (1, 65_500), "wide": (MAX_SIDE, 3)}
@@ -57,7 +59,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
     Path('/proc/self/clear_refs').write_text('5')
     before = bytes_of('VmRSS')
     picture = lookalike.data.pictures.image_decoder.decode(content, min_side=int(sys.argv[2]) or None)
-    print(json.dumps([path.name, bytes_of('VmHWM') - before, sum(taken)]), flush=True)
+    print(json.dumps([path.name, bytes_of('VmHWM') - before, max(taken)]), flush=True)
     os._exit(0)
 """
 """Decodes the pictures of a folder, and says of each what it took at its peak and what was set aside, in bytes."""
@@ -103,6 +105,7 @@ def everything(width: int, height: int) -> dict[str, bytes]:
     turned = Image.Exif()
     turned[0x0112] = 6
     quick: dict[str, Any] = {"compress_level": 1}
+    wide = {name: device.profile for name, device in devices().items()}
     found = {
         "png 1": saved(rgb.convert("1"), "PNG"),
         "png grey": saved(grey, "PNG", **quick),
@@ -119,9 +122,19 @@ def everything(width: int, height: int) -> dict[str, bytes]:
         "tiff cmyk turned": saved(rgb.convert("CMYK"), "TIFF", exif=turned),
         "tiff real": saved(real, "TIFF"),
         "tiff whole": saved(real.convert("I"), "TIFF"),
+        "tiff sixteen bits": saved(deep, "TIFF"),
+        "tiff pages": saved(grey.resize((1, 1)), "TIFF", save_all=True, append_images=[rgb]),
+        "tiff print profile": saved(rgb.convert("CMYK"), "TIFF", icc_profile=wide["print"]),
+        "png profile": saved(rgb, "PNG", icc_profile=wide["Display P3"], **quick),
+        "png rgba profile": saved(rgba, "PNG", icc_profile=wide["Display P3"], **quick),
+        "png palette profile": saved(palette, "PNG", transparency=3, icc_profile=wide["Display P3"], **quick),
+        "png grey profile": saved(grey, "PNG", icc_profile=wide["grey"], **quick),
+        "png deep transparent profile": saved(deep, "PNG", transparency=257, icc_profile=wide["grey"], **quick),
         "bmp": saved(rgb, "BMP"),
         "bmp palette": saved(palette, "BMP"),
         "ppm": saved(rgb, "PPM"),
+        "psd": psd(np.ascontiguousarray(pixels[..., :3].transpose(2, 0, 1))),
+        "psd with a selection": psd(np.ascontiguousarray(pixels.transpose(2, 0, 1)), layers=1),
     }
     if max(width, height) <= 65_500:
         found |= {
@@ -129,6 +142,10 @@ def everything(width: int, height: int) -> dict[str, bytes]:
             "jpeg cmyk": saved(rgb.convert("CMYK"), "JPEG", subsampling=0),
             "jpeg progressive": saved(rgb, "JPEG", progressive=True, subsampling=0, exif=turned),
             "jpeg progressive cmyk": saved(rgb.convert("CMYK"), "JPEG", progressive=True),
+            "jpeg profile": saved(rgb, "JPEG", subsampling=0, icc_profile=wide["Display P3"]),
+            "jpeg print profile": saved(rgb.convert("CMYK"), "JPEG", subsampling=0, icc_profile=wide["print"]),
+            "jpeg cut short": saved(rgb, "JPEG", subsampling=0)[:-2],
+            "jpeg progressive cut short": saved(rgb, "JPEG", progressive=True, subsampling=0)[:-9],
             "jpeg progressive grey": saved(grey, "JPEG", progressive=True),
         }
     if max(width, height) <= 16_383:

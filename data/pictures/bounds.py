@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-
 from PIL import Image
 
 from lookalike.data.errors import NotAPicture
 from lookalike.data.pictures.decode_memory import MAX_DECODE_BYTES
 
-__all__ = ["MAX_PIXELS", "MAX_SIDE", "STRIP_PIXELS", "check_directory", "check_size", "needed_bytes", "scans_of"]
+__all__ = ["MAX_PIXELS", "MAX_SIDE", "STRIP_PIXELS", "check_size", "needed_bytes", "scans_of"]
 
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 """Maximum number of pixels; larger pictures are refused undecoded. It is Pillow's own limit, about 89 million."""
@@ -20,14 +18,12 @@ MAX_SIDE = 65_535
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 """Maximum pixels of all scans of a JPEG together. A progressive JPEG has about ten scans, a hostile one a million."""
 
-MAX_TIFF_PARTS = 250_000
-"""Maximum number of strips or tiles of a TIFF."""
-
 _BYTES_PER_PIXEL = {
     "PNG": 9.5,
     "BMP": 9.5,
     "GIF": 7.0,
     "TIFF": 14.0,
+    "PSD": 14.0,
     "PPM": 14.0,
     "WEBP": 17.5,
     "AVIF": 16.0,
@@ -48,9 +44,6 @@ _BLOCK = 32
 
 _START_OF_SCAN = b"\xff\xda\x00"
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
-_PART_TAGS = (273, 279, 324, 325)
-_TIFF = {b"II*\0": "<", b"MM\0*": ">"}
-_BIG_TIFF = {b"II+\0": "<", b"MM\0+": ">"}
 
 
 def check_size(width: int, height: int) -> None:
@@ -64,31 +57,6 @@ def check_size(width: int, height: int) -> None:
             f"The picture is too large ({width:,} x {height:,} pixels); at most {MAX_PIXELS / 1e6:.0f} million pixels "
             f"are decoded, {MAX_SIDE:,} per side."
         )
-
-
-def check_directory(content: bytes) -> None:
-    """Check how many strips or tiles a TIFF declares; Pillow builds a list of them before it does anything else.
-
-    Raises:
-        NotAPicture: there are more than `MAX_TIFF_PARTS`.
-    """
-    try:
-        if order := _TIFF.get(content[:4]):
-            (place,) = struct.unpack_from(f"{order}I", content, 4)
-            (count,) = struct.unpack_from(f"{order}H", content, place)
-            start, entry = place + 2, struct.Struct(f"{order}HHII")
-        elif order := _BIG_TIFF.get(content[:4]):
-            (place,) = struct.unpack_from(f"{order}Q", content, 8)
-            (count,) = struct.unpack_from(f"{order}Q", content, place)
-            start, entry = place + 8, struct.Struct(f"{order}HHQQ")
-        else:
-            return
-        for number in range(min(count, 65_535)):
-            tag, _, parts, _ = entry.unpack_from(content, start + number * entry.size)
-            if tag in _PART_TAGS and parts > MAX_TIFF_PARTS:
-                raise NotAPicture(f"The picture is in too many parts ({parts:,}); at most {MAX_TIFF_PARTS:,} are read.")
-    except struct.error:
-        return  # truncated; Pillow reports it
 
 
 def scans_of(image: Image.Image, content: bytes) -> int:

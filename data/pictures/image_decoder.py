@@ -1,9 +1,10 @@
 """Decoding of picture bytes, for indexing and for queries alike.
 
-Every picture is returned as 8-bit RGB, with its EXIF orientation applied, the first frame only, and transparency
-composited on white. Its size is checked on the header before any pixel is decoded, and pictures being decoded share one
-memory budget (`bounds.py`, `decode_memory.py`). Formats that Pillow does not read are recognised by their first bytes
-and read by extras: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`raw.py`).
+Every picture is returned as 8-bit sRGB, with its EXIF orientation and its colour profile applied, the first frame only,
+and transparency composited on white. Its size is checked on the header before any pixel is decoded, and pictures being
+decoded share one memory budget (`bounds.py`, `decode_memory.py`). Formats that Pillow does not read are recognised by
+their first bytes and read by extras: HEIC (`heif.py`), JPEG XL (`jpeg_xl.py`), SVG drawings (`svg.py`), the first page
+of a PDF (`pdf.py`) and camera RAW (`raw.py`).
 """
 
 from __future__ import annotations
@@ -11,25 +12,32 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookalike.data.errors import NotAPicture
-from lookalike.data.pictures.bounds import MAX_PIXELS, STRIP_PIXELS, check_directory, check_size, needed_bytes, scans_of
+from lookalike.data.pictures.bounds import MAX_PIXELS, check_size, needed_bytes, scans_of
+from lookalike.data.pictures.cut_jpeg import completed_jpeg, is_padded
 from lookalike.data.pictures.decode_memory import decode_memory
+from lookalike.data.pictures.embedded_profiles import profile_of, without_png_profile
+from lookalike.data.pictures.file_kinds import kind_of
 from lookalike.data.pictures.heif import is_heif, register_heif
+from lookalike.data.pictures.jpeg_xl import is_jpeg_xl, jpeg_xl_as_png
+from lookalike.data.pictures.pdf import first_page, is_pdf
+from lookalike.data.pictures.psd import is_psd, shows_transparency
 from lookalike.data.pictures.raw import develop, is_raw
+from lookalike.data.pictures.rgb_pixels import to_rgb
 from lookalike.data.pictures.svg import draw, is_drawing
-from lookalike.data.pictures.video import video_kind
+from lookalike.data.pictures.tiff_pages import chosen_page
 from lookalike.data.record_files import is_record_file
 
 __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
+    "PILLOW_FORMATS",
     "Picture",
     "check_thumbnail",
     "decode",
@@ -45,24 +53,38 @@ MAX_BYTES = 64 * 1024 * 1024
 
 THUMBNAIL_SIDE = 384
 
-_FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000"
-_EXTRAS = {"HEIC": ("pillow_heif",), "SVG": ("resvg_py", "resource"), "camera RAW": ("rawpy",)}
+_FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PSD"
+_EXTRAS = {
+    "HEIC": ("pillow_heif",),
+    "JPEG XL": ("pillow_jxl", "resource"),
+    "SVG": ("resvg_py", "resource"),
+    "PDF": ("pypdfium2", "resource"),
+    "camera RAW": ("rawpy",),
+}
 """Further formats, each with the modules that reading it takes."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")  # JPEG includes MPO
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "PSD")
+"""Formats that Pillow may open, by its own names. JPEG includes MPO."""
+
 _LARGE_PIXELS = 16_000_000
 _REDUCED_SCALE_MARGIN = 1.5
 _SIDEWAYS = (5, 6, 7, 8)
-_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+_BAD_PROFILE = "The picture's colour profile is too large or damaged; it was ignored."
+_BITMAP = b"BM"
+_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", _BITMAP, b"II*\0", b"MM\0*", b"RIFF")
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture: `rgb` as an RGB image, and the original size in pixels, upright and before any reduction."""
+    """A decoded picture: `rgb` as an RGB image, and the original size in pixels, upright and before any reduction.
+
+    `notes` are sentences for people about a picture that was read, but perhaps not as it was meant.
+    """
 
     rgb: Image.Image
     width: int
     height: int
+    notes: tuple[str, ...] = ()
 
 
 def format_names() -> str:
@@ -130,41 +152,87 @@ def decode(content: bytes, *, min_side: int | None = None) -> Picture:
     if not content:
         raise NotAPicture("The file is empty.")
     try:
-        if is_drawing(content):
-            drawn = draw(content)
-            return Picture(drawn, drawn.width, drawn.height)
-        check_directory(content)
-        if is_raw(content):
-            return Picture(*develop(content, min_side=min_side and reduced_side(min_side), max_pixels=MAX_PIXELS))
-        heif = is_heif(content)
-        if heif:
-            register_heif()
-        with Image.open(io.BytesIO(content), formats=("HEIF",) if heif else _FORMATS) as image:
-            width, height = image.size
-            check_size(width, height)
-            scans = scans_of(image, content)
-            if min_side is not None and image.format in ("JPEG", "MPO"):
-                image.draft(None, (reduced_side(min_side),) * 2)
-            with decode_memory.reserve(needed_bytes(image, (width, height), scans)):
-                image.load()
-                turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS  # for a PNG this loads the pixels
-                rgb = _to_rgb(image)
-                if image is not rgb:
-                    image.im = None  # type: ignore[assignment]  # frees the memory
-                if min_side is not None and width * height > _LARGE_PIXELS:
-                    factor = min(rgb.size) // reduced_side(min_side)
-                    rgb = rgb.reduce(factor) if factor > 1 else rgb
+        picture = _mended(content, min_side) if is_padded(content) else None
+        return picture or _decode(content, min_side and reduced_side(min_side))
     except NotAPicture:
         raise
+    except UnidentifiedImageError as error:
+        raise NotAPicture(_describe_unknown(content)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise NotAPicture(
             f"The picture is too large (too many pixels); at most {MAX_PIXELS / 1e6:.0f} million pixels are decoded."
         ) from error
-    except UnidentifiedImageError as error:
-        raise NotAPicture(_describe_unknown(content)) from error
     except Exception as error:  # a codec given hostile bytes may raise anything
+        picture = _mended(content, min_side)
+        if picture is not None:
+            return picture
+        unread = isinstance(error, KeyError) and is_psd(content)  # of 16 bits a channel, for example
+        if unread or (content.startswith(_BITMAP) and kind_of(content)):  # a text may begin with these two letters
+            raise NotAPicture(_describe_unknown(content)) from error
         raise NotAPicture(f"The picture is damaged or truncated ({error or type(error).__name__}).") from error
-    return Picture(rgb, height if turned else width, width if turned else height)
+
+
+def _decode(content: bytes, side: int | None) -> Picture:
+    """Decode a picture, reduced if it is much larger than `side`. Raise anything that a codec raises."""
+    if is_drawing(content):
+        drawn = draw(content)
+        return Picture(drawn, drawn.width, drawn.height)
+    if is_pdf(content):
+        page_rgb, notes = first_page(content)
+        return Picture(page_rgb, page_rgb.width, page_rgb.height, notes)
+    if is_jpeg_xl(content):
+        return _decode(jpeg_xl_as_png(content), side)
+    page = chosen_page(content)
+    if is_raw(content):
+        return Picture(*develop(content, min_side=side, max_pixels=MAX_PIXELS))
+    heif = is_heif(content)
+    if heif:
+        register_heif()
+    with Image.open(io.BytesIO(page.content), formats=("HEIF",) if heif else PILLOW_FORMATS) as image:
+        if page.number:
+            image.seek(page.number)
+        width, height = image.size
+        check_size(width, height)
+        scans = scans_of(image, content)
+        if side is not None and image.format in ("JPEG", "MPO"):
+            image.draft(None, (side, side))
+        with decode_memory.reserve(needed_bytes(image, (width, height), scans)):
+            image.load()
+            profile = profile_of(image, content)
+            # a TIFF is upright once it is loaded, and its size is so before
+            turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.format == "PSD" and image.mode == "RGBA" and not shows_transparency(content):
+                image.putalpha(255)
+            rgb, notes = to_rgb(image, profile, min_side=side, white_is_zero=page.white_is_zero)
+            if image is not rgb:
+                image.im = None  # type: ignore[assignment]  # frees the memory
+            if side is not None and width * height > _LARGE_PIXELS:
+                factor = min(rgb.size) // side
+                rgb = rgb.reduce(factor) if factor > 1 else rgb
+    notes = (page.note, *notes) if page.note else notes
+    return Picture(rgb, height if turned else width, width if turned else height, notes)
+
+
+def _mended(content: bytes, min_side: int | None) -> Picture | None:
+    """Decode a picture that failed, if it fails for its colour profile or for its missing end; otherwise return None.
+
+    Raises:
+        NotAPicture: too little of a JPEG is there.
+    """
+    plain, note = without_png_profile(content), _BAD_PROFILE
+    if plain is None:
+        try:
+            completed = completed_jpeg(content)
+        except NotAPicture:
+            raise
+        except Exception:  # it fails for another reason
+            return None
+        if completed is None:
+            return None
+        plain, note = completed.content, completed.note
+    picture = decode(plain, min_side=min_side)
+    return replace(picture, notes=(note, *picture.notes))
 
 
 def reduced_side(min_side: int) -> int:
@@ -202,49 +270,6 @@ def check_thumbnail(content: bytes) -> None:
     decode(content)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I") or image.mode == "F":
-        return _by_strips(image, _to_eight_bits(image))
-    if image.has_transparency_data:
-        return _by_strips(image, _on_white)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Convert an image to RGB a few rows at a time, so that memory holds no third image of the full size."""
-    if image.width * image.height <= STRIP_PIXELS:
-        return convert(image).convert("RGB")
-    rgb = Image.new("RGB", image.size)
-    rows = max(STRIP_PIXELS // image.width, 1)
-    for top in range(0, image.height, rows):
-        rgb.paste(convert(image.crop((0, top, image.width, min(top + rows, image.height)))), (0, top))
-    return rgb
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    layered = image.convert("RGBA")
-    white = Image.new("RGB", layered.size, "white")
-    white.paste(layered, mask=layered.getchannel("A"))
-    return white
-
-
-def _to_eight_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Return a function that scales high-depth grey to 8 bits: 16-bit by its full range, others by their own range."""
-    grey = np.asarray(image)
-    finite = grey[np.isfinite(grey)] if grey.dtype.kind == "f" else grey
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if grey.dtype.kind != "f" and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    scale = 255 / ((high - low) or 1.0)
-
-    def convert(strip: Image.Image) -> Image.Image:
-        scaled = np.nan_to_num((np.asarray(strip, dtype=np.float64) - low) * scale, posinf=255.0, neginf=0.0)
-        return Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
-
-    return convert
-
-
 def _is_importable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
@@ -259,13 +284,12 @@ def _why_no_file(path: Path) -> str:
 
 
 def _describe_unknown(content: bytes) -> str:
-    if content.startswith(_SIGNATURES):
+    """Return the sentence that refuses a file which no decoder takes."""
+    kind = kind_of(content)
+    if content.startswith(_SIGNATURES) and kind is None:
         return "The picture is damaged or truncated."
-    if video_kind(content[:16]):
+    if kind == "a video":
         return "This is a video, not a picture; index it to search its frames."
-    start = content[:512].lstrip().lower()
-    if b"<html" in start or b"<!doctype html" in start:
-        return "This is a web page, not a picture."
-    if start.startswith(b"%pdf"):
-        return "This is a PDF, not a picture; convert its pages to PNG or JPEG first."
+    if kind is not None:
+        return f"This is {kind}, not a picture in a supported format ({format_names()})."
     return f"This is not a picture in a supported format ({format_names()})."

@@ -99,7 +99,7 @@ def portable(file: CatalogFile) -> CatalogFile:
         None if made is None else {str(name): str(made[name]) for name in made}
         for made in (file.model, file.looks_model)
     )
-    return CatalogFile(spaces, model, looks_model=looks)
+    return CatalogFile(spaces, model, looks_model=looks, decoding=file.decoding)
 
 
 def images_type(spaces: Mapping[str, Space], *, vectors: bool) -> pl.List:

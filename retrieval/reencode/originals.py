@@ -17,7 +17,9 @@ from lookalike.data.errors import NotAPicture
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.data.item import Item, Rejected
-from lookalike.data.pictures.image_decoder import Picture, decode, read_bytes
+from lookalike.data.pictures.decoding_version import decodes_differently
+from lookalike.data.pictures.image_decoder import Picture, decode, read_bytes, thumbnail
+from lookalike.data.pictures.video import seconds_of
 from lookalike.models import Encoder
 from lookalike.retrieval.core import Core
 from lookalike.retrieval.ingest.item_pictures import LoadedImage, PictureLoader, Stored, encode_pictures
@@ -35,10 +37,18 @@ _Batch = tuple[list[LoadedImage], Future[int]]
 
 
 class _WantedLoader(PictureLoader):
-    """Loads the pictures that lack a vector; of other pictures it only returns the source and the hash."""
+    """Loads the pictures that lack a vector; of other pictures it only returns the source and the hash.
 
-    def __init__(self, core: Core, file: CatalogFile, spaces: Sequence[str], gone: Mapping[bytes, object]) -> None:
+    With `only_changed`, pictures whose decoding has not changed are left out as well, and their hashes are noted in
+    `unchanged`.
+    """
+
+    def __init__(
+        self, core: Core, file: CatalogFile, spaces: Sequence[str], gone: Mapping[bytes, object], only_changed: bool
+    ) -> None:
         super().__init__(core, restart=True, file=file)
+        self.unchanged: set[bytes] = set()
+        self._only_changed = only_changed
         self._wanted_in = spaces
         self._gone = gone
         self._taken: set[bytes] = set()
@@ -51,7 +61,11 @@ class _WantedLoader(PictureLoader):
         with self._lock:
             new = digest not in self._taken
             self._taken.add(digest)
-        return None if new and self._is_wanted(digest) else LoadedImage(source, digest)
+        if new and self._is_wanted(digest):
+            if not self._only_changed or seconds_of(source) is None:  # frames of videos are decoded as before
+                return None
+            self.unchanged.add(digest)
+        return LoadedImage(source, digest)
 
     def _is_wanted(self, digest: bytes) -> bool:
         records, spaces = self._core.records, self._file.spaces
@@ -59,8 +73,17 @@ class _WantedLoader(PictureLoader):
             records.spaces.lacking_of(spaces[space].stored, [digest]) for space in self._wanted_in
         )
 
+    def _decoded(self, source: str, digest: bytes, content: bytes) -> LoadedImage:
+        if self._only_changed and not decodes_differently(content):
+            self.unchanged.add(digest)
+            return LoadedImage(source, digest)
+        return super()._decoded(source, digest, content)
+
     def _prepared(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
-        self._core.thumbnails.add(digest.hex(), picture.rgb)
+        if self._only_changed:
+            self._core.thumbnails.put(digest.hex(), thumbnail(picture.rgb))
+        else:
+            self._core.thumbnails.add(digest.hex(), picture.rgb)
         return self.prepared_of(source, digest, picture)
 
     def prepared_of(self, source: str, digest: bytes, picture: Picture) -> LoadedImage:
@@ -73,9 +96,12 @@ class _WantedLoader(PictureLoader):
 
 
 class Originals:
-    """Finds and encodes the pictures that lack a vector in `spaces`, which are spaces of a set for pictures."""
+    """Finds and encodes the pictures that lack a vector in `spaces`, which are spaces of a set for pictures.
 
-    def __init__(self, core: Core, file: CatalogFile, spaces: Sequence[str]) -> None:
+    With `only_changed`, pictures that are decoded as before are left without a vector.
+    """
+
+    def __init__(self, core: Core, file: CatalogFile, spaces: Sequence[str], *, only_changed: bool = False) -> None:
         self._core = core
         self._records = core.records
         self._stored = {space: file.spaces[space].stored for space in spaces}
@@ -85,11 +111,15 @@ class Originals:
             for image in self._records.spaces.lacking(stored):
                 if not image.live:
                     self._gone.setdefault(image.sha256, []).append((space, image))
-        self._loader = _WantedLoader(core, file, spaces, self._gone)
+        self._loader = _WantedLoader(core, file, spaces, self._gone, only_changed)
 
     def count(self) -> int:
         """Count the current pictures that lack a vector."""
         return max((self._records.spaces.count_lacking(stored) for stored in self._stored.values()), default=0)
+
+    def count_unseen(self) -> int:
+        """Count the current pictures that lack a vector and were not found to be decoded as before."""
+        return sum(image.sha256 not in self._loader.unchanged for image in self.lacking())
 
     def lacking(self) -> Iterator[LackingImage]:
         """Yield the current pictures that lack a vector, each once."""

@@ -139,7 +139,7 @@ class Reencoding:
         """Build the missing vectors, compare, and swap; titles that change meanwhile are left to the next round."""
         report = self.report
         written = report.pictures + report.titles + report.copied
-        yield from self._copy(target)
+        yield from self._copy(target.copies)
         if target.picture_spaces:
             yield from self._encode_pictures(target)
         yield from self._encode_titles(target)
@@ -158,9 +158,9 @@ class Reencoding:
             yield
             self._swap(target)
 
-    def _copy(self, target: Target) -> Iterator[None]:
+    def _copy(self, pairs: Sequence[tuple[str, str]]) -> Iterator[None]:
         """Copy the vectors of spaces that are rebuilt with the model they already had."""
-        for source, goal in target.copies:
+        for source, goal in pairs:
             self._phase("Copying vectors", self._core.records.count_vectors().get(source, 0))
             for count in self._spaces.copy(source, goal):
                 self.report.copied += count
@@ -173,17 +173,28 @@ class Reencoding:
         if not lacking and not target.bare:
             self.report.lacking = 0
             return
-        originals = Originals(self._core, target.file, target.picture_spaces)
+        originals = Originals(self._core, target.file, target.picture_spaces, only_changed=bool(target.kept))
         for feed in self._feeds or self._remembered():
             yield from self._write(originals.from_feed(feed, self._options.fetch))
             if not originals.count():
                 break
+        if target.kept:
+            yield from self._keep(target, originals)
         if self._options.from_thumbnails and originals.count():
             before = self.report.pictures
             self._phase("Encoding thumbnails", originals.count())
             yield from self._write(originals.from_thumbnails())
             self.report.thumbnails += self.report.pictures - before
         self._check_missing(target, originals)
+
+    def _keep(self, target: Target, originals: Originals) -> Iterator[None]:
+        """Copy the vectors of pictures that are decoded as before, and of those that were not found."""
+        unseen = originals.count_unseen()
+        if unseen:
+            self.report.notes.append(
+                f"{unseen:,} pictures were not found where they were read from; they keep the vectors they had."
+            )
+        yield from self._copy(target.kept)
 
     def _remembered(self) -> Iterator[Feed]:
         """Yield the feeds of the catalog, opened where they were last read."""

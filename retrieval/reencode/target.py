@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lookalike.data.errors import UsageError
+from lookalike.data.pictures.decoding_version import DECODING
 from lookalike.retrieval.core import Core
 from lookalike.retrieval.spaces.catalog_file import CatalogFile, ModelIdentity
 from lookalike.retrieval.spaces.space import Space
@@ -23,6 +24,8 @@ class Target:
 
     `picture_spaces` are its spaces in which pictures get new vectors. `title_space` is the stored name of its title
     space if that is new. `copies` are pairs of stored names, in the old and the new set, of spaces with the same model.
+    `kept` are those pairs of spaces of pictures whose vectors are kept except for pictures that are decoded differently
+    now.
     `made_new` is whether a model differs. `bare` is the number of vectors without a picture that have to be left
     behind.
     """
@@ -31,6 +34,7 @@ class Target:
     picture_spaces: Sequence[str]
     title_space: str | None
     copies: Sequence[tuple[str, str]]
+    kept: Sequence[tuple[str, str]]
     made_new: bool
     bare: int
 
@@ -53,8 +57,8 @@ class Target:
                     f"or give it up for {asked.models} with --restart"
                 )
             return cls._towards(core, begun)
-        file = asked if asked is not None else begun or sets.active
-        if _same_models(file, sets.active) and not _lacks(core, sets.active):
+        file = asked if asked is not None else begun or replace(sets.active, decoding=DECODING)
+        if _same_models(file, sets.active) and not sets.active.decoded_before and not _lacks(core, sets.active):
             raise UsageError(
                 f"There is nothing to do: the catalog is made with {sets.active.models}, and every picture has its "
                 "vectors. Name another --model, or another model for --appearance."
@@ -70,12 +74,18 @@ class Target:
         active = core.sets.active
         new = [name for name, space in file.spaces.items() if active.stored.get(name) != space.stored]
         same = [name for name in new if name in active.spaces and active.made(name).facts == file.made(name).facts]
+        decoded = [name for name in same if name in file.picture_spaces and file.decoding > active.decoding]
         bare = core.records.spaces.count_bare(active.spaces["image"].stored)
+
+        def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+            return [(active.spaces[name].stored, file.spaces[name].stored) for name in names]
+
         return cls(
             file,
             [name for name in file.picture_spaces if name in new],
             file.spaces["title"].stored if "title" in new else None,
-            [(active.spaces[name].stored, file.spaces[name].stored) for name in same],
+            pairs([name for name in same if name not in decoded]),
+            pairs(decoded),
             not _same_models(file, active),
             bare if "image" in new and "image" not in same else 0,
         )
@@ -110,7 +120,13 @@ def _main(core: Core, made: ModelIdentity, file: CatalogFile) -> CatalogFile:
     if "looks" not in file.spaces:
         return main
     spaces = {**main.spaces, "looks": file.spaces["looks"]}
-    return replace(main, spaces=spaces, looks_model=file.looks_model, looks_weights=file.looks_weights)
+    return replace(
+        main,
+        spaces=spaces,
+        looks_model=file.looks_model,
+        looks_weights=file.looks_weights,
+        decoding=file.decoding,  # the pictures are not decoded again for the space that is kept
+    )
 
 
 def _with_fresh_spaces(file: CatalogFile, sets: SpaceSets) -> CatalogFile:

@@ -16,6 +16,7 @@ import orjson
 from lookalike.data.atomic_write import atomic_write_bytes
 from lookalike.data.catalog_layout import CATALOG_FILE
 from lookalike.data.errors import CatalogDamaged, CatalogFormat, CatalogNotFound, ModalityUnsupported, ModelMismatch
+from lookalike.data.pictures.decoding_version import DECODING
 from lookalike.models import Modality, ModelSpec
 from lookalike.retrieval.files.storage import failing
 from lookalike.retrieval.spaces.space import Space, SpaceName
@@ -66,7 +67,8 @@ class CatalogFile:
     """The spaces of a catalog by name, and its model's name, weights and preprocessing (None: no model).
 
     `model` reads words and titles. If there is a space `looks`, pictures are compared in it, by vectors of
-    `looks_model`. `weights` and `looks_weights` are as in `ModelIdentity`.
+    `looks_model`. `weights` and `looks_weights` are as in `ModelIdentity`. All pictures went through version `decoding`
+    of the decoder, or a later one.
     """
 
     spaces: Mapping[str, Space]
@@ -74,6 +76,7 @@ class CatalogFile:
     weights: Path | None = None
     looks_model: Mapping[str, str] | None = None
     looks_weights: Path | None = None
+    decoding: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spaces", {space.name: space for space in self.spaces.values()})
@@ -82,6 +85,11 @@ class CatalogFile:
     def reads_texts(self) -> bool:
         """Whether words can be searched for: the catalog has a model, and the model reads text."""
         return SpaceName.TITLE in self.spaces
+
+    @property
+    def decoded_before(self) -> bool:
+        """Whether pictures went through an earlier version of the decoder, and may have other vectors now."""
+        return self.model is not None and self.decoding < DECODING
 
     @property
     def models(self) -> str:
@@ -121,7 +129,7 @@ class CatalogFile:
         spaces: dict[str, Space] = {SpaceName.IMAGE: Space(SpaceName.IMAGE, spec.dim, Metric.COSINE)}
         if Modality.TEXT in spec.modalities and spec.title_dim:
             spaces[SpaceName.TITLE] = Space(SpaceName.TITLE, spec.title_dim, Metric.COSINE)
-        return cls(spaces, ModelIdentity.by(spec).facts, weights)
+        return cls(spaces, ModelIdentity.by(spec).facts, weights, decoding=DECODING)
 
     @classmethod
     def for_vectors(cls, dim: int, metric: Metric) -> CatalogFile:
@@ -183,6 +191,7 @@ class CatalogFile:
             None if weights is None else Path(weights),
             looks.get("model"),
             None if looks_weights is None else Path(looks_weights),
+            int(facts.get("decoding", 1)),
         )
 
     def to_facts(self) -> dict[str, Any]:
@@ -195,6 +204,8 @@ class CatalogFile:
             },
             "model": self.model,
         }
+        if self.decoding > 1:
+            facts["decoding"] = self.decoding
         if self.weights is not None:
             facts["weights"] = str(self.weights)
         if self.looks_model is not None:

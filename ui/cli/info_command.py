@@ -42,9 +42,17 @@ def info(
         return
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
+        if name == "decoded_before":
+            continue
         shown = ", ".join(f"{key} ({one})" for key, one in value.items()) if isinstance(value, dict) else value
         table.add_row(name.replace("_", " "), f"{shown:,}" if isinstance(shown, int) else str(shown or "none"))
     out.print(table)
+    if facts["decoded_before"]:
+        out.print(
+            "Pictures with a colour profile were decoded without it, by an earlier version. To bring them up, run: "
+            f"lookalike reencode {plain(str(catalog))}",
+            highlight=False,
+        )
     for report in reports:
         numbers = [Column(name, justify="right") for name in ("share", "items", "asked for", f"recall@{report.limit}")]
         queries = counted(report.queries, "query", "queries")

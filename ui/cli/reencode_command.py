@@ -75,6 +75,7 @@ def reencode(
     """Change the model of a catalog while search goes on.
 
     All pictures are encoded again beside the old vectors, both are compared, and then the catalog switches over.
+    Without a model, only the vectors are made that are missing, or that an earlier version made of other pixels.
     """
     if rollback or forget_it:
         if (rollback and forget_it) or model or appearance or sources or hold or restart:
@@ -157,7 +158,9 @@ def _show(report: ReencodeReport, catalog: Path) -> None:
     out.print(f"{', '.join(counts)} in {report.seconds:.1f} s", highlight=False)
     if report.comparison is not None:
         _show_comparison(report.comparison)
-    if report.swapped:
+    if report.swapped and report.new == report.old:
+        out.print(f"In use as before: {plain(report.new)}. Its vectors are complete and up to date.", highlight=False)
+    elif report.swapped:
         out.print(
             f"In use: {plain(report.new)}, instead of {plain(report.old)}. "
             f"Go back with: lookalike reencode {plain(str(catalog))} --rollback",

@@ -59,7 +59,8 @@
 
   // Picture formats that a browser may not recognise or display.
   const OTHER_PICTURES = [
-    ".heic", ".heif", ".svg", ".svgz", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef",
+    ".heic", ".heif", ".jxl", ".psd", ".pdf", ".svg", ".svgz",
+    ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef",
   ];
 
   // --- the picture to search with: chosen, dropped anywhere on the page, or pasted ---------------------------------
