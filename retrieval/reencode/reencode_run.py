@@ -192,7 +192,7 @@ class Reencoding:
         unseen = originals.count_unseen()
         if unseen:
             self.report.notes.append(
-                f"{unseen:,} pictures were not found where they were read from; they keep the vectors they had."
+                f"{counted(unseen, 'picture')} were not found where they were read from; they keep the vectors they had."
             )
         yield from self._copy(target.kept)
 
