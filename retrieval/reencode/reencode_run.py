@@ -192,7 +192,7 @@ class Reencoding:
         unseen = originals.count_unseen()
         if unseen:
             self.report.notes.append(
-                f"{counted(unseen, 'picture')} were not found where they were read from; they keep the vectors they had."
+                f"{counted(unseen, 'picture')} could not be found at the source; the vectors are kept as they were."
             )
         yield from self._copy(target.kept)
 
