@@ -102,7 +102,7 @@ def test_pictures_that_are_not_found_keep_their_vectors_with_a_note(
         before = contents(catalog)
         report = reencode(catalog)
         assert (report.pictures, report.lacking) == (COUNT // 3 - 1, 0)
-        assert report.notes == ["2 pictures were not found where they were read from; they keep the vectors they had."]
+        assert report.notes == ["2 pictures could not be found at the source; the vectors are kept as they were."]
         after = contents(catalog)
         assert after["k0"] == before["k0"] and after["k1"] == before["k1"] and after["k3"] != before["k3"]
 
