@@ -16,6 +16,7 @@ from polars.datatypes import DataTypeClass
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.csv_table import open_csv
 from lookalike.data.feeds.json_table import open_json
+from lookalike.data.feeds.second_header import with_last_header
 from lookalike.data.feeds.sheet_table import SHEET_SUFFIXES, open_sheet
 from lookalike.data.feeds.table import Row, Table
 from lookalike.data.feeds.text_file import feed_suffix
@@ -60,11 +61,11 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], text_columns: froz
     suffix = feed_suffix(path)
     try:
         if suffix in _CSV_SUFFIXES:
-            return typed(open_csv(path), types, text_columns)
+            return typed(with_last_header(open_csv(path)), types, text_columns)
         if suffix in _XML_SUFFIXES:
             return typed(open_xml(path), types, text_columns)
         if suffix in SHEET_SUFFIXES:
-            return typed(open_sheet(path), types, text_columns)
+            return typed(with_last_header(open_sheet(path)), types, text_columns)
         if suffix in _JSON_SUFFIXES:
             return typed(open_json(path), types, text_columns, of_columns=is_amount_name)
         if suffix in _PARQUET_SUFFIXES:
