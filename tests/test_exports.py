@@ -136,7 +136,7 @@ def check_items(items: Mapping[str, Item], products: Sequence[Product], groups: 
             assert item.title == product.title
             assert item.fields["price"] == one.price
             assert item.fields["stock"] == one.stock
-            assert item.fields["gtin" if "gtin" in item.fields else "barcode"] == one.gtin
+            assert item.fields["gtin" if "gtin" in item.fields else "barcode"] == [one.gtin]
             assert item.fields.get("size") == ([one.size] if one.size else None)
             assert set(sources(item)) <= set(product.pictures)
             assert item.images
@@ -409,19 +409,25 @@ def magento(products: Sequence[Product]) -> str:
     for product in products:
         paths = [f"/m/{product.number}/{one.rpartition('/')[2].partition('?')[0]}" for one in product.pictures]
         categories = f"Default Category/{product.category.replace(' > ', '/')},Default Category/Sale"
-        whole = {"name": product.title, "description": product.html, "categories": categories}
+        whole: dict[str, object] = {"name": product.title, "description": product.html, "categories": categories}
         for place, one in enumerate(product.variants):
             sizes = f",size={one.size}" if one.size else ""
+            variant: dict[str, object] = {"name": f"{product.title}-{one.size}", "categories": categories}
             rows.append(
-                {"sku": one.sku, "store_view_code": "", "attribute_set_code": "Default", "product_type": "simple"}
-                | (whole if not one.size else {"name": f"{product.title}-{one.size}", "categories": categories})
+                (variant if one.size else whole)
+                | {"sku": one.sku, "store_view_code": "", "attribute_set_code": "Default", "product_type": "simple"}
                 | {"price": f"{one.price:.4f}", "qty": f"{one.stock:.4f}", "gtin": one.gtin}
                 | {"base_image": paths[place], "small_image": paths[place]}
                 | {"additional_images": ",".join(paths[1:]) if not one.size else ""}
                 | {"additional_attributes": f"colour=Red|Blue,glaze=matt, like stone{sizes}"}
             )
-            view = {"sku": one.sku, "store_view_code": "german", "product_type": "simple", "name": "Becher"}
-            rows.append(dict[str, object](view))
+            view: dict[str, object] = {
+                "sku": one.sku,
+                "store_view_code": "german",
+                "product_type": "simple",
+                "name": "Becher",
+            }
+            rows.append(view)
         if product.first.size:
             variations = "|".join(f"sku={one.sku},size={one.size}" for one in product.variants)
             parent: dict[str, object] = {"sku": f"C{product.number}", "store_view_code": "", **whole}
@@ -573,7 +579,7 @@ def test_bigcommerce_skus_as_items_have_the_prices_of_their_rules(tmp_path: Path
     assert [items[str(one.number)].fields["price"] for one in singles] == [one.first.price for one in singles]
     for one in products[2].variants:
         fields = items[one.sku].fields
-        assert (fields["price"], fields["stock"], fields["gtin"]) == (one.price, one.stock, one.gtin)
+        assert (fields["price"], fields["stock"], fields["gtin"]) == (one.price, one.stock, [one.gtin])
         assert (fields["size"], items[one.sku].title) == ([one.size], products[2].title)
 
 
@@ -756,7 +762,7 @@ def test_amazon_children_as_items_leave_out_the_parent(tmp_path: Path) -> None:
         one.sku: f"P{product.number}" if one.size else one.sku for product in products for one in product.variants
     }
     assert [items[one.sku].fields["price"] for one in products[2].variants] == [12.5, 14.5, 16.5]
-    assert items["003M"].fields["size"] == "M"
+    assert items["003M"].fields["size"] == ["M"]
 
 
 def test_amazon_names_of_attributes_with_markets_and_languages(tmp_path: Path) -> None:

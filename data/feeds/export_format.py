@@ -87,6 +87,10 @@ class Export:
         """Whether several rows can be one product."""
         return any((self.parent, self.follows, self.children))
 
+    def field_of(self, name: str) -> str:
+        """Return the field that a column becomes."""
+        return self.fields.get(name, name.replace(" ", "_"))
+
     def leaves_out(self, name: str) -> bool:
         """Return whether a column is of no use for searching."""
         bare = re.sub(r"^action site id .*", "action site id", name)  # eBay's column of actions names site and currency

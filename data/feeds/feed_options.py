@@ -39,9 +39,7 @@ def absolute(options: FeedOptions) -> FeedOptions:
         return options
     folder = Path(base)
     if not folder.is_dir():
-        raise FeedError(
-            f"There is no folder of pictures at {base!r}.", remedy="--base takes a folder or a web address."
-        )
+        raise FeedError(f"There is no folder of pictures at {base!r}.", remedy="Name a folder or a web address.")
     return {**options, "base": str(folder.absolute())}
 
 

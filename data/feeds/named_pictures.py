@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from lookalike.data.feeds.picture_lists import WEB
 from lookalike.data.item import ItemImage
-from lookalike.data.pictures.picture_sources import Address, is_address
+from lookalike.data.pictures.picture_sources import Address, Unreadable, is_address
 
 __all__ = ["Resolve", "feed_folder_resolver", "found_as"]
 
@@ -67,10 +67,9 @@ def _of_file_address(source: str) -> ItemImage:
     parts = urlsplit(source)
     path = unquote(parts.path)
     windows = PureWindowsPath(path.lstrip("/"))
-    place = Path(windows) if windows.drive else Path(path)
     if parts.netloc not in ("", "localhost"):
-        place = Path(f"//{parts.netloc}{path}")
-    return ItemImage(windows.name, place)
+        return ItemImage(windows.name, Unreadable(f"The file is on another machine ({parts.netloc})."))
+    return ItemImage(windows.name, Path(windows) if windows.drive else Path(path))
 
 
 def _joined(base: str, source: str) -> str:

@@ -84,6 +84,7 @@ class _Reader:
 
     def __init__(self, table: Table, export: Export, apart: bool) -> None:
         self.table, self.export, self.apart = table, export, apart
+        self.lists_codes = export.joins or not apart  # so that fields have one type, whatever becomes of variants
         self.names = {column: normal_name(column) for column in table.columns}
         listed = {name for name, field in export.fields.items() if export.merges.get(field) is Merge.LIST}
         used = {*export.key[:1], export.title, *export.images, *export.attributes, *export.intervals}
@@ -91,7 +92,7 @@ class _Reader:
         if export.merges.get(export.key[0].replace(" ", "_")) is Merge.LIST:
             listed.add(export.key[0])
         self.fields = {
-            column: export.fields.get(name, name.replace(" ", "_"))
+            column: export.field_of(name)
             for column, name in self.names.items()
             if (name in listed or name not in used) and not export.leaves_out(name) and not is_image_of_several(column)
         }
@@ -114,7 +115,7 @@ class _Reader:
             merge = self.export.merges.get(field)
             if type_ in (FieldType.STRING, FieldType.STRINGS) and merge in _NUMERIC:
                 type_ = _NUMERIC[merge]
-            if self.names[column] in self.export.lists or (merge is Merge.LIST and not self.apart):
+            if self.names[column] in self.export.lists or (merge is Merge.LIST and self.lists_codes):
                 type_ = FieldType.STRINGS
             found.setdefault(field, type_)
             if merge is Merge.RANGE and self.export.has_variants and not self.apart:
@@ -207,7 +208,7 @@ class _Reader:
         for field in dict.fromkeys(name for part in parts for name in part):
             found = [part[field] for part in parts if part.get(field) is not None]
             merge = self.export.merges.get(field, Merge.FIRST)
-            if self.apart and merge is not Merge.SUM:
+            if self.apart and merge is not Merge.SUM and not (merge is Merge.LIST and self.lists_codes):
                 merge = Merge.FIRST
             values |= _merged(field, found, merge, self.export.has_variants)
         values |= self._attributes(rows)

@@ -42,7 +42,7 @@ VariantsOption = Annotated[
 BaseOption = Annotated[
     str | None,
     typer.Option(
-        metavar="FOLDER|URL",
+        metavar="PLACE",
         help="Folder or web address that the names of pictures are relative to.",
         show_default="the folder of the feed",
     ),
