@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
@@ -31,6 +32,7 @@ class Variants(StrEnum):
 _DESCRIPTIONS = frozenset(
     "description; short description; body html; product description; beschreibung; descripción; descrizione".split("; ")
 )
+_OPTION_VALUES = re.compile(r"(?<!\\)[,|]")
 _NO_OPTION = ("title", "default title")
 _NEITHER = ("key", "title", "image", "group")
 """Names that a field made of an option cannot have."""
@@ -79,6 +81,19 @@ class _Plan:
         self.variants = self.rejected = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A row with everything that is read from it: `is_child` is whether it follows the row of its product."""
+
+    row: Row
+    cells: Mapping[str, object]
+    key: str
+    variant: str | None
+    is_child: bool
+    fields: Mapping[str, Cell]
+    warnings: tuple[CellWarning, ...]
+
+
 class _Reader:
     """Reads the rows of an export as products."""
 
@@ -106,6 +121,13 @@ class _Reader:
         ]
         own = export.own_images or tuple(self.names[column] for column in self.images)
         self.own_images = [column for column in self.images if self.names[column] in own]
+        present = set(self.names.values())
+        self.options = [(name, value) for name, value in export.options if name in present and value in present]
+        self.attributes = {name: pattern for name, pattern in export.attributes.items() if name in present}
+        self.intervals = {
+            column: export.intervals[name] for column, name in self.names.items() if name in export.intervals
+        }
+        self.titles = [column for column, name in self.names.items() if name == export.title]
 
     def types(self) -> dict[str, FieldType]:
         """Return the type of each field, as far as it is known before reading."""
@@ -120,9 +142,8 @@ class _Reader:
             found.setdefault(field, type_)
             if merge is Merge.RANGE and self.export.has_variants and not self.apart:
                 found[f"{field}_max"] = type_
-        for name, fields in self.export.intervals.items():
-            if name in self.names.values():
-                found |= dict.fromkeys(fields, FieldType.TIMESTAMP)
+        for fields in self.intervals.values():
+            found |= dict.fromkeys(fields, FieldType.TIMESTAMP)
         return found
 
     def plan(self) -> _Plan:
@@ -169,21 +190,28 @@ class _Reader:
         """Yield the products, each when its last row has been read."""
         last = {product: number for number, product in plan.products.items()}
         has_groups = len(last) < len(plan.products)
-        waiting: dict[str, list[Row]] = {}
+        waiting: dict[str, list[_Line]] = {}
         for row in self.table.read():
             if isinstance(row, Rejected):
                 yield row
                 continue
             product = plan.products[row.number]
-            rows = waiting.setdefault(product, [])
-            rows.append(row)
+            lines = waiting.setdefault(product, [])
+            lines.append(self._line(row))
             if row.number == last[product]:
                 del waiting[product]
-                rows.sort(key=lambda one: self._key(self._cells(one)) != product)  # the parent first
+                lines.sort(key=lambda one: one.key != product)  # the parent first
                 if self.apart:
-                    yield from self._items(product, rows, plan, has_groups)
+                    yield from self._items(product, lines, plan, has_groups)
                 else:
-                    yield self._joined(product, rows)
+                    yield self._joined(product, lines)
+
+    def _line(self, row: Row) -> _Line:
+        cells = self._cells(row)
+        warnings = list(row.warnings)
+        fields = self._fields(row, warnings)
+        is_child = self.export.follows is not None and self.export.follows(cells)
+        return _Line(row, cells, self._key(cells), self._variant(cells), is_child, fields, tuple(warnings))
 
     def _cells(self, row: Row) -> dict[str, object]:
         return {self.names[column]: value for column, value in row.values.items() if column in self.names}
@@ -197,53 +225,54 @@ class _Reader:
     def _variant(self, cells: Mapping[str, object]) -> str | None:
         return self.export.variant(cells) if self.export.variant is not None else None
 
-    def _joined(self, product: str, rows: Sequence[Row]) -> Row:
-        warnings = [warning for row in rows for warning in row.warnings]
-        parts = [self._fields(row, warnings) for row in rows]
+    def _joined(self, product: str, lines: Sequence[_Line]) -> Row:
         values: dict[str, Cell] = {
             "key": None if product.startswith("\0") else product,
-            "title": self._title(rows),
-            "image": self._pictures(rows, self.images),
+            "title": self._title(lines),
+            "image": self._pictures(lines, self.images),
+            **self._merged(lines),
+            **self._attributes(lines),
         }
-        for field in dict.fromkeys(name for part in parts for name in part):
-            found = [part[field] for part in parts if part.get(field) is not None]
+        return Row(min(one.row.number for one in lines), values, _warnings(lines))
+
+    def _merged(self, lines: Sequence[_Line]) -> dict[str, Cell]:
+        """Return the fields of several rows."""
+        values: dict[str, Cell] = {}
+        for field in dict.fromkeys(name for one in lines for name in one.fields):
+            found = [value for one in lines if (value := one.fields.get(field)) is not None]
             merge = self.export.merges.get(field, Merge.FIRST)
             if self.apart and merge is not Merge.SUM and not (merge is Merge.LIST and self.lists_codes):
                 merge = Merge.FIRST
             values |= _merged(field, found, merge, self.export.has_variants)
-        values |= self._attributes(rows)
-        return Row(min(row.number for row in rows), values, tuple(warnings))
+        return values
 
-    def _items(self, product: str, rows: Sequence[Row], plan: _Plan, has_groups: bool) -> Iterator[Row]:
+    def _items(self, product: str, lines: Sequence[_Line], plan: _Plan, has_groups: bool) -> Iterator[Row]:
         """Yield the variants; what belongs to one variant only is never that of another."""
         group: dict[str, Cell] = {"group": product} if has_groups else {}
-        variants: dict[str, list[Row]] = {}
-        for row in rows:
-            if code := self._variant(self._cells(row)):
-                variants.setdefault(code, []).append(row)
-        whole = self._joined(product, rows)
+        variants: dict[str, list[_Line]] = {}
+        for line in lines:
+            if line.variant:
+                variants.setdefault(line.variant, []).append(line)
         if not variants:
+            whole = self._joined(product, lines)
             yield Row(whole.number, {**whole.values, **group}, whole.warnings)
             return
-        of_all = [row for row in rows if not self._variant(self._cells(row))]
-        about_all = {row.number for row in of_all}
-        warned = self._joined(product, of_all).warnings if of_all else ()
-        shared = [row for row in rows if row.number in about_all or self._key(self._cells(row)) == product]
-        attributes = self._attributes(rows).keys()
-        common = {
-            name: value
-            for name, value in (self._joined(product, shared).values.items() if shared else ())
-            if self.export.merges.get(name, Merge.FIRST) is Merge.FIRST and name not in attributes
-        }
-        names = [row for row in rows if any(self._cells(row).get(name) is not None for name, _ in self.export.options)]
+        warned = _warnings([line for line in lines if not line.variant])
+        shared = [line for line in lines if not line.variant or line.key == product]
+        of_each = {*self._attributes(lines), *self.export.merges}
+        common = {name: value for name, value in self._merged(shared).items() if name not in of_each}
+        pictures = self._pictures(lines, self.images)
         for code, own in variants.items():
-            one = self._joined(product, own)
-            values = common | {name: value for name, value in one.values.items() if value not in (None, [])}
-            values |= self._attributes(own, names)
-            values["title"] = self._title([*own, *rows])
-            values["image"] = self._pictures(own, self.own_images) or whole.values["image"]
-            values["key"] = f"{product}-{code}" if code in plan.repeated else code
-            yield Row(one.number, {**values, **group}, (*one.warnings, *warned))
+            values: dict[str, Cell] = {
+                "key": f"{product}-{code}" if code in plan.repeated else code,
+                "title": self._title([*own, *lines]),
+                "image": self._pictures(own, self.own_images) or pictures,
+                **common,
+            }
+            for name, value in self._merged(own).items():
+                if value is not None or name not in values:
+                    values[name] = value
+            yield Row(own[0].row.number, {**values, **self._attributes(own, lines), **group}, _warnings(own) + warned)
             warned = ()
 
     def _fields(self, row: Row, warnings: list[CellWarning]) -> dict[str, Cell]:
@@ -253,7 +282,7 @@ class _Reader:
             merge = self.export.merges.get(field)
             if name in self.export.lists and isinstance(value, str | list):
                 parts = re.split(self.export.lists[name], text_of_cell(value))
-                parts = [text_of_html(part.replace("\\,", ",")) for part in parts]
+                parts = [_text(part.replace("\\,", ",")) for part in parts]
                 value = [part for part in parts if part] or None
             elif merge in _NUMERIC and isinstance(value, str | list):
                 value = _number(text_of_cell(value), column, warnings)
@@ -261,47 +290,50 @@ class _Reader:
                 value = text_of_html(value.replace("\\n", "\n")) or None  # as WooCommerce writes new lines
             if value is not None or field not in found:
                 found[field] = value
-        for column, name in self.names.items():
-            if name in self.export.intervals:
-                found |= _interval(text_of_cell(row.values.get(column)), self.export.intervals[name], column, warnings)
+        for column, fields in self.intervals.items():
+            found |= _interval(text_of_cell(row.values.get(column)), fields, column, warnings)
         return found
 
-    def _title(self, rows: Iterable[Row]) -> Cell:
-        columns = [column for column, name in self.names.items() if name == self.export.title]
-        follows = self.export.follows if self.export.title in self.export.attributes else None
-        named = [row for row in rows if follows is None or not follows(self._cells(row))]
-        return next((row.values[one] for row in named for one in columns if row.values.get(one) is not None), None)
+    def _title(self, lines: Sequence[_Line]) -> Cell:
+        """Return the first title; a cell that has the options of a child in its place is none."""
+        has_options = self.export.title in self.attributes
+        named = (one.row.values for one in lines if not (has_options and one.is_child))
+        return next((cell for values in named for name in self.titles if (cell := values.get(name)) is not None), None)
 
-    def _pictures(self, rows: Sequence[Row], columns: Sequence[str]) -> Cell:
-        cells = [value for column in columns for row in rows if (value := row.values.get(column)) is not None]
-        flat = [part for cell in cells for part in (cell if isinstance(cell, list) else [cell])]
-        parts = [part for one in flat for part in (parts_of_cell(one) if isinstance(one, str) else [one])]
-        bare_ones = [_OPTION_BEFORE_ADDRESS.sub("", part) if isinstance(part, str) else part for part in parts]
-        found: dict[str, object] = {}
-        for part in bare_ones:
-            if part not in ("", None):
-                found.setdefault(part if isinstance(part, str) else repr(part), part)
+    def _pictures(self, lines: Sequence[_Line], columns: Sequence[str]) -> Cell:
+        found: dict[str, Cell] = {}
+        for column in columns:
+            for line in lines:
+                cell = line.row.values.get(column)
+                for part in cell if isinstance(cell, list) else [cell]:
+                    for one in parts_of_cell(part) if isinstance(part, str) else [part]:
+                        if isinstance(one, str):
+                            name = _OPTION_BEFORE_ADDRESS.sub("", one)
+                            found.setdefault(name, name)
+                        elif one is not None:
+                            found.setdefault(repr(one), cast(Cell, one))
+        found.pop("", None)
         return cast(Cell, list(found.values()) or None)
 
-    def _attributes(self, rows: Sequence[Row], names: Sequence[Row] = ()) -> dict[str, Cell]:
+    def _attributes(self, lines: Sequence[_Line], named: Sequence[_Line] = ()) -> dict[str, Cell]:
         """Return a field for each option and attribute, named after it, with the values of all rows.
 
-        Names of options that are not in `rows` are taken from those in `names`.
+        Names of options that are not in `lines` are taken from those in `named`.
         """
         found: dict[str, dict[str, None]] = {}
-        cells = [self._cells(row) for row in rows]
-        named = [*cells, *(self._cells(row) for row in names)]
-        for name_column, value_column in self.export.options:
-            name = next((text for one in named if (text := text_of_cell(one.get(name_column)))), None)
-            values = [part for one in cells for part in re.split(r"(?<!\\)[,|]", text_of_cell(one.get(value_column)))]
-            values = [part.replace("\\,", ",").strip() for part in values]
-            if name is not None and (name.lower(), *(value.lower() for value in values if value)) != _NO_OPTION:
+        for name_column, value_column in self.options:
+            names = (text_of_cell(one.cells.get(name_column)) for one in (*lines, *named))
+            if not (name := next(filter(None, names), "")):
+                continue
+            texts = filter(None, (text_of_cell(one.cells.get(value_column)) for one in lines))
+            values = [part.replace("\\,", ",").strip() for text in texts for part in _OPTION_VALUES.split(text)]
+            if (name.lower(), *(value.lower() for value in values)) != _NO_OPTION:
                 found.setdefault(name, {}).update(dict.fromkeys(values))
-        for column, pattern in self.export.attributes.items():
-            for one in cells:
-                if column == self.export.title and not (self.export.follows and self.export.follows(one)):
+        for column, pattern in self.attributes.items():
+            for line in lines:
+                if column == self.export.title and not line.is_child:
                     continue
-                for match in pattern.finditer(text_of_cell(one.get(column))):
+                for match in pattern.finditer(text_of_cell(line.cells.get(column))):
                     values = [part.strip() for part in re.split(r"[|;]", match["value"])]
                     found.setdefault(match["name"].strip(), {}).update(dict.fromkeys(values))
         fields: dict[str, Cell] = {}
@@ -311,6 +343,15 @@ class _Reader:
                 taken = field in _NEITHER or field in self.fields.values()
                 fields[f"{field}_" if taken else field] = list(shown)
         return fields
+
+
+def _text(part: str) -> str:
+    """Return an element of a list as text; few have entities or tags."""
+    return text_of_html(part) if "&" in part or "<" in part else part.strip()
+
+
+def _warnings(lines: Sequence[_Line]) -> tuple[CellWarning, ...]:
+    return tuple(warning for line in lines for warning in line.warnings)
 
 
 def _number(text: str, column: str, warnings: list[CellWarning]) -> float | int | None:
