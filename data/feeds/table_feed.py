@@ -220,7 +220,7 @@ def _picture(value: Cell, name: str, resolve: Resolve) -> ItemImage | None:
         return ItemImage(_shown_name(path) or name, hold(content) if isinstance(content, bytes) else _decoded(content))
     if isinstance(value, bytes):
         return ItemImage(name, hold(value))
-    if isinstance(value, Stored):
+    if not isinstance(value, str) and isinstance(value, Stored):  # a protocol takes long to check
         return ItemImage(name, value)
     text = _as_text(value)
     if text is None:
