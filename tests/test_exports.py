@@ -14,7 +14,7 @@ import pytest
 from lookalike import open_feed
 from lookalike.data.errors import FeedError, UsageError
 from lookalike.data.feeds.feed import Feed
-from lookalike.data.item import Item
+from lookalike.data.item import Item, Rejected
 from lookalike.data.pictures.picture_sources import Address
 
 CDN = "https://cdn.shop.example/files"
@@ -881,6 +881,50 @@ def test_german_erp_export_in_windows_1252_with_decimal_commas_and_file_names(tm
             tmp_path / "bilder" / f"b{number:03}-2.jpg",
         ]
         assert [one.reason for one in item.warnings] == [f"the file is called b{number:03}.jpg"]
+
+
+# --- rows that do not fit ---------------------------------------------------------------------------------------------
+
+
+def test_a_second_row_of_a_key_is_rejected_and_never_merged(tmp_path: Path) -> None:
+    path = tmp_path / "google.csv"
+    rows = [{"id": one, "title": "Mug", "image_link": f"{CDN}/1.jpg", "item_group_id": "G"} for one in ("a", "b", "a")]
+    path.write_text(table(rows), encoding="utf-8")
+    entries = list(feed := open_feed(path))
+    assert (feed.count, [one.key for one in entries]) == (3, ["a", "b", "a"])
+    assert isinstance(entries[2], Rejected)
+    assert "has the key 'a' too" in entries[2].reason
+    path.write_text(table([row | {"item_group_id": ""} for row in rows]), encoding="utf-8")
+    entries = list(feed := open_feed(path))
+    assert (feed.count, [one.key for one in entries]) == (3, ["a", "b", "a"])
+    assert isinstance(entries[2], Rejected)
+    listing = {"TITLE": "Mug", "PRICE": 1, "CURRENCY_CODE": "EUR", "MATERIALS": "clay", "IMAGE1": f"{CDN}/1.jpg"}
+    (tmp_path / "etsy.csv").write_text(table([listing, listing | {"PRICE": 2}]), encoding="utf-8")
+    first, second = (feed := open_feed(tmp_path / "etsy.csv"))
+    assert isinstance(first, Item)
+    assert (first.fields["price"], feed.count) == (1, 2)
+    assert isinstance(second, Rejected)
+    assert second.repeated
+
+
+def test_a_row_without_a_key_above_all_products_is_rejected(tmp_path: Path) -> None:
+    rows = [{"Handle": handle, "Variant Price": 1, "Image Src": f"{CDN}/1.jpg"} for handle in ("", "mug", "")]
+    (tmp_path / "shopify.csv").write_text(table(rows), encoding="utf-8")
+    first, second = open_feed(tmp_path / "shopify.csv")
+    assert isinstance(first, Rejected)
+    assert first.reason == "The row has no key."
+    assert second.key == "mug"
+
+
+def test_variations_whose_parent_was_not_exported_are_one_product_all_the_same(tmp_path: Path) -> None:
+    rows = [
+        {"ID": number, "Type": "variation", "SKU": f"V{number}", "Name": "Mug", "Regular price": number}
+        | {"Images": f"{CDN}/{number}.jpg", "Parent": "id:4"}
+        for number in (5, 6)
+    ]
+    _, items = opened(tmp_path / "woocommerce.csv", table(rows))
+    assert list(items) == ["4"]
+    assert (items["4"].fields["sku"], items["4"].fields["price_max"]) == (["V5", "V6"], 6)
 
 
 # --- the option ------------------------------------------------------------------------------------------------------

@@ -55,8 +55,8 @@ class Export:
 
     A row is part of another product if `parent` returns that product's key, if `follows` returns true (the product is
     the one above), if it has no key of its own (likewise), or if `children` of the product's row returns its key.
-    `variant` returns the code of the variant that a row describes, or None for a row about the whole product. Variants
-    are joined unless `joins` is false.
+    `variant` returns the code of the variant that a row describes, or None for a row about the whole product, and
+    `splits_variants` is whether one variant has several rows. Variants are joined unless `joins` is false.
 
     `options` are pairs of columns: the name of an option and its value, or values separated by commas. `attributes`
     maps columns to a pattern with the groups `name` and `value` that finds the attributes in a cell, several values
@@ -77,6 +77,7 @@ class Export:
     follows: Callable[[Cells], bool] | None = None
     children: Callable[[Cells], Sequence[str]] | None = None
     variant: Callable[[Cells], str | None] | None = None
+    splits_variants: bool = False
     joins: bool = True
     options: tuple[tuple[str, str], ...] = ()
     attributes: Mapping[str, re.Pattern[str]] = field(default_factory=dict)

@@ -171,17 +171,21 @@ class _Reader:
                 child_of |= dict.fromkeys(export.children(cells), key)
             rows.append((row.number, key, (parent or "").removeprefix("id:"), self._variant(cells) or ""))
         known = {key for _, key, _, _ in rows}
-        groups: dict[str, set[str]] = {}
+        groups: dict[str, list[str]] = {}
+        alone: set[str] = set()
         product_of: dict[str, str] = {}
         for number, key, parent, variant in rows:
             parent = child_of.get(key) or parent
-            fallback = parent if parent and not self.export.joins else key  # the group need not be a row
-            product = (parent if parent in known else by_sku.get(parent, fallback)) if parent else key
+            product = (parent if parent in known else by_sku.get(parent, parent)) if parent else key
+            if product == key and not parent:
+                if key in alone:
+                    product = f"{key}\0{number}"  # another product, which will be rejected for its key
+                alone.add(key)
             plan.products[number] = product
-            of_product = groups.setdefault(product, set())
-            if variant:
-                of_product.add(variant)
-                if product_of.setdefault(variant, product) != product:
+            of_product = groups.setdefault(product, [])
+            if variant and not (self.export.splits_variants and variant in of_product):
+                of_product.append(variant)
+                if product_of.setdefault(variant, product.partition("\0")[0]) != product.partition("\0")[0]:
                     plan.repeated.add(variant)
         plan.variants = sum(max(len(variants), 1) for variants in groups.values())
         return plan
@@ -227,7 +231,7 @@ class _Reader:
 
     def _joined(self, product: str, lines: Sequence[_Line]) -> Row:
         values: dict[str, Cell] = {
-            "key": None if product.startswith("\0") else product,
+            "key": product.partition("\0")[0] or None,
             "title": self._title(lines),
             "image": self._pictures(lines, self.images),
             **self._merged(lines),
@@ -248,11 +252,12 @@ class _Reader:
 
     def _items(self, product: str, lines: Sequence[_Line], plan: _Plan, has_groups: bool) -> Iterator[Row]:
         """Yield the variants; what belongs to one variant only is never that of another."""
-        group: dict[str, Cell] = {"group": product} if has_groups else {}
+        group: dict[str, Cell] = {"group": product.partition("\0")[0] or None} if has_groups else {}
         variants: dict[str, list[_Line]] = {}
         for line in lines:
             if line.variant:
-                variants.setdefault(line.variant, []).append(line)
+                repeated = line.variant in variants and not self.export.splits_variants
+                variants.setdefault(f"{line.variant}\0{line.row.number}" if repeated else line.variant, []).append(line)
         if not variants:
             whole = self._joined(product, lines)
             yield Row(whole.number, {**whole.values, **group}, whole.warnings)
@@ -262,16 +267,17 @@ class _Reader:
         of_each = {*self._attributes(lines), *self.export.merges}
         common = {name: value for name, value in self._merged(shared).items() if name not in of_each}
         pictures = self._pictures(lines, self.images)
-        for code, own in variants.items():
+        for name, own in variants.items():
+            code = name.partition("\0")[0]
             values: dict[str, Cell] = {
                 "key": f"{product}-{code}" if code in plan.repeated else code,
                 "title": self._title([*own, *lines]),
                 "image": self._pictures(own, self.own_images) or pictures,
                 **common,
             }
-            for name, value in self._merged(own).items():
-                if value is not None or name not in values:
-                    values[name] = value
+            for field, value in self._merged(own).items():
+                if value is not None or field not in values:
+                    values[field] = value
             yield Row(own[0].row.number, {**values, **self._attributes(own, lines), **group}, _warnings(own) + warned)
             warned = ()
 

@@ -160,6 +160,7 @@ _MAGENTO = Export(
     parent=first_of("sku"),
     children=_magento_children,
     variant=unless(has_word("product type", "configurable"), "sku"),
+    splits_variants=True,
     attributes={
         "additional attributes": re.compile(r"(?:^|,)\s*(?P<name>\w+)=(?P<value>.*?)(?=,\s*\w+=|$)", re.DOTALL)
     },
@@ -240,6 +241,7 @@ _BIGCOMMERCE = Export(
     merges=VARIANTS,
     follows=has_word("item type", "sku", "rule"),
     variant=unless(has_word("item type", "product"), "product code sku"),
+    splits_variants=True,
     attributes={"product name": _BIGCOMMERCE_OPTION},
 )
 _BIGCOMMERCE_V3 = replace(
