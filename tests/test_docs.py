@@ -318,7 +318,7 @@ def test_python_blocks_of_the_pages_on_feeds_and_search_run(place: Path) -> None
         for block in blocks(DOCS / page, "python"):
             run_block("python", block)
     with Catalog.create("shopify", model="compact") as catalog:
-        report = catalog.index("shopify.csv").finish()
+        report = catalog.index("products_export.csv").finish()
         (ball,) = catalog.get("ball")
         assert (report.added, report.rejected, len(ball.images), ball.fields["price"]) == (2, 0, 2, 12.5)
         assert catalog.search(filter='price < 80 and status == "active" and array_contains(tags, "sale")').keys == [
@@ -328,12 +328,13 @@ def test_python_blocks_of_the_pages_on_feeds_and_search_run(place: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_prices_with_a_currency_sign_are_mended_as_the_page_on_feeds_says(place: Path) -> None:
-    feed = Path("catalogue.csv")
-    feed.write_text('key,image,price\na,pictures/baseball.webp,"€12,50"\nb,pictures/bananas.webp,"€3,20"\n')
-    run_command("lookalike index shop catalogue.csv --model compact")
-    feed.write_text("key,image,price\na,pictures/baseball.webp,12.50\nb,pictures/bananas.webp,3.20\n")
-    section = (DOCS / "feeds.md").read_text().partition("### Prices such as")[2]
+def test_a_field_of_text_becomes_one_of_numbers_as_the_page_on_feeds_says(place: Path) -> None:
+    feed = Path("catalogue.jsonl")
+    rows = ("a", "baseball", "€12,50"), ("b", "bananas", "€3,20"), ("c", "baseball", "ask us"), ("d", "bananas", "free")
+    lines = [f'{{"key": "{key}", "image": "pictures/{name}.webp", "price": "{price}"}}\n' for key, name, price in rows]
+    feed.write_text("".join(lines))
+    run_command("lookalike index shop catalogue.jsonl --model compact")
+    section = (DOCS / "feeds.md").read_text().partition("To change the type of a field")[2]
     for line in lines_of(section.partition("```bash\n")[2].partition("```")[0]):
         run_command(line)
     with Catalog.open("shop") as catalog:

@@ -195,7 +195,7 @@ def shopify(products: Sequence[Product], names: Mapping[str, str]) -> str:
 def test_shopify_rows_of_a_handle_are_one_product_with_all_pictures(tmp_path: Path, names: Mapping[str, str]) -> None:
     products = shop()
     feed, items = opened(tmp_path / "products_export.csv", shopify(products, names))
-    assert feed.notes[0] == "Shopify export: 13 products in 34 rows"
+    assert feed.notes[0] == "Shopify export: 13 products in 34 rows."
     check_joined(items, products, [one.handle for one in products])
     assert [item.fields["category"] for item in items.values()] == [one.category for one in products]
     assert [item.fields["tags"] for item in items.values()] == [list(one.tags) for one in products]
@@ -208,7 +208,7 @@ def test_shopify_variants_as_items_have_their_own_picture_price_and_codes(
 ) -> None:
     products = shop()
     feed, items = opened(tmp_path / "products_export.csv", shopify(products, names), variants="items")
-    assert feed.notes[0] == "Shopify export: 13 products in 34 rows, 21 variants as items of their own"
+    assert feed.notes[0] == "Shopify export: 13 products in 34 rows, 21 variants as items of their own."
     check_items(items, products, [one.handle for one in products])
     assert sources(items["003M"]) == [products[2].pictures[1]]
     assert sources(items["001"]) == list(products[0].pictures)
@@ -271,7 +271,7 @@ def woocommerce(products: Sequence[Product]) -> str:
 def test_woocommerce_variations_join_their_parent_and_lists_with_commas_are_split(tmp_path: Path) -> None:
     products = shop()
     feed, items = opened(tmp_path / "wc-product-export.csv", woocommerce(products))
-    assert feed.notes[0] == "WooCommerce export: 13 products in 25 rows"
+    assert feed.notes[0] == "WooCommerce export: 13 products in 25 rows."
     assert [item.title for item in items.values() if item.key in ("1001", "1002")] == ["Mug & Bowl 1", "Mug & Bowl 2"]
     by_number = sorted(items, key=int)
     check_joined({key: items[key] for key in by_number}, products, [str(1000 + one.number) for one in products])
@@ -284,7 +284,7 @@ def test_woocommerce_variations_join_their_parent_and_lists_with_commas_are_spli
 def test_woocommerce_variations_as_items_leave_out_the_parent(tmp_path: Path) -> None:
     products = shop()
     feed, items = opened(tmp_path / "wc-product-export.csv", woocommerce(products), variants="items")
-    assert feed.notes[0].endswith("21 variants as items of their own")
+    assert feed.notes[0].endswith("21 variants as items of their own.")
     check_items(items, products, [str(1000 + one.number) for one in products])
     assert sources(items["003M"]) == [products[2].pictures[1]]
     assert items["003M"].fields["categories"] == ["Kitchen > Mugs", "Sale"]
@@ -317,7 +317,7 @@ def google_rows(products: Sequence[Product]) -> Iterator[dict[str, object]]:
 
 
 def check_google(feed: Feed, items: Mapping[str, Item], products: Sequence[Product], size: bool = True) -> None:
-    note = "Google Merchant or Facebook export: 13 products in 21 rows, 21 variants as items of their own"
+    note = "Google Merchant or Facebook export: 13 products in 21 rows, 21 variants as items of their own."
     assert feed.notes[0] == note
     assert list(items) == [one.sku for product in products for one in product.variants]
     for product in products:
@@ -345,7 +345,7 @@ def test_google_merchant_tsv_offers_are_items_with_a_group(tmp_path: Path, betwe
 def test_google_merchant_offers_of_a_group_are_joined_on_request(tmp_path: Path) -> None:
     products = shop()
     feed, items = opened(tmp_path / "google.tsv", table(list(google_rows(products)), "\t"), variants="join")
-    assert feed.notes[0] == "Google Merchant or Facebook export: 13 products in 21 rows"
+    assert feed.notes[0] == "Google Merchant or Facebook export: 13 products in 21 rows."
     assert list(items)[:4] == ["001", "002", "G3", "004"]
     assert (items["G3"].fields["price"], items["G3"].fields["price_max"]) == products[2].prices
     assert items["G3"].fields["gtin"] == [one.gtin for one in products[2].variants]
@@ -451,7 +451,7 @@ def magento_key(product: Product) -> str:
 def test_magento_configurables_get_their_variants_and_store_views_are_no_products(tmp_path: Path) -> None:
     products = shop()
     feed, items = opened(tmp_path / "export_catalog_product.csv", magento(products), base=f"{CDN}/")
-    assert feed.notes[0] == "Magento export: 13 products in 46 rows"
+    assert feed.notes[0] == "Magento export: 13 products in 46 rows."
     assert sorted(items) == sorted(map(magento_key, products))
     for product in products:
         item = items[magento_key(product)]
@@ -494,7 +494,7 @@ def test_prestashop_list_of_products(tmp_path: Path) -> None:
         for one in products
     ]
     feed, items = opened(tmp_path / "product_2025-03-01.csv", table(rows, ";"))
-    assert feed.notes[0] == "PrestaShop export: 13 products"
+    assert feed.notes[0] == "PrestaShop export: 13 products."
     for one in products:
         item = items[str(one.number)]
         assert (item.title, sources(item)) == (one.title, [f"{CDN}/{one.number}-small_default/mug.jpg"])
@@ -515,7 +515,7 @@ def test_prestashop_import_file_has_lists_of_pictures_categories_and_features(tm
         for one in products
     ]
     feed, items = opened(tmp_path / "products_import.csv", table(rows, ";"))
-    assert feed.notes[0] == "PrestaShop export: 13 products"
+    assert feed.notes[0] == "PrestaShop export: 13 products."
     for one in products:
         item = items[str(one.number)]
         assert (item.title, sources(item)) == (one.title, list(one.pictures))
@@ -564,7 +564,7 @@ def bigcommerce(products: Sequence[Product]) -> str:
 def test_bigcommerce_rows_of_skus_and_rules_belong_to_the_product_above(tmp_path: Path) -> None:
     products = shop()
     feed, items = opened(tmp_path / "products-bulk-edit.csv", bigcommerce(products))
-    assert feed.notes[0] == "BigCommerce export: 13 products in 37 rows"
+    assert feed.notes[0] == "BigCommerce export: 13 products in 37 rows."
     check_joined(items, products, [str(one.number) for one in products])
     assert items["3"].fields["category"] == ["Kitchen/Mugs", "Sale"]
     assert items["3"].fields["glaze"] == ["Sand"]
@@ -607,7 +607,7 @@ def test_bigcommerce_v3_rows_of_variants_and_images_belong_to_the_product_above(
                 | {"Image Description": "A mug", "Image Sort Order": place}
             )
     feed, items = opened(tmp_path / "products.csv", table(rows))
-    assert feed.notes[0] == "BigCommerce export: 13 products in 59 rows"
+    assert feed.notes[0] == "BigCommerce export: 13 products in 59 rows."
     check_joined(items, products, [str(one.number) for one in products])
     assert items["3"].fields["glaze"] == ["Sand"]
     assert items["1"].fields["categories"] == [products[0].category, "Sale"]
@@ -650,7 +650,7 @@ def test_squarespace_rows_without_a_product_id_are_variants_of_the_product_above
     path.write_text(squarespace(products), encoding="utf-8")
     feed = open_feed(path)
     items = {one.key: one for one in feed if isinstance(one, Item)}
-    assert feed.notes[0] == "Squarespace export: 13 products in 21 rows"
+    assert feed.notes[0] == "Squarespace export: 13 products in 21 rows."
     assert [(one.column, one.value) for item in items.values() for one in item.warnings] == [("Stock", "Unlimited")]
     assert items["5f0001"].fields["stock"] is None
     rest = products[1:]
@@ -736,8 +736,8 @@ TEMPLATE = (
 
 
 def check_amazon(feed: Feed, items: Mapping[str, Item], products: Sequence[Product]) -> None:
-    assert feed.notes[0] == "Amazon export: 13 products in 25 rows"
-    assert "the last of 2 header lines names the columns" in feed.notes
+    assert feed.notes[0] == "Amazon export: 13 products in 25 rows."
+    assert "The last of 2 header lines names the columns." in feed.notes
     assert list(items) == [f"P{one.number}" if one.first.size else one.first.sku for one in products]
     for product, item in zip(products, items.values(), strict=True):
         assert (item.title, sources(item)) == (product.title, list(product.pictures))
@@ -794,7 +794,7 @@ def test_etsy_listings_have_one_row_with_all_variations(tmp_path: Path) -> None:
             row |= {"VARIATION 1 TYPE": "custom", "VARIATION 1 NAME": "Size", "VARIATION 1 VALUES": "S,M,L"}
         rows.append(row | {"SKU": ",".join(one.sku for one in product.variants)})
     feed, items = opened(tmp_path / "EtsyListingsDownload.csv", table(rows))
-    assert feed.notes[0] == "Etsy export: 13 products"
+    assert feed.notes[0] == "Etsy export: 13 products."
     assert list(items) == [one.first.sku for one in products]
     for product, item in zip(products, items.values(), strict=True):
         assert (item.title, sources(item)) == (product.title, list(product.pictures))
@@ -846,7 +846,7 @@ def test_ebay_variations_follow_their_listing_below_lines_of_information(
             )
     above = "#INFO,Version=0.0.2,Template= eBay-draft-listings-template_DE\n#INFO Action and Category ID are required\n"
     feed, items = opened(tmp_path / "ebay.csv", above + table(rows))
-    assert feed.notes[0] == "eBay export: 13 products in 25 rows"
+    assert feed.notes[0] == "eBay export: 13 products in 25 rows."
     keys = [one.first.sku if one.first.size is None else f"L{one.number}" for one in products]
     check_joined(items, products, keys)
     assert [item.fields["brand"] for item in items.values()] == ["Kiln"] * 13

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
+from lookalike.data.counted import counted
 from lookalike.data.feeds.column_names import is_image_of_several, normal_name
 from lookalike.data.feeds.export_format import Export, Merge, text_of_cell
 from lookalike.data.feeds.picture_lists import parts_of_cell
@@ -52,11 +53,9 @@ def products_of(table: Table, export: Export, variants: Variants | None = None) 
     plan = reader.plan()
     types = reader.types()
     products, rows = len(set(plan.products.values())), len(plan.products)
-    note = f"{export.name} export: {products:,} product{'s' * (products != 1)}"
-    if rows > products:
-        note += f" in {rows:,} rows"
-    if apart and plan.variants > products:
-        note += f", {plan.variants:,} variants as items of their own"
+    of_rows = f" in {counted(rows, 'row')}" if rows > products else ""
+    each = f", {plan.variants:,} variants as items of their own" if apart and plan.variants > products else ""
+    note = f"{export.name} export: {counted(products, 'product')}{of_rows}{each}."
     group = {"group": FieldType.STRING} if apart and rows > products else {}
     return Table(
         ("key", "title", "image", *types, *group),

@@ -68,7 +68,7 @@ def _renamed(table: Table, cells: list[str], above: int) -> Table:
             values = {renamed[column]: value for column, value in row.values.items() if column in renamed}
             yield Row(row.number - above, values, row.warnings)
 
-    note = f"the last of {above + 1} header lines names the columns"
+    note = f"The last of {above + 1} header lines names the columns."
     return replace(
         table, columns=tuple(renamed.values()), count=table.count - above, read=read, notes=(*table.notes, note)
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.data.feeds.feed import FeedOptions
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.retrieval.ingest.watch import Look, Watch
@@ -36,7 +37,7 @@ def show_watch(watch: Watch) -> None:
                     trouble = look.trouble
                     err.print(f"{now} {plain(trouble or 'Watching again.')}", style="yellow", highlight=False)
                 waiting = f"{look.unsettled:,} still being written" if look.unsettled else ""
-                parts = (f"{look.files:,} files", waiting, f"last: {last}" if last else "")
+                parts = (counted(look.files, "file"), waiting, f"last: {last}" if last else "")
                 line.update(", ".join(part for part in parts if part))
     except KeyboardInterrupt:
         err.print("Stopped watching; everything done so far is written and safe.")
