@@ -248,8 +248,11 @@ def _signature(name: str, function: Callable[..., Any]) -> list[str]:
     for one in signature.parameters.values():
         if one.name in ("self", "cls"):
             continue
-        if one.kind is one.KEYWORD_ONLY and not starred:
+        if one.kind in (one.KEYWORD_ONLY, one.VAR_KEYWORD) and not starred:
             parts.append("*")
+        if one.kind is one.VAR_KEYWORD:
+            parts += [f"{name}: {_annotation(kind)} = None" for name, kind in _unpacked(function, one.annotation)]
+            continue
         starred = starred or one.kind in (one.KEYWORD_ONLY, one.VAR_POSITIONAL)
         default = "" if one.default is one.empty else f" = {_value(one.default)}"
         parts.append(f"{one.name}: {_annotation(one.annotation)}{default}")
@@ -258,6 +261,12 @@ def _signature(name: str, function: Callable[..., Any]) -> list[str]:
     if len(line) > _LINE:
         line = "\n".join([f"{name}(", *(f"    {part}," for part in parts), f") -> {returns}"])
     return ["```python", line, "```"]
+
+
+def _unpacked(function: Callable[..., Any], annotation: str) -> Iterator[tuple[str, object]]:
+    """Yield the names and types of the keyword arguments that `**options: Unpack[SomeOptions]` stands for."""
+    options = inspect.unwrap(function).__globals__[annotation.removeprefix("Unpack[").removesuffix("]")]
+    yield from options.__annotations__.items()
 
 
 def _annotation(found: object) -> str:

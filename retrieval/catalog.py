@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogNotFound, ItemNotFound, UsageError
-from lookalike.data.feeds.feed import Feed, open_feeds
+from lookalike.data.feeds.feed import Feed, FeedOptions, open_feeds
 from lookalike.data.feeds.rows import feed_of_rows
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.data.field_type import FieldType
@@ -503,14 +503,12 @@ class Catalog:
         self,
         source: str | Path | Feed | Sequence[str | Path],
         *,
-        key: str | None = None,
-        image: str | None = None,
-        title: str | None = None,
         restart: bool = False,
         retry: bool = False,
         sync: bool = False,
         force: bool = False,
         fetch: FetchSettings | None = None,
+        **options: Unpack[FeedOptions],
     ) -> IndexRun:
         """Return a run over a feed: iterate over it to index and get reports of progress, or call its `finish`.
 
@@ -518,6 +516,7 @@ class Catalog:
         folder of a Hugging Face dataset, or a `Feed`. If the iteration is broken off, what was committed stays, and the
         next run does the rest. `restart` reads every picture again, `retry` takes only the rows that were rejected,
         `sync` removes the items that the feed no longer has, and `force` does so even if they are more than half.
+        `options` are the options of `open_feed`: `key`, `image`, `title`, `variants` and `base`.
 
         >>> catalog = Catalog.create("new-shop", model="compact")
         >>> report = catalog.index("products.csv").finish()
@@ -529,7 +528,7 @@ class Catalog:
             UsageError: `sync` and `retry` are given together.
             ModalityUnsupported: the catalogue holds ready vectors; use `add_vectors` or `import_parquet`.
         """
-        (feed,) = self.feeds(source, key=key, image=image, title=title)
+        (feed,) = self.feeds(source, **options)
         return IndexRun(
             self._core, feed, restart=restart, retry=retry, sync=sync, force=force, fetch=fetch or FetchSettings()
         )
@@ -538,13 +537,11 @@ class Catalog:
         self,
         source: str | Path | Feed,
         *,
-        key: str | None = None,
-        image: str | None = None,
-        title: str | None = None,
         restart: bool = False,
         retry: bool = False,
         sync: bool = False,
         force: bool = False,
+        **options: Unpack[FeedOptions],
     ) -> DryRun:
         """Return what `index` would do, as an iterable of one change for each row. Nothing is written.
 
@@ -552,18 +549,16 @@ class Catalog:
         ...     print(change.action, change.key, change.reason)
         reject blue-lamp There is no such file.
         """
-        (feed,) = self.feeds(source, key=key, image=image, title=title)
+        (feed,) = self.feeds(source, **options)
         return DryRun(self._core, feed, restart=restart, retry=retry, sync=sync, force=force)
 
     def watch(
         self,
         source: str | Path,
         *,
-        key: str | None = None,
-        image: str | None = None,
-        title: str | None = None,
         fetch: FetchSettings | None = None,
         stop: threading.Event | None = None,
+        **options: Unpack[FeedOptions],
     ) -> Watch:
         """Return a `Watch` that keeps the catalogue in step with a source: index its `feed`, then iterate over it.
 
@@ -579,19 +574,12 @@ class Catalog:
         return Watch(
             self._core,
             path,
-            lambda: self.feeds(path, key=key, image=image, title=title)[0],
+            lambda: self.feeds(path, **options)[0],
             fetch=fetch or FetchSettings(),
             stop=stop,
         )
 
-    def feeds(
-        self,
-        source: str | Path | Feed | Sequence[str | Path],
-        *,
-        key: str | None = None,
-        image: str | None = None,
-        title: str | None = None,
-    ) -> list[Feed]:
+    def feeds(self, source: str | Path | Feed | Sequence[str | Path], **options: Unpack[FeedOptions]) -> list[Feed]:
         """Open sources as feeds whose values have the types of the catalogue's fields; see `open_feed`.
 
         >>> (feed,) = catalog.feeds("products.csv")
@@ -602,7 +590,7 @@ class Catalog:
             return [source]
         paths = [source] if isinstance(source, str | Path) else source
         types = self._core.records.schema()
-        return open_feeds([Path(path) for path in paths], key=key, image=image, title=title, types=types)
+        return open_feeds([Path(path) for path in paths], types=types, **options)
 
     # --- searching -------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from lookalike.data.archives.archive import Archive, clean_name
 from lookalike.data.errors import FeedError, NotAPicture
 from lookalike.data.feeds.folder import picture_item
+from lookalike.data.feeds.named_pictures import Resolve
 from lookalike.data.feeds.table import Row, Table
-from lookalike.data.feeds.table_feed import Resolve
 from lookalike.data.feeds.tables import TABLE_SUFFIXES, open_table
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Item, ItemImage, Rejected

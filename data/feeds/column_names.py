@@ -60,7 +60,7 @@ TITLE_NAMES = (
 )
 """Names of the column of titles, likewise."""
 
-_PREFIX = re.compile(r"^(?:g|c|ns\d?):")
+_PREFIX = re.compile(r"^(?:g|c|ns\d?):", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\W_]+")
 _NUMBERED = re.compile(
     r"(?:(?:other|additional|product|alternate|extra) )?(?:image|photo|picture|img|pic|bild|foto|imagen)"

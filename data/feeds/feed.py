@@ -8,22 +8,23 @@ from dataclasses import dataclass, field, replace
 from os import fsdecode, fsencode
 from os.path import relpath
 from pathlib import Path
+from typing import Unpack
 
 from lookalike.data.archives.archive import is_archive, is_tar, open_archive
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.archive_feed import ExtractedFeed, archive_resolver, find_feed, items_of_archive
 from lookalike.data.feeds.column_names import IMAGE_NAMES, KEY_NAMES, TITLE_NAMES
+from lookalike.data.feeds.feed_options import FeedOptions, absolute, variants_of
 from lookalike.data.feeds.folder import is_catalog, items_of_folder, readable, walk
 from lookalike.data.feeds.hugging_face import is_dataset, open_dataset
 from lookalike.data.feeds.known_exports import export_of
+from lookalike.data.feeds.named_pictures import Resolve, feed_folder_resolver
 from lookalike.data.feeds.products import products_of
 from lookalike.data.feeds.table import Table
 from lookalike.data.feeds.table_feed import (
     ROW_KEY,
-    Resolve,
     UsualNames,
     columns_of,
-    feed_folder_resolver,
     items_of,
     text_columns,
 )
@@ -32,10 +33,17 @@ from lookalike.data.feeds.webdataset import are_shards, expand, open_shards
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Item, Rejected
 
-__all__ = ["IMAGE_NAMES", "KEY_NAMES", "TITLE_NAMES", "Feed", "FeedSource", "feed_of_files", "open_feed", "open_feeds"]
-
-_Named = Mapping[str, str | None]
-"""The columns that the caller names as `key`, `image` and `title`; None to find a column by its usual names."""
+__all__ = [
+    "IMAGE_NAMES",
+    "KEY_NAMES",
+    "TITLE_NAMES",
+    "Feed",
+    "FeedOptions",
+    "FeedSource",
+    "feed_of_files",
+    "open_feed",
+    "open_feeds",
+]
 
 _CAPTIONS = ("caption", "text")
 _SHARD_NAMES = UsualNames((ROW_KEY, *KEY_NAMES), (), ("txt", *TITLE_NAMES, *_CAPTIONS))
@@ -45,12 +53,10 @@ _SHARD_COMPANIONS = (".json", ".md", ".txt", ".yaml", ".yml", ".idx", ".index", 
 
 @dataclass(frozen=True, slots=True)
 class FeedSource:
-    """The absolute path from which a feed was opened, and the column names given by the caller."""
+    """The absolute path from which a feed was opened, and the options given by the caller."""
 
     path: str
-    key: str | None = None
-    image: str | None = None
-    title: str | None = None
+    options: FeedOptions = field(default_factory=FeedOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +119,7 @@ class Feed:
 
 
 def open_feeds(
-    sources: Sequence[Path],
-    *,
-    key: str | None = None,
-    image: str | None = None,
-    title: str | None = None,
-    types: Mapping[str, FieldType] | None = None,
+    sources: Sequence[Path], *, types: Mapping[str, FieldType] | None = None, **options: Unpack[FeedOptions]
 ) -> list[Feed]:
     """Open several sources to be read one after the other. If a key occurs in several sources, its first row is used.
 
@@ -127,7 +128,7 @@ def open_feeds(
     Raises:
         FeedError: one of the sources cannot be read.
     """
-    feeds = [open_feed(source, key=key, image=image, title=title, types=types) for source in sources]
+    feeds = [open_feed(source, types=types, **options) for source in sources]
     names = Counter(feed.name for feed in feeds)
     taken: dict[str, tuple[str, int]] = {}
     return [
@@ -141,18 +142,15 @@ def open_feeds(
 
 
 def open_feed(
-    source: str | Path,
-    *,
-    key: str | None = None,
-    image: str | None = None,
-    title: str | None = None,
-    types: Mapping[str, FieldType] | None = None,
+    source: str | Path, *, types: Mapping[str, FieldType] | None = None, **options: Unpack[FeedOptions]
 ) -> Feed:
     """Open a source: a feed file, a folder or an archive of pictures, WebDataset shards, or the folder of a dataset.
 
-    Columns are found by their usual names in any case (`KEY_NAMES`, `IMAGE_NAMES`, `TITLE_NAMES`), unless `key`,
-    `image` or `title` names them; every other column becomes a field. Picture paths are relative to the feed file, in
-    an archive too. `types` has the types of fields that the catalog already has. For a folder or archive of pictures,
+    Columns are found by their usual names in any case (`KEY_NAMES`, `IMAGE_NAMES`, `TITLE_NAMES`), unless the option
+    `key`, `image` or `title` names them; every other column becomes a field. Exports of shop systems are known by their
+    columns; the option `variants` ("join" or "items") decides whether the variants of a product are items of their own.
+    Picture paths are relative to the feed file, in an archive too, unless the option `base` names another folder or a
+    web address. `types` has the types of fields that the catalog already has. For a folder or archive of pictures,
     the key is the path within it, `category` is the first folder, and the title is the file name in words; hidden files
     and catalogs are left out. Shards are named by a pattern (`shop-{000..009}.tar`), by their folder, or singly.
 
@@ -167,21 +165,25 @@ def open_feed(
     Raises:
         FeedError: there is no such source, it cannot be read, or it has no column for the key or the pictures.
     """
+    unknown = options.keys() - FeedOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"open_feed() got an unexpected keyword argument {min(unknown)!r}")
     source = Path(source)
-    named = {"key": key, "image": image, "title": title}
-    feed = _open(source, named, types or {})
-    return replace(feed, source=FeedSource(str(source.absolute()), **named))
+    options = absolute(options)
+    variants_of(options)
+    feed = _open(source, options, types or {})
+    return replace(feed, source=FeedSource(str(source.absolute()), options))
 
 
-def _open(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:
+def _open(source: Path, options: FeedOptions, types: Mapping[str, FieldType]) -> Feed:
     if source.is_dir():
-        return _open_folder(source, named)
+        return _open_folder(source, options)
     if not source.exists() and len(shards := expand(str(source))) > 1:
-        return _feed_of_shards(source, [Path(shard) for shard in shards], named)
+        return _feed_of_shards(source, [Path(shard) for shard in shards], options)
     if is_archive(source.name):
-        return _open_archive(source, named, types)
-    table = open_table(source, types=types, text_columns=text_columns(*named.values()))
-    return _feed_of_table(source, table, named, feed_folder_resolver(source.parent))
+        return _open_archive(source, options, types)
+    table = open_table(source, types=types, text_columns=text_columns(*_named(options).values()))
+    return _feed_of_table(source, table, options, feed_folder_resolver(source.parent, options.get("base")))
 
 
 def feed_of_files(folder: Path, files: Sequence[bytes]) -> Feed:
@@ -200,7 +202,7 @@ def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str
     return Feed(_readable(folder), len(files) + len(unlisted), {}, entries, folder)
 
 
-def _open_folder(folder: Path, named: _Named) -> Feed:
+def _open_folder(folder: Path, options: FeedOptions) -> Feed:
     if is_catalog(fsencode(folder)):
         raise FeedError(
             f"{folder.name} is a catalog, not a folder of pictures.", remedy="Search it instead of indexing it."
@@ -215,16 +217,17 @@ def _open_folder(folder: Path, named: _Named) -> Feed:
     if not files:
         raise FeedError(f"The folder {folder.name!r} has no files{' that can be listed' * bool(unlisted)}.")
     if is_dataset(files):
-        return _feed_of_table(folder, open_dataset(folder, files), named, feed_folder_resolver(folder), _DATASET_NAMES)
+        table = open_dataset(folder, files)
+        return _feed_of_table(folder, table, options, feed_folder_resolver(folder), _DATASET_NAMES)
     names = [fsdecode(file) for file in files]
     shards = [folder / name for name in names if is_tar(name)]
     if shards and all(is_tar(name) or name.lower().endswith(_SHARD_COMPANIONS) for name in names):
-        return _feed_of_shards(folder, shards, named)
-    _check_unnamed("A folder", named)
+        return _feed_of_shards(folder, shards, options)
+    _check_unnamed("A folder", options)
     return _feed_of_folder(folder, files, unlisted)
 
 
-def _open_archive(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:
+def _open_archive(source: Path, options: FeedOptions, types: Mapping[str, FieldType]) -> Feed:
     archive = open_archive(source)
     names = [member.name for member in archive]
     if not names:
@@ -232,32 +235,47 @@ def _open_archive(source: Path, named: _Named, types: Mapping[str, FieldType]) -
     if (inside := find_feed(names, source.name)) is not None:
         archive = archive.with_random_access()
         extracted = ExtractedFeed(archive, inside)
-        table = extracted.table(types, text_columns(*named.values()))
-        return _feed_of_table(source, table, named, archive_resolver(archive, inside))
+        table = extracted.table(types, text_columns(*_named(options).values()))
+        base = options.get("base")
+        resolve = archive_resolver(archive, inside) if base is None else feed_folder_resolver(source.parent, base)
+        return _feed_of_table(source, table, options, resolve)
     if is_tar(source.name) and are_shards(names):
-        return _feed_of_shards(source, [source], named)
-    _check_unnamed("An archive", named)
+        return _feed_of_shards(source, [source], options)
+    _check_unnamed("An archive", options)
     return Feed(_readable(source), len(names), {}, lambda: items_of_archive(archive))
 
 
-def _feed_of_shards(source: Path, paths: Sequence[Path], named: _Named) -> Feed:
-    return _feed_of_table(source, open_shards(paths), named, feed_folder_resolver(source.parent), _SHARD_NAMES)
+def _feed_of_shards(source: Path, paths: Sequence[Path], options: FeedOptions) -> Feed:
+    return _feed_of_table(source, open_shards(paths), options, feed_folder_resolver(source.parent), _SHARD_NAMES)
 
 
 def _feed_of_table(
-    source: Path, table: Table, named: _Named, resolve: Resolve, usual: UsualNames | None = None
+    source: Path, table: Table, options: FeedOptions, resolve: Resolve, usual: UsualNames | None = None
 ) -> Feed:
-    if usual is None and not any(named.values()) and (export := export_of(table.columns)) is not None:
-        table = products_of(table, export)
+    named, variants = _named(options), variants_of(options)
+    export = export_of(table.columns) if usual is None and not any(named.values()) else None
+    if export is not None:
+        table = products_of(table, export, variants)
+    elif variants is not None:
+        raise FeedError(
+            f"{source.name} is not an export whose variants are known, or its columns are named by options.",
+            remedy="Leave out --variants.",
+        )
     columns = columns_of(table, source.name, **named, usual=usual)
     return Feed(
         _readable(source), table.count, columns.words, lambda: items_of(table, columns, resolve), notes=table.notes
     )
 
 
-def _check_unnamed(kind: str, named: _Named) -> None:
-    if any(named.values()):
-        raise FeedError(f"{kind} of pictures has no columns.", remedy="Leave out --key, --image and --title.")
+def _named(options: FeedOptions) -> dict[str, str | None]:
+    """Return the columns that the caller names, or None for those to find by their usual names."""
+    return {"key": options.get("key"), "image": options.get("image"), "title": options.get("title")}
+
+
+def _check_unnamed(kind: str, options: FeedOptions) -> None:
+    if options:
+        shown = ", ".join(f"--{name}" for name in options)
+        raise FeedError(f"{kind} of pictures has no columns.", remedy=f"Leave out {shown}.")
 
 
 def _readable(source: Path) -> str:

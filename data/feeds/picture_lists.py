@@ -8,7 +8,10 @@ import re
 
 import orjson
 
-__all__ = ["mended_address", "parts_of_cell"]
+__all__ = ["WEB", "mended_address", "parts_of_cell"]
+
+WEB = ("http://", "https://")
+"""How the addresses of pictures begin, in lower case."""
 
 _ADDRESS = r"(?:https?:)?//"
 _BETWEEN_ADDRESSES = re.compile(rf"[\s,;|]+(?={_ADDRESS})", re.IGNORECASE)
@@ -17,7 +20,13 @@ _STARTS_AS_ADDRESS = re.compile(_ADDRESS, re.IGNORECASE)
 _FILE = re.compile(
     r".+\.(?:jpe?g|jfif|png|webp|gif|tiff?|bmp|avif|hei[cf]|svgz?|jxl|psd|mp4|mov|webm|cr2|nef|arw|dng)", re.IGNORECASE
 )
-_HOST = re.compile(r"www\.[\w.-]+/\S+|[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|io|co|shop|store|de|uk|fr|eu|cdn)/\S+", re.I)
+_HOST = re.compile(
+    r"www\.[\w.-]+(?::\d+)?/\S.*|[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|info|biz|io|co|app|dev|shop|store|cloud|cdn|de|at|ch|uk"
+    r"|ie|fr|be|nl|es|pt|it|pl|cz|sk|hu|ro|gr|se|no|dk|fi|eu|us|ca|au|nz|jp|cn|kr|in|br|mx|ru|ua|tr|za|example)(?::\d+)?/\S.*",
+    re.IGNORECASE,
+)
+_QUOTES = "\"'“”„\u2018\u2019«»<>\u200b\ufeff"
+_PAIRS = frozenset({('"', '"'), ("'", "'"), ("“", "”"), ("„", "“"), ("\u2018", "\u2019"), ("«", "»"), ("<", ">")})
 
 
 def parts_of_cell(text: str) -> list[object]:
@@ -53,15 +62,22 @@ def parts_of_cell(text: str) -> list[object]:
 def mended_address(text: str) -> str:
     """Return the address of a picture as a browser would open it; a text that is no address is returned as it is.
 
-    Quotes around it, `&amp;` and blanks in it are mended, and `//cdn.example/1.jpg` and `www.example.com/1.jpg` get the
-    scheme `https`.
+    Quotes around it, line breaks, `&amp;`, blanks and backslashes in it are mended, and `//cdn.example/1.jpg` and
+    `www.example.com/1.jpg` get the scheme `https`.
 
         >>> mended_address("//cdn.example/a b.jpg?x=1&amp;y=2"), mended_address("red mug.jpg")
         ('https://cdn.example/a%20b.jpg?x=1&y=2', 'red mug.jpg')
     """
-    bare = text.strip().strip("\"'")
+    bare = text.strip().strip(_QUOTES).strip()
     if bare.startswith("//") or _HOST.fullmatch(bare):
         bare = f"https://{bare.lstrip('/')}"
-    if not bare.lower().startswith(("http://", "https://")):
-        return text
-    return html.unescape(bare).replace(" ", "%20") if "&" in bare else bare.replace(" ", "%20")
+    if not bare.lower().replace("\\", "/").startswith(WEB):
+        return bare if bare and _is_quoted(text) else text
+    bare = "".join(bare.splitlines()).replace("\t", "").replace("\\", "/")
+    return (html.unescape(bare) if "&" in bare else bare).replace(" ", "%20")
+
+
+def _is_quoted(text: str) -> bool:
+    """Return whether a text is in quotes, or in angle brackets as addresses are in letters."""
+    bare = text.strip()
+    return len(bare) > 2 and (bare[0], bare[-1]) in _PAIRS

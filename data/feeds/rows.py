@@ -15,8 +15,9 @@ from PIL import Image
 from lookalike.data.column_values import plain_value
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.feed import Feed
+from lookalike.data.feeds.named_pictures import feed_folder_resolver
 from lookalike.data.feeds.table import Cell, Row, Table
-from lookalike.data.feeds.table_feed import columns_of, feed_folder_resolver, items_of
+from lookalike.data.feeds.table_feed import columns_of, items_of
 from lookalike.data.field_type import MAX_JSON_DEPTH
 from lookalike.data.pictures.picture_sources import Stored, check_size
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from python_calamine import CalamineError, CalamineWorkbook
 
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.header import distinct_names, may_name
+from lookalike.data.feeds.known_exports import export_of
+from lookalike.data.feeds.second_header import without_selectors
 from lookalike.data.feeds.table import Cell, Row, Table
 
 __all__ = ["SHEET_SUFFIXES", "open_sheet"]
@@ -20,7 +22,9 @@ _HEADER_AMONG = 20
 
 
 def open_sheet(path: Path) -> Table:
-    """Open the first sheet that has rows; the header is the first row that most columns have a text in.
+    """Open the first sheet with the columns of a known export, or else the first that has rows.
+
+    The header is the first row that most columns have a text in.
 
     Raises:
         FeedError: the file is no spreadsheet, or it is empty.
@@ -31,7 +35,8 @@ def open_sheet(path: Path) -> Table:
     except CalamineError as error:
         raise FeedError(f"{path.name} cannot be read as a spreadsheet: {error}.") from error
     names = workbook.sheet_names
-    place = next((place for place, rows in enumerate(sheets) if len(rows) > 1), None)
+    several = [place for place, rows in enumerate(sheets) if len(rows) > 1]
+    place = next((place for place in several if _is_export(sheets[place])), several[0] if several else None)
     if place is None:
         raise FeedError(f"{path.name} has no rows; the first row of a sheet should name the columns.")
     rows = sheets[place]
@@ -55,6 +60,10 @@ def open_sheet(path: Path) -> Table:
 
 def _text(cell: object) -> str:
     return str(_value(cell) or "").strip()
+
+
+def _is_export(rows: Sequence[Sequence[object]]) -> bool:
+    return any(export_of([without_selectors(_text(cell)) for cell in row]) for row in rows[:_HEADER_AMONG])
 
 
 def _value(cell: object) -> Cell:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import cast
 
 from lookalike.data.errors import FeedError, UsageError
@@ -19,26 +19,22 @@ from lookalike.data.feeds.column_names import (
     is_image_of_several,
     normal_name,
 )
+from lookalike.data.feeds.named_pictures import Resolve, found_as
 from lookalike.data.feeds.picture_lists import mended_address, parts_of_cell
 from lookalike.data.feeds.table import Cell, Table
-from lookalike.data.item import Item, ItemImage, Rejected, check_key
+from lookalike.data.item import CellWarning, Item, ItemImage, Rejected, check_key
 from lookalike.data.pictures.held_pictures import hold
-from lookalike.data.pictures.picture_sources import Address, Stored, Unreadable, is_address
+from lookalike.data.pictures.picture_sources import Stored, Unreadable
 from lookalike.data.values.html_text import text_of_html
 
 __all__ = [
     "ROW_KEY",
     "Columns",
-    "Resolve",
     "UsualNames",
     "columns_of",
-    "feed_folder_resolver",
     "items_of",
     "text_columns",
 ]
-
-Resolve = Callable[[str], ItemImage]
-"""Returns the picture that a name in a feed stands for, and where its bytes are."""
 
 ROW_KEY = "__key__"
 """The column of the keys that a source assigns to its rows itself."""
@@ -110,7 +106,10 @@ def items_of(table: Table, columns: Columns, resolve: Resolve) -> Iterator[Item 
             yield Rejected(row.number, f"The row has no {columns.key}.")
             continue
         try:
-            images = [image for name in columns.images for image in _pictures(row.values.get(name), name, resolve)]
+            images: dict[ItemImage, str] = {}
+            for name in columns.images:
+                for image in _pictures(row.values.get(name), name, resolve):
+                    images.setdefault(image, name)
             yield Item(
                 key=key,
                 title=_title(row.values.get(columns.title)) if columns.title else None,
@@ -119,27 +118,19 @@ def items_of(table: Table, columns: Columns, resolve: Resolve) -> Iterator[Item 
                     for name, value in row.values.items()
                     if name not in reserved
                 },
-                images=tuple(dict.fromkeys(images)),
+                images=tuple(images),
                 row=row.number,
-                warnings=row.warnings,
+                warnings=(*row.warnings, *_other_names(images)),
             )
         except UsageError as error:
             yield Rejected(row.number, str(error), _valid_key(key))
 
 
-def feed_folder_resolver(folder: Path) -> Resolve:
-    """Return a function that finds pictures relative to a folder; an absolute path is shown by its file name alone."""
-
-    def resolve(source: str) -> ItemImage:
-        path = Path(source)
-        if is_address(source):
-            return ItemImage(source, Address(source))
-        for named in (path, PureWindowsPath(source)):  # the feed may come from another machine
-            if named.is_absolute():
-                return ItemImage(named.name, path)
-        return ItemImage(source, folder / path)
-
-    return resolve
+def _other_names(images: Mapping[ItemImage, str]) -> Iterator[CellWarning]:
+    """Yield a warning for each picture, by its column, whose file has a name in another case."""
+    for image, column in images.items():
+        if (name := found_as(image)) is not None:
+            yield CellWarning(column, image.source[-60:], f"the file is called {name}")
 
 
 def _find_images(table: Table, image: str | None, usual: tuple[str, ...], name: str) -> tuple[str, ...]:
@@ -233,7 +224,7 @@ def _picture(value: Cell, name: str, resolve: Resolve) -> ItemImage | None:
         return ItemImage(_shown_name(path) or name, hold(content) if isinstance(content, bytes) else _decoded(content))
     if isinstance(value, bytes):
         return ItemImage(name, hold(value))
-    if isinstance(value, Stored):
+    if not isinstance(value, str) and isinstance(value, Stored):  # a protocol takes long to check
         return ItemImage(name, value)
     return None if value is None else resolve(mended_address(str(value)))
 

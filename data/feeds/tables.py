@@ -14,8 +14,11 @@ import polars.selectors as cs
 from polars.datatypes import DataTypeClass
 
 from lookalike.data.errors import FeedError
+from lookalike.data.feeds.column_names import normal_name
 from lookalike.data.feeds.csv_table import open_csv
 from lookalike.data.feeds.json_table import open_json
+from lookalike.data.feeds.known_exports import export_of
+from lookalike.data.feeds.second_header import with_last_header
 from lookalike.data.feeds.sheet_table import SHEET_SUFFIXES, open_sheet
 from lookalike.data.feeds.table import Row, Table
 from lookalike.data.feeds.text_file import feed_suffix
@@ -60,11 +63,11 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], text_columns: froz
     suffix = feed_suffix(path)
     try:
         if suffix in _CSV_SUFFIXES:
-            return typed(open_csv(path), types, text_columns)
+            return _typed(open_csv(path), types, text_columns)
         if suffix in _XML_SUFFIXES:
-            return typed(open_xml(path), types, text_columns)
+            return _typed(open_xml(path), types, text_columns)
         if suffix in SHEET_SUFFIXES:
-            return typed(open_sheet(path), types, text_columns)
+            return _typed(open_sheet(path), types, text_columns)
         if suffix in _JSON_SUFFIXES:
             return typed(open_json(path), types, text_columns, of_columns=is_amount_name)
         if suffix in _PARQUET_SUFFIXES:
@@ -75,6 +78,15 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], text_columns: froz
         f"{path.name} is not in a supported format: use .csv, .tsv, .xlsx, .ods, .json, .jsonl, .xml or .parquet, "
         "a .zip or .tar archive, or a folder."
     )
+
+
+def _typed(table: Table, types: Mapping[str, FieldType], text_columns: frozenset[str]) -> Table:
+    """Return a table of texts as values; the types of fields hold for the columns of an export that become them."""
+    table = with_last_header(table)
+    if (export := export_of(table.columns)) is not None:
+        fields = {column: export.field_of(normal_name(column)) for column in table.columns}
+        types = {**types, **{column: types[field] for column, field in fields.items() if field in types}}
+    return typed(table, types, text_columns)
 
 
 def _open_parquet(path: Path) -> Table:

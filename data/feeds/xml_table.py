@@ -22,6 +22,7 @@ _ROWS = ("item", "entry", "product", "offer", "article", "row", "record")
 """Names of elements that are rows, even if others are repeated more often."""
 
 _ADDRESS_ATTRIBUTES = ("href", "src", "url")
+_GOOGLE = "{http://base.google.com/"
 _ENTITY = re.compile(rb"<!(?:ENTITY|ELEMENT|ATTLIST)", re.IGNORECASE)
 _PROLOGUE_BYTES = 1 << 16
 _MAX_DEPTH = 64
@@ -85,11 +86,14 @@ def _rows(path: Path, row_path: tuple[str, ...]) -> Iterator[Row]:
 
 
 def _values(row: Element) -> dict[str, Cell]:
+    """Return the texts of a row; what Google Merchant's elements say takes precedence over Atom's and RSS's own."""
     found: dict[str, list[str]] = {}
+    googles: dict[str, list[str]] = {}
     for name, value in row.attrib.items():
         found.setdefault(_local(name), []).append(value)
     for part in row:
-        _collect(part, _local(part.tag), found)
+        _collect(part, _local(part.tag), googles if part.tag.startswith(_GOOGLE) else found)
+    found |= googles
     return {name: values[0] if len(values) == 1 else list(values) for name, values in found.items()}
 
 

@@ -201,7 +201,7 @@ class Reencoding:
         types = self._core.records.schema()
         for name, source in self._core.records.ledger.sources().items():
             try:
-                feed = open_feed(Path(source.path), key=source.key, image=source.image, title=source.title, types=types)
+                feed = open_feed(Path(source.path), types=types, **source.options)
             except FeedError as error:
                 self.report.notes.append(f"The feed {name} cannot be read from its source: {error}")
                 continue

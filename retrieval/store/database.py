@@ -39,10 +39,10 @@ from lookalike.retrieval.store.connection import (
 
 __all__ = ["FORMAT", "Database", "migrate", "prepare"]
 
-FORMAT = 6
+FORMAT = 7
 """Format of the SQLite file (`PRAGMA user_version`). Older files are migrated when they are opened."""
 
-_MIGRATIONS = {1: "FROM_FORMAT_1", 2: "FROM_FORMAT_2", 3: "FROM_FORMAT_3", 4: "FROM_FORMAT_4", 5: "FROM_FORMAT_5"}
+_MIGRATIONS = {version: f"FROM_FORMAT_{version}" for version in range(1, FORMAT)}
 _PAGE_BYTES = 16_384
 
 

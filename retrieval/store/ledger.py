@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from lookalike.data.errors import UsageError
-from lookalike.data.feeds.feed import FeedSource
+from lookalike.data.feeds.feed import FeedOptions, FeedSource
 from lookalike.data.item import CellWarning, Rejected
 from lookalike.data.shown_value import shown
 from lookalike.retrieval.arguments import whole
@@ -239,7 +239,13 @@ class Ledger:
     def sources(self) -> dict[str, FeedSource]:
         """Return where each feed was last read from, if known, in the order of their first runs."""
         rows = self._database.connection.execute(statements.SOURCES)
-        return {feed: FeedSource(*source) for feed, *source in rows}
+        return {
+            feed: FeedSource(path, FeedOptions(**{name: value for name, value in named.items() if value}))  # type: ignore[typeddict-item]
+            for feed, path, named in (
+                (feed, path, {"key": key, "image": image, "title": title, **orjson.loads(options or "{}")})
+                for feed, path, key, image, title, options in rows
+            )
+        }
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -247,8 +253,10 @@ class Ledger:
         """Begin a run over a feed, and record where it is read from."""
         connection = self._database.connection
         if source is not None:
-            row = (feed, source.path, source.key, source.image, source.title)
-            connection.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)", row)
+            options = dict(source.options)
+            columns = [options.pop(name, None) for name in ("key", "image", "title")]
+            row = (feed, source.path, *columns, orjson.dumps(options).decode() if options else None)
+            connection.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?)", row)
         cursor = connection.execute("INSERT INTO runs (feed, time) VALUES (?, ?)", (feed, round(time.time(), 6)))
         had_parts = connection.execute(statements.HAS_PARTS, (feed,)).fetchone()[0]
         return FeedRun(int(cursor.lastrowid or 0), feed, bool(had_parts), partial)

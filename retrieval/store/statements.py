@@ -258,7 +258,7 @@ LEDGER = (
     "LEFT JOIN runs AS r ON r.id = l.last_run WHERE {where} ORDER BY l.feed, l.row, l.part LIMIT ?"
 )
 SOURCES = (
-    "SELECT s.feed, s.path, s.key_column, s.image_column, s.title_column FROM sources AS s "
+    "SELECT s.feed, s.path, s.key_column, s.image_column, s.title_column, s.options FROM sources AS s "
     "LEFT JOIN runs AS r ON r.feed = s.feed GROUP BY s.feed ORDER BY min(r.id)"
 )
 BROUGHT = (

@@ -6,7 +6,15 @@ so that earlier states are read as they were written.
 
 from __future__ import annotations
 
-__all__ = ["FROM_FORMAT_1", "FROM_FORMAT_2", "FROM_FORMAT_3", "FROM_FORMAT_4", "FROM_FORMAT_5", "TABLES"]
+__all__ = [
+    "FROM_FORMAT_1",
+    "FROM_FORMAT_2",
+    "FROM_FORMAT_3",
+    "FROM_FORMAT_4",
+    "FROM_FORMAT_5",
+    "FROM_FORMAT_6",
+    "TABLES",
+]
 
 _SINCE_FORMAT_2 = """
 CREATE INDEX history_item ON history (item_id);
@@ -50,6 +58,10 @@ _SINCE_FORMAT_6 = """
 CREATE TABLE field_changes (seq INTEGER NOT NULL, was_name TEXT NOT NULL, was_type TEXT NOT NULL, name TEXT);
 """
 
+_SINCE_FORMAT_7 = """
+ALTER TABLE sources ADD COLUMN options TEXT;
+"""
+
 TABLES = f"""
 CREATE TABLE commits (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, summary TEXT NOT NULL,
@@ -77,7 +89,7 @@ CREATE TABLE vectors (
 );
 CREATE TABLE generation (name TEXT, index_kind TEXT);
 INSERT INTO generation VALUES (NULL, NULL);
-{_SINCE_FORMAT_2}{_SINCE_FORMAT_4}{_SINCE_FORMAT_5}{_SINCE_FORMAT_6}"""
+{_SINCE_FORMAT_2}{_SINCE_FORMAT_4}{_SINCE_FORMAT_5}{_SINCE_FORMAT_6}{_SINCE_FORMAT_7}"""
 
 FROM_FORMAT_1 = (
     "ALTER TABLE commits ADD COLUMN added INTEGER NOT NULL DEFAULT 0",
@@ -122,3 +134,6 @@ FROM_FORMAT_4 = tuple(filter(str.strip, _SINCE_FORMAT_5.split(";")))
 
 FROM_FORMAT_5 = tuple(filter(str.strip, _SINCE_FORMAT_6.split(";")))
 """Before format 6, the type and the name of a field could not be changed."""
+
+FROM_FORMAT_6 = tuple(filter(str.strip, _SINCE_FORMAT_7.split(";")))
+"""Before format 7, of the options of a feed only the names of columns were recorded; the others are JSON."""

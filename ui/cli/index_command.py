@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from lookalike.data.errors import UsageError
-from lookalike.data.feeds.feed import open_feeds
+from lookalike.data.feeds.feed import FeedOptions, open_feeds
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.retrieval.ingest.index_run import IndexReport, RunOptions
 from lookalike.retrieval.store.ledger import LedgerEntry
@@ -20,13 +20,15 @@ from lookalike.ui.cli.indexing import opened_or_created, opened_to_compare, run_
 from lookalike.ui.cli.json_output import print_json_list
 from lookalike.ui.cli.options import (
     AllowPrivateOption,
+    BaseOption,
     CatalogArgument,
     ImageColumnOption,
     JsonOption,
     KeyColumnOption,
     TitleColumnOption,
+    VariantsOption,
 )
-from lookalike.ui.cli.watch_view import Columns, show_watch, watch_of
+from lookalike.ui.cli.watch_view import show_watch, watch_of
 
 __all__ = ["app"]
 
@@ -55,6 +57,8 @@ def index(
     key: KeyColumnOption = None,
     image: ImageColumnOption = None,
     title: TitleColumnOption = None,
+    variants: VariantsOption = None,
+    base: BaseOption = None,
     feed_name: Annotated[
         str | None,
         typer.Option("--feed", metavar="NAME", help="Name of the feed in the ledger.", show_default="its file name"),
@@ -98,8 +102,8 @@ def index(
         )
     options = RunOptions(restart=restart, retry=retry, sync=sync, force=force)
     fetch = FetchSettings(allow_private=allow_private, per_host=fetch_per_host, timeout_s=fetch_timeout)
-    columns = Columns(key=key, image=image, title=title)
-    feeds = open_feeds(sources, **columns, types=types_of(catalog))  # before a catalog is made
+    given = FeedOptions(key=key, image=image, title=title, variants=variants, base=base)
+    feeds = open_feeds(sources, types=types_of(catalog), **given)  # before a catalog is made
     feeds = feeds if feed_name is None else [replace(feeds[0], name=feed_name)]
     if dry_run:
         warn_of_empty(feeds)
@@ -108,7 +112,7 @@ def index(
         return
     with opened_or_created(catalog, model, appearance) as opened:
         if watch:
-            watched = watch_of(opened, sources[0], columns, fetch)
+            watched = watch_of(opened, sources[0], given, fetch)
             show_report(*(run.report for run in run_index(opened, [watched.feed], fetch=fetch, **options)))
             show_watch(watched)
             return

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TypedDict
 
 from lookalike import Catalog
 from lookalike.data.counted import counted
+from lookalike.data.feeds.feed import FeedOptions
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.retrieval.ingest.watch import Look, Watch
 from lookalike.ui.cli.terminal import err, plain
 
-__all__ = ["Columns", "show_watch", "watch_of"]
+__all__ = ["show_watch", "watch_of"]
 
 
-class Columns(TypedDict):
-    """The columns that the command line names; None for those to find by their names."""
-
-    key: str | None
-    image: str | None
-    title: str | None
-
-
-def watch_of(catalog: Catalog, source: Path, columns: Columns, fetch: FetchSettings) -> Watch:
+def watch_of(catalog: Catalog, source: Path, options: FeedOptions, fetch: FetchSettings) -> Watch:
     """Build the watch of one source, which is reopened with the catalog's field types at every change."""
-    return catalog.watch(source, **columns, fetch=fetch)
+    return catalog.watch(source, fetch=fetch, **options)
 
 
 def show_watch(watch: Watch) -> None:
