@@ -11,11 +11,19 @@ from pathlib import Path
 
 from lookalike.data.archives.archive import is_archive, is_tar, open_archive
 from lookalike.data.errors import FeedError
-from lookalike.data.feeds.archive_feed import ExtractedFeed, archive_resolver, find_feed, items_of_archive
+from lookalike.data.feeds.archive_feed import (
+    ExtractedFeed,
+    archive_resolver,
+    find_feed,
+    items_of_archive,
+    sidecars_of_archive,
+)
 from lookalike.data.feeds.column_names import IMAGE_NAMES, KEY_NAMES, TITLE_NAMES
-from lookalike.data.feeds.folder import is_catalog, items_of_folder, readable, walk
+from lookalike.data.feeds.folder import items_of_folder, pictures_beside, readable
+from lookalike.data.feeds.folder_walk import is_catalog, walk
 from lookalike.data.feeds.hugging_face import is_dataset, open_dataset
 from lookalike.data.feeds.known_exports import export_of
+from lookalike.data.feeds.left_out import LeftOut, note_of
 from lookalike.data.feeds.products import products_of
 from lookalike.data.feeds.table import Table
 from lookalike.data.feeds.table_feed import (
@@ -178,11 +186,14 @@ def _open(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:
 
 
 def feed_of_files(folder: Path, files: Sequence[bytes]) -> Feed:
-    """Return some files of a folder of pictures as a feed named after the folder; `files` are paths relative to it."""
-    return _feed_of_folder(folder, files, ())
+    """Return some files of a folder of pictures as a feed named after the folder; `files` are paths relative to it.
+
+    A sidecar among them stands for the pictures that it is about.
+    """
+    return _feed_of_folder(folder, pictures_beside(folder, files), ())
 
 
-def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str]) -> Feed:
+def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str], notes: tuple[str, ...] = ()) -> Feed:
     """Return files as a feed. The reasons in `unlisted`, one for each subfolder not listed, follow as rejected rows."""
 
     def entries() -> Iterator[Item | Rejected]:
@@ -190,7 +201,7 @@ def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str
         for number, reason in enumerate(unlisted, start=len(files) + 1):
             yield Rejected(number, reason)
 
-    return Feed(_readable(folder), len(files) + len(unlisted), {}, entries, folder)
+    return Feed(_readable(folder), len(files) + len(unlisted), {}, entries, folder, notes=notes)
 
 
 def _open_folder(folder: Path, named: _Named) -> Feed:
@@ -204,7 +215,8 @@ def _open_folder(folder: Path, named: _Named) -> Feed:
         inner = readable(relpath(fsencode(error.filename), fsencode(folder)))
         unlisted.append(f"The folder {inner!r} cannot be listed: {error.strerror}.")
 
-    files = tuple(walk(folder, record))
+    left_out: Counter[LeftOut] = Counter()
+    files = tuple(walk(folder, record, left_out=left_out))
     if not files:
         raise FeedError(f"The folder {folder.name!r} has no files{' that can be listed' * bool(unlisted)}.")
     if is_dataset(files):
@@ -214,7 +226,7 @@ def _open_folder(folder: Path, named: _Named) -> Feed:
     if shards and all(is_tar(name) or name.lower().endswith(_SHARD_COMPANIONS) for name in names):
         return _feed_of_shards(folder, shards, named)
     _check_unnamed("A folder", named)
-    return _feed_of_folder(folder, files, unlisted)
+    return _feed_of_folder(folder, files, unlisted, note_of(left_out))
 
 
 def _open_archive(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:
@@ -230,7 +242,10 @@ def _open_archive(source: Path, named: _Named, types: Mapping[str, FieldType]) -
     if is_tar(source.name) and are_shards(names):
         return _feed_of_shards(source, [source], named)
     _check_unnamed("An archive", named)
-    return Feed(_readable(source), len(names), {}, lambda: items_of_archive(archive))
+    beside = sidecars_of_archive(names)
+    left_out = archive.left_out + Counter({LeftOut.SIDECAR: len(beside.names)})
+    count = len(names) - sum(name in beside.names for name in names)
+    return Feed(_readable(source), count, {}, lambda: items_of_archive(archive, beside), notes=note_of(left_out))
 
 
 def _feed_of_shards(source: Path, paths: Sequence[Path], named: _Named) -> Feed:

@@ -10,6 +10,7 @@ import orjson
 
 from lookalike.data.errors import LookalikeError
 from lookalike.data.item import Item, Rejected
+from lookalike.retrieval.ingest.described_item import described
 from lookalike.retrieval.ingest.item_pictures import LoadedImage
 from lookalike.retrieval.ingest.loader import Job, KnownItem
 from lookalike.retrieval.input_checks import fields_json, with_fields_of
@@ -68,7 +69,7 @@ class Decider:
 
     def decide(self, job: Job, loaded: Sequence[LoadedImage]) -> Decision:
         """Decide on one item."""
-        item = job.item
+        item = described(job.item, loaded, self.schema)
         failed = [
             (place, Rejected(item.row, image.failed, item.key, image.source))
             for place, image in enumerate(loaded, start=1)
@@ -77,7 +78,7 @@ class Decider:
         if len(failed) == len(loaded):
             return Decision(Fate.REJECT, item, job.known, rejects=[(0, failed[0][1]), *failed[1:]])
         try:
-            write = self._write_of(job, loaded)
+            write = self._write_of(item, job.known, loaded)
         except LookalikeError as error:
             refused = Rejected(item.row, str(error), item.key)
             return Decision(Fate.REJECT, item, job.known, rejects=[*failed, (0, refused)])
@@ -86,13 +87,12 @@ class Decider:
         fate = Fate.LEAVE if _is_unchanged(job.known, write) else Fate.UPDATE
         return Decision(fate, item, job.known, write, failed)
 
-    def _write_of(self, job: Job, loaded: Sequence[LoadedImage]) -> ItemWrite:
+    def _write_of(self, item: Item, known: KnownItem | None, loaded: Sequence[LoadedImage]) -> ItemWrite:
         """Return an item's new state.
 
         Raises:
             FieldTypeError: a value does not fit its field's type.
         """
-        item = job.item
         schema = with_fields_of(self.schema, {name: [value] for name, value in item.fields.items()})
         fields = fields_json(schema, item.fields)
         self.schema = schema  # a refused row adds no fields
@@ -109,7 +109,7 @@ class Decider:
             for image in loaded
             if not image.failed
         ]
-        same_title = job.known is not None and job.known.row.title == item.title and not self._restart
+        same_title = known is not None and known.row.title == item.title and not self._restart
         return ItemWrite(item.key, item.title, fields, images, not same_title and None)
 
 
