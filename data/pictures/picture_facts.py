@@ -70,9 +70,14 @@ def clean_text(text: object, *, max_length: int = _MAX_TEXT) -> str | None:
 
     Descriptions that cameras write into every picture say nothing.
     """
-    if not isinstance(text, str):
+    if not text or not isinstance(text, str):
         return None
-    plain = " ".join(_CONTROL.sub(" ", unicodedata.normalize("NFC", text[: max_length * 4])).split())
+    plain = text[: max_length * 4]
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFC", plain)
+    if not plain.isprintable():
+        plain = _CONTROL.sub(" ", plain)
+    plain = " ".join(plain.split())
     if _JUNK.fullmatch(plain):
         return None
     return plain if len(plain) <= max_length else plain[: max_length - 1].rstrip() + "…"

@@ -37,8 +37,9 @@ _TIFF = "{http://ns.adobe.com/tiff/1.0/}"
 _LIGHTROOM = "{http://ns.adobe.com/lightroom/1.0/}"
 _DIGIKAM = "{http://www.digikam.org/ns/1.0/}"
 _IPTC_EXT = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
-_REGIONS = "{http://www.metadataworkinggroup.com/schemas/regions/}"
-_MICROSOFT = "{http://ns.microsoft.com/photo/1.2/t/Region#}"
+_REGION_TYPE = "{http://www.metadataworkinggroup.com/schemas/regions/}Type"
+_REGION_NAME = "{http://www.metadataworkinggroup.com/schemas/regions/}Name"
+_MICROSOFT_NAME = "{http://ns.microsoft.com/photo/1.2/t/Region#}PersonDisplayName"
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 _MAX_DEPTH = 32
@@ -118,11 +119,12 @@ def _keywords(values: dict[str, list[str]]) -> tuple[str, ...]:
 def _faces(root: Element) -> Iterator[str]:
     """Yield the names of the people in marked regions."""
     for element in root.iter():
-        kind = element.get(f"{_REGIONS}Type") or element.findtext(f"{_REGIONS}Type") or ""
-        if kind == "Face":
-            yield element.get(f"{_REGIONS}Name") or element.findtext(f"{_REGIONS}Name") or ""
-        yield element.get(f"{_MICROSOFT}PersonDisplayName") or ""
-        yield element.findtext(f"{_MICROSOFT}PersonDisplayName") or ""
+        if element.tag == _MICROSOFT_NAME and element.text:
+            yield element.text
+        elif _MICROSOFT_NAME in element.attrib:
+            yield element.attrib[_MICROSOFT_NAME]
+        elif (element.get(_REGION_TYPE) or element.findtext(_REGION_TYPE)) == "Face":
+            yield element.get(_REGION_NAME) or element.findtext(_REGION_NAME) or ""
 
 
 def _rating(text: str | None) -> int | None:
