@@ -262,8 +262,8 @@ def test_sidecars_are_matched_to_their_pictures() -> None:
     files = [
         "a.jpg", "A.CR2", "a.xmp", "b.jpg", "b.jpg.xmp", "B.JPG.json", "c.jpg", "c(1).jpg", "c.jpg.json",
         "c.jpg(1).json", "d.jpg", "d-edited.jpg", "d.jpg.supplemental-metadata.json", "e.png", "e.png.suppl.json",
-        "e(2).png", "e.png.supplemental-metadata(2).json", long, long[:46] + ".json", "metadata.json", "f.aae", "other.json",
-        "z.xmp",
+        "e(2).png", "e.png.supplemental-metadata(2).json", long, long[:46] + ".json", "metadata.json", "f.aae",
+        "other.json", "z.xmp",
     ]  # fmt: skip
     found = sidecars_among(files)
     assert found.of == {

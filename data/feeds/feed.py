@@ -10,7 +10,7 @@ from os.path import relpath
 from pathlib import Path
 
 from lookalike.data.archives.archive import is_archive, is_tar, open_archive
-from lookalike.data.errors import FeedError
+from lookalike.data.errors import FeedError, UsageError
 from lookalike.data.feeds.archive_feed import (
     ExtractedFeed,
     archive_resolver,
@@ -67,7 +67,8 @@ class Feed:
 
     `count` is the number of rows or files. `columns` maps each column to its role, in words. `folder` is the folder of
     the pictures if every file in it is an item. `source` has the arguments that open the whole feed again, if known.
-    `notes` are sentences about how the source was read.
+    `notes` are sentences about how the source was read. `is_named` is whether the name is settled, by the caller or by
+    the catalog, and `prefix` is what all keys begin with beside the path.
     """
 
     name: str
@@ -77,6 +78,8 @@ class Feed:
     folder: Path | None = None
     source: FeedSource | None = None
     notes: tuple[str, ...] = ()
+    is_named: bool = False
+    prefix: str = ""
     _taken: dict[str, tuple[str, int]] | None = field(default=None, repr=False)
 
     def noting(self, keys: set[str]) -> Feed:
@@ -89,6 +92,16 @@ class Feed:
                 yield entry
 
         return replace(self, _entries=entries)
+
+    def under(self, name: str, prefix: str, *, note: str = "") -> Feed:
+        """Return the same feed of a folder under a name that is settled; all keys begin with `prefix`."""
+        notes = (*self.notes, note) if note else self.notes
+        named = replace(self, name=name, is_named=True, prefix=prefix, notes=notes)
+        return replace(named, _entries=lambda: (_prefixed(one, prefix) for one in self._entries())) if prefix else named
+
+    def rows(self) -> Iterator[Item | Rejected]:
+        """Yield the rows in order without a look at repeated keys."""
+        return self._entries()
 
     def __iter__(self) -> Iterator[Item | Rejected]:
         """Yield one `Item` or `Rejected` for each row, in order.
@@ -172,6 +185,16 @@ def open_feed(
     named = {"key": key, "image": image, "title": title}
     feed = _open(source, named, types or {})
     return replace(feed, source=FeedSource(str(source.absolute()), **named))
+
+
+def _prefixed(entry: Item | Rejected, prefix: str) -> Item | Rejected:
+    if isinstance(entry, Rejected):
+        return entry
+    images = tuple(replace(image, source=prefix + image.source) for image in entry.images)
+    try:
+        return replace(entry, key=prefix + entry.key, images=images)
+    except UsageError as error:
+        return Rejected(entry.row, str(error), source=ascii(entry.key))
 
 
 def _open(source: Path, named: _Named, types: Mapping[str, FieldType]) -> Feed:

@@ -15,7 +15,7 @@ from lookalike.data.item import Item, ItemImage, Rejected
 from lookalike.data.pictures.picture_sources import Place
 from lookalike.data.pictures.sidecars import Sidecars, sidecars_among
 
-__all__ = ["items_of_folder", "picture_item", "pictures_beside", "pictures_of_sidecars", "readable"]
+__all__ = ["items_of_folder", "picture_item", "pictures_beside", "pictures_of_sidecars", "readable", "readable_path"]
 
 
 def items_of_folder(folder: Path, files: Sequence[bytes]) -> Iterator[Item | Rejected]:
@@ -73,6 +73,11 @@ def pictures_of_sidecars(folder: Path, files: Sequence[bytes]) -> list[bytes]:
 def readable(name: bytes) -> str:
     """Return a file name as text; bytes that are not valid UTF-8 are shown as hexadecimal escapes."""
     return name.decode("utf-8", "backslashreplace")
+
+
+def readable_path(path: Path) -> str:
+    """Return a path as text with `/` between its parts; see `readable`."""
+    return readable(os.fsencode(path.as_posix()))
 
 
 def _by_parent(files: Sequence[bytes]) -> dict[bytes, list[bytes]]:

@@ -156,18 +156,21 @@ class Watch:
         files = sorted(ready)[:_MOST_FILES_AT_ONCE]
         if not files:
             return None
-        report = self._run(feed_of_files(folder, files), partial=True)
+        report = self._run(self._feed_of(folder, files), partial=True)
         if not self._stop.is_set():
             self._settling.done(read=files)
         return report
+
+    def _feed_of(self, folder: Path, files: Sequence[bytes]) -> Feed:
+        return feed_of_files(folder, files).under(self.feed.name, self.feed.prefix)
 
     def _remove_files(self, folder: Path, gone: Sequence[bytes]) -> tuple[int, IndexReport | None]:
         """Remove the items of files that are gone, and index pictures again whose sidecars are gone."""
         if not gone:
             return 0, None
-        removed = self._remove([readable(file) for file in gone])
+        removed = self._remove([self.feed.prefix + readable(file) for file in gone])
         pictures = pictures_of_sidecars(folder, gone)
-        report = self._run(feed_of_files(folder, pictures), partial=True) if pictures else None
+        report = self._run(self._feed_of(folder, pictures), partial=True) if pictures else None
         self._settling.done(removed=gone)
         return removed, report
 
