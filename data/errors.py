@@ -130,7 +130,15 @@ class MisfitsRefused(FieldTypeError):
 
 
 class NotAPicture(LookalikeError):
-    """The bytes are not a picture, or are too large to decode."""
+    """The bytes are not a picture, or are too large to decode.
+
+    `unread` names the pictures of a format that this installation does not read, as a plural; it is empty if there is
+    another cause.
+    """
+
+    def __init__(self, message: str, *, unread: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.unread = unread
 
 
 class FetchFailed(NotAPicture):

@@ -62,7 +62,11 @@ _Number: TypeAlias = int | float | np.integer | np.floating | Decimal
 
 
 class FieldType(StrEnum):
-    """The type of a field's values."""
+    """The type of a field's values.
+
+    >>> FieldType("int"), FieldType.INT == "int"
+    (<FieldType.INT: 'int'>, True)
+    """
 
     STRING = "string"
     INT = "int"
@@ -74,12 +78,20 @@ class FieldType(StrEnum):
 
     @property
     def words(self) -> str:
-        """The type as a phrase that completes "this field holds ..."."""
+        """The type as a phrase that completes "this field holds ...".
+
+        >>> FieldType.STRINGS.words
+        'lists of texts'
+        """
         return _WORDS[self]
 
     @classmethod
     def infer(cls, values: Iterable[Value]) -> FieldType | None:
-        """Return the narrowest type that holds every value, or None if all values are null."""
+        """Return the narrowest type that holds every value, or None if all values are null.
+
+        >>> FieldType.infer([1, 2.5, None])
+        <FieldType.FLOAT: 'float'>
+        """
         plain = list(values)
         types = set(map(type, plain)) - {_NULL}
         if types <= _TYPES.keys():  # fast path: other types, such as lists, need a look at each value
@@ -93,13 +105,22 @@ class FieldType(StrEnum):
     def coerce(self, value: Value) -> Json:
         """Return a value in its stored form.
 
+        >>> FieldType.TIMESTAMP.coerce("2026-05-01")
+        1777593600000000
+
         Raises:
             ValueError: the value does not fit the type. The message completes "the value is ...".
         """
         return None if value is None else _COERCE[self](value)
 
     def coerce_all(self, values: Sequence[Value]) -> list[Json] | None:
-        """Return values in their stored form after checking them in bulk, or None if each must be checked by itself."""
+        """Return values in their stored form after checking them in bulk, or None if each must be checked by itself.
+
+        >>> FieldType.FLOAT.coerce_all([1.5, float("nan")])
+        [1.5, None]
+        >>> FieldType.FLOAT.coerce_all(["1.5"]) is None
+        True
+        """
         types = set(map(type, values)) - {_NULL}
         if types and types != {_PLAIN.get(self)}:
             return None

@@ -13,6 +13,7 @@ import enum
 import functools
 import inspect
 import re
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -166,7 +167,12 @@ Names in the signatures: `Keys` is one key or any iterable of keys, `Texts` one 
 string is always one key. `QueryImage` is the path of a picture file, its bytes, or a picture opened with Pillow.
 `Column` is a list or a column of NumPy, pandas, Polars or Arrow. `Parameters` is a mapping of names to values for the
 `{names}` in a filter. `Moment` is the number of a commit, a time, or a text with one of them. `Progress` is a function
-that is called with what is being done, how much is done, and how much there is in all."""
+that is called with what is being done, how much is done, and how much there is in all.
+
+The examples run in a folder with the feed `products.csv` (nine products, one without its picture), the catalog `shop`
+that was made from it with the model `compact`, a picture `photo.webp` that is in neither, and judged queries in
+`queries.csv`. Each example starts afresh with `from lookalike import *` and `catalog = Catalog.open("shop")`; `...` in
+an output stands for what varies."""
 
 _ERRORS_HEAD = "Every error raised on purpose derives from `LookalikeError`; `str(error)` is a sentence for people."
 
@@ -295,7 +301,7 @@ def _block(lines: Sequence[str], start: int) -> list[str]:
 
 
 def _example(lines: Sequence[str]) -> list[str]:
-    plain = [re.sub(r"\s*# doctest:.*", "", line.strip()) for line in lines]
+    plain = [re.sub(r"\s*# doctest:.*", "", line) for line in textwrap.dedent("\n".join(lines)).splitlines()]
     if all(line.startswith((">>>", "...")) for line in plain):
         return ["```python", *(line[4:] for line in plain), "```"]
     return ["```pycon", *plain, "```"]

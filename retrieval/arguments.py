@@ -95,7 +95,7 @@ def names_of(names: object) -> tuple[str, ...] | None:
     found = (names,) if isinstance(names, str) else tuple(_listed(names, "The field names are"))
     for name in found:
         if not isinstance(name, str):
-            raise UsageError(f"The field name {shown(name)} is {in_words(name)}; a name is a text.")
+            raise UsageError(f"The field name {shown(name)} is {in_words(name)}; a name must be text.")
     return found  # type: ignore[return-value]  # the loop has checked
 
 
@@ -153,7 +153,7 @@ def columns_of(fields: object) -> Columns:
     kinds: dict[str, FieldType] = {}
     for name, values in _named(fields):
         if not isinstance(name, str):
-            raise UsageError(f"The field name {shown(name)} is {in_words(name)}; a name is a text.")
+            raise UsageError(f"The field name {shown(name)} is {in_words(name)}; a name must be text.")
         if name in columns:
             raise UsageError(f"The field {name!r} is given twice.")
         try:

@@ -17,12 +17,13 @@ __all__ = ["CatalogInfo", "info_of"]
 class CatalogInfo:
     """A description of a catalog. `tail` is the number of items committed since the generation was built.
 
-    `learned_from`: number of vectors each space's index was trained on; spaces that are searched exactly are left out.
-    `stored_as`: the type, float16 or float32, that each space's vectors are searched in. It is float32 if any row needs
-    it: under l2, a row that float16 does not hold exactly; under ip, one that it holds badly; under cosine, one whose
-    direction it turns too far. `model` reads words and titles, and pictures too unless another model compares
-    `appearance`. `upcoming` names the models of a set of vectors that is being made, and `previous` those of the set
-    before.
+    `learned_from` is the number of vectors that each space's index was trained on; spaces that are searched exactly are
+    left out. `stored_as` is the type, float16 or float32, that each space's vectors are searched in. It is float32 if
+    any row needs it: under l2, a row that float16 does not hold exactly; under ip, one that it holds badly; under
+    cosine, one whose direction it turns too far.
+
+    `model` reads words and titles, and pictures too unless another model compares `appearance`. `upcoming` names the
+    models of a set of vectors that is being made, and `previous` the models of the set before.
     """
 
     items: int

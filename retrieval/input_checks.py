@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import FieldTypeError, UsageError
 from lookalike.data.field_type import FieldType, in_words, mixture_of, name_of_type
 from lookalike.data.item import Json, Value, check_keys, check_title
@@ -38,6 +39,7 @@ Column = Iterable[Value] | NDArray[np.generic]
 
 _WRITE_ROWS = 20_000
 _ROWS_IN_CACHE = 2_048
+_QUERY = "query vector"
 _SHORTEST, _LONGEST = 1e-12, 1e15
 """Rows with lengths between these can be compared as they are in float32: no product overflows or vanishes."""
 
@@ -57,6 +59,9 @@ def checked_rows(vectors: ArrayLike, space: Space, *, what: str = "vectors") -> 
         rows = np.ascontiguousarray(given, dtype=np.float32)
     if rows.ndim == 1:
         rows = rows[None] if len(rows) else rows.reshape(0, space.dim)
+    if given.ndim == 1 and rows.shape[1] != space.dim and what == _QUERY:
+        held = counted(rows.shape[1], "number")
+        raise UsageError(f"The {what} has {held}; this catalog takes vectors of {space.dim:,}.")
     if rows.ndim != 2 or rows.shape[1] != space.dim:
         raise UsageError(f"The shape of the {what} is {rows.shape}; this catalog takes [count, {space.dim}].")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -138,9 +143,11 @@ def checked_vector(vector: ArrayLike, space: Space) -> Matrix:
     Raises:
         UsageError: there is not exactly one vector, or `checked_vectors` refuses it.
     """
-    rows = checked_vectors(vector, space, what="query vector")
+    rows = checked_vectors(vector, space, what=_QUERY)
     if len(rows) != 1:
-        raise UsageError(f"The query is {len(rows):,} vectors; a search takes one. For several, use search_many.")
+        raise UsageError(
+            f"The query is {counted(len(rows), 'vector')}; a search takes one. For several, use search_many."
+        )
     return rows
 
 
@@ -220,7 +227,7 @@ def vector_writes(
         FieldTypeError: a value does not fit its field's type.
     """
     if len(keys) != len(rows):
-        raise UsageError(f"There are {len(keys):,} keys for {len(rows):,} vectors.")
+        raise UsageError(f"The call has {counted(len(keys), 'key')} for {counted(len(rows), 'vector')}.")
     parts = [slice(start, start + _WRITE_ROWS) for start in range(0, len(keys), _WRITE_ROWS)]
     with ThreadPoolExecutor(1) as beside:  # vectors are prepared beside texts and during writes
         submit = beside.submit if len(rows) > _ROWS_IN_CACHE else _at_once  # a thread takes longer than a few rows
@@ -305,6 +312,6 @@ def _check_columns(
 ) -> None:
     for name, values in {**fields, **({} if titles is None else {"title": titles})}.items():
         if len(values) != len(keys):
-            raise UsageError(f"The field {name!r} has {len(values):,} values for {len(keys):,} keys.")
+            raise UsageError(f"The field {name!r} has {counted(len(values), 'value')} for {counted(len(keys), 'key')}.")
     for title in titles or ():
         check_title(title)

@@ -61,6 +61,10 @@ def _option(default: Any, help: str, low: float | None = None, high: float | Non
 class Query:
     """One search. Everything it names is combined into one query; an empty query returns items in the order added.
 
+    >>> query = Query(text=["red shoes"], filter="price < 80", limit=5)
+    >>> query.recall, query.balance
+    (0.95, 0.5)
+
     Raises:
         UsageError: an option has the wrong type or is out of range.
         FilterError: the filter cannot be read, or its parameters are not the ones in `params`.
@@ -70,14 +74,14 @@ class Query:
     image: Sequence[QueryImage] = _option((), "A picture to search with.")
     like: Sequence[str] = _option((), "The key of an item that hits should be like.")
     vector: ArrayLike | None = _option(None, "A vector to search with, one number for each dimension of the catalogue.")
-    without: Sequence[str] = _option((), "Words to keep away from.")
+    without: Sequence[str] = _option((), "Words to avoid.")
     filter: str | None = _option(None, "A condition that every hit satisfies, such as 'category == \"shoes\"'.")
     params: Parameters | None = _option(None, "Values of the filter's {name} parameters.")
-    limit: int = _option(10, "The most hits to return.", 1, MAX_LIMIT)
-    offset: int = _option(0, "The number of best hits to leave out, for further pages.", 0, MAX_LIMIT)
+    limit: int = _option(10, "The maximum number of hits to return.", 1, MAX_LIMIT)
+    offset: int = _option(0, "The number of best hits to skip, for further pages.", 0, MAX_LIMIT)
     recall: float = _option(0.95, 'The share of the true best hits to find: 0.95, 0.99, or "exact".', 0, 1)
-    balance: float = _option(0.5, "The share of the words beside pictures: 0 (pictures only) to 1 (words only).", 0, 1)
-    min_score: float | None = _option(None, "Leave out hits that score less.")
+    balance: float = _option(0.5, "The weight of words against pictures: 0 (pictures only) to 1 (words only).", 0, 1)
+    min_score: float | None = _option(None, "Leave out hits with a lower score.")
     fields: Sequence[str] | None = _option(None, "The fields that hits carry; by default all.")
     as_of: Moment | None = _option(None, "Search the catalogue as it was: a commit's number, or a time (ISO 8601).")
     appearance: float | None = _option(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import UsageError
 from lookalike.data.item import Value
 from lookalike.retrieval.stored_rows import StoredImage
@@ -26,6 +27,11 @@ class Hit(NamedTuple):
     `score` is the similarity for a query of one part. For several parts it is their weighted mean, in standard
     deviations above the average score of the catalog's vectors. `scores` has each part's own similarity. `image` is the
     picture that matched, as the feed named it, and `image_id` the opaque name of its thumbnail.
+
+    >>> for hit in catalog.search("shoes", limit=2):
+    ...     print(hit.key, hit.image, hit.fields["price"])
+    tennis-shoes pictures/tennis-shoes-2.webp 9.8
+    hiking-boot pictures/hiking-boot.webp 13.3
     """
 
     key: str
@@ -70,10 +76,16 @@ class Results(Sequence[Hit]):
     a description of the search, `took_ms` its time in milliseconds, and `notices` are sentences for the person who
     searched.
 
-        >>> results = catalog.search("red shoes", limit=3)  # doctest: +SKIP
-        >>> results.keys, results.scores, results.exact  # doctest: +SKIP
-        >>> for hit in results:  # doctest: +SKIP
-        ...     print(hit.key, hit.score, hit.fields)
+    >>> results = catalog.search(filter="price < 5", fields=["price"])
+    >>> results
+    Results(4 of 4 items, exact, ... ms)
+    key            score  image                        price
+    cherry         0.000  pictures/cherry.webp         1.450
+    coffee-mug     0.000  pictures/coffee-mug.webp     4.900
+    cup-of-coffee  0.000  pictures/cup-of-coffee.webp  1.650
+    red-apple      0.000  pictures/red-apple.webp      4.200
+    >>> len(results), results[0].key, results.total, results.exact
+    (4, 'cherry', 4, True)
     """
 
     page: Page
@@ -85,21 +97,37 @@ class Results(Sequence[Hit]):
 
     @property
     def hits(self) -> tuple[Hit, ...]:
-        """All hits."""
+        """All hits.
+
+        >>> [hit.fields["title"] for hit in catalog.search("shoes", limit=2).hits]
+        ['Tennis Shoes', 'Hiking Boot']
+        """
         return tuple(self)
 
     @property
     def keys(self) -> list[str]:
-        """The keys of the hits, best first."""
+        """The keys of the hits, best first.
+
+        >>> catalog.search("red fruit", limit=2).keys
+        ['red-apple', 'cherry']
+        """
         return self.page.keys
 
     @property
     def scores(self) -> list[float]:
-        """The scores of the hits, best first."""
+        """The scores of the hits, best first.
+
+        >>> first, second = catalog.search("red fruit", limit=2).scores
+        >>> first > second
+        True
+        """
         return self.page.scores
 
     def values(self, field: str) -> Sequence[Value]:
         """Return a field's values of all hits, best first, which is faster than reading them hit by hit.
+
+        >>> catalog.search("red fruit", limit=2).values("price")
+        [4.2, 1.45]
 
         Raises:
             UsageError: the hits do not carry the field.
@@ -127,12 +155,20 @@ class Results(Sequence[Hit]):
         """Return one dict for each hit: key, score, the score of each part as `score_NAME`, image, and the fields.
 
         A field named like one of these is under `field_NAME`.
+
+        >>> catalog.search(filter="price < 2", fields=["price"]).to_dicts()[0]
+        {'key': 'cherry', 'score': 0.0, 'image': 'pictures/cherry.webp', 'price': 1.45}
         """
         columns = self._columns()
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def to_polars(self) -> pl.DataFrame:
-        """Return the hits as a Polars table with the columns of `to_dicts`."""
+        """Return the hits as a Polars table with the columns of `to_dicts`.
+
+        >>> table = catalog.search("red fruit", limit=2, fields=["price"]).to_polars()
+        >>> table.columns
+        ['key', 'score', 'score_text', 'score_title', 'image', 'price']
+        """
         import polars as pl
 
         return pl.DataFrame({name: list(values) for name, values in self._columns().items()}, strict=False)
@@ -151,7 +187,7 @@ class Results(Sequence[Hit]):
     def __repr__(self) -> str:
         """Return a small table of the best hits."""
         certainty = "exact" if self.exact else "approximate"
-        head = f"{len(self)} of {self.total:,} items, {certainty}, {self.took_ms:.1f} ms"
+        head = f"{len(self)} of {counted(self.total, 'item')}, {certainty}, {self.took_ms:.1f} ms"
         if not len(self):
             return f"Results({head})"
         columns = {name: values for name, values in self._columns().items() if not name.startswith("score_")}

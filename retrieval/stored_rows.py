@@ -32,7 +32,12 @@ Ids: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit: its number, its time in seconds since 1970 UTC, its summary, and how many items it changed."""
+    """One commit: its number, its time in seconds since 1970 UTC, its summary, and how many items it changed.
+
+    >>> commit = catalog.log()[0]
+    >>> commit.summary, commit.added
+    ('index products.csv', 8)
+    """
 
     seq: int
     time: float
@@ -43,7 +48,11 @@ class Commit:
 
     @property
     def when(self) -> datetime:
-        """The time, in UTC."""
+        """The time, in UTC.
+
+        >>> catalog.log()[0].when.tzname()
+        'UTC'
+        """
         return datetime.fromtimestamp(self.time, UTC)
 
 
@@ -60,7 +69,12 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """One item as the catalogue returns it."""
+    """One item as the catalogue returns it.
+
+    >>> (item,) = catalog.get("tennis-shoes")
+    >>> item.fields["colour"], [image.source for image in item.images]
+    ('blue', ['pictures/tennis-shoes.webp', 'pictures/tennis-shoes-2.webp'])
+    """
 
     key: str
     title: str | None

@@ -42,7 +42,7 @@ def pictures(count: int = 64) -> list[Image.Image]:
 
 
 def settled(network: nn.Module, encode: Callable[[Tensor], Tensor], inputs: Tensor) -> nn.Module:
-    """Give batch norms the statistics of real pictures; with those of random weights all pictures look the same."""
+    """Set batch norms to the statistics of real pictures; with random weights all pictures would look the same."""
     norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     for layer in norms:
         layer.momentum = 1.0

@@ -136,7 +136,7 @@ def encoder() -> Iterator[ColourEncoder]:
 
 
 def colour_encoder() -> Iterator[ColourEncoder]:
-    """Make every catalog that names a model load one fake, which is yielded."""
+    """Replace the model of every catalog by one fake, and yield it."""
     fake = ColourEncoder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lookalike.retrieval.core, "load_encoder", lambda name, **_: fake)
@@ -145,7 +145,7 @@ def colour_encoder() -> Iterator[ColourEncoder]:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Let torch run on one processor."""
+    """Restrict torch to one thread."""
     import torch  # which few tests need
 
     threads = torch.get_num_threads()
@@ -156,7 +156,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def on_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let "cuda", and "auto", be tensors that lie on the CPU."""
+    """Replace the CUDA device, also for "auto", by tensors on the CPU."""
     import torch  # which few tests need
 
     from lookalike.retrieval.search import device, gpu_vectors

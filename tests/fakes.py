@@ -123,7 +123,7 @@ class TurnedEncoder(ColourEncoder):
 
 
 def fake_models(patch: Any) -> dict[str, Encoder]:  # noqa: ANN401  # pytest's MonkeyPatch, or none
-    """Make the models that catalogs name be fakes, by their names."""
+    """Replace the models that catalogs name by fakes, and return the fakes by name."""
     fakes: dict[str, Encoder] = {
         one.spec.name: one for one in (ColourEncoder(), TurnedEncoder(), EdgeEncoder(), EdgeEncoder("edge2", seed=1))
     }

@@ -23,7 +23,7 @@ def run(catalog: Catalog, source: Path, **options: Unpack[RunOptions]) -> IndexR
 
 
 def call(*arguments: object, code: int = 0) -> str:
-    """Give what a command printed, with what it said of errors where it ends with another code than 0."""
+    """Return the output of a command, including its errors if it is expected to fail with another code than 0."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result.stdout if code == 0 else result.output
@@ -35,7 +35,7 @@ def call_json(*arguments: object) -> Any:  # noqa: ANN401  # JSON
 
 @contextmanager
 def no_file_grows_beyond(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size` bytes, as on a disk that is full."""
+    """Limit the files that this process writes to `size` bytes, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

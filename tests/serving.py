@@ -34,13 +34,13 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 def functions(client: Any) -> dict[int, int]:  # noqa: ANN401  # of httpx, or Starlette's for tests
-    """Give how many values each function of the page takes that is answered by the server, by its id."""
+    """Return the number of values that each of the page's server functions takes, by the function's id."""
     listed = client.get("/config").json()["dependencies"]
     return {one["id"]: len(one["inputs"]) for one in listed if one["backend_fn"]}
 
 
 def search_of(client: Any) -> int:  # noqa: ANN401
-    """Give the function that searches with what all controls say."""
+    """Return the id of the function that searches with the values of all controls."""
     return next(number for number, count in functions(client).items() if count == len(CONTROLS))
 
 

@@ -304,3 +304,99 @@ def test_a_catalog_of_ready_vectors_says_what_it_cannot_do(tmp_path: Path) -> No
         assert answer.status_code == 422 and answer.json()["error"]["type"] == "ModalityUnsupported"
         assert keys(search(client, vector=[0, 1, 0])) == ["b", "a"]
         assert search(client, vector=[0, 1, 0])["hits"][0]["thumbnail"] is None
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+ALLOWED = {
+    "/": "GET, HEAD",
+    "/api/v1/search": "POST",
+    "/api/v1/items": "DELETE",
+    "/api/v1/items/k00": "GET",
+    "/api/v1/facets": "GET",
+    "/api/v1/info": "GET",
+    "/thumbnails/x.webp": "GET",
+    "/healthz": "GET",
+    "/metrics": "GET",
+    "/docs": "GET",
+    "/openapi.json": "GET, HEAD",
+    "/page.css": "GET",
+    "/page.js": "GET",
+    "/config": "GET",
+    "/gradio_api/upload": "POST",
+    "/gradio_api/queue/join": "POST",
+    "/gradio_api/queue/data": "GET",
+    "/gradio_api/cancel": "POST",
+}
+
+
+@pytest.mark.parametrize(("path", "allowed"), ALLOWED.items())
+def test_a_wrong_method_is_named_with_the_right_ones(client: TestClient, path: str, allowed: str) -> None:
+    for method in METHODS:
+        answer = client.request(method, path)
+        if method in allowed.split(", "):
+            assert answer.status_code != 405
+            continue
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed), (method, path)
+        if method != "HEAD":
+            error = answer.json()["error"]
+            assert error["type"] == "MethodNotAllowed"
+            assert error["remedy"] == f"Use {allowed.replace(', ', ' or ')}."
+
+
+def test_every_route_is_among_those_whose_methods_are_tested(client: TestClient) -> None:
+    paths = [path.format(key="k00", image_id="x") for path in client.get("/openapi.json").json()["paths"]]
+    assert set(paths) <= ALLOWED.keys()
+    assert client.delete("/nothing").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "The body is empty."),
+        (b'{\n"text": red}', "The body is not JSON: line 2, column 9."),
+        (b"[]", "The body is a list, not a JSON object."),
+        (b"null", "The body is null, not a JSON object."),
+        (b'"red"', "The body is the string 'red', not a JSON object."),
+        (b'{"limit": "ten"}', "limit: expected integer, found the string 'ten'."),
+        (b'{"limit": 1.5}', "limit: expected integer, found 1.5."),
+        (b'{"limit": null}', "limit: expected integer, found null."),
+        (b'{"text": 5}', "text: expected string or list of string, found 5."),
+        (b'{"text": ["red", null]}', "text[1]: expected string, found null."),
+        (b'{"like": {"key": "k00"}}', "like: expected string or list of string, found an object."),
+        (b'{"vector": "1, 2"}', "vector: expected list of number, found the string '1, 2'."),
+        (b'{"vector": [1, "a"]}', "vector[1]: expected number, found the string 'a'."),
+        (b'{"vector": [NaN]}', "vector[0] is not a finite number."),
+        (b'{"vector": [1]}', "The query vector has 1 number; this catalog takes vectors of 12."),
+        (b'{"params": [1]}', "params: expected object, found a list."),
+        (b'{"params": {"a": null}}', "params.a: expected string, number, boolean, or list of these, found null."),
+        (b'{"params": {"a": [{}]}}', "params.a[0]: expected string, number, or boolean, found an object."),
+        (b'{"recall": [1]}', "recall: expected number or string, found a list."),
+        (b'{"as_of": 1.5}', "as_of: expected integer or string, found 1.5."),
+        (b'{"fields": "title"}', "fields: expected list of string, found the string 'title'."),
+        (b'{"min_score": "\\u00e9"}', "min_score: expected number, found the string 'é'."),
+    ],
+)
+def test_what_does_not_fit_is_said_with_what_does(client: TestClient, body: bytes, message: str) -> None:
+    error = client.post("/api/v1/search", content=body).json()["error"]
+    assert (error["type"], error["message"]) == ("UsageError", message)
+    assert ("JSON object" in error["remedy"]) == message.startswith("The body")
+
+
+def test_an_unknown_field_is_answered_with_the_known_ones(client: TestClient) -> None:
+    error = client.post("/api/v1/search", json={"query": "red", "top_k": 3}).json()["error"]
+    assert error["message"].startswith("There is no field 'query'; the fields are text, like, vector,")
+    error = client.post("/api/v1/search", json={"image": "http://127.0.0.1/a.jpg"}).json()["error"]
+    assert error["remedy"] == "Send pictures as files named image, in a form."
+    error = client.request("DELETE", "/api/v1/items", json={"key": "k00"}).json()["error"]
+    assert error["message"] == "There is no field 'key'; the fields are keys, filter, params."
+
+
+def test_a_query_string_that_does_not_fit_is_said_in_words(client: TestClient) -> None:
+    for query, message in {
+        "limit=x": "limit: expected integer, found the string 'x'.",
+        "limit=0": "limit is 0; the least is 1.",
+        "limit=99999": "limit is 99999; the most is 10,000.",
+        f"field=key&field={'x' * 600}": "field[1] is too long; at most 512 characters are read.",
+    }.items():
+        answer = client.get(f"/api/v1/facets?{query}")
+        assert (answer.status_code, answer.json()["error"]["message"]) == (422, message)

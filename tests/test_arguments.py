@@ -200,13 +200,13 @@ def test_a_string_is_never_walked_letter_by_letter(catalog: Catalog) -> None:
     assert [item.key for item in catalog.items()] == [*LETTERS, "0", "7"]
     with pytest.raises(ItemNotFound, match="'SK'"):
         catalog.delete(keys="SK")
-    with pytest.raises(UsageError, match="4 values for 1 keys"):
+    with pytest.raises(UsageError, match="4 values for 1 key\\."):
         catalog.update("KUS1", {"price": [1, 2, 3, 4]})
-    with pytest.raises(UsageError, match="1 keys for 3 vectors"):
+    with pytest.raises(UsageError, match="1 key for 3 vectors"):
         catalog.add_vectors("abc", ROWS[:3])
     with pytest.raises(UsageError, match="is given 'abc'"):
         catalog.add_vectors(["a", "b", "c"], ROWS[:3], {"brand": "abc"})
-    with pytest.raises(UsageError, match="1 values for 3 keys"):
+    with pytest.raises(UsageError, match="1 value for 3 keys"):
         catalog.add_vectors(["a", "b", "c"], ROWS[:3], titles="abc")
     catalog.update("K", titles="One title")
     assert catalog.get("K")[0].title == "One title"

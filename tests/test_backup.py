@@ -246,7 +246,7 @@ def test_a_manifest_names_each_file_once_and_chunks_by_their_sha256(catalog: Cat
     write_manifest(place, {**facts, "files": facts["files"][1:]})
     assert_refused(tmp_path / "backups", tmp_path / "again", "does not list")
     write_manifest(place, {**facts, "files": [{**facts["files"][0], "chunks": ["../../../etc/passwd"]}]})
-    assert_refused(tmp_path / "backups", tmp_path / "again", "is none")
+    assert_refused(tmp_path / "backups", tmp_path / "again", "is not a chunk id")
     write_manifest(place, {**facts, "files": [{**one, "chunks": []} for one in facts["files"]]})
     assert_refused(tmp_path / "backups", tmp_path / "again", "not the file that was backed up")
     write_manifest(place, {"format": 99})
@@ -312,7 +312,7 @@ def test_two_backups_do_not_write_to_one_place_at_once(catalog: Catalog, tmp_pat
 
 
 def limited(size: int, *arguments: object) -> str:
-    """Give what the command line says where no file may grow beyond a size, as on a full disk."""
+    """Return the command line's message when no file may grow beyond `size` bytes, as on a full disk."""
     with no_file_grows_beyond(size):
         said = " ".join(call(*arguments, code=1).split())
     assert "Traceback" not in said

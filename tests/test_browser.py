@@ -433,3 +433,103 @@ def test_the_keys_move_a_slider_and_search(wide_page: Page) -> None:
     expect(wide_page.locator(".card").first).to_have_attribute("data-key", re.compile("coffee|cup"))
     wide_page.keyboard.press("Home")
     expect(wide_page.locator(".card").first).to_have_attribute("data-key", "beagle")
+
+
+def test_on_a_phone_the_open_filters_lead_back_to_the_results(context: BrowserContext, address: str) -> None:
+    for page in watched(context, f"{address}/?q=cup", NARROW, origin=address):
+        toggle, show = page.locator(".panel-toggle"), page.locator("[data-action=show]")
+        expect(page.locator(".panel-body")).to_be_hidden()
+        expect(show).to_be_hidden()
+        toggle.click()
+        expect(show).to_be_in_viewport(ratio=1)
+        page.locator(".ticks input").nth(0).check()
+        page.locator(".ticks input").nth(1).check()
+        expect(toggle).to_contain_text("2")
+        settled(page)
+        expect(page.locator(".found")).to_contain_text("match the filters")
+        count = (page.locator(".found strong").text_content() or "").split()[0]
+        expect(show).to_have_text(f"Show {count} items")
+        expect(show).to_be_in_viewport(ratio=1)
+        show.click()
+        expect(page.locator(".panel-body")).to_be_hidden()
+        expect(page.locator(".card").first).to_be_in_viewport(ratio=1)
+        expect(toggle).to_be_in_viewport(ratio=1)
+        expect(toggle).to_contain_text("2")
+        expect(toggle).to_be_focused()
+
+
+def test_a_wide_page_needs_no_button_to_leave_the_filters(wide_page: Page) -> None:
+    expect(wide_page.locator(".panel-body")).to_be_visible()
+    expect(wide_page.locator("[data-action=show]")).to_be_hidden()
+
+
+def test_a_range_in_the_wrong_order_is_explained_where_it_was_typed(wide_page: Page) -> None:
+    low, high = (wide_page.locator(f"[name=price][data-bound={side}]") for side in ("low", "high"))
+    low.fill("20")
+    high.fill("5")
+    high.press("Enter")
+    problem = wide_page.locator("[data-group=price] .problem")
+    expect(problem).to_have_text("The first value is above the second, so nothing lies between them. Swap them.")
+    expect(wide_page.locator(".state")).to_contain_text("Price: the first value is above the second")
+    low.fill("2")
+    low.press("Enter")
+    expect(wide_page.locator(".found")).to_contain_text("match the filters")
+    expect(problem).to_have_count(0)
+
+
+def titles(page: Page) -> list[str]:
+    settled(page)
+    return page.locator(".card-title").all_text_contents()[:6]
+
+
+def test_back_and_forward_go_through_the_searches(wide_page: Page) -> None:
+    page = wide_page
+    words = page.locator("#words :is(input, textarea)")
+    chip = page.locator(".subject-chip")
+    words.fill("a cup of coffee")
+    words.press("Enter")
+    expect(page).to_have_url(re.compile("q=a"))
+    cups = titles(page)
+    page.locator("[data-group=colour] input[type=checkbox]").first.check()
+    expect(page).to_have_url(re.compile("in.colour"))
+    ticked = titles(page)
+    page.locator(".card").nth(1).hover()
+    page.locator("[data-action=similar]").nth(1).click()
+    expect(chip).to_be_visible()
+    expect(page).to_have_url(re.compile("like="))
+    expect(words).to_have_value("")
+    similar = titles(page)
+    name = page.locator(".subject-name").text_content() or "?"
+    assert len({tuple(cups), tuple(ticked), tuple(similar)}) == 3
+
+    page.go_back()
+    expect(chip).to_be_hidden()
+    expect(words).to_have_value("a cup of coffee")
+    expect(page.locator(".card-title").first).to_have_text(ticked[0])
+    assert titles(page) == ticked
+    page.go_back()
+    expect(page.locator("[data-group=colour] input:checked")).to_have_count(0)
+    assert titles(page) == cups
+    page.go_forward()
+    page.go_forward()
+    expect(page.locator(".subject-name")).to_have_text(name)
+    expect(page.locator(".subject-picture img")).to_be_visible()
+    expect(words).to_have_value("")
+    expect(page.locator(".card-title").first).to_have_text(similar[0])
+    assert titles(page) == similar
+
+
+def test_back_returns_to_a_picture_that_was_sent(wide_page: Page) -> None:
+    page = wide_page
+    page.locator(".subject-add input").set_input_files(SAMPLE.parent / "pictures" / "orange.webp")
+    expect(page.locator(".subject-name")).to_have_text("orange.webp")
+    expect(page.locator(".found")).to_contain_text("best first")
+    found = titles(page)
+    page.locator(".example-picture").first.click()
+    expect(page).to_have_url(re.compile("like="))
+    assert titles(page) != found
+    page.go_back()
+    expect(page.locator(".subject-name")).to_have_text("orange.webp")
+    expect(page.locator(".subject-picture img")).to_be_visible()
+    expect(page.locator(".card-title").first).to_have_text(found[0])
+    assert titles(page) == found

@@ -210,13 +210,13 @@ def test_wrong_filters_are_errors_and_never_an_empty_answer(catalog: Catalog) ->
 @pytest.mark.parametrize(
     ("keys", "rows", "fields", "reason"),
     [
-        (["a"], np.ones((2, DIM)), {}, "1 keys for 2 vectors"),
+        (["a"], np.ones((2, DIM)), {}, "1 key for 2 vectors"),
         (["a"], np.ones((1, DIM + 1)), {}, "takes"),
         (["a"], np.zeros((1, DIM)), {}, "all zeros"),
         (["a"], np.full((1, DIM), np.nan), {}, "finite"),
         (["a", "a"], np.ones((2, DIM)), {}, "occurs twice"),
         ([""], np.ones((1, DIM)), {}, "empty"),
-        (["a"], np.ones((1, DIM)), {"price": [1.0, 2.0]}, "2 values for 1 keys"),
+        (["a"], np.ones((1, DIM)), {"price": [1.0, 2.0]}, "2 values for 1 key\\."),
         (["a"], np.ones((1, DIM)), {"key": ["x"]}, "cannot be called"),
         (["a"], [["x"] * DIM], {}, "not an array of numbers"),
     ],

@@ -137,7 +137,7 @@ def test_every_call_says_that_another_folder_was_put_in_its_place_and_leaves_tha
         shutil.copytree(elsewhere / "shop", shop)
         new = _content(shop)
         for attempt in (CALLS[name], partial(in_a_thread, CALLS[name])):
-            with pytest.raises(CatalogGone, match="Another folder lies at") as caught:
+            with pytest.raises(CatalogGone, match="Another folder is at") as caught:
                 attempt(catalog, out)
             assert ("before" if kept else "was deleted") in str(caught.value)
         assert _content(shop) == new

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from lookalike import Catalog
+from lookalike.ui.cli.demo_command import demo
 from tests.running import call, call_json
 
 ROOT = Path(__file__).parent.parent
@@ -89,7 +91,8 @@ def test_indexing_again_changes_nothing_and_says_so(shop: Path) -> None:
     assert (report["added"], report["updated"], report["rejected"]) == (0, 0, 0)
     assert report["unchanged"] == sample_rows().height
     assert set(report) == {
-        "added", "updated", "unchanged", "renamed", "deleted", "missing", "rejected", "seconds", "images_per_second",
+        "added", "updated", "unchanged", "renamed", "deleted", "missing", "rejected", "warnings", "seconds",
+        "images_per_second",
         "fetched", "fetched_bytes", "rejects",
     }  # fmt: skip
 
@@ -195,7 +198,7 @@ def test_a_small_catalogue_can_be_made_searched_and_emptied(tmp_path: Path) -> N
         (("index", "{new}", "{none}"), 1, "no feed"),
         (("index", "{new}", "{sample}", "--model", "gpt"), 2, "gpt"),
         (("index", "{shop}", "{sample}", "--model", "resnet50"), 2, "made with the model compact"),
-        (("evaluate", "{shop}", "{none}"), 1, "no feed"),
+        (("evaluate", "{shop}", "{none}"), 1, "no file of queries"),
         (("search", "{shop}", "\udcff"), 2, "not text"),
         (("search", "{shop}", "--like", "\udcff"), 1, "no item"),
         (("delete", "{shop}", "a", "--filter", "price == 1"), 2, "either keys, or a filter"),
@@ -231,3 +234,8 @@ def test_the_demo_runs_offline_from_a_bare_shell(demo: tuple[Path, str]) -> None
     with Catalog.open(folder) as catalog:
         assert catalog.count() == sample_rows().height
         assert catalog.info().generation
+
+
+def test_git_leaves_out_the_catalog_that_the_demo_makes() -> None:
+    assert "/lookalike-demo/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert str(inspect.signature(demo).parameters["folder"].default) == "lookalike-demo"

@@ -68,7 +68,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(width: int, height: int, *, bits: int = 1, colour: int = 0) -> bytes:
-    """Make a PNG of nothing but zeros, which is small whatever its size."""
+    """Return a PNG of zeros only, which is a small file whatever its dimensions."""
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
     row = 1 + (width * bits * channels + 7) // 8
     packer = zlib.compressobj(9)
@@ -79,7 +79,7 @@ def png(width: int, height: int, *, bits: int = 1, colour: int = 0) -> bytes:
 
 
 def tiff(entries: dict[int, tuple[int, int]], after: bytes = b"", *, big: bool = False) -> bytes:
-    """Make a TIFF of one directory; an entry is its count and its value, 4 bytes each."""
+    """Return a TIFF of one directory; each entry is its count and its value, 4 bytes each."""
     entry, head = ("<HHQQ", b"II+\0" + struct.pack("<HHQ", 8, 0, 16)) if big else ("<HHII", b"II*\0\x08\0\0\0")
     listed = b"".join(struct.pack(entry, tag, 4, *entries[tag]) for tag in sorted(entries))
     count = struct.pack("<Q" if big else "<H", len(entries))
@@ -93,7 +93,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def everything(width: int, height: int) -> dict[str, bytes]:
-    """Make a picture in every format and kind of pixels that differ in what decoding takes."""
+    """Return pictures by name in every format and pixel type that decode differently."""
     blocks = RANDOM.integers(0, 256, (-(-height // 16), -(-width // 16), 4), dtype=np.uint8)
     pixels = np.kron(blocks, np.ones((16, 16, 1), dtype=np.uint8))[:height, :width]
     rgba, rgb = Image.fromarray(pixels), Image.fromarray(np.ascontiguousarray(pixels[..., :3]))

@@ -184,7 +184,7 @@ def test_only_flat_calls_with_as_many_values_as_a_function_takes_pass(
 
 
 def _is_small(body: str) -> bool:
-    """Say whether a body has no number that is beyond what JSON's readers take."""
+    """Return whether a body has no number that is too long for JSON parsers."""
     return not any(len(part) > 4000 for part in body.split())
 
 

@@ -10,7 +10,7 @@ from lookalike.data.errors import FeedError
 from lookalike.retrieval.evaluation.judged_queries import JudgedQuery, read_queries
 from lookalike.retrieval.evaluation.measures import Evaluation, evaluate
 from tests.fakes import ColourEncoder
-from tests.running import run
+from tests.running import call, run
 from tests.test_indexing import picture, write_feed
 
 
@@ -55,3 +55,22 @@ def test_wrong_queries_are_refused(tmp_path: Path, content: str, reason: str) ->
     (tmp_path / "q.csv").write_text(content)
     with pytest.raises(FeedError, match=reason):
         read_queries(tmp_path / "q.csv")
+
+
+def test_the_command_line_names_a_file_that_is_missing(tmp_path: Path, encoder: ColourEncoder) -> None:
+    with Catalog.create(tmp_path / "shop", model="compact") as catalog:
+        picture(tmp_path / "0.png", 0)
+        run(catalog, write_feed(tmp_path, ["k0,0.png,,1"]))
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "q.csv").write_text("image,relevant\n0.png,k0\ngone.png,k0\n")
+    for arguments, words in {
+        ("search", "--image", "none.jpg"): "none.jpg: There is no such file.",
+        ("search", "--image", "0.png", "--image", "text.png"): "text.png: This is not a picture",
+        ("evaluate", "none.csv"): "none.csv'.",
+        ("evaluate", "q.csv"): "Query 2 cannot be searched: gone.png: There is no such file.",
+        ("evaluate", "q.csv", "--keep"): "gone.png: There is no such file.",
+        ("index", "none.csv"): "There is no feed at 'none.csv'.",
+    }.items():
+        paths = [str(tmp_path / one) if "." in one else one for one in arguments[1:]]
+        shown = " ".join(call(arguments[0], tmp_path / "shop", *paths, code=1).replace("\n", "").split())
+        assert words in shown.replace(f"{tmp_path}/", ""), shown

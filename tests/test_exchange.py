@@ -21,6 +21,7 @@ from lookalike.data.errors import FeedError, FilterError, ModelMismatch, UsageEr
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
 from lookalike.models import load_encoder
+from lookalike.retrieval.maintenance.backup import list_snapshots
 from lookalike.retrieval.maintenance.parquet_import import open_vector_table
 from lookalike.retrieval.new_catalog import make
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
@@ -269,7 +270,7 @@ def test_a_bad_row_is_listed_and_the_rest_is_taken(tmp_path: Path) -> None:
             (9, "i"),
         ]
         reasons = " ".join(one.reason for one in report.rejects)
-        for words in ("1 values", "no vector", "finite", "occurred before", "key is empty"):
+        for words in ("1 value;", "no vector", "finite", "occurred before", "key is empty"):
             assert words in reasons
         assert len(list(again.ledger(state="rejected"))) == 7
         again.export(tmp_path / "out.parquet")
@@ -395,3 +396,31 @@ def test_of_imported_rows_with_one_key_the_first_counts_even_if_it_is_rejected(t
         assert (report.added, report.updated) == (1, 0)
         assert [(one.row, one.key, one.repeated) for one in report.rejects] == [(1, "a", False), (3, "a", True)]
         assert catalog.get("a")[0].fields == {"n": 1}
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.JSONL", "out.xlsx", "out.tar.gz"])
+def test_an_export_under_the_name_of_another_format_is_refused(tmp_path: Path, name: str) -> None:
+    with Catalog.create(tmp_path / "shop", dim=DIM) as shop:
+        shop.add_vectors(["a"], np.ones((1, DIM), dtype=np.float32))
+        with pytest.raises(UsageError, match=f"Parquet file, and {name}") as refused:
+            shop.export(tmp_path / name)
+        assert refused.value.remedy.startswith(f"Export to {(tmp_path / name).with_suffix('.parquet')}.")
+        assert not (tmp_path / name).exists()
+        assert [shop.export(tmp_path / one) for one in ("a.parquet", "b.pq", "c", "shop.2026-06")] == [1] * 4
+
+
+@pytest.mark.parametrize("name", ["shop.zip", "shop.tar.gz", "shop.TGZ"])
+def test_a_backup_under_the_name_of_another_archive_is_refused(tmp_path: Path, name: str) -> None:
+    with Catalog.create(tmp_path / "shop", dim=DIM) as shop:
+        with pytest.raises(UsageError, match=f"{name} would be neither"):
+            shop.backup(tmp_path / name)
+        assert not (tmp_path / name).exists()
+        (tmp_path / name).mkdir()  # made by an earlier version
+        shop.backup(tmp_path / name)
+        assert len(list_snapshots(tmp_path / name)) == 1
+
+
+def test_the_import_of_a_feed_names_the_command_that_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "feed.csv").write_text("key,image\na,a.png\n")
+    shown = " ".join(call("import", tmp_path / "feed.csv", tmp_path / "x", code=1).split())
+    assert "read it with: lookalike index CATALOG SOURCE" in shown

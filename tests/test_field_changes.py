@@ -233,8 +233,8 @@ def test_renames_take_effect_together_after_drops(
         ({"drop": "price", "misfits": "skip"}, "not 'skip'"),
         ({"rename": {"price": "brand"}}, "drop or rename it in the same call"),
         ({"rename": {"price": "cost", "brand": "cost"}}, "Two fields cannot both be renamed to 'cost'"),
-        ({"rename": {"price": "cost"}, "drop": "price"}, "'price' is to be dropped and changed as well"),
-        ({"retype": {"price": "float"}, "drop": "price"}, "'price' is to be dropped and changed as well"),
+        ({"rename": {"price": "cost"}, "drop": "price"}, "'price' cannot be both dropped and changed"),
+        ({"retype": {"price": "float"}, "drop": "price"}, "'price' cannot be both dropped and changed"),
         ({"rename": {"price": "cost"}, "drop": "cost"}, "no field 'cost'; the fields are price, brand"),
         ({"rename": {"price": "cost", "cost": "price"}}, "no field 'cost'; the fields are price, brand"),
         *(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from lookalike import Catalog
-from lookalike.data.errors import FilterError, UsageError
+from lookalike.data.errors import FilterError, NotAPicture, UsageError
 from lookalike.ui.page.chosen_filter import PanelFilter
 from lookalike.ui.page.handlers import PAGE_ITEMS, Handlers
 from lookalike.ui.page.recipe import Chosen, Recipe
@@ -123,6 +125,22 @@ def test_what_is_no_picture_is_said_kindly(handlers: Handlers, uploads: Uploads)
     assert "That picture cannot be read" in found["html"] and "Choose another one" in found["html"]
 
 
+def test_a_format_without_its_reader_is_no_command_for_a_visitor(
+    handlers: Handlers, uploads: Uploads, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "resvg_py" else object())
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="5" height="5"/></svg>'
+    found = results(handlers, subject=sent(uploads, drawing))
+    assert found["problem"] == "SVG drawings cannot be read here."
+    assert "Supported formats: JPEG, PNG" in found["html"] and "HEIC, camera RAW." in found["html"]
+    assert "pip" not in found["html"] and found["html"].count("SVG") == 1
+    (tmp_path / "logo.svg").write_bytes(drawing)
+    with pytest.raises(NotAPicture) as refused:
+        catalog.search(image=tmp_path / "logo.svg")
+    assert refused.value.message == f"{tmp_path / 'logo.svg'}: SVG drawings need an extra that is not installed."
+    assert refused.value.remedy == "Install it with: pip install 'lookalike[svg]'"
+
+
 def test_filters_of_the_panel_combine(handlers: Handlers) -> None:
     handlers.opened([])
     chosen = {"values": {"colour": ["red", "blue"], "in_stock": ["true"]}, "low": {"price": "6,5"}, "expression": ""}
@@ -200,6 +218,7 @@ def test_the_problem_of_an_expression_stands_by_it(handlers: Handlers) -> None:
 
 
 def test_everything_of_the_catalogue_is_escaped(handlers: Handlers, catalog: Catalog) -> None:
+    catalog.update(["k03"], titles=[HOSTILE])  # a feed would make plain text of it
     opened = handlers.opened([("q", HOSTILE), ("filter", HOSTILE), ("in.colour", HOSTILE)])
     shown = [
         opened["header"],
@@ -336,3 +355,72 @@ def test_a_page_that_was_opened_with_an_item_searches_with_what_it_was_given(
     subject = json.loads(opened["subject"])
     assert subject["key"] == key and subject["thumbnail"]
     assert Recipe.of({"subject": opened["subject"]}).subject.key == key
+
+
+def test_a_minimum_score_is_said_with_the_number_of_items_that_reach_it(handlers: Handlers, catalog: Catalog) -> None:
+    handlers.opened([])
+    scores = catalog.search(text="red", limit=COUNT).scores
+    reached = sum(score >= scores[2] for score in scores)
+    assert 1 < reached < PAGE_ITEMS
+    found = results(handlers, text="red", min_score=str(scores[2]))["html"]
+    assert f"<strong>{reached} of {COUNT} items</strong> score {scores[2]:g} or more, best first, exact" in found
+    few = json.dumps({"high": {"price": "3"}})
+    found = results(handlers, text="red", min_score=str(scores[2]), chosen=few)["html"]
+    assert "<strong>1 of 4 items</strong> that pass the filters scores" in found
+    one = json.dumps({"low": {"price": "4"}, "high": {"price": "4"}})
+    found = results(handlers, text="red", min_score="-9", chosen=one)["html"]
+    assert "<strong>1 of 1 item</strong> that passes the filters scores -9 or more" in found
+    assert min(scores) > -9
+    found = results(handlers, text="red", min_score="-9")["html"]
+    assert f"<strong>At least {PAGE_ITEMS} of {COUNT} items</strong> score -9 or more" in found
+    chosen = json.dumps({"values": {"colour": ["red"]}})
+    found = results(handlers, text="red", min_score="-9", chosen=chosen)["html"]
+    assert "<strong>8 of 8 items</strong> that pass the filters score -9 or more" in found
+    assert f"<strong>{COUNT} items</strong>, in the order" in results(handlers, min_score="-9")["html"]
+    assert "No item is that similar" in results(handlers, text="red", min_score="99")["html"]
+
+
+@pytest.mark.parametrize(
+    ("field", "low", "high", "is_crossed"),
+    [
+        ("price", "9", "3", True),
+        ("price", "3,5", "3.4", True),
+        ("price", "3", "3", False),
+        ("price", "9", "x", False),
+        ("price", "9", "", False),
+        ("added", "2026-01-09", "2026-01-03", True),
+        ("added", "2026-01-09", "2026-01-09", False),
+    ],
+)
+def test_a_range_that_begins_above_its_end_is_explained(
+    handlers: Handlers, field: str, low: str, high: str, is_crossed: bool
+) -> None:
+    handlers.opened([])
+    chosen = json.dumps({"low": {field: low}, "high": {field: high}})
+    found, panel = (read(text)["html"] for text in handlers.searched({"chosen": chosen}))
+    assert ("The first value is above the second" in panel) == is_crossed
+    assert (f"{field.capitalize()}: the first value is above the second" in found) == is_crossed
+    assert ("No item passes these filters" in found) == is_crossed
+
+
+def test_the_panel_leads_to_the_number_of_items_that_pass(handlers: Handlers) -> None:
+    handlers.opened([])
+
+    def label(**chosen: object) -> str:
+        panel = read(handlers.searched({"chosen": json.dumps(chosen)})[1])["html"]
+        return str(re.findall(r'data-action="show">([^<]*)<', panel)[0])
+
+    assert label() == f"Show {COUNT} items"
+    assert label(values={"colour": ["red"]}) == "Show 8 items"
+    assert label(low={"price": "29"}) == "Show 1 item"
+    assert label(low={"price": "99"}) == label(expression="price <") == "Show results"
+
+
+def test_the_recipe_of_a_search_for_similar_items_has_what_the_page_shows_of_the_item(handlers: Handlers) -> None:
+    handlers.opened([])
+    found, _, subject = (read(text) for text in handlers.like("k05", {}))
+    assert found["recipe"]["subject"] == {"picture": None, **subject}
+    assert subject["title"] == "green square 5" and subject["thumbnail"].startswith("thumbnails/")
+    opened = handlers.opened([("like", "k05")])
+    assert read(opened["results"])["recipe"]["subject"] == {"picture": None, **read(opened["subject"])}
+    assert handlers.opened([("like", "gone")])["subject"] == ""

@@ -194,13 +194,25 @@ def test_one_bad_picture_of_several_is_rejected_and_the_item_kept(catalog: Catal
         catalog.get(["y"])
 
 
-def test_a_value_that_does_not_fit_the_catalog_is_rejected_with_its_field(catalog: Catalog, tmp_path: Path) -> None:
+def test_a_value_that_does_not_fit_the_catalog_costs_the_value_and_not_the_item(
+    catalog: Catalog, tmp_path: Path
+) -> None:
     picture(tmp_path / "a.png", 1)
-    run(catalog, write_feed(tmp_path, ["x,a.png,t,1"]))
-    (tmp_path / "more.jsonl").write_text('{"key": "y", "image": "a.png", "price": "cheap"}\n')
+    (tmp_path / "first.jsonl").write_text('{"key": "x", "image": "a.png", "price": 1, "stock": 3}\n')
+    run(catalog, tmp_path / "first.jsonl")
+    (tmp_path / "more.jsonl").write_text('{"key": "y", "image": "a.png", "price": "cheap", "stock": "many", "n": 1}\n')
     report = run(catalog, tmp_path / "more.jsonl")
-    assert "price" in report.rejects[0].reason
-    assert report.added == 0
+    assert (report.added, report.rejected, report.warnings) == (1, 0, 2)
+    assert [(row, one.column, one.value) for row, one in report.warned] == [(1, "price", "cheap"), (1, "stock", "many")]
+    (item,) = catalog.get("y")
+    assert (item.fields["price"], item.fields["stock"], item.fields["n"]) == (None, None, 1)
+    entries = [(one.key, one.source, one.reason) for one in catalog.ledger(state="warning")]
+    assert [(key, source) for key, source, _ in entries] == [("y", "price"), ("y", "stock")]
+    assert "'many'" in (entries[1][2] or "") and "whole numbers" in (entries[1][2] or "")
+    again = run(catalog, tmp_path / "more.jsonl")
+    assert (again.unchanged, again.warnings) == (1, 2)
+    (tmp_path / "more.jsonl").write_text('{"key": "y", "image": "a.png", "price": 2, "stock": 4, "n": 1}\n')
+    assert (run(catalog, tmp_path / "more.jsonl").warnings, list(catalog.ledger(state="warning"))) == (0, [])
 
 
 def test_a_broken_off_run_keeps_what_it_committed_and_is_finished_by_the_next(

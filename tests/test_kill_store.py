@@ -129,7 +129,7 @@ class Model:
         return Step.of(self.number, sorted(self.state), self.newest)
 
     def does_commit(self, step: Step) -> bool:
-        """Say whether a step makes a commit: a filter that nothing satisfies makes none."""
+        """Return whether a step makes a commit; deleting by a filter that nothing satisfies makes none."""
         return step.commits() and not (step.kind == "delete by filter" and step.after(self.state) == self.state)
 
     def take(self, note: str) -> None:
@@ -145,7 +145,7 @@ class Model:
         self.number += 1
 
     def leave(self) -> None:
-        """Take note that a step was cut short: a purge may have begun, and it is not tried again."""
+        """Record that a step was interrupted: a purge may have begun, and it is not tried again."""
         step = self.next()
         if step.kind == "purge":
             self.oldest = max(self.oldest, step.before)

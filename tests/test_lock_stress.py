@@ -172,7 +172,7 @@ def start(shop: Path, notes: Notes, name: str, until: float) -> int:
 
 
 def stress(folder: Path, seconds: float, processes: int, seed: int) -> Counter[str]:
-    """Let processes write for some seconds, killing one of them now and then; return counts of what became of it."""
+    """Run writing processes for some seconds, killing one of them now and then; return counts of the outcomes."""
     shop, notes, chance = folder / "shop", Notes(folder), random.Random(seed)
     with Catalog.create(shop, dim=DIM) as catalog:
         catalog.add_vectors(["seed"], ROWS[:1])

@@ -188,7 +188,7 @@ def test_a_catalog_that_is_collected_within_a_transaction_of_another_stops_nothi
 
 
 def commit_and_look(catalog: Catalog, shop: Path) -> list[str]:
-    """Let another process open and close the catalog, commit here, and return what another process sees then."""
+    """Open and close the catalog in another process, commit here, and return what a third process sees then."""
 
     def look() -> list[str]:
         command = [sys.executable, "-c", OTHER, str(shop)]

@@ -44,7 +44,7 @@ def pragma(folder: Path, name: str) -> int:
 
 
 def as_format_3(connection: sqlite3.Connection) -> None:
-    """Take from new records what format 3 had not, and give them the table that it had instead."""
+    """Remove from new records what format 3 did not have, and create the table that it had instead."""
     for table in ("ledger", "runs", "spaces", "sources", "field_changes"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute(

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Unpack
 
 import pytest
+from typer.testing import CliRunner
 
 from lookalike import Catalog
 from lookalike.data.feeds.feed import open_feed
 from lookalike.retrieval.ingest.dry_run import Action, Change, DryRun
 from lookalike.retrieval.ingest.index_run import RunOptions
+from lookalike.ui.cli.main import app
+from lookalike.ui.cli.terminal import out
 from tests.fakes import ColourEncoder
 from tests.running import call, call_json, run
 from tests.test_indexing import hostile_folder, picture, write_feed
@@ -148,7 +152,46 @@ def test_the_command_shows_a_dry_run(catalog: Catalog, tmp_path: Path) -> None:
     shown = " ".join(call("index", tmp_path / "shop", feed, "--dry-run").split())
     assert "Nothing was written" in shown
     assert "price: 0.5 -> 7.25" in shown
-    assert "2 items of this feed are no longer in it; they would stay" in shown
+    assert "No longer in this feed, and kept: 2 items." in shown
     assert catalog.get(["k0"])[0].fields["price"] == 0.5
+
+
+def test_a_dry_run_ends_as_a_refused_removal_would(catalog: Catalog, tmp_path: Path) -> None:
+    rows = [f"k{number},{number}.png,t,{number}.5" for number in range(8)]
+    feed = write_feed(tmp_path, rows)
+    call("index", tmp_path / "shop", feed)
     write_feed(tmp_path, rows[:1])
-    assert "7 of the 8" in call_json("index", tmp_path / "shop", feed, "--dry-run", "--sync")["refused"]
+    arguments = [str(one) for one in ("index", tmp_path / "shop", feed, "--sync")]
+    for more in ([], ["--dry-run"], ["--dry-run", "--json"]):
+        done = CliRunner().invoke(app, [*arguments, *more])
+        assert done.exit_code == 1
+        assert "7 of the 8" in " ".join(done.output.split())
+    assert "7 of the 8" in json.loads(done.stdout)["refused"]
+    assert call_json("index", tmp_path / "shop", feed, "--sync", "--dry-run", "--force")["delete"] == 7
+
+
+def test_a_dry_run_shows_moments_as_dates(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(out, "_width", 160)
+    feed = tmp_path / "feed.csv"
+    for day, time in (("2026-03-01", "2026-01-01T10:30:00"), ("2026-05-31", "2026-01-01T10:30:00.5")):
+        feed.write_text(f"key,image,added,seen,tags\na,0.png,{day},{time},\nb,1.png,2026-01-01,{time},\n")
+        shown = " ".join(call("index", tmp_path / "shop", feed, "--dry-run").split())
+        found = call_json("index", tmp_path / "shop", feed, "--dry-run")
+        call("index", tmp_path / "shop", feed)
+    assert "added: 2026-03-01 -> 2026-05-31" in shown
+    assert "seen: 2026-01-01 10:30:00 UTC -> 2026-01-01 10:30:00.500000 UTC" in shown
+    added = found["changes"][0]["fields"]["added"]
+    assert added == {"old": "2026-03-01T00:00:00+00:00", "new": "2026-05-31T00:00:00+00:00"}
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json"]])
+def test_a_feed_of_a_header_alone_is_named(catalog: Catalog, tmp_path: Path, more: list[str]) -> None:
+    feed = write_feed(tmp_path, [])
+    done = CliRunner().invoke(app, ["index", str(tmp_path / "shop"), str(feed), *more])
+    assert done.exit_code == 0
+    assert "feed.csv has no rows. Check that its export ran to the end" in " ".join(done.stderr.split())
+    assert "rejected in the ledger" not in done.output
+    write_feed(tmp_path, ["a,0.png,t,1"])
+    assert "has no rows" not in CliRunner().invoke(app, ["index", str(tmp_path / "shop"), str(feed), *more]).output
+    retried = CliRunner().invoke(app, ["index", str(tmp_path / "shop"), str(feed), "--retry"])
+    assert "No row is rejected in the ledger" in retried.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -190,11 +192,15 @@ def test_a_feed_is_indexed_searched_and_judged(shop: Catalog, tmp_path: Path) ->
 
 def test_the_face_of_the_package_is_sorted_and_true() -> None:
     assert lookalike.__all__ == sorted(lookalike.__all__, key=lambda name: (not name.isupper(), name.islower(), name))
-    assert set(lookalike.__all__) == set(lookalike._HOME_OF)
+    tree = ast.parse((ROOT / "lookalike" / "__init__.py").read_text())
+    imports = [one for one in ast.walk(tree) if isinstance(one, ast.ImportFrom) and "lookalike." in (one.module or "")]
+    typed = {alias.asname: f"{one.module}.{alias.name}" for one in imports for alias in one.names}
+    assert typed == {name: f"lookalike.{home}.{name}" for name, home in lookalike._HOME_OF.items()}
+    assert set(lookalike.__all__) == set(typed)
     assert all(getattr(lookalike, name).__name__ == name for name in lookalike.__all__)
     assert dir(lookalike) == lookalike.__all__
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        lookalike.Nothing  # noqa: B018
+        lookalike.Nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_only_the_public_face_of_a_catalogue_is_used_by_the_ways_in() -> None:
@@ -301,6 +307,7 @@ def test_a_users_script_is_typed(tmp_path: Path) -> None:
     environment = os.environ | {"MYPYPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert "script.py" not in done.stdout, done.stdout
-    (tmp_path / "script.py").write_text(TYPED_SCRIPT.replace("commit: int", "commit: str"))
+    wrong = TYPED_SCRIPT.replace("commit: int", "commit: str").replace("import Catalog", "import Catalogue, Catalog")
+    (tmp_path / "script.py").write_text(wrong)
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert "script.py" in done.stdout
+    assert re.findall(r"^script\.py.*\[(.*)\]$", done.stdout, re.MULTILINE) == ["attr-defined", "assignment"]

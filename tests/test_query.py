@@ -1,17 +1,26 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
+import lookalike.retrieval.core
+import lookalike.retrieval.search.catalog_models
+import lookalike.retrieval.search.searcher
 from lookalike import Catalog, FilterError, Query, UsageError
+from lookalike.models import Matrix
 from lookalike.retrieval.query import MAX_LIMIT, OPTIONS
 from lookalike.ui.cli.main import app
 from lookalike.ui.page.recipe import Recipe
 from lookalike.ui.rest.schemas import SearchRequest
+from tests.fakes import ColourEncoder
+from tests.web_shop import make_shop
 
 NOT_ON_THE_COMMAND_LINE = {"params", "vector"}
 NOT_IN_A_BODY = {"image"}
@@ -82,3 +91,30 @@ def test_a_query_cannot_be_changed_and_has_help_for_every_option() -> None:
 def test_an_option_out_of_range_is_refused(options: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         Query(**options)
+
+
+def test_loading_a_model_is_no_part_of_the_time_of_a_search(
+    tmp_path: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def load(name: str, **_: object) -> ColourEncoder:
+        nonlocal now
+        now += 5.0
+        return encoder
+
+    def encode(texts: Sequence[str]) -> tuple[Matrix, Matrix]:
+        nonlocal now
+        now += 0.25
+        return encode_texts_and_titles(texts)
+
+    make_shop(tmp_path).close()
+    clock = SimpleNamespace(perf_counter=lambda: now)
+    encode_texts_and_titles = encoder.encode_texts_and_titles
+    monkeypatch.setattr(encoder, "encode_texts_and_titles", encode)
+    monkeypatch.setattr(lookalike.retrieval.core, "load_encoder", load)
+    monkeypatch.setattr(lookalike.retrieval.search.searcher, "time", clock)
+    monkeypatch.setattr(lookalike.retrieval.search.catalog_models, "time", clock)
+    with Catalog.open(tmp_path / "shop") as catalog:
+        assert [catalog.search(text).took_ms for text in ("red", "red", "blue")] == [250.0, 0.0, 250.0]
+        assert now == 5.5

@@ -77,19 +77,19 @@ def dng(scene: NDArray[np.float64], *, orientation: int = 1) -> bytes:
 
 
 def scene_of(height: int, width: int) -> NDArray[np.float64]:
-    """Make a scene of colour fields of 64 pixels, a tenth of them white so that the exposure is left alone."""
+    """Return a scene of colour fields of 64 pixels, a tenth of them white so that the exposure is not adjusted."""
     fields = RANDOM.uniform(0.02, 0.9, (height // 64, width // 64, 3))
     fields[0] = 1.0
     return np.asarray(np.kron(fields, np.ones((64, 64, 1))), dtype=np.float64)
 
 
 def as_shown(scene: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the 8-bit values of linear light under the curve of BT.709, which LibRaw uses (power 2.222, slope 4.5)."""
+    """Return 8-bit values of linear light under the curve of BT.709, which LibRaw uses (power 2.222, slope 4.5)."""
     return 255 * np.where(scene < 0.018, 4.5 * scene, 1.099 * scene**0.45 - 0.099)
 
 
 def inner(pixels: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Take the middle of each colour field, away from the edges that demosaicing smooths."""
+    """Return the middle of each colour field, away from the edges that demosaicing smooths."""
     return pixels[side // 2 :: side, side // 2 :: side]
 
 

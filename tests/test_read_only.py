@@ -103,7 +103,7 @@ def expected_search() -> list[str]:
 
 
 def forbid(folder: Path) -> int:
-    """Take the right to write away; return the user that the tests have to be, since it means nothing to root."""
+    """Remove the write permissions; return the user to run the tests as, since they do not restrict root."""
     subprocess.run(["chmod", "-R", "a-w,a+rX", str(folder)], check=True)
     return NOBODY if os.geteuid() == 0 else 0
 

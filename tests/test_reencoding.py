@@ -170,7 +170,9 @@ def test_pictures_are_found_by_their_bytes_wherever_they_are_now(shop: Catalog, 
     for number in range(COUNT + 1):
         (moved / "deep").mkdir(parents=True, exist_ok=True)
         (pictures / f"{number}.png").rename(moved / "deep" / f"other-{number}.png")
-    with pytest.raises(OriginalsMissing, match=r"48 pictures were not found .*of k0, k1, k2, k3, k4, \.\.\.") as caught:
+    with pytest.raises(
+        OriginalsMissing, match=r"48 pictures were not found .*items k0, k1, k2, k3, k4, \.\.\."
+    ) as caught:
         reencode(shop, "turned")
     for word in ("stays with colour", "SOURCE", "--from-thumbnails", "--drop-missing"):
         assert word in str(caught.value)
@@ -186,7 +188,7 @@ def test_pictures_are_found_by_their_bytes_wherever_they_are_now(shop: Catalog, 
 def test_what_is_gone_is_encoded_from_its_thumbnail_or_goes_without(shop: Catalog, pictures: Path) -> None:
     for number in (5, 6):
         (pictures / f"{number}.png").unlink()
-    with pytest.raises(OriginalsMissing, match=r"4 pictures were not found .*of k4, k5, k6\)"):
+    with pytest.raises(OriginalsMissing, match=r"4 pictures were not found .*items k4, k5, k6\)"):
         reencode(shop, "turned")
     report = reencode(shop, from_thumbnails=True)
     assert (report.swapped, report.thumbnails, report.lacking) == (True, 4, 0)
@@ -386,7 +388,7 @@ def test_what_cannot_be_done_is_said(shop: Catalog, pictures: Path, tmp_path: Pa
     with Catalog.create(tmp_path / "vectors", dim=3) as vectors, pytest.raises(UsageError, match="ready vectors"):
         reencode(vectors, "turned")
     shop.add_vectors(["bare"], np.ones((1, 16), np.float32))
-    with pytest.raises(OriginalsMissing, match="1 items are a vector without a picture"):
+    with pytest.raises(OriginalsMissing, match="1 item with a vector but no picture"):
         reencode(shop, "turned")
     assert reencode(shop, "turned", drop_missing=True).swapped
 

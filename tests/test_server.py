@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import re
 import socket
 from collections.abc import Iterator
@@ -211,6 +212,35 @@ def test_a_port_in_use_is_a_clear_error(catalog: Catalog) -> None:
         taken.listen()
         with pytest.raises(UsageError, match="--port"):
             serve(catalog, port=taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "error", "words"),
+    [
+        (
+            "198.51.100.7",
+            0,
+            None,
+            "it is not an address of this machine. Use 127.0.0.1 to serve this machine only, or 0.0",
+        ),
+        ("2001:db8::7", 0, OSError(errno.EADDRNOTAVAIL, "x"), "it is not an address of this machine. Use 127.0.0.1"),
+        ("no host", 0, None, "there is no host of that name. Use 127.0.0.1"),
+        ("127.0.0.1", 80, PermissionError(errno.EACCES, "x"), "this user may not use it. Choose a port above 1023"),
+        ("127.0.0.1", 7860, OSError(errno.EADDRINUSE, "x"), "another program uses it. Choose another port, or 0"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_explained(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, host: str, port: int, error: OSError | None, words: str
+) -> None:
+    class Refusing(socket.socket):
+        def bind(self, address: object) -> None:
+            raise error or AssertionError
+
+    if error is not None:
+        monkeypatch.setattr(socket, "socket", Refusing)
+    with pytest.raises(UsageError) as refused:
+        serve(catalog, host, port, api_key="a key")
+    assert str(refused.value).startswith(f"Cannot listen on {host}, port {port}: {words}")
 
 
 def test_a_host_that_is_no_text_is_refused(catalog: Catalog) -> None:

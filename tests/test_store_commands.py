@@ -77,7 +77,7 @@ def test_purge_removes_earlier_states(folder: Path) -> None:
     assert found["bytes_reclaimed"] >= 0
     assert "the oldest that is kept is commit 3" in " ".join(call("search", folder, "--as-of", "2", code=2).split())
     assert "commit 3" in call("purge", folder, "--older-than", "30d")
-    assert "is no moment" in " ".join(call("purge", folder, "--older-than", "long ago", code=2).split())
+    assert "is not a moment" in " ".join(call("purge", folder, "--older-than", "long ago", code=2).split())
 
 
 @pytest.fixture

@@ -220,7 +220,7 @@ def svg_to_bytes(**_):
 
 
 def hollow_png(side: int) -> bytes:
-    """Give a PNG of some hundred bytes that claims so many pixels."""
+    """Return a PNG of some hundred bytes that claims to have `side` * `side` pixels."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

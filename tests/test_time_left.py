@@ -8,7 +8,7 @@ from lookalike.ui.cli.progress_bar import progress
 
 
 def told(steps: Iterable[tuple[float, int]], total: int) -> list[tuple[float, int, float | None]]:
-    """Let a task go on by steps of (seconds, rows); return the time, the rows and the time left after each."""
+    """Advance a task by steps of (seconds, rows); return the time, the rows and the time left after each step."""
     now = 0.0
     bar = progress()
     bar.disable, bar.get_time = True, lambda: now

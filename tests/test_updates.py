@@ -82,7 +82,7 @@ def test_an_update_of_an_unknown_key_names_it_and_writes_nothing(catalog: Catalo
     ("keys", "values", "said"),
     [
         (["a", "a"], {"price": [1, 2]}, "'a' occurs twice"),
-        (["a"], {"price": [1, 2]}, "2 values for 1 keys"),
+        (["a"], {"price": [1, 2]}, "2 values for 1 key"),
         (
             ["a", "b"],
             {"price": [1, "much"]},

@@ -242,7 +242,7 @@ def test_thumbnails_are_looked_at_and_made_from_the_pictures(copied_shop: Path) 
     assert len(repair(copied_shop, pictures=copied_shop).left) == 2
     report = repair(copied_shop, pictures=SAMPLE)
     assert report.left == []
-    assert report.mended == ["2 thumbnails were rebuilt."]
+    assert report.mended == ["Rebuilt 2 thumbnails."]
     assert first.read_bytes() == content
 
 
@@ -277,7 +277,7 @@ def test_thumbnails_are_made_from_the_same_bytes_wherever_they_lie(
     target.parent.mkdir(parents=True)
     shutil.copyfile(picture, target)
     report = repair(copied_shop, pictures=None if place == "fetched" else files)
-    assert report.left == [] and report.mended == ["1 thumbnails were rebuilt."]
+    assert report.left == [] and report.mended == ["Rebuilt 1 thumbnail."]
     assert thumbnail.read_bytes() == content
 
 

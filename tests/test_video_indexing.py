@@ -138,7 +138,7 @@ def test_thumbnails_of_frames_are_made_again_from_their_video(catalog: Catalog, 
         path.unlink()
     assert {problem.kind for problem in verify(tmp_path / "shop").problems} == {ProblemKind.THUMBNAIL}
     report = repair(tmp_path / "shop", pictures=source)
-    assert report.mended == ["4 thumbnails were rebuilt."]
+    assert report.mended == ["Rebuilt 4 thumbnails."]
     assert {path: path.read_bytes() for path in (tmp_path / "shop" / "thumbnails").glob("*/*.webp")} == before
 
 

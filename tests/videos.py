@@ -18,7 +18,7 @@ NAMES = ("cup-of-coffee", "beach-ball", "acoustic-guitar")
 
 
 def sample_picture(name: str, size: tuple[int, int] = SIZE) -> Image.Image:
-    """Give one of the sample shop's pictures, stretched to the video's size."""
+    """Return one of the sample shop's pictures, stretched to the video's size."""
     with Image.open(SAMPLE.parent / "pictures" / f"{name}.webp") as picture:
         return picture.convert("RGB").resize(size)
 

@@ -23,7 +23,7 @@ Answer = Callable[[socket.socket, Asked], bool]
 
 
 def answer(body: bytes = b"", status: str = "200 OK", **headers: str) -> Answer:
-    """Answer so, with the right length unless another is given."""
+    """Return an answer with this body and status, and the right length unless another is given."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     named.setdefault("Content-Length", str(len(body)))
     head = "".join(f"{name}: {value}\r\n" for name, value in named.items() if value)
@@ -37,7 +37,7 @@ def answer(body: bytes = b"", status: str = "200 OK", **headers: str) -> Answer:
 
 
 def in_turn(*answers: Answer) -> Answer:
-    """Answer with one after the other, and with the last from then on."""
+    """Return an answer that gives one of `answers` after another, and the last one from then on."""
     left = list(answers)
 
     def write(connection: socket.socket, asked: Asked) -> bool:
@@ -47,7 +47,7 @@ def in_turn(*answers: Answer) -> Answer:
 
 
 def with_etag(body: bytes, etag: str) -> Answer:
-    """Answer 304 when asked whether it is still that."""
+    """Return an answer with an ETag: 304 to a request that already has it, otherwise the body."""
 
     def write(connection: socket.socket, asked: Asked) -> bool:
         if asked.headers.get("if-none-match") == etag:

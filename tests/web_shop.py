@@ -25,7 +25,10 @@ def picture(colour: tuple[int, int, int], shade: int = 0) -> bytes:
 
 
 def make_shop(folder: Path) -> Catalog:
-    """Make 30 items, k00 to k29, in turn red, green, blue and white; k03 has a hostile title, k05 two pictures."""
+    """Build a shop of 30 items, k00 to k29, in turn red, green, blue and white.
+
+    The title of k03 is hostile, and k05 has two pictures.
+    """
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)
     with (folder / "feed.csv").open("w", newline="", encoding="utf-8") as file:

@@ -56,7 +56,7 @@ TITLE_NAMES = (
     *("title", "name", "product name", "product title", "item name", "item title", "display name", "titel"),
     *("bezeichnung", "produktname", "artikelname", "artikelbezeichnung", "nombre", "título", "titulo", "nom", "titre"),
     *("nome", "titolo", "naam", "productnaam", "nazwa", "název", "nazev", "navn", "namn", "nimi", "név", "название"),
-    *("наименование", "商品名", "製品名", "名称", "商品名称", "标题", "名稱", "상품명", "label"),
+    *("наименование", "商品名", "製品名", "名称", "商品名称", "标题", "名稱", "상품명"),
 )
 """Names of the column of titles, likewise."""
 

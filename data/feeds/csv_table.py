@@ -49,7 +49,7 @@ def open_csv(path: Path) -> Table:
         raise FeedError(f"{path.name} is empty: its first row should name the columns.")
     names = distinct_names(header, filled)
     columns = tuple(name for name in names if name is not None)
-    return Table(columns, count, {}, lambda: _read_csv(path, dialect, names), notes=(dialect.words,))
+    return Table(columns, count, {}, lambda: _read_csv(path, dialect, names), notes=(dialect.sentence,))
 
 
 def _csv_rows(path: Path, dialect: Dialect, names: Sequence[str | None] = ()) -> Iterator[list[str] | Rejected]:
@@ -74,7 +74,7 @@ def _csv_rows(path: Path, dialect: Dialect, names: Sequence[str | None] = ()) ->
                 about_quotes = "unexpected end" in str(error) or "expected after" in str(error)
                 reason = "a quote in it is not closed, or not doubled" if about_quotes else str(error).rstrip(".")
                 cells = []
-            if not reason and not any(cell.strip() for cell in cells):
+            if not reason and not "".join(cells).strip():
                 continue  # blank lines are not rows
             if above:
                 above -= 1

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from lookalike.data.counted import counted
 from lookalike.data.feeds.header import may_name
 from lookalike.data.feeds.text_encoding import encoding_of
 from lookalike.data.feeds.text_file import feed_suffix, open_bytes
@@ -37,10 +38,11 @@ class Dialect:
     above: int = 0
 
     @property
-    def words(self) -> str:
+    def sentence(self) -> str:
         """The dialect in words."""
-        above = f", {self.above} line{'s' * (self.above > 1)} above the header" if self.above else ""
-        return f"{self.encoding}, separated by {_NAMES.get(self.separator, repr(self.separator))}{above}"
+        above = f", below {counted(self.above, 'line')} that {'is' if self.above == 1 else 'are'} not part of the table"
+        separator = _NAMES.get(self.separator, repr(self.separator))
+        return f"Text in {self.encoding.upper()}, separated by {separator}{above if self.above else ''}."
 
 
 def dialect_of(path: Path) -> Dialect:

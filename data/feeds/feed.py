@@ -69,6 +69,10 @@ class Feed:
     the pictures if every file in it is an item. `source` has the arguments that open the whole feed again, if known.
     `notes` are sentences about how the source was read. `is_named` is whether the name is settled, by the caller or by
     the catalog, and `prefix` is what all keys begin with beside the path.
+
+    >>> feed = open_feed("products.csv")
+    >>> feed.count, [item.key for item in feed][:2]
+    (9, ['acoustic-guitar', 'baseball'])
     """
 
     name: str
@@ -83,7 +87,12 @@ class Feed:
     _taken: dict[str, tuple[str, int]] | None = field(default=None, repr=False)
 
     def noting(self, keys: set[str]) -> Feed:
-        """Return the same feed; iterating it adds the key of every row, rejected ones too, to `keys`."""
+        """Return the same feed; iterating it adds the key of every row, rejected ones too, to `keys`.
+
+        >>> keys = set()
+        >>> len(list(open_feed("products.csv").noting(keys))), "cherry" in keys
+        (9, True)
+        """
 
         def entries() -> Iterator[Item | Rejected]:
             for entry in self._entries():
@@ -153,7 +162,7 @@ def open_feeds(
 
 
 def open_feed(
-    source: Path,
+    source: str | Path,
     *,
     key: str | None = None,
     image: str | None = None,
@@ -168,20 +177,18 @@ def open_feed(
     the key is the path within it, `category` is the first folder, and the title is the file name in words; hidden files
     and catalogs are left out. Shards are named by a pattern (`shop-{000..009}.tar`), by their folder, or singly.
 
-    Example:
-        >>> import tempfile
-        >>> feed_file = Path(tempfile.mkdtemp()) / "shop.csv"
-        >>> rows = "sku,name,photo,price", "A-17,Red shoe,shoe.jpg,49.90"
-        >>> _ = feed_file.write_text(chr(10).join(rows))
-        >>> feed = open_feed(feed_file)
-        >>> feed.count, dict(feed.columns)
-        (1, {'sku': 'key', 'photo': 'pictures', 'name': 'title', 'price': 'float'})
-        >>> [(item.key, item.title, item.fields) for item in feed]
-        [('A-17', 'Red shoe', {'price': 49.9})]
+    >>> feed = open_feed("products.csv")
+    >>> feed.columns["title"], feed.columns["price"]
+    ('title', 'float')
+    >>> for item in feed:
+    ...     print(item.key, item.title, item.fields["price"])
+    ...     break
+    acoustic-guitar Acoustic Guitar 263.7
 
     Raises:
         FeedError: there is no such source, it cannot be read, or it has no column for the key or the pictures.
     """
+    source = Path(source)
     named = {"key": key, "image": image, "title": title}
     feed = _open(source, named, types or {})
     return replace(feed, source=FeedSource(str(source.absolute()), **named))

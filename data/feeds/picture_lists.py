@@ -12,6 +12,7 @@ __all__ = ["mended_address", "parts_of_cell"]
 
 _ADDRESS = r"(?:https?:)?//"
 _BETWEEN_ADDRESSES = re.compile(rf"[\s,;|]+(?={_ADDRESS})", re.IGNORECASE)
+_MAY_SEPARATE = re.compile(r"[\s,;|\[]")
 _STARTS_AS_ADDRESS = re.compile(_ADDRESS, re.IGNORECASE)
 _FILE = re.compile(
     r".+\.(?:jpe?g|jfif|png|webp|gif|tiff?|bmp|avif|hei[cf]|svgz?|jxl|psd|mp4|mov|webm|cr2|nef|arw|dng)", re.IGNORECASE
@@ -31,6 +32,8 @@ def parts_of_cell(text: str) -> list[object]:
         (['front.jpg', 'back.jpg'], ['red, large.jpg'])
     """
     stripped = text.strip()
+    if not _MAY_SEPARATE.search(stripped):
+        return [stripped]
     if stripped.startswith("["):
         with contextlib.suppress(orjson.JSONDecodeError):  # a file name may begin with a bracket
             found = orjson.loads(stripped)

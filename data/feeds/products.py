@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from lookalike.data.counted import counted
 from lookalike.data.feeds.column_names import is_image_of_several, normal_name
 from lookalike.data.feeds.known_exports import Export, Merge
 from lookalike.data.feeds.picture_lists import parts_of_cell
@@ -34,9 +35,8 @@ def products_of(table: Table, export: Export, variants: Variants = "join") -> Ta
     reader = _Reader(table, export)
     groups = reader.groups()
     products, several = len(set(groups.values())), sum(1 for _ in groups)
-    note = f"{export.name} export: {products:,} product{'s' * (products != 1)}"
-    if several > products:
-        note += f" in {several:,} rows"
+    rows = f" in {counted(several, 'row')}" if several > products else ""
+    note = f"{export.name} export: {counted(products, 'product')}{rows}."
     count = products + reader.rejected if variants == "join" else table.count
     types = reader.types()
     return Table(

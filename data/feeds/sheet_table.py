@@ -48,7 +48,8 @@ def open_sheet(path: Path) -> Table:
             yield Row(number, {name: _value(cell) for name, cell in cells if name is not None})
 
     others = [name for one, name in enumerate(names) if one != place and len(sheets[one]) > 1]
-    note = f"sheet {names[place]!r}" + (f"; not read: {', '.join(map(repr, others))}" if others else "")
+    unread = f" Other sheets are not read: {', '.join(others)}." if others else ""
+    note = f"Sheet {names[place]!r} of {path.name}.{unread}"
     return Table(tuple(name for name in columns if name is not None), len(below), {}, read, notes=(note,))
 
 

@@ -219,6 +219,10 @@ def _picture(value: Cell, name: str, resolve: Resolve) -> ItemImage | None:
     The part is bytes, text, an object with the address (`{"src": "https://..."}`), or one with `bytes` (base64 text in
     JSON) and `path`, as the `datasets` library stores it.
     """
+    if isinstance(value, str):  # before the others, because asking for a protocol takes long
+        if match := _DATA_ADDRESS.match(value):
+            return ItemImage(name, _decoded(value[match.end() :]))
+        return resolve(mended_address(value.strip())) if value.strip() else None
     if isinstance(value, dict) and (address := next((value[name] for name in _ADDRESS_NAMES if value.get(name)), None)):
         return resolve(mended_address(str(address)))
     if isinstance(value, dict) and {"bytes", "path"} & value.keys():
@@ -231,12 +235,7 @@ def _picture(value: Cell, name: str, resolve: Resolve) -> ItemImage | None:
         return ItemImage(name, hold(value))
     if isinstance(value, Stored):
         return ItemImage(name, value)
-    text = _as_text(value)
-    if text is None:
-        return None
-    if match := _DATA_ADDRESS.match(text):
-        return ItemImage(name, _decoded(text[match.end() :]))
-    return resolve(mended_address(text))
+    return None if value is None else resolve(mended_address(str(value)))
 
 
 def _shown_name(path: str | None) -> str | None:

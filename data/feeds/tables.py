@@ -51,7 +51,7 @@ def open_table(path: Path, *, types: Mapping[str, FieldType], text_columns: froz
         FeedError: the file is missing, empty, of an unsupported format, or cannot be read at all.
     """
     if not path.is_file():
-        raise FeedError(f"There is no feed at {path.name!r}.")
+        raise FeedError(f"There is no feed at {str(path)!r}.")
     if is_record_file(path):
         raise FeedError(
             f"{path.name} is part of a catalog's records, not a feed.",

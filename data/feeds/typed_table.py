@@ -32,7 +32,9 @@ def typed(
     Columns whose `normal_name` is in `text_columns` stay text, and those for which `of_columns` is false as they are.
     Amounts of money get a field for their currency.
     """
-    guesses = {name: ColumnGuess(name) for name in table.columns if of_columns(name)}
+    guesses = {
+        name: ColumnGuess(name) for name in table.columns if of_columns(name) and normal_name(name) not in text_columns
+    }
     mixed: set[str] = set()
     for row in table.read():
         if isinstance(row, Rejected):
@@ -40,12 +42,13 @@ def typed(
         for name, guess in guesses.items():
             cell = row.values.get(name)
             if isinstance(cell, str):
-                guess.add(cell)
+                if cell:
+                    guess.add(cell)
             elif cell is not None:
                 mixed.add(name)
     readers: dict[str, CellReader] = {}
-    for name, guess in guesses.items():
-        reader = CellReader() if normal_name(name) in text_columns else guess.reader()
+    for name in filter(of_columns, table.columns):
+        reader = guesses[name].reader() if name in guesses else CellReader()
         if reader.type is FieldType.STRING and name in mixed:
             continue  # lists, objects and numbers stay what they are
         wanted = types.get(name, reader.type)

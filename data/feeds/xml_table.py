@@ -52,7 +52,7 @@ def open_xml(path: Path) -> Table:
     columns: dict[str, None] = {}
     for row in _rows(path, row_path):
         columns.update(dict.fromkeys(row.values))
-    note = f"XML, one row for each <{row_path[-1]}>"
+    note = f"XML with one row for each <{row_path[-1]}>."
     return Table(tuple(columns), paths[row_path], {}, lambda: _rows(path, row_path), notes=(note,))
 
 

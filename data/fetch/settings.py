@@ -21,6 +21,10 @@ class FetchSettings:
     random by half. A server may ask for a pause of up to `longest_pause_s`; a host that is silent for `patience_s` is
     given up. `max_bytes` limits a picture, `cache_bytes` all pictures kept on disk.
 
+    >>> slowly = FetchSettings(per_host=1, timeout_s=120)
+    >>> catalog.index("products.csv", fetch=slowly).finish().unchanged
+    8
+
     Raises:
         UsageError: a number is too small.
     """

@@ -38,12 +38,14 @@ def register_heif() -> None:
     except ImportError as error:
         raise NotAPicture(
             "HEIC pictures need an extra that is not installed.",
+            unread="HEIC pictures",
             remedy="Install it with: pip install 'lookalike[heic]'",
         ) from error
     found = pillow_heif.libheif_version()
     if tuple(int(part) for part in found.split(".")[:3]) < OLDEST_LIBHEIF:
         raise NotAPicture(
             f"HEIC pictures are not read with libheif {found}, which is vulnerable to crafted files.",
+            unread="HEIC pictures",
             remedy="Update it with: pip install -U 'lookalike[heic]'",
         )
     pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)

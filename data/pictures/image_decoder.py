@@ -8,8 +8,10 @@ and read by extras: HEIC (`heif.py`), SVG drawings (`svg.py`) and camera RAW (`r
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +28,13 @@ from lookalike.data.pictures.video import video_kind
 from lookalike.data.record_files import is_record_file
 
 __all__ = [
-    "FORMAT_NAMES",
     "MAX_BYTES",
     "MAX_PIXELS",
     "Picture",
     "check_thumbnail",
     "decode",
+    "format_names",
+    "naming",
     "read_bytes",
     "reduced_side",
     "thumbnail",
@@ -42,8 +45,9 @@ MAX_BYTES = 64 * 1024 * 1024
 
 THUMBNAIL_SIDE = 384
 
-FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, HEIC, SVG, camera RAW"
-"""Supported formats, for messages; the last three need extras."""
+_FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000"
+_EXTRAS = {"HEIC": ("pillow_heif",), "SVG": ("resvg_py", "resource"), "camera RAW": ("rawpy",)}
+"""Further formats, each with the modules that reading it takes."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")  # JPEG includes MPO
 _LARGE_PIXELS = 16_000_000
@@ -59,6 +63,25 @@ class Picture:
     rgb: Image.Image
     width: int
     height: int
+
+
+def format_names() -> str:
+    """Return the names of the formats that this installation reads, for messages."""
+    further = (name for name, modules in _EXTRAS.items() if all(map(_is_importable, modules)))
+    return ", ".join((_FORMAT_NAMES, *further))
+
+
+@contextlib.contextmanager
+def naming(name: object) -> Iterator[None]:
+    """Begin the messages of pictures that cannot be read in the `with` block with `name`.
+
+    Raises:
+        NotAPicture: the block raised it.
+    """
+    try:
+        yield
+    except NotAPicture as error:
+        raise NotAPicture(f"{name}: {error.message}", unread=error.unread, remedy=error.remedy) from error
 
 
 def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
@@ -222,6 +245,13 @@ def _to_eight_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     return convert
 
 
+def _is_importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # the import of the module is blocked
+        return False
+
+
 def _why_no_file(path: Path) -> str:
     if path.is_symlink() and not path.exists():
         return "It is a link to a file that does not exist."
@@ -238,4 +268,4 @@ def _describe_unknown(content: bytes) -> str:
         return "This is a web page, not a picture."
     if start.startswith(b"%pdf"):
         return "This is a PDF, not a picture; convert its pages to PNG or JPEG first."
-    return f"This is not a picture in a supported format ({FORMAT_NAMES})."
+    return f"This is not a picture in a supported format ({format_names()})."

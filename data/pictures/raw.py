@@ -93,6 +93,7 @@ def _rawpy() -> ModuleType:
     except ImportError as error:
         raise NotAPicture(
             "Camera RAW files need an extra that is not installed.",
+            unread="Camera RAW files",
             remedy="Install it with: pip install 'lookalike[raw]'",
         ) from error
     return rawpy  # type: ignore[no-any-return,unused-ignore]

@@ -68,11 +68,14 @@ def draw(content: bytes, *, cpu_seconds: int = 10) -> Image.Image:
     package = importlib.util.find_spec("resvg_py")
     if package is None or package.origin is None:
         raise NotAPicture(
-            "SVG drawings need an extra that is not installed.", remedy="Install it with: pip install 'lookalike[svg]'"
+            "SVG drawings need an extra that is not installed.",
+            unread="SVG drawings",
+            remedy="Install it with: pip install 'lookalike[svg]'",
         )
     if importlib.util.find_spec("resource") is None:
         raise NotAPicture(
             "SVG drawings are not read on this system, which cannot keep them from opening files.",
+            unread="SVG drawings",
             remedy="Convert them to PNG.",
         )
     folder, limits = str(Path(package.origin).parent.parent), (cpu_seconds, _MEMORY_BYTES)

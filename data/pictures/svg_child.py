@@ -12,7 +12,7 @@ import sys
 
 
 def main(package_folder: str, side: int, cpu_seconds: int, memory_bytes: int) -> int:
-    """Give up all rights, then rasterise the drawing from standard input."""
+    """Drop all privileges, then rasterise the drawing from standard input."""
     sys.path.append(package_folder)
     import resource
 

@@ -264,6 +264,8 @@ def _av() -> ModuleType:
         import av
     except ImportError as error:
         raise NotAPicture(
-            "Videos need an extra that is not installed.", remedy="Install it with: pip install 'lookalike[video]'"
+            "Videos need an extra that is not installed.",
+            unread="Videos",
+            remedy="Install it with: pip install 'lookalike[video]'",
         ) from error
     return av

@@ -1,4 +1,4 @@
-"""Make the sample catalogue from the Openclipart collection: `python data/sample_tools/make_sample.py [COLLECTION]`.
+"""Build the sample catalogue from the Openclipart collection: `python data/sample_tools/make_sample.py [COLLECTION]`.
 
 It reads `selection.csv`, which lists the drawings with their categories and titles, and writes `catalog.csv` and
 `pictures/` into `data/sample`. The same collection and the same version of Pillow give the same bytes.
@@ -90,7 +90,7 @@ class Choice:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the sample. The only argument is the collection's folder, by default where Debian's packages install it."""
+    """Build the sample. The only argument is the collection's folder, by default where Debian's packages install it."""
     root = Path(arguments[0]) if arguments else DEBIAN_ROOT
     drawings = {clipart.stem: clipart for clipart in read_openclipart(root)}
     with (HERE / "selection.csv").open(encoding="utf-8", newline="") as file:

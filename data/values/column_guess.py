@@ -32,6 +32,13 @@ _SHARE_THAT_FITS, _SHARE_OF_AMOUNTS = 0.99, 0.9
 """Share of the values that must fit a type: in any column, and in one whose name says that it holds amounts."""
 
 _WORDS = re.compile(r"[^\W_]+")
+_DIGIT = re.compile(r"\d")
+_PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,10})(\.(?:\d{1,2}|\d{4,}))?")
+"""The most common numbers, which need no closer look: their decimal mark is plain, and they are too short for codes."""
+
+_JUDGED_EARLY = 5_000
+"""Values after which a column of which hardly any is a number, a date or a boolean is known to be text."""
+
 _CODE_NAMES = frozenset(
     "gtin gtin8 gtin12 gtin13 gtin14 ean ean8 ean13 upc upca isbn isbn10 isbn13 issn jan itf barcode mpn sku asin tel "
     "phone telephone fax mobile zip zipcode postcode postalcode postal plz iban vat hs tariff serial hash code codes "
@@ -54,7 +61,7 @@ class _Facts(NamedTuple):
 
 @lru_cache(maxsize=100_000)
 def _facts(text: str) -> _Facts:
-    if not any(character.isdigit() for character in text):
+    if not _DIGIT.search(text):
         return _Facts(None, boolean(text), None, None, False)
     number = read_number(text)
     if number is not None and number.mark == "" and abs(number.value(".")) > INT64_MAX:
@@ -115,7 +122,7 @@ class ColumnGuess:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._total = self._lists = self._marked = self._codes = 0
+        self._total = self._lists = self._marked = self._codes = self._points = 0
         self._numbers = self._whole = self._booleans = self._days = self._months = self._either = 0
         self._marks: Counter[str] = Counter()
         self._currencies: Counter[str] = Counter()
@@ -128,6 +135,16 @@ class ColumnGuess:
             return
         self._total += 1
         self._lists += LIST_SEPARATOR in text
+        if plain := _PLAIN_NUMBER.fullmatch(text):
+            self._numbers += 1
+            if plain[1]:
+                self._points += 1
+            else:
+                self._whole += 1
+            self._marked += text != cell and is_marked_as_text(cell)
+            return
+        if self._total > _JUDGED_EARLY and self._is_text():
+            return
         self._marked += text != cell and is_marked_as_text(cell)
         number, yes_or_no, day_first, month_first, is_code = _facts(text)
         if number is not None:
@@ -147,6 +164,10 @@ class ColumnGuess:
             self._days += day_first is not None
             self._months += month_first is not None
             self._either += day_first is not None and day_first == month_first
+
+    def _is_text(self) -> bool:
+        """Return whether most values so far are neither numbers, nor dates, nor booleans."""
+        return max(self._numbers, self._booleans, self._days, self._months) * 2 < self._total
 
     def reader(self) -> CellReader:
         """Return the reader for the column, judged by the cells so far."""
@@ -181,7 +202,7 @@ class ColumnGuess:
 
     def _decimal_mark(self) -> tuple[str, str]:
         """Return the decimal mark for numbers that do not show theirs, and a sentence if the column does not either."""
-        points, commas = self._marks["."], self._marks[","]
+        points, commas = self._points + self._marks["."], self._marks[","]
         doubtful = self._marks["?."] + self._marks["?,"]
         if points != commas or not doubtful:
             return ("," if commas > points else "."), ""
@@ -218,6 +239,8 @@ def _text(text: str, _: CellReader) -> Value:
 
 
 def _int(text: str, reader: CellReader) -> Value:
+    if (plain := _PLAIN_NUMBER.fullmatch(text)) and not plain[1]:
+        return int(text)
     if is_null(text):
         return None
     value = _number(text).value(reader.decimal_mark)
@@ -227,6 +250,8 @@ def _int(text: str, reader: CellReader) -> Value:
 
 
 def _float(text: str, reader: CellReader) -> Value:
+    if _PLAIN_NUMBER.fullmatch(text):
+        return float(text)
     if is_null(text):
         return None
     return float(_number(text).value(reader.decimal_mark))

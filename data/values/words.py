@@ -7,6 +7,7 @@ import re
 __all__ = ["bare", "boolean", "is_marked_as_text", "is_null"]
 
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060"
+_MARKS = frozenset("='")
 _FORMULA = re.compile(r'="((?:[^"]|"")*)"')
 _TEXT_MARK = re.compile(r"'(?=[\d+=@-])")
 
@@ -69,7 +70,11 @@ def bare(cell: str) -> str:
         >>> bare(' ="00123" '), bare("'00123"), bare("o'clock")
         ('00123', '00123', "o'clock")
     """
-    text = cell.strip().strip(_INVISIBLE).strip()
+    text = cell.strip()
+    if not text.isascii():
+        text = text.strip(_INVISIBLE).strip()
+    if text[:1] not in _MARKS:
+        return text
     if text.startswith("=") and (match := _FORMULA.fullmatch(text)):
         return match[1].replace('""', '"').strip()
     if text.startswith("'") and _TEXT_MARK.match(text):

@@ -1,4 +1,4 @@
-"""Make `compact.npz`, the figures of the `compact` model: python -m lookalike.models.training.make_compact.
+"""Build `compact.npz`, the figures of the `compact` model: python -m lookalike.models.training.make_compact.
 
 It needs no network, but these Debian packages besides the model's weights: `wordnet-base`; `openclipart-png` and
 `openclipart-svg`; `fonts-noto-color-emoji`, `unicode-data` and `unicode-cldr-core`. It takes a few minutes. The SHA-256

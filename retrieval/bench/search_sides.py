@@ -24,8 +24,12 @@ from lookalike.retrieval.vector_index.baselines import Baseline, BaselineKind, B
 from lookalike.retrieval.vector_index.calibration import recall_of_rows
 
 __all__ = [
+    "FIELDS",
+    "RECALL",
+    "K",
     "Measured",
     "NewFilter",
+    "Rows",
     "SearchPlan",
     "WorkloadFigures",
     "answer_exactly",
@@ -79,6 +83,14 @@ class SearchPlan:
         with np.load(self.folder / _TRUTH) as file:
             return [rows[rows >= 0] for rows in file[workload.name]]
 
+    def write_truth(self, truth: Mapping[str, Rows]) -> None:
+        """Write the true rows of each workload by name, int64 [queries, 10], with -1 where there are fewer."""
+        np.savez(self.folder / _TRUTH, allow_pickle=False, **truth)
+
+    def write_columns(self, columns: Mapping[str, NDArray[np.generic]]) -> None:
+        """Write the columns of all rows."""
+        np.savez(self.folder / _COLUMNS, allow_pickle=False, **columns)
+
     def columns(self) -> Mapping[str, NDArray[np.generic]]:
         """Read the columns."""
         with np.load(self.folder / _COLUMNS) as file:
@@ -124,7 +136,7 @@ class NewFilter:
 
 def build_catalog(plan: SearchPlan, index: str) -> Built:
     """Build the catalog, and leave its columns for the other sides."""
-    np.savez(plan.folder / _COLUMNS, allow_pickle=False, **plan.made.columns())
+    plan.write_columns(plan.made.columns())
     return build(plan.catalog, plan.made, index)
 
 
@@ -142,7 +154,7 @@ def answer_exactly(plan: SearchPlan) -> float:
                     assert results.exact
                     rows[place, : len(results)] = list(map(int, results.keys))
             truth[workload.name] = rows
-    np.savez(plan.folder / _TRUTH, allow_pickle=False, **truth)
+    plan.write_truth(truth)
     return _checked_in_float64(plan)
 
 

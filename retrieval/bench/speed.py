@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from multiprocessing.connection import Connection
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.data.errors import LookalikeError
 from lookalike.models import Matrix
 
 __all__ = ["Speed", "fresh", "timed", "timed_batch"]
@@ -21,6 +24,8 @@ Answer = TypeVar("Answer")
 
 _FEWEST = 20
 _FIRST_BATCH = 100
+_ENDING_S = 10.0
+"""Longest time for a process to end after its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,49 @@ def timed_batch(search: Callable[[Matrix], Answer], queries: Matrix, most_s: flo
 
 
 def fresh(function: Callable[Arguments, Answer], *arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
-    """Call a function of a module in a new process, which inherits nothing that was loaded or cached here."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments, **named).result()
+    """Call a function of a module in a new process, which inherits nothing that was loaded or cached here.
+
+    An interrupt from the keyboard reaches this process only, which then kills the new one.
+
+    Raises:
+        ChildProcessError: the process ended without an answer.
+        Exception: whatever the function raised, with its traceback as a note.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_call, args=(sending, function, arguments, named))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()  # the new process keeps the mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        sending.close()
+    try:
+        answer, error = receiving.recv()
+        process.join(_ENDING_S)
+    except EOFError:
+        process.join(_ENDING_S)
+        message = f"A process of the benchmark ended with exit code {process.exitcode} and without an answer."
+        raise ChildProcessError(message) from None
+    finally:
+        process.kill()
+        process.join()
+        receiving.close()
+    if error is not None:
+        raise error
+    result: Answer = answer
+    return result
+
+
+def _call(
+    sending: Connection, function: Callable[..., object], arguments: tuple[Any, ...], named: Mapping[str, Any]
+) -> None:
+    """Send the answer and None, or None and the error that was raised."""
+    try:
+        message: tuple[object, Exception | None] = (function(*arguments, **named), None)
+    except Exception as error:
+        shown = "".join(traceback.format_exception(error))
+        error.add_note(shown)
+        known = isinstance(error, LookalikeError) or type(error).__module__ == "builtins"
+        message = None, error if known else ChildProcessError(shown)  # errors of other packages may not be sent
+    sending.send(message)

@@ -61,12 +61,18 @@ class Condition:
     value: int | float | bool
 
     @property
+    def stored(self) -> str | int | float | bool:
+        """The value as a field holds it, with the name in place of its number."""
+        return f"{_LETTERS[self.field]}{self.value}" if self.field in _LETTERS else self.value
+
+    @property
     def text(self) -> str:
         """The condition in the filter language."""
-        if isinstance(self.value, bool):
-            shown = str(self.value).lower()
+        stored = self.stored
+        if isinstance(stored, bool):
+            shown = str(stored).lower()
         else:
-            shown = f'"{_LETTERS[self.field]}{self.value}"' if self.field in _LETTERS else repr(self.value)
+            shown = f'"{stored}"' if isinstance(stored, str) else repr(stored)
         return f"{self.field} {self.sign} {shown}"
 
     def mask(self, columns: Columns) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from lookalike.data.catalog_layout import QUERIES
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.table import Cell, Row
 from lookalike.data.feeds.tables import open_table
-from lookalike.data.pictures.image_decoder import read_bytes
+from lookalike.data.pictures.image_decoder import naming, read_bytes
 from lookalike.data.values.column_guess import LIST_SEPARATOR
 from lookalike.retrieval.files.storage import failing
 
@@ -26,7 +26,12 @@ _NAME = "queries.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuery:
-    """A query with the keys of the items that should be found for it."""
+    """A query with the keys of the items that should be found for it.
+
+    >>> query = JudgedQuery(relevant=frozenset(["hiking-boot", "tennis-shoes"]), text="shoes")
+    >>> catalog.evaluate([query]).recall_at_5
+    1.0
+    """
 
     relevant: frozenset[str]
     text: str | None = None
@@ -42,6 +47,8 @@ def read_queries(path: Path) -> list[JudgedQuery]:
     Raises:
         FeedError: the file cannot be read, a column is missing, or a row is not a query.
     """
+    if not path.is_file():
+        raise FeedError(f"There is no file of queries at {str(path)!r}.")
     table = open_table(path, types={}, text_columns=frozenset({_TEXT, _IMAGE, _FILTER, _RELEVANT}))
     if _RELEVANT not in table.columns or not {_TEXT, _IMAGE} & set(table.columns):
         raise FeedError(
@@ -90,7 +97,8 @@ def kept_queries(catalog: Path) -> Sequence[JudgedQuery]:
 
 def _keep_picture(path: Path, folder: Path) -> str:
     """Copy a picture to a file named by the hash of its content; return that name."""
-    content = read_bytes(path)
+    with naming(path):
+        content = read_bytes(path)
     name = f"{hashlib.sha256(content).hexdigest()[:32]}{path.suffix.lower()}"
     if not (folder / name).exists():
         atomic_write_bytes(folder / name, content, durable=True)

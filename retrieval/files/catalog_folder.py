@@ -14,7 +14,7 @@ from lookalike.retrieval.files.storage import failing
 
 __all__ = ["CLOSED", "CatalogFolder", "FileId", "id_of"]
 
-CLOSED = "The catalog was closed. Open it again with Catalog.open to go on."
+CLOSED = "The catalog was closed. Open it again with Catalog.open to continue."
 """The message when a catalog is used after it was closed."""
 
 FileId = tuple[int, int]
@@ -67,10 +67,10 @@ class CatalogFolder:
             return self._path
         now = self._path_now()
         if id_of(self._path) is not None:
-            where = "was deleted" if now is None else f"lies at {now} now"
+            where = "was deleted" if now is None else f"is now at {now}"
             raise CatalogGone(
-                f"Another folder lies at {self._path}; the catalog that was opened there {where}. "
-                "Open the catalog you mean by the path where it lies now."
+                f"Another folder is at {self._path}; the catalog that was opened there {where}. "
+                "Open the catalog that you mean by its current path."
             )
         if now is None:
             raise CatalogGone(f"{self._path} was deleted while the catalog was open; nothing was written.")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogDamaged
 from lookalike.retrieval.generations.columns import Columns
 from lookalike.retrieval.schema import Schema
@@ -56,7 +57,7 @@ class SpaceRows:
             return self.approximate.search(queries, k, recall, selection)
         scores, rows = self.vectors.search(queries, k, selection)
         count = self.vectors.count if selection is None else selection.count
-        return Found(scores, rows, True, f"exact scan of {count:,} vectors")
+        return Found(scores, rows, True, f"exact scan of {counted(count, 'vector')}")
 
     def rows_of(self, items: Ids) -> tuple[Ids, Ids]:
         """Return the rows of some items, and for each row the place in `items` of the item it belongs to."""

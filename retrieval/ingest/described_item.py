@@ -7,34 +7,25 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from lookalike.data.feeds.file_names import is_camera_number
-from lookalike.data.field_type import FieldType
-from lookalike.data.item import CellWarning, Item, Value
+from lookalike.data.item import Item, Value
 from lookalike.data.pictures.picture_facts import PictureFacts
 from lookalike.retrieval.ingest.item_pictures import LoadedImage
-from lookalike.retrieval.schema import Schema
 
 __all__ = ["described"]
 
 _MAX_TITLE = 200
 
 
-def described(item: Item, loaded: Sequence[LoadedImage], schema: Schema) -> Item:
+def described(item: Item, loaded: Sequence[LoadedImage]) -> Item:
     """Return an item with the facts of its first picture as fields, or the item itself if no metadata was to be read.
 
-    A title in the metadata takes the place of the file name in words, and a caption that of a missing title. A value
-    that does not fit the type of its field in `schema` becomes a warning.
+    A title in the metadata takes the place of the file name in words, and a caption that of a missing title.
     """
     facts = loaded[0].facts if loaded else None
     if facts is None or loaded[0].failed:
         return item
-    fields: dict[str, Value] = {}
-    warnings = list(item.warnings)
-    for name, value in {**item.fields, **_fields_of(facts, loaded[0])}.items():
-        if value is None or _fits(value, schema.get(name)):
-            fields[name] = value
-        else:
-            warnings.append(CellWarning(name, str(value), f"this field holds {schema[name].words}; it was left out"))
-    return replace(item, title=_title_of(item, facts), fields=fields, warnings=tuple(warnings))
+    fields = {**item.fields, **_fields_of(facts, loaded[0])}
+    return replace(item, title=_title_of(item, facts), fields=fields)
 
 
 def _fields_of(facts: PictureFacts, image: LoadedImage) -> Mapping[str, Value]:
@@ -66,13 +57,3 @@ def _title_of(item: Item, facts: PictureFacts) -> str | None:
     if title is not None and len(title) > _MAX_TITLE:
         title = title[: _MAX_TITLE - 1].rstrip() + "…"
     return title or item.title
-
-
-def _fits(value: Value, kind: FieldType | None) -> bool:
-    if kind is None or (kind is FieldType.INT and isinstance(value, float)):  # it becomes a field of fractions
-        return True
-    try:
-        kind.coerce(value)
-    except ValueError:
-        return False
-    return True

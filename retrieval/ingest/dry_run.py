@@ -19,7 +19,7 @@ import orjson
 from lookalike.data.errors import UsageError
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.fetched import Fetched
-from lookalike.data.item import ItemImage, Json, Rejected
+from lookalike.data.item import ItemImage, Json, Rejected, Value
 from lookalike.data.pictures.image_decoder import Picture, decode
 from lookalike.data.pictures.picture_sources import Address
 from lookalike.retrieval.core import Core
@@ -53,15 +53,15 @@ class Action(StrEnum):
 class Change:
     """The change for a row, one of its pictures (`REJECT` with a source), or an item that the feed no longer has.
 
-    `fields` has the old and the new stored value of each field that changes, including `title`. `pictures` is "changed"
-    if the bytes of a picture change, otherwise "renamed" or "reordered", or None. `old_key` is the previous key of a
-    file that was moved.
+    `fields` has the old and the new value of each field that changes, including `title`. `pictures` is "changed" if the
+    bytes of a picture change, otherwise "renamed" or "reordered", or None. `old_key` is the previous key of a file that
+    was moved.
     """
 
     action: Action
     key: str | None
     row: int | None = None
-    fields: Mapping[str, tuple[Json, Json]] = field(default_factory=dict)
+    fields: Mapping[str, tuple[Value, Value]] = field(default_factory=dict)
     pictures: str | None = None
     old_key: str | None = None
     reason: str | None = None
@@ -182,7 +182,9 @@ def _change_of(decision: Decision, schema: Schema) -> Change:
         return Change(Action.LEAVE, item.key, item.row)
     old, new = (_present(fields) for fields in (known.row.fields, write.fields))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    fields = {name: (old.get(name), new.get(name)) for name in names}
+    fields: dict[str, tuple[Value, Value]] = {
+        name: (schema.restore(name, old.get(name)), schema.restore(name, new.get(name))) for name in names
+    }
     numbers_only = bool(fields) and all(schema[name] in _NUMBERS for name in fields)
     if known.row.title != write.title:
         fields["title"] = known.row.title, write.title

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import islice
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import SyncRefused
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.item import Rejected
@@ -85,14 +86,14 @@ class Survey:
             return None
         if self.unreadable:
             return (
-                f"{self.unreadable:,} rows of the feed have no key that can be read (or are folders that cannot be "
-                f"listed), so they may be any of the {leaving:,} items that it seems to lack now: nothing is removed. "
-                "Correct them, or remove the items anyway: --sync --force"
+                f"The feed has {counted(self.unreadable, 'row')} without a readable key (or folders that cannot be "
+                f"listed), so they may be any of the {counted(leaving, 'item')} that it seems to lack now: nothing is "
+                "removed. Correct them, or remove the items anyway: --sync --force"
             )
         if leaving > self.brought * MAX_SHARE:
             return (
-                f"The feed no longer has {leaving:,} of the {self.brought:,} items that it brought, more than half: "
-                "nothing is removed. See them with --sync --dry-run; to remove them: --sync --force"
+                f"The feed no longer has {leaving:,} of the {counted(self.brought, 'item')} that it brought, more than "
+                "half: nothing is removed. See them with --sync --dry-run; to remove them: --sync --force"
             )
         return None
 

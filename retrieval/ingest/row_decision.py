@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import orjson
 
-from lookalike.data.errors import LookalikeError
-from lookalike.data.item import Item, Rejected
+from lookalike.data.errors import FieldTypeError, LookalikeError
+from lookalike.data.field_type import FieldType
+from lookalike.data.item import CellWarning, Item, Rejected, Value
 from lookalike.retrieval.ingest.described_item import described
 from lookalike.retrieval.ingest.item_pictures import LoadedImage
 from lookalike.retrieval.ingest.loader import Job, KnownItem
@@ -19,6 +20,9 @@ from lookalike.retrieval.store.ledger import Note, State
 from lookalike.retrieval.stored_rows import ImageWrite, ItemWrite
 
 __all__ = ["Decider", "Decision", "Fate"]
+
+
+_SHOWN_CHARACTERS = 60
 
 
 class Fate(StrEnum):
@@ -69,7 +73,7 @@ class Decider:
 
     def decide(self, job: Job, loaded: Sequence[LoadedImage]) -> Decision:
         """Decide on one item."""
-        item = described(job.item, loaded, self.schema)
+        item = described(job.item, loaded)
         failed = [
             (place, Rejected(item.row, image.failed, item.key, image.source))
             for place, image in enumerate(loaded, start=1)
@@ -78,7 +82,11 @@ class Decider:
         if len(failed) == len(loaded):
             return Decision(Fate.REJECT, item, job.known, rejects=[(0, failed[0][1]), *failed[1:]])
         try:
-            write = self._write_of(item, job.known, loaded)
+            try:
+                write = self._write_of(item, job.known, loaded)
+            except FieldTypeError:
+                item = self._without_misfits(item)
+                write = self._write_of(item, job.known, loaded)
         except LookalikeError as error:
             refused = Rejected(item.row, str(error), item.key)
             return Decision(Fate.REJECT, item, job.known, rejects=[*failed, (0, refused)])
@@ -86,6 +94,20 @@ class Decider:
             return Decision(Fate.ADD, item, None, write, failed)
         fate = Fate.LEAVE if _is_unchanged(job.known, write) else Fate.UPDATE
         return Decision(fate, item, job.known, write, failed)
+
+    def _without_misfits(self, item: Item) -> Item:
+        """Return an item without the values that do not fit the types of their fields, and with warnings about them."""
+        fields: dict[str, Value] = {}
+        warnings = list(item.warnings)
+        for name, value in item.fields.items():
+            try:
+                fields_json(with_fields_of(self.schema, {name: [value]}), {name: value})
+                fields[name] = value
+            except FieldTypeError as error:
+                shown = value if isinstance(value, str) else repr(value)
+                reason = f"this field holds {FieldType(error.expected).words}"
+                warnings.append(CellWarning(name, shown[:_SHOWN_CHARACTERS], reason))
+        return replace(item, fields=fields, warnings=tuple(warnings))
 
     def _write_of(self, item: Item, known: KnownItem | None, loaded: Sequence[LoadedImage]) -> ItemWrite:
         """Return an item's new state.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import FeedError, LookalikeError
 from lookalike.data.feeds.feed import Feed, feed_of_files
 from lookalike.data.feeds.folder import pictures_of_sidecars, readable
@@ -129,7 +130,7 @@ class Watch:
             return Look(files=self._settling.count, trouble=f"{error} Nothing is removed.")
         changes = self._settling.look(sighting, started)
         self._look_s = time.monotonic() - started
-        report, removed, trouble = None, 0, self._held(changes.held, self._settling.count, "files")
+        report, removed, trouble = None, 0, self._held(changes.held, self._settling.count, "file")
         try:
             if self._pictures:
                 report = self._index_files(self._pictures, changes.ready)
@@ -147,8 +148,8 @@ class Watch:
         if not missing:
             return None
         return (
-            f"{missing:,} of {of:,} {what} are missing at once, as when a drive is away: nothing is removed. "
-            "To remove them, index the source once with --sync --force."
+            f"{missing:,} of {counted(of, what)} {'is' if missing == 1 else 'are'} missing at once, as when a drive is "
+            "away: nothing is removed. To remove them, index the source once with --sync --force."
         )
 
     def _index_files(self, folder: Path, ready: Sequence[bytes]) -> IndexReport | None:
@@ -184,7 +185,7 @@ class Watch:
         gone = self._keys - keys
         if len(gone) * 2 > len(self._keys) >= FEW or not keys:
             self._keys |= keys
-            return report, 0, self._held(len(gone), len(self._keys), "items")
+            return report, 0, self._held(len(gone), len(self._keys), "item")
         self._keys = keys
         return report, self._remove(sorted(gone)), None
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lookalike.data.archives.archive import is_archive
 from lookalike.data.atomic_write import atomic_write, sync
 from lookalike.data.catalog_layout import CATALOG_FILE, FETCHED, GENERATIONS, RECORDS
 from lookalike.data.errors import BackupDamaged, BackupNotFound, CatalogBusy, CatalogExists, UsageError
@@ -69,7 +70,7 @@ def write_backup(catalog: Path, target: Path, *, keep: int | None = None, progre
         CatalogDamaged: its records cannot be read; no backup is made, and earlier ones stay.
         CatalogBusy: another process is writing a backup there.
         StorageFailed: the target cannot be written.
-        UsageError: the target is in the catalog, or is not a backup.
+        UsageError: the target is in the catalog, is not a backup, or has the name of another kind of archive.
     """
     CatalogFile.read(catalog)
     if target.resolve().is_relative_to(catalog.resolve()):
@@ -80,8 +81,13 @@ def write_backup(catalog: Path, target: Path, *, keep: int | None = None, progre
         if keep is not None:
             raise UsageError("A tar file has one snapshot.", remedy="Leave out --keep, or name a folder of backups.")
         return _write_tar(catalog, target, progress)
+    if is_archive(target.name) and not target.exists():
+        raise UsageError(
+            f"A backup is a folder or a .tar file, and {target.name} would be neither by its name.",
+            remedy="Name a file that ends in .tar, or a folder.",
+        )
     if keep is not None and (keep := whole(keep, "number of snapshots to keep", 0)) == 0:
-        raise UsageError("At least 1 snapshot is kept, not 0.")
+        raise UsageError("The number of snapshots to keep is 0; at least 1 is kept.")
     return _write_folder(catalog, target, keep, progress)
 
 

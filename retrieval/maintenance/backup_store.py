@@ -77,7 +77,12 @@ class ChunkedFile:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One backup of a catalog as of one commit; `time` is ISO 8601, UTC."""
+    """One backup of a catalog as of one commit; `time` is ISO 8601, UTC.
+
+    >>> snapshot = catalog.backup("backups").snapshot
+    >>> snapshot.catalog, snapshot.commit, snapshot.items
+    ('shop', 1, 8)
+    """
 
     time: str
     catalog: str
@@ -87,27 +92,50 @@ class Snapshot:
 
     @property
     def name(self) -> str:
-        """Its time and the start of its manifest's sha256."""
+        """Its time and the start of its manifest's sha256.
+
+        >>> snapshot = catalog.backup("backups").snapshot
+        >>> Catalog.restore("backups", "restored", snapshot=snapshot.name) == snapshot
+        True
+        """
         moment = datetime.fromisoformat(self.time).astimezone(UTC)
         return f"{moment:%Y%m%dT%H%M%S.%f}Z-{hashlib.sha256(self.to_json()).hexdigest()[:12]}"
 
     @property
     def size(self) -> int:
-        """The size of all its files, in bytes."""
+        """The size of all its files, in bytes.
+
+        >>> snapshot = catalog.backup("backups").snapshot
+        >>> snapshot.size == sum(file.size for file in snapshot.files)
+        True
+        """
         return sum(file.size for file in self.files)
 
     def chunk_ids(self) -> Iterator[str]:
-        """Yield the ids of all its chunks, some of them more than once."""
+        """Yield the ids of all its chunks, some of them more than once.
+
+        >>> report = catalog.backup("backups")
+        >>> len(list(report.snapshot.chunk_ids())) == report.chunks
+        True
+        """
         for file in self.files:
             yield from file.chunks
 
     def to_json(self) -> bytes:
-        """Return its manifest as JSON."""
+        """Return its manifest as JSON.
+
+        >>> catalog.backup("backups").snapshot.to_json()[:10]
+        b'{"format":'
+        """
         return orjson.dumps({"format": FORMAT, **{name: getattr(self, name) for name in self.__slots__}})
 
     @classmethod
     def from_json(cls, name: str, content: bytes) -> Snapshot:
         """Read a manifest.
+
+        >>> snapshot = catalog.backup("backups").snapshot
+        >>> Snapshot.from_json(snapshot.name, snapshot.to_json()) == snapshot
+        True
 
         Raises:
             BackupDamaged: it is not the manifest of that name, or not a manifest at all.

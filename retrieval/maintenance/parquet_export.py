@@ -43,6 +43,11 @@ _MOST_BATCH_ITEMS = 2_000
 _GROUP_BATCHES = 4
 _TRIES = 20
 
+_OTHER_FORMATS = frozenset(
+    (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".arrow", ".feather", ".zip", ".tar", ".gz")
+)
+"""Suffixes that promise another format than the one that is written."""
+
 Ids = NDArray[np.int64]
 
 
@@ -62,12 +67,18 @@ def export_parquet(
     imported. The file is either complete or absent.
 
     Raises:
-        UsageError: there is something at the target already.
+        UsageError: there is something at the target already, or its name is the name of another format.
         FilterError: the filter cannot be read or does not fit the fields.
         CatalogBusy: others commit so often that filter and items could not be read as of one commit.
         CatalogDamaged: the records cannot be read.
         StorageFailed: the file cannot be written.
     """
+    if target.suffix.lower() in _OTHER_FORMATS:
+        name = target.with_suffix(".parquet")
+        raise UsageError(
+            f"An export is a Parquet file, and {target.name} would not be one by its name.",
+            remedy=f"Export to {name}. Other formats can be made from that file with Polars or DuckDB, for example.",
+        )
     if target.exists():
         raise UsageError(f"There is something at {target} already; give a new name.")
     state, ids = _state_and_ids(catalog, newest, filter, params)

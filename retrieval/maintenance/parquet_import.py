@@ -18,6 +18,7 @@ import polars.selectors as cs
 from numpy.typing import NDArray
 
 from lookalike.data.column_values import kind_of_polars
+from lookalike.data.counted import counted
 from lookalike.data.errors import FeedError, ModelMismatch, NotAPicture, UsageError
 from lookalike.data.feeds.feed import KEY_NAMES, TITLE_NAMES
 from lookalike.data.field_type import FieldType
@@ -98,7 +99,10 @@ def open_vector_table(path: Path) -> VectorTable:
         metadata = pl.read_parquet_metadata(path)
         count = int(pl.scan_parquet(path).select(pl.len()).collect().item())
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise FeedError(f"{path.name} cannot be read as a Parquet file: {error}") from error
+        raise FeedError(
+            f"{path.name} cannot be read as a Parquet file: {error}.",
+            remedy="If it is a feed in another format, read it with: lookalike index CATALOG SOURCE",
+        ) from error
     if METADATA in metadata:
         form = ParquetForm.from_json(metadata[METADATA])
         if (count and not {VECTOR, IMAGES} & schema.keys()) or (
@@ -303,7 +307,9 @@ def _stored(column: pl.Series, space: Space, *, exact: bool) -> list[bytes | Usa
     wanted = [place for place, missing in enumerate(column.is_null()) if not missing]
     fitting = [place for place in wanted if lengths[place] == space.dim]
     for place in set(wanted) - set(fitting):
-        found[place] = UsageError(f"The vector has {int(lengths[place])} values; this catalog takes {space.dim}.")
+        found[place] = UsageError(
+            f"The vector has {counted(int(lengths[place]), 'value')}; this catalog takes {space.dim}."
+        )
     values = lists.gather(fitting).explode()
     values = values if values.dtype == pl.Float64 else values.cast(pl.Float32)
     rows = values.fill_null(float("nan")).to_numpy()

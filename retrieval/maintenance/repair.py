@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from lookalike.data.catalog_layout import CATALOG_FILE, GENERATIONS, INDEX_LOCK, QUARANTINE, RECORDS, THUMBNAILS
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogDamaged
 from lookalike.data.record_files import is_held
 from lookalike.retrieval.files.storage import failing, locked
@@ -74,7 +75,7 @@ def repair(catalog: Path, *, pictures: Path | None = None, progress: Progress = 
             wanted = [problem.sha256 for problem in by_kind.get(ProblemKind.THUMBNAIL, ()) if problem.sha256]
             made = remake_thumbnails(catalog, pictures, wanted)
             if made:
-                report.mended.append(f"{made:,} thumbnails were rebuilt.")
+                report.mended.append(f"Rebuilt {counted(made, 'thumbnail')}.")
         if set(by_kind) - {ProblemKind.THUMBNAIL, ProblemKind.LACKING}:
             progress("Building the search index", 0, 1)
             name = NewestState(records, file).optimize(retrain=True)
@@ -110,7 +111,9 @@ def _quarantine(
     report.quarantine = _put_aside(catalog, lines)
     records.delete(reasons, as_of=found.commit, summary="quarantine")
     report.quarantined = [str(line["key"]) for line in lines]
-    report.mended.append(f"{len(lines):,} items were set aside; index them again from their feed.")
+    report.mended.append(
+        f"Set aside: {counted(len(lines), 'item')}. To restore them, index them again from their feed."
+    )
 
 
 def _end_loose(
@@ -123,10 +126,10 @@ def _end_loose(
     images = {problem.id for problem in by_kind.get(ProblemKind.LOOSE_IMAGE, ())}
     if vectors:
         records.end_loose("vectors", vectors, summary="repair")
-        report.mended.append(f"{len(vectors):,} vectors that belong to nothing are no longer used.")
+        report.mended.append(f"No longer used, since they belong to nothing: {counted(len(vectors), 'vector')}.")
     if images:
         records.end_loose("images", images, summary="repair")
-        report.mended.append(f"{len(images):,} images that belong to nothing are no longer used.")
+        report.mended.append(f"No longer used, since they belong to nothing: {counted(len(images), 'image')}.")
 
 
 def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
@@ -149,7 +152,9 @@ def _recover(catalog: Path, report: RepairReport, progress: Progress) -> None:
         raise
     report.recovered = beside
     report.lost += saved.lost
-    report.mended.append(f"The readable part is a new catalog, {beside.name}: {saved.saved.get('items', 0):,} items.")
+    report.mended.append(
+        f"The readable part is a new catalog, {beside.name}: {counted(saved.saved.get('items', 0), 'item')}."
+    )
     inner = repair(beside, progress=progress)
     report.mended += inner.mended
     report.quarantined, report.quarantine = inner.quarantined, inner.quarantine

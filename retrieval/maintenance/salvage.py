@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogDamaged
 from lookalike.retrieval.progress import Progress, silent
 from lookalike.retrieval.store.connection import said
@@ -36,7 +37,7 @@ _WHOLE_AGAIN = (
     "WHERE newest > (SELECT coalesce(max(seq), 0) FROM commits)",
     # if the oldest kept state is unknown, only the newest can be trusted
     "INSERT INTO purged SELECT coalesce(max(seq), 0) FROM commits WHERE NOT EXISTS (SELECT 1 FROM purged)",
-    # no number is given twice, not even that of a deleted row
+    # no number is given twice, not even a deleted row's
     "DELETE FROM sqlite_sequence",
     "INSERT INTO sqlite_sequence (name, seq) SELECT 'commits', coalesce(max(seq), 0) FROM commits",
     "INSERT INTO sqlite_sequence (name, seq) SELECT 'items', max((SELECT coalesce(max(id), 0) FROM items), "
@@ -132,7 +133,8 @@ def _copy_table(
         seen += len(rows)
         progress(f"Saving {table}", saved, saved)
     if saved < seen:
-        found.lost.append(f"{table}: {seen - saved:,} rows that contradict others or lack what they must have")
+        lost = counted(seen - saved, "row")
+        found.lost.append(f"{table}: {lost} in contradiction to others, or without a value that every row must have")
     found.saved[table] = saved
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from lookalike.data.catalog_layout import CATALOG_FILE, RECORDS, THUMBNAILS
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogDamaged, NotAPicture
 from lookalike.data.pictures.image_decoder import check_thumbnail
 from lookalike.data.record_files import is_held
@@ -133,7 +134,7 @@ _LOOSE: Sequence[tuple[ProblemKind, str, str, str]] = (
     ),
     (
         ProblemKind.LOOSE_VECTOR,
-        "The image of the vector is gone, or another item's.",
+        "The image of the vector is missing, or belongs to another item.",
         "vector {}",
         "SELECT v.id, v.id FROM vectors AS v JOIN items AS i ON i.id = v.item_id "
         "LEFT JOIN images AS m ON m.id = v.image_id WHERE v.died IS NULL AND v.image_id IS NOT NULL "
@@ -250,8 +251,9 @@ def _faults(blobs: Sequence[Any], space: Space) -> Iterator[tuple[int, str]]:
     sizes = [space.dim * 2, space.dim * 4]
     whole = [place for place, blob in enumerate(blobs) if isinstance(blob, bytes) and len(blob) in sizes]
     for place in set(range(len(blobs))) - set(whole):
-        held = f"{len(blobs[place]) // 2} values" if isinstance(blobs[place], bytes) else "something else"
-        yield place, f"has {held} instead of {space.dim} values"
+        blob = blobs[place]
+        held = counted(len(blob) // 2, "value") if isinstance(blob, bytes) else "something else"
+        yield place, f"has {held} instead of {space.dim}"
     vectors = of_blobs([blobs[place] for place in whole], space.dim)
     lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
     finite = np.isfinite(vectors).all(axis=1)
@@ -299,11 +301,11 @@ def _generation_problems(
         except OSError as error:
             yield Problem(ProblemKind.GENERATION, f"The file cannot be read: {error.strerror}.", f"{place}/{file}")
     found.checked["generation files"] = len(files)
-    for what, counted in counts.items():
+    for what, present in counts.items():
         known = _count_as_of(state, what, seq)
         # the records may have fewer rows of an older commit: deleted rows can be purged
-        if seq > found.commit or known > counted or (known < counted and seq == found.commit):
-            sentence = f"The generation has {counted:,} {what} as of commit {seq}, the records {known:,}."
+        if seq > found.commit or known > present or (known < present and seq == found.commit):
+            sentence = f"The generation has {present:,} {what} as of commit {seq}, the records {known:,}."
             yield Problem(ProblemKind.GENERATION, sentence, place)
 
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogBusy, FeedError, OriginalsMissing
 from lookalike.data.feeds.feed import Feed, open_feed
 from lookalike.data.fetch.settings import FetchSettings
@@ -48,6 +49,10 @@ class ReencodeOptions:
     `restart` starts over if another change is unfinished. `from_thumbnails` encodes a picture that cannot be found from
     its thumbnail; `drop_missing` leaves it without a vector, so that it is not found by its appearance. `hold` makes
     and compares the new set, and leaves the old one in use until the next run.
+
+    >>> *_, report = catalog.reencode(appearance="compact", options=ReencodeOptions(hold=True))
+    >>> report.pictures, report.swapped
+    (11, False)
     """
 
     restart: bool = False
@@ -132,7 +137,7 @@ class Reencoding:
         yield self.report
 
     def _round(self, target: Target) -> Iterator[None]:
-        """Make the missing vectors, compare, and swap; titles that change meanwhile are left to the next round."""
+        """Build the missing vectors, compare, and swap; titles that change meanwhile are left to the next round."""
         report = self.report
         written = report.pictures + report.titles + report.copied
         yield from self._copy(target)
@@ -225,9 +230,11 @@ class Reencoding:
         named = ", ".join(keys[:MOST_NAMED]) + (", ..." if len(keys) > MOST_NAMED else "")
         parts = []
         if self.report.lacking:
-            parts.append(f"{self.report.lacking:,} pictures were not found where they were read from (of {named})")
+            lacking = counted(self.report.lacking, "picture")
+            was = "was" if self.report.lacking == 1 else "were"
+            parts.append(f"{lacking} {was} not found at the source (items {named})")
         if target.bare:
-            parts.append(f"{target.bare:,} items are a vector without a picture")
+            parts.append(f"{counted(target.bare, 'item')} with a vector but no picture")
         raise OriginalsMissing(
             f"{' and '.join(parts)}. The catalog stays with {self.report.old}; encoded vectors are kept. Name where "
             f"the pictures are (lookalike reencode {self._core.folder.name} SOURCE...), or continue without them: "

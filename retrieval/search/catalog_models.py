@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -40,6 +41,12 @@ class EncodedText(NamedTuple):
     notices: tuple[str, ...]
 
 
+class _Waited(threading.local):
+    """Seconds that each thread has waited for models."""
+
+    seconds = 0.0
+
+
 class CatalogModels:
     """Loads and keeps the encoders of spaces, for any thread. `load` loads the encoder of a `ModelIdentity`."""
 
@@ -47,6 +54,7 @@ class CatalogModels:
         self._load = load
         self._lock = ForkSafeLock()
         self._loading = ForkSafeLock()
+        self._waited = _Waited()
         self._kept: dict[tuple[str, ...], Encoder] = {}
         self._texts: OrderedDict[tuple[tuple[str, ...], str], EncodedText] = OrderedDict()
 
@@ -66,13 +74,22 @@ class CatalogModels:
         encoder = self._kept.get(_name(made))
         if encoder is not None:
             return encoder
-        with self._loading:  # searches with other models continue meanwhile
-            encoder = self._kept.get(_name(made))
-            if encoder is None:
-                encoder = self._load(made)
-                made.check(encoder.spec)
-                self._keep(made, encoder)
-            return encoder
+        started = time.perf_counter()
+        try:
+            with self._loading:  # searches with other models continue meanwhile
+                encoder = self._kept.get(_name(made))
+                if encoder is None:
+                    encoder = self._load(made)
+                    made.check(encoder.spec)
+                    self._keep(made, encoder)
+                return encoder
+        finally:
+            self._waited.seconds += time.perf_counter() - started
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that this thread has waited for models to be loaded so far."""
+        return self._waited.seconds
 
     def read(self, file: CatalogFile, texts: Sequence[str]) -> list[EncodedText]:
         """Encode texts with the model of a catalogue; the last few hundred texts are cached.

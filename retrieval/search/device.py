@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import UsageError
 from lookalike.data.shown_value import shown
 from lookalike.retrieval.generations.segment import SpaceRows
@@ -98,7 +99,7 @@ class Device:
                 words = f"search of {visited} lists of {among} vectors on {copy.device}, recall {recall:g}"
                 return Found(*lists.search(queries, k, visited, selection), False, words)
         scores, found = copy.search(queries, k, selection)
-        return Found(scores, found, True, f"exact search of {count:,} vectors on {copy.device}")
+        return Found(scores, found, True, f"exact search of {counted(count, 'vector')} on {copy.device}")
 
     def _lists_of(self, copy: GpuVectors, index: Approximate) -> GpuLists:
         """Return the lists on the GPU, building and timing them on the first call."""

@@ -22,6 +22,10 @@ class Facet:
     """One field: its values with their counts, most frequent first (text, booleans, lists), or its range (numbers).
 
     `distinct` is the number of different values, of which `values` may hold only the first few.
+
+    >>> price, in_stock = catalog.facets(["price", "in_stock"])
+    >>> price.low, price.high, in_stock.values
+    (1.45, 263.7, ((True, 6), (False, 2)))
     """
 
     name: str

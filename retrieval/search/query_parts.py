@@ -13,7 +13,7 @@ from PIL import Image
 
 from lookalike.data.errors import ItemNotFound, UsageError
 from lookalike.data.item import is_text
-from lookalike.data.pictures.image_decoder import decode, read_bytes
+from lookalike.data.pictures.image_decoder import decode, naming, read_bytes
 from lookalike.models import Prepared, unit_rows
 from lookalike.retrieval.input_checks import checked_vector
 from lookalike.retrieval.query import Query, QueryImage
@@ -146,8 +146,8 @@ def _appearance_share(query: Query, state: State) -> float:
         return 1.0 if query.appearance is None else query.appearance
     if query.appearance is not None:
         raise UsageError(
-            "This catalogue has no second model for appearance, so no share can go to it. "
-            "Give it one with: lookalike reencode CATALOG --appearance resnet50"
+            "This catalogue has no second model for appearance, so no share can go to it.",
+            remedy="Add one with: lookalike reencode CATALOG --appearance resnet50",
         )
     return 0.0
 
@@ -159,5 +159,7 @@ def _shares(appearance: float) -> list[tuple[SpaceName, float]]:
 
 
 def _decode(image: Path | str | bytes, side: int) -> Image.Image:
-    content = image if isinstance(image, bytes) else read_bytes(Path(image))
-    return decode(content, min_side=side).rgb
+    if isinstance(image, bytes):
+        return decode(image, min_side=side).rgb
+    with naming(image):
+        return decode(read_bytes(Path(image)), min_side=side).rgb

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import UsageError
 from lookalike.models import Encoder, full_name, local_weights
 from lookalike.retrieval.spaces.catalog_file import CatalogFile
@@ -36,8 +37,8 @@ def check_vectors(file: CatalogFile, catalog: str, dim: int, metric: str) -> Non
     space = file.spaces[SpaceName.IMAGE]
     if (space.dim, space.metric.value) != (dim, metric):
         raise UsageError(
-            f"The catalog {catalog} holds vectors of {space.dim} numbers compared by {space.metric.value}, not of "
-            f"{dim} compared by {metric}."
+            f"The catalog {catalog} holds vectors of {counted(space.dim, 'number')} compared by {space.metric.value}, "
+            f"not of {dim} compared by {metric}."
         )
 
 

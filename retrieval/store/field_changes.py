@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import MisfitsRefused, UsageError
 from lookalike.data.field_conversion import converted
 from lookalike.data.field_type import FieldType
@@ -167,7 +168,7 @@ def _check_together(changes: Sequence[FieldChange], fields: Collection[str]) -> 
         if change.new_name is None:
             gone.add(change.name)
         elif change.name in gone:
-            raise UsageError(f"The field {change.name!r} is to be dropped and changed as well; leave one of them out.")
+            raise UsageError(f"The field {change.name!r} cannot be both dropped and changed; leave one of them out.")
         elif change.new_name != change.name:
             if change.new_name in taken:
                 raise UsageError(f"Two fields cannot both be renamed to {change.new_name!r}.")
@@ -222,9 +223,7 @@ def _apply(step: _Step, fields: dict[str, Json], key: str) -> bool:
 def _refusal(step: _Step) -> MisfitsRefused:
     more = f"; and {step.misfits - len(step.shown):,} more" if step.misfits > len(step.shown) else ""
     count = (
-        f"{step.misfits:,} values of the field {step.change.name!r} do"
-        if step.misfits > 1
-        else (f"One value of the field {step.change.name!r} does")
+        f"{counted(step.misfits, 'value')} of the field {step.change.name!r} {'does' if step.misfits == 1 else 'do'}"
     )
     return MisfitsRefused(
         f"{count} not fit the new type {step.after}, so nothing was changed: {'; '.join(step.shown)}{more}.",

@@ -70,7 +70,7 @@ def _commit_of(records: Records, moment: Moment, newest: int) -> int:
         seconds = microseconds_of(moment) / 1e6
     except (ValueError, OverflowError):
         raise UsageError(
-            f"{shown(moment)} is no moment; give a commit's number, or a time such as 2026-05-31 or "
+            f"{shown(moment)} is not a moment; give a commit's number, or a time such as 2026-05-31 or "
             "2026-05-31T12:00:00+02:00."
         ) from None
     if seconds > max(datetime.now(UTC).timestamp(), *(last.time for last in records.commits(1)), 0.0):

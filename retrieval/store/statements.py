@@ -275,7 +275,7 @@ FILES = (
     "SELECT i.id, i.key, m.sha256 FROM items AS i JOIN images AS m ON m.item_id = i.id AND m.died IS NULL "
     "WHERE i.id IN (SELECT value FROM json_each(?)) GROUP BY i.id HAVING count(*) = 1 AND m.source = i.key"
 )
-"""Of the given items, those that are single files: one picture, whose source is the key."""
+"""The given items that are single files: one picture, whose source is the key."""
 
 PURGED = (
     ("vectors", "died <= :before", "id"),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import faiss
 import numpy as np
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogDamaged
 from lookalike.retrieval.vector_index.calibration import Calibration
 from lookalike.retrieval.vector_index.codes import Codes
@@ -353,4 +354,4 @@ class Approximate(VisitedIndex):
 
 
 def _of_a_scan(count: int) -> str:
-    return f"exact scan of {count:,} vectors"
+    return f"exact scan of {counted(count, 'vector')}"

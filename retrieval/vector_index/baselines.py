@@ -111,17 +111,21 @@ class Baseline:
         selector, k = self.selector(mask), max((len(rows) for rows in truth), default=1) or 1
         enough: list[tuple[float, BaselineSetting]] = []
         best = BaselineSetting(recall=-1.0)
-        for refined in _REFINED if self.kind is BaselineKind.IVF_PQ else (1,):
-            for effort in self._efforts():
-                setting = BaselineSetting(effort, refined)
-                reached = recall_of_rows(self.search(queries, k, selector, setting), truth)
-                setting = BaselineSetting(effort, refined, round(reached, 4))
+        for ladder in self.ladders():
+            for step in ladder:
+                reached = recall_of_rows(self.search(queries, k, selector, step), truth)
+                setting = BaselineSetting(step.effort, step.refined, round(reached, 4))
                 if reached > best.recall:
                     best = setting
                 if reached >= recall:
                     enough.append((self._seconds(queries, k, selector, setting), setting))
                     break
         return min(enough, key=lambda timed: timed[0])[1] if enough else best
+
+    def ladders(self) -> list[list[BaselineSetting]]:
+        """Return the settings to try, a list for each number of candidates to refine, by rising effort."""
+        refined = _REFINED if self.kind is BaselineKind.IVF_PQ else (1,)
+        return [[BaselineSetting(effort, some) for effort in self._efforts()] for some in refined]
 
     def _efforts(self) -> list[int]:
         if self.kind is BaselineKind.FLAT:

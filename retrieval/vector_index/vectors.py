@@ -365,7 +365,7 @@ def fill_codes(index: Any, codes: NDArray[np.uint8]) -> None:  # noqa: ANN401
 
 
 def lend(halves: Any, graph: Any) -> None:  # noqa: ANN401
-    """Let `graph` compare vectors through `halves` without owning it; Faiss forgets that Python still frees it."""
+    """Set `halves` as the vectors of `graph` without giving it ownership; keep Python's, which Faiss would drop."""
     graph.storage, graph.own_fields = halves, False
     halves.this.acquire()
 

@@ -1,4 +1,4 @@
-"""An index over the vectors of all rows, and searches that visit part of them, as far as a setting says."""
+"""An index over the vectors of all rows, and searches that visit part of them, as a setting determines."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.retrieval.maintenance.backup import Snapshot, list_snapshots
 from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
@@ -47,10 +48,10 @@ def backup(
     if json:
         print_json(facts)
         return
-    removed = f" {len(report.removed):,} older snapshots were removed." if report.removed else ""
+    removed = f" Removed {counted(len(report.removed), 'older snapshot')}." if report.removed else ""
     out.print(
-        f"Snapshot {report.snapshot.name}: {report.snapshot.items:,} items, {shown_size(report.snapshot.size)}, "
-        f"{shown_size(report.new_bytes)} of it new.{removed}",
+        f"Snapshot {report.snapshot.name}: {counted(report.snapshot.items, 'item')}, "
+        f"{shown_size(report.snapshot.size)}, {shown_size(report.new_bytes)} of it new.{removed}",
         highlight=False,
     )
 
@@ -62,7 +63,9 @@ def backups(backup: BackupArgument, json: JsonOption = False) -> None:
     if json:
         print_json([_snapshot_json(snapshot) for snapshot in snapshots])
         return
-    table = Table(Column("snapshot", overflow="fold"), "time (UTC)", "catalog", "items", "commit", "size")
+    names = (Column(name, overflow="fold") for name in ("snapshot", "catalog"))
+    numbers = (Column(name, justify="right", no_wrap=True) for name in ("items", "commit", "size"))
+    table = Table(next(names), Column("time (UTC)", no_wrap=True), *names, *numbers)
     for one in snapshots:
         table.add_row(
             one.name,
@@ -84,7 +87,7 @@ def restore(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a catalog from a backup, checking every byte of it."""
+    """Create a catalog from a backup, checking every byte of it."""
     with shown_progress() as listener:
         restored = Catalog.restore(backup, catalog, snapshot=snapshot, progress=listener)
     if restored.items:
@@ -93,7 +96,7 @@ def restore(
     if json:
         print_json(_snapshot_json(restored))
     else:
-        out.print(f"Restored {restored.items:,} items as of {restored.time[:19]} UTC.", highlight=False)
+        out.print(f"Restored {counted(restored.items, 'item')} as of {restored.time[:19]} UTC.", highlight=False)
 
 
 def _snapshot_json(snapshot: Snapshot) -> dict[str, object]:

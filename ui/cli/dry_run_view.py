@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, time
 from typing import Final
 
+import typer
 from rich.table import Column, Table
 
-from lookalike.data.item import Json
+from lookalike.data.counted import counted
+from lookalike.data.errors import SyncRefused
+from lookalike.data.item import Value
 from lookalike.retrieval.ingest.dry_run import Action, Change, DryRun
 from lookalike.ui.cli.json_output import print_json_list
 from lookalike.ui.cli.progress_bar import progress
 from lookalike.ui.cli.terminal import err, out, plain
+from lookalike.ui.errors import exit_code_of
 
 __all__ = ["show_plans"]
 
@@ -31,7 +36,11 @@ _WORDS: Final = {
 
 
 def show_plans(plans: Mapping[str, DryRun], *, json: bool) -> None:
-    """Run the dry runs `plans`, by feed name; print counts and a few changes of each kind, or all changes as JSON."""
+    """Run the dry runs `plans`, by feed name; print counts and a few changes of each kind, or all changes as JSON.
+
+    Raises:
+        Exit: a removal would be refused; the exit code is the one of a real run.
+    """
     if json:
         changes = (
             {"feed": name, **_change_json(change)}
@@ -40,9 +49,12 @@ def show_plans(plans: Mapping[str, DryRun], *, json: bool) -> None:
             if change.action is not Action.LEAVE
         )
         print_json_list("changes", changes, lambda: _facts(list(plans.values())))
-        return
-    for name, plan in plans.items():
-        _show(plan, f"{plain(name)}: " if len(plans) > 1 else "")
+    else:
+        for name, plan in plans.items():
+            _show(plan, f"{plain(name)}: " if len(plans) > 1 else "")
+    for plan in plans.values():
+        if plan.refused:
+            raise typer.Exit(exit_code_of(SyncRefused(plan.refused)))
 
 
 def _show(plan: DryRun, before: str) -> None:
@@ -65,9 +77,9 @@ def _show(plan: DryRun, before: str) -> None:
     if table.row_count:
         out.print(table)
     if plan.missing and not plan.refused:
-        out.print(f"{plan.missing:,} items of this feed are no longer in it; they would stay.", highlight=False)
+        out.print(f"No longer in this feed, and kept: {counted(plan.missing, 'item')}.", highlight=False)
     if plan.unfetched:
-        out.print(f"{plan.unfetched:,} pictures on the web were not compared.", highlight=False)
+        out.print(f"On the web, and not compared: {counted(plan.unfetched, 'picture')}.", highlight=False)
     if plan.refused:
         err.print(f"[bold red]It would be refused:[/] {plain(plan.refused)}", highlight=False)
 
@@ -83,8 +95,16 @@ def _details(change: Change) -> Iterator[str]:
         yield f"{change.source}: {change.reason}" if change.source else change.reason
 
 
-def _shown(value: Json) -> str:
-    text = "nothing" if value is None else str(value)
+def _shown(value: Value) -> str:
+    match value:
+        case None:
+            text = "nothing"
+        case datetime():
+            text = str(value.date()) if value.time() == time() else f"{value.replace(tzinfo=None)} UTC"
+        case list():
+            text = ", ".join(map(str, value))
+        case _:
+            text = str(value)
     return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[: _MAX_VALUE_LENGTH - 3]}..."
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.retrieval.evaluation.measures import Evaluation
 from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
@@ -41,12 +42,12 @@ def evaluate_command(
     if json:
         print_json({"queries": found.queries, **measures, "unknown_relevant": found.unknown})
         return
-    table = Table("measure", "value", title=f"{found.queries:,} queries")
+    table = Table("measure", "value", title=counted(found.queries, "query", "queries"))
     for name, value in measures.items():
         table.add_row(name, f"{value:g}")
     out.print(table)
     if found.unknown:
-        out.print(f"{found.unknown:,} relevant keys match no item of the catalog; they count as not found.")
+        out.print(f"In no item of the catalog, and counted as not found: {counted(found.unknown, 'relevant key')}.")
 
 
 def measures_of(found: Evaluation) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogNotFound
 from lookalike.retrieval.maintenance.parquet_import import open_vector_table
 from lookalike.retrieval.new_catalog import make
@@ -41,7 +42,7 @@ def export_command(
     if json:
         print_json({"items": count, "bytes": size})
     else:
-        out.print(f"{count:,} items, {shown_size(size)}.", highlight=False)
+        out.print(f"{counted(count, 'item')}, {shown_size(size)}.", highlight=False)
 
 
 @app.command(name="import")

@@ -16,7 +16,7 @@ from lookalike.retrieval.ingest.index_run import IndexReport, RunOptions
 from lookalike.retrieval.store.ledger import LedgerEntry
 from lookalike.ui.cli.dry_run_view import show_plans
 from lookalike.ui.cli.index_view import show_report
-from lookalike.ui.cli.indexing import opened_or_created, opened_to_compare, run_index, types_of
+from lookalike.ui.cli.indexing import opened_or_created, opened_to_compare, run_index, types_of, warn_of_empty
 from lookalike.ui.cli.json_output import print_json_list
 from lookalike.ui.cli.options import (
     AllowPrivateOption,
@@ -102,6 +102,7 @@ def index(
     feeds = open_feeds(sources, **columns, types=types_of(catalog))  # before a catalog is made
     feeds = feeds if feed_name is None else [replace(feeds[0], name=feed_name, is_named=True)]
     if dry_run:
+        warn_of_empty(feeds)
         with opened_to_compare(catalog, model, appearance) as opened:
             feeds = opened.feeds(feeds)
             show_plans({feed.name: opened.dry_run(feed, **options) for feed in feeds}, json=json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from lookalike.data.counted import counted
 from lookalike.data.fetch.fetched import FetchCounts
 from lookalike.retrieval.ingest.index_run import IndexReport
 from lookalike.ui.cli.terminal import out, plain
@@ -34,8 +35,11 @@ def show_report(report: IndexReport, *, name: str | None = None) -> None:
         more_rejects = report.rejected - _MAX_SHOWN
         out.print(f"  ... and {more_rejects:,} more: lookalike ledger CATALOG --state rejected", highlight=False)
     if report.warnings:
-        values = "1 value" if report.warnings == 1 else f"{report.warnings:,} values"
-        out.print(f"{values} could not be used; the items were indexed without them:", highlight=False)
+        without = "it" if report.warnings == 1 else "them"
+        out.print(
+            f"{counted(report.warnings, 'value')} could not be used; the items were indexed without {without}:",
+            highlight=False,
+        )
     for row, warning in report.warned[:_MAX_SHOWN]:
         out.print(f"  row {row}: {plain(warning.sentence)}", highlight=False)
     if report.warnings > _MAX_SHOWN:
@@ -45,8 +49,8 @@ def show_report(report: IndexReport, *, name: str | None = None) -> None:
         out.print(f"  {plain(rename.old)} is now {plain(rename.new)}", highlight=False)
     if report.missing:
         out.print(
-            f"{report.missing:,} items that this feed brought are no longer in it; they stay in the catalog. "
-            "To remove those that no other feed has, add --sync.",
+            f"No longer in this feed, and kept in the catalog: {counted(report.missing, 'item')}. "
+            "To remove what no other feed has, add --sync.",
             highlight=False,
         )
 
@@ -54,4 +58,4 @@ def show_report(report: IndexReport, *, name: str | None = None) -> None:
 def fetched_words(counts: FetchCounts) -> str:
     """Describe what was fetched: "12 pictures fetched (3.4 MB), 5 unchanged there"."""
     unchanged = f", {counts.unchanged:,} unchanged there" if counts.unchanged else ""
-    return f"{counts.fetched:,} pictures fetched ({counts.bytes / 1e6:,.1f} MB){unchanged}"
+    return f"{counted(counts.fetched, 'picture')} fetched ({counts.bytes / 1e6:,.1f} MB){unchanged}"

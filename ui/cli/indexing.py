@@ -11,6 +11,7 @@ from typing import Unpack
 import typer
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.data.errors import CatalogNotFound, SyncRefused
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.settings import FetchSettings
@@ -21,7 +22,7 @@ from lookalike.ui.cli.index_view import fetched_words
 from lookalike.ui.cli.progress_bar import now_and_then, progress
 from lookalike.ui.cli.terminal import err, plain
 
-__all__ = ["opened_or_created", "opened_to_compare", "run_index", "types_of"]
+__all__ = ["opened_or_created", "opened_to_compare", "run_index", "types_of", "warn_of_empty"]
 
 
 def types_of(folder: Path) -> Mapping[str, FieldType] | None:
@@ -78,12 +79,16 @@ def run_index(
     The finished runs have the order of `feeds`.
     """
     for feed in feeds:
+        if feed.notes:
+            err.print(plain(" ".join(feed.notes)), highlight=False)
         if feed.columns:
             columns = ", ".join(f"{name} ({taken_for})" for name, taken_for in feed.columns.items())
             err.print(f"Columns{plain(f' of {feed.name}' * (len(feeds) > 1))}: {plain(columns)}", highlight=False)
-    counts = [catalog.count_to_retry(feed.name) if options.get("retry") else feed.count for feed in feeds]
-    if not any(counts):
+    retry = options.get("retry", False)
+    counts = [catalog.count_to_retry(feed.name) if retry else feed.count for feed in feeds]
+    if retry and not any(counts):
         err.print("No row is rejected in the ledger: there is nothing to try again.", highlight=False)
+    warn_of_empty(feeds)
     runs: list[IndexRun] = []
     reports: list[IndexReport] = []
     try:
@@ -98,7 +103,7 @@ def run_index(
                     bar.update(task, completed=before + report.rows, rate=_rate(reports))
     except KeyboardInterrupt:
         err.print(
-            f"Stopped: {sum(report.added + report.updated for report in reports):,} items are written and safe. "
+            f"Stopped with {counted(sum(one.added + one.updated for one in reports), 'item')} written and safe. "
             "Run the same command again to go on."
         )
         raise typer.Exit(1) from None
@@ -107,6 +112,17 @@ def run_index(
         raise
     _optimize(catalog, reports)
     return runs
+
+
+def warn_of_empty(feeds: Sequence[Feed]) -> None:
+    """Print a line for each feed that has no rows, which is seldom meant."""
+    for feed in feeds:
+        if not feed.count:
+            err.print(
+                f"[yellow]{plain(feed.name)} has no rows.[/] Check that its export ran to the end, and that it does "
+                "not filter out every product.",
+                highlight=False,
+            )
 
 
 def _optimize(catalog: Catalog, reports: Sequence[IndexReport]) -> None:

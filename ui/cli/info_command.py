@@ -10,6 +10,7 @@ import typer
 from rich.table import Column, Table
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
 from lookalike.ui.cli.terminal import err, out, plain
@@ -46,10 +47,11 @@ def info(
     out.print(table)
     for report in reports:
         numbers = [Column(name, justify="right") for name in ("share", "items", "asked for", f"recall@{report.limit}")]
+        queries = counted(report.queries, "query", "queries")
         table = Table(
             *numbers,
             Column("how", overflow="fold"),
-            title=f"space {plain(report.space)}: {report.queries:,} queries, {_QUERIES[report.queries_from]}",
+            title=f"space {plain(report.space)}: {queries}, {_QUERIES[report.queries_from]}",
         )
         for one in report.figures:
             how = "exact" if one.exact else plain(one.plan)

@@ -62,13 +62,15 @@ def _show(entries: list[LedgerEntry], counts: dict[str, int], total: int) -> Non
     out.print(", ".join(f"[bold]{count:,}[/] {name}" for name, count in counts.items()), highlight=False)
     if not entries:
         return
-    key, why = Column("key", overflow="fold"), Column("why", overflow="fold")
-    row, tried = Column("row", justify="right"), Column("tried", justify="right")
-    table = Table("feed", row, key, "state", why, tried, "first seen (UTC)", "last seen (UTC)")
+    feed, key, why = (Column(name, overflow="fold") for name in ("feed", "key", "why"))
+    row, tried = (Column(name, justify="right", no_wrap=True) for name in ("row", "tried"))
+    state, seen = (Column(name, no_wrap=True) for name in ("state", "seen (UTC)"))
+    table = Table(feed, row, key, state, why, tried, seen)
     for one in entries:
         reason = ": ".join(filter(None, (one.source, one.reason)))
-        moments = (f"{moment:%Y-%m-%d %H:%M}" for moment in (one.first_seen, one.last_seen))
-        texts = map(plain, (one.feed, str(one.row), one.key or "", one.state, reason, str(one.attempts), *moments))
+        moments = dict.fromkeys(f"{moment:%Y-%m-%d %H:%M}" for moment in (one.first_seen, one.last_seen))
+        seen_at = "\n".join(moments)  # the first and the last time, which are the same for most rows
+        texts = map(plain, (one.feed, str(one.row), one.key or "", one.state, reason, str(one.attempts), seen_at))
         table.add_row(*texts)
     out.print(table)
     if total > len(entries):

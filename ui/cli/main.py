@@ -39,7 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "repair": ("maintenance_commands", "Rebuild derived files and set aside what cannot be trusted."),
     "backup": ("backup_commands", "Back up a catalog while it is in use."),
     "backups": ("backup_commands", "List the snapshots of a backup."),
-    "restore": ("backup_commands", "Make a catalog from a backup, checking every byte of it."),
+    "restore": ("backup_commands", "Create a catalog from a backup, checking every byte of it."),
     "export": ("exchange_commands", "Write a catalog, or the items that match a filter, to a Parquet file."),
     "import": ("exchange_commands", "Add the items of a Parquet file to a catalog, or make a catalog of them."),
     "models": ("models_commands", "List, fetch, verify and locate models."),

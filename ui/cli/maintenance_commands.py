@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.retrieval.maintenance.repair import repair
 from lookalike.retrieval.maintenance.verification import Problem, verify
 from lookalike.ui.cli.json_output import print_json
@@ -56,8 +57,8 @@ def verify_command(catalog: CatalogArgument, json: JsonOption = False) -> None:
     if json:
         print_json({"problems": [_problem_json(one) for one in found.problems], "checked": found.checked})
     else:
-        checked = ", ".join(f"{count:,} {what}" for what, count in found.checked.items())
-        out.print(f"{len(found.problems):,} problems; checked {checked or 'nothing'}.", highlight=False)
+        checked = ", ".join(counted(count, what.removesuffix("s")) for what, count in found.checked.items())
+        out.print(f"{counted(len(found.problems), 'problem')}; checked {checked or 'nothing'}.", highlight=False)
         _show_problems(found.problems)
     if found.problems:
         raise typer.Exit(1)
@@ -89,7 +90,7 @@ def repair_command(
         for line in report.lost:
             out.print(f"Lost: {plain(line)}", highlight=False)
         if report.left:
-            out.print(f"{len(report.left):,} problems remain:", highlight=False)
+            out.print(f"{counted(len(report.left), 'problem')} left:", highlight=False)
             _show_problems(report.left)
     if report.left:
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ import typer
 from rich.table import Column, Table
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.data.errors import UsageError
 from lookalike.data.feeds.feed import Feed
 from lookalike.data.fetch.settings import FetchSettings
@@ -111,7 +112,7 @@ def _run(run: Reencoding) -> ReencodeReport:
                 bar.update(task, description=report.phase, completed=report.done, total=report.total or None)
     except KeyboardInterrupt:
         err.print(
-            f"Stopped: {run.report.pictures:,} pictures are encoded, and the catalog stays with "
+            f"Stopped with {counted(run.report.pictures, 'picture')} encoded; the catalog stays with "
             f"{plain(run.report.old)}. Run the same command again to go on.",
             highlight=False,
         )
@@ -127,8 +128,8 @@ def _roll_back(catalog: Catalog, *, json: bool) -> None:
     out.print(f"In use again: {plain(report.new)}, instead of {plain(report.old)}.", highlight=False)
     if report.pictures or report.titles:
         out.print(
-            f"{report.pictures:,} pictures and {report.titles:,} titles that were added since have no vector there. "
-            f"To make them, run: lookalike reencode {plain(catalog.name)}",
+            f"Added since, and without a vector there: {counted(report.pictures, 'picture')} and "
+            f"{counted(report.titles, 'title')}. To make these vectors, run: lookalike reencode {plain(catalog.name)}",
             highlight=False,
         )
 
@@ -139,20 +140,20 @@ def _forget(catalog: Catalog, *, json: bool) -> None:
     if json:
         print_json({"removed": count})
     else:
-        out.print(f"Removed {count:,} vectors. There is no model to go back to any more.", highlight=False)
+        out.print(f"Removed {counted(count, 'vector')}. There is no model to go back to any more.", highlight=False)
 
 
 def _show(report: ReencodeReport, catalog: Path) -> None:
     """Print what was done, and the old and the new models side by side."""
     for note in report.notes:
         err.print(plain(note), style="yellow", highlight=False)
-    counts = [f"[bold]{report.pictures:,}[/] pictures and [bold]{report.titles:,}[/] titles encoded"]
+    counts = [f"{counted(report.pictures, 'picture')} and {counted(report.titles, 'title')} encoded"]
     if report.copied:
-        counts.append(f"{report.copied:,} vectors copied")
+        counts.append(f"{counted(report.copied, 'vector')} copied")
     if report.thumbnails:
-        counts.append(f"{report.thumbnails:,} pictures encoded from their thumbnail")
+        counts.append(f"{counted(report.thumbnails, 'picture')} encoded from the thumbnail")
     if report.lacking:
-        counts.append(f"{report.lacking:,} pictures without a vector")
+        counts.append(f"{counted(report.lacking, 'picture')} without a vector")
     out.print(f"{', '.join(counts)} in {report.seconds:.1f} s", highlight=False)
     if report.comparison is not None:
         _show_comparison(report.comparison)
@@ -180,7 +181,7 @@ def _show_comparison(found: Comparison) -> None:
     out.print(table)
     if found.items:
         out.print(
-            f"Of the first ten hits for {found.items:,} items, {found.overlap:.0%} are the same with both.",
+            f"Of the first ten hits for {counted(found.items, 'item')}, {found.overlap:.0%} are the same with both.",
             highlight=False,
         )
 

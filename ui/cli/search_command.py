@@ -10,6 +10,7 @@ import typer
 from rich.table import Column, Table
 
 from lookalike import Catalog, Results
+from lookalike.data.counted import counted
 from lookalike.retrieval.query import OPTIONS
 from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import CatalogArgument, JsonOption
@@ -87,7 +88,9 @@ def _show(results: Results, *, filtered: bool) -> None:
         table.add_row(str(rank), f"{hit.score:.3f}", plain(key), *map(plain, values))
     out.print(table)
     kind = "exact" if results.exact else "approximate"
-    out.print(f"{results.total:,} items searched, {kind}, {results.took_ms:.0f} ms", style="dim", highlight=False)
+    out.print(
+        f"{counted(results.total, 'item')} searched, {kind}, {results.took_ms:.0f} ms", style="dim", highlight=False
+    )
     for notice in results.notices:
         out.print(notice, style="yellow", highlight=False)
 

@@ -9,6 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.data.errors import FieldTypeError, MisfitsRefused, UsageError
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
@@ -111,7 +112,9 @@ def log(
         out.print("Nothing has been written yet.")
         return
     numbers = [Column(name, justify="right") for name in ("added", "updated", "deleted")]
-    table = Table(Column("commit", justify="right"), "time (UTC)", Column("what", overflow="fold"), *numbers)
+    table = Table(
+        Column("commit", justify="right"), Column("time (UTC)", no_wrap=True), Column("what", overflow="fold"), *numbers
+    )
     for one in commits:
         counts = (f"{count:,}" if count else "" for count in (one.added, one.updated, one.deleted))
         moment = one.when.strftime("%Y-%m-%d %H:%M:%S")
@@ -141,7 +144,7 @@ def purge(
         )
         return
     out.print(
-        f"Removed {report.rows:,} rows of history; {report.bytes_reclaimed / 1e6:,.1f} MB given back. "
+        f"Removed {counted(report.rows, 'row')} of history; {report.bytes_reclaimed / 1e6:,.1f} MB given back. "
         f"The oldest readable state is now commit {report.oldest_commit}.",
         highlight=False,
     )
@@ -164,7 +167,7 @@ def delete(
     if json:
         print_json({"deleted": count})
     else:
-        out.print(f"Deleted {count:,} items.")
+        out.print(f"Deleted {counted(count, 'item')}.")
 
 
 def _change_fields(
@@ -185,9 +188,9 @@ def _change_fields(
     if json:
         print_json({"commit": changed.commit, "items": changed.items, "nulled": changed.nulled})
         return
-    nulled = f" {changed.nulled:,} values that did not fit were set to null." if changed.nulled else ""
+    nulled = f" Set to null, as it did not fit the type: {counted(changed.nulled, 'value')}." if changed.nulled else ""
     out.print(
-        f"Changed the fields of {changed.items:,} items (commit {changed.commit}).{nulled} "
+        f"Changed the fields of {counted(changed.items, 'item')} (commit {changed.commit}).{nulled} "
         "In a large catalog, run lookalike optimize next.",
         highlight=False,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.data.fetch.settings import FetchSettings
 from lookalike.retrieval.ingest.watch import Look, Watch
 from lookalike.ui.cli.terminal import err, plain
@@ -44,7 +45,7 @@ def show_watch(watch: Watch) -> None:
                     trouble = look.trouble
                     err.print(f"{now} {plain(trouble or 'Watching again.')}", style="yellow", highlight=False)
                 waiting = f"{look.unsettled:,} still being written" if look.unsettled else ""
-                parts = (f"{look.files:,} files", waiting, f"last: {last}" if last else "")
+                parts = (counted(look.files, "file"), waiting, f"last: {last}" if last else "")
                 line.update(", ".join(part for part in parts if part))
     except KeyboardInterrupt:
         err.print("Stopped watching; everything done so far is written and safe.")

@@ -22,7 +22,7 @@ from lookalike.ui.server.bounds import MAX_CALL_BYTES, MAX_SESSIONS, MAX_UNREAD
 __all__ = ["CallChecks"]
 
 _MOST_PARTS = 20_000
-"""Commas and opening brackets of a call, in its texts too."""
+"""Limit on the commas and opening brackets of a call, counted inside its texts too."""
 
 Scalar = bool | int | float | str | None
 

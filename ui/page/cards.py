@@ -25,9 +25,9 @@ _NUMBERS = (FieldType.INT, FieldType.FLOAT)
 
 @dataclass(frozen=True, slots=True)
 class CardFields:
-    """The fields that a card shows beside the title, None for those that the catalogue does not have.
+    """The fields that a card shows beside the title, or None for those that the catalogue does not have.
 
-    `bare` is true if items have vectors without pictures; they can be compared all the same.
+    `bare` is whether items have vectors without pictures, which can be compared too.
     """
 
     category: str | None = None
@@ -40,7 +40,7 @@ class CardFields:
         """Choose the fields by their usual names.
 
         If no field has one of the usual names of a category, the text field with the fewest values, but between 2 and
-        200, is taken for it.
+        200, is used.
         """
         names = {name.lower(): name for name in kinds}
         texts = [name for name, kind in kinds.items() if kind is FieldType.STRING]
@@ -53,7 +53,7 @@ class CardFields:
         return cls(category, price, currency, bare)
 
     def price_of(self, fields: Mapping[str, Value]) -> str | None:
-        """Return an item's price with its currency, None if it has no price."""
+        """Return an item's price with its currency, or None if it has no price."""
         price = fields.get(self.price or "")
         if isinstance(price, bool) or not isinstance(price, int | float):
             return None
@@ -63,7 +63,7 @@ class CardFields:
         return f"{price:,.2f} {currency}".strip()
 
     def category_of(self, fields: Mapping[str, Value]) -> str | None:
-        """Return an item's category as text, None if it has no category."""
+        """Return an item's category as text, or None if it has no category."""
         value = fields.get(self.category or "")
         return None if value is None else display_text(value)
 

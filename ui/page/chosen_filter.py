@@ -16,7 +16,10 @@ from lookalike.retrieval.filters import Filter
 from lookalike.retrieval.filters.operands import Field
 from lookalike.ui.page.recipe import Chosen
 
-__all__ = ["PanelFilter"]
+__all__ = ["CROSSED", "PanelFilter", "is_crossed"]
+
+CROSSED = "The first value is above the second, so nothing lies between them. Swap them."
+"""What is wrong with a range that begins above its end."""
 
 _BOOLS = {"true": True, "false": False}
 
@@ -54,6 +57,18 @@ class PanelFilter:
         return " and ".join(f"({one.text})" for one in filters) or None
 
 
+def is_crossed(name: str, kind: FieldType, chosen: Chosen) -> bool:
+    """Return whether the range that is typed for a field begins above its end; false if an end cannot be read."""
+    try:
+        if kind is FieldType.TIMESTAMP:
+            first, last = _day(name, chosen.low), _day(name, chosen.high)
+            return first is not None and last is not None and first > last
+        low, high = _number(name, chosen.low), _number(name, chosen.high)
+        return low is not None and high is not None and low > high
+    except UsageError:
+        return False
+
+
 def _condition(name: str, kind: FieldType, chosen: Chosen) -> Filter | None:
     field = Field(name).to_milvus()
     values = chosen.values.get(name, [])
@@ -68,7 +83,7 @@ def _condition(name: str, kind: FieldType, chosen: Chosen) -> Filter | None:
     if kind is FieldType.TIMESTAMP:
         first, last = _day(name, chosen.low), _day(name, chosen.high)
         low = None if first is None else first.isoformat()
-        high = None if last is None else (last + timedelta(days=1)).isoformat()  # so that all of the last day passes
+        high = None if last is None else (last + timedelta(days=1)).isoformat()  # includes the whole last day
         return _range(field, low, ">=", high, "<")
     return None
 

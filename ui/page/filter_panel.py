@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
+from lookalike.data.counted import counted
 from lookalike.data.field_type import FieldType
 from lookalike.retrieval.filters.operands import Field
 from lookalike.retrieval.search.facets import Facet
 from lookalike.ui.page.cards import field_label
+from lookalike.ui.page.chosen_filter import CROSSED, is_crossed
 from lookalike.ui.page.recipe import Chosen
 from lookalike.ui.templates import render
 
@@ -50,7 +52,7 @@ class Group:
     """The controls of one field: values to tick or a range to type.
 
     `count` is the number of choices made. `rest` is folded away at first, and `suggestions` complete a typed value;
-    `distinct` is the number of values that the field has in all.
+    `distinct` is the number of values that the field has in all, `problem` what is wrong with the range.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Group:
     rest: Sequence[Tick] = ()
     suggestions: Sequence[str] = ()
     bounds: Sequence[Bound] = ()
+    problem: str = ""
 
     @property
     def label(self) -> str:
@@ -84,10 +87,17 @@ def is_offered(facet: Facet, items: int) -> bool:
     return facet.distinct > 0 or facet.low is not None
 
 
-def panel_html(facets: Sequence[Facet], chosen: Chosen, kinds: Mapping[str, FieldType], problem: str = "") -> str:
+def panel_html(
+    facets: Sequence[Facet],
+    chosen: Chosen,
+    kinds: Mapping[str, FieldType],
+    problem: str = "",
+    found: int | None = None,
+) -> str:
     """Return the panel as HTML.
 
-    `kinds` has the fields that an expression may name; `problem` says what is wrong with the expression.
+    `kinds` has the fields that an expression may name; `problem` says what is wrong with the expression. `found` is the
+    number of items that pass the filters, None if they cannot be applied.
     """
     return render(
         "page/panel.html",
@@ -97,6 +107,7 @@ def panel_html(facets: Sequence[Facet], chosen: Chosen, kinds: Mapping[str, Fiel
         example=" and ".join(_examples(kinds)),
         fields=", ".join(["key", "title", *(name for name in kinds if name not in ("key", "title"))]),
         problem=problem,
+        show=f"Show {counted(found, 'item')}" if found else "Show results",
     )
 
 
@@ -118,7 +129,7 @@ def _group(facet: Facet, chosen: Chosen) -> Group:
         return replace(group, ticks=ticks)
     low, high = chosen.low.get(name, ""), chosen.high.get(name, "")
     bounds = [Bound("low", "from", low, _limit(facet.low)), Bound("high", "to", high, _limit(facet.high))]
-    return replace(group, bounds=bounds)
+    return replace(group, bounds=bounds, problem=CROSSED if is_crossed(name, facet.type, chosen) else "")
 
 
 def _with_values(group: Group, counts: Mapping[str, int], picked: Sequence[str]) -> Group:

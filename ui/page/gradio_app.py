@@ -8,14 +8,17 @@ received by `uploads.py`.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from fastapi.responses import JSONResponse
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.ui.page.call_checks import CallChecks
 from lookalike.ui.server.guard import error_body
+from lookalike.ui.server.methods import methods_at, wrong_method
 from lookalike.ui.templates import render
 
 __all__ = ["PageApp"]
@@ -35,27 +38,36 @@ _ICON = "data:image/svg+xml," + quote(
 
 
 class PageApp:
-    """Passes on the requests that the page needs, and adds description, icon, style and script to its HTML."""
+    """Passes on the requests that the page needs, and adds description, icon, style and script to its HTML.
 
-    def __init__(self, app: ASGIApp, checks: CallChecks, *, title: str) -> None:
+    `others` are the routes of the application beside the page. Requests for them arrive here if their method is wrong,
+    because the page takes every address.
+    """
+
+    def __init__(self, app: ASGIApp, checks: CallChecks, *, title: str, others: Sequence[BaseRoute] = ()) -> None:
         self._app = app
         self._checks = checks
+        self._others = others
         folder = Path(__file__).with_name("static")
         stamp = int(max((folder / name).stat().st_mtime for name in ("page.css", "page.js")))
         head = render("page/head.html", title=title, icon=_ICON, stamp=stamp)
         self._head = f"{head}</head>".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        if not _PATHS.fullmatch(path) or (path == _ANSWERS and not self._checks.has_answers_for(scope["query_string"])):
+        is_of_page = _PATHS.fullmatch(path) is not None
+        methods = _methods_of(path) if is_of_page else methods_at(scope, self._others)
+        if methods and scope["method"] not in methods:
+            await wrong_method(scope, methods)(scope, receive, send)
+        elif not is_of_page or (path == _ANSWERS and not self._checks.has_answers_for(scope["query_string"])):
             await JSONResponse(error_body("NotFound", "There is nothing here."), 404)(scope, receive, send)
         elif path == "/":
             await self._page(scope, receive, send)
-        elif path in _CALLS and scope["method"] == "POST":
+        elif path in _CALLS:
             await self._app(_as_json(scope), _replay(await self._checks.read_call(path, receive), receive), send)
         else:
             await self._app(scope, receive, send)
@@ -78,6 +90,13 @@ class PageApp:
         kept.append((b"content-length", str(len(html)).encode()))
         await send({**start, "headers": kept})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else html})
+
+
+def _methods_of(path: str) -> Collection[str]:
+    """Return the methods of one of the page's own addresses."""
+    if path in _CALLS:
+        return ("POST",)
+    return ("GET", "HEAD") if path == "/" else ("GET",)
 
 
 def _as_json(scope: Scope) -> Scope:

@@ -1,7 +1,7 @@
-"""What the page's events do: values of controls in, text for the page out. Knows nothing of Gradio.
+"""The page's event handlers: values of controls in, text for the page out. This module does not use Gradio.
 
-Anyone who can reach the server can call these with any value, whatever the page shows: all input goes through `Recipe`.
-What goes back to the page is JSON text of `html` and a few facts; `page.js` puts it in its place.
+Anyone who can reach the server can call these with any value, whatever the page shows, so all input goes through
+`Recipe`. Answers are JSON text with `html` and a few facts; `page.js` puts them in their place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lookalike.retrieval.query import MAX_LIMIT
 from lookalike.retrieval.schema import BUILT_IN
 from lookalike.retrieval.search.facets import Facet
 from lookalike.ui.page.cards import CardFields, title_of
-from lookalike.ui.page.chosen_filter import PanelFilter
+from lookalike.ui.page.chosen_filter import PanelFilter, is_crossed
 from lookalike.ui.page.clock import clock_of
 from lookalike.ui.page.filter_panel import MAX_OFFERED, is_offered, panel_html
 from lookalike.ui.page.item_view import item_html
@@ -38,9 +38,9 @@ log = logging.getLogger("lookalike")
 
 
 class Handlers:
-    """The events of one catalogue's page; `uploads` are the only pictures that it is searched with.
+    """The event handlers of one catalogue's page. `uploads` are the only pictures that it can be searched with.
 
-    A `session` is who asks: it may search with the pictures that it has sent itself.
+    A `session` identifies a visitor, who may search with the pictures uploaded in it.
     """
 
     def __init__(self, catalog: Catalog, uploads: Uploads, metrics: Metrics) -> None:
@@ -51,14 +51,15 @@ class Handlers:
         self._fields = CardFields()
 
     def opened(self, address: Sequence[tuple[str, str]]) -> dict[str, str]:
-        """Open the page at an address: give `header`, `examples`, `text`, `without`, `subject`, `panel`, `results`."""
+        """Return `header`, `examples`, `text`, `without`, `subject`, `panel` and `results` for a page's address."""
         recipe = Recipe.from_address(address)
         try:
+            recipe = self._with_subject(recipe)
             items = self._catalog.count()
             self._look_at_fields(items)
             header = header_html(self._catalog.name, items, appearance=self._has_appearance())
             examples = examples_html(self._catalog, items, words=self._catalog.reads_pictures)
-        except Exception as error:  # whatever is wrong, the page opens and says so
+        except Exception as error:  # whatever is wrong, the page opens and reports it
             return {"header": header_html(self._catalog.name, 0), "results": self._problem(error)}
         results, panel = self._answer(recipe)
         return {
@@ -66,20 +67,20 @@ class Handlers:
             "examples": examples,
             "text": recipe.text,
             "without": recipe.without,
-            "subject": self._subject(recipe.subject.key),
+            "subject": _subject_json(recipe.subject),
             "panel": panel,
             "results": results,
             "placeholder": self.placeholder(),
         }
 
     def placeholder(self) -> str:
-        """Say what can be asked for, in the empty line for words."""
+        """Return the placeholder of the line for words, which tells what can be entered."""
         if self._catalog.reads_words:
             return "Enter words or add a picture"
         return "Add a picture; this catalogue's model reads no words"
 
     def searched(self, values: Mapping[str, object], session: str = "") -> tuple[str, str]:
-        """Search with what the controls say: give the results and the panel."""
+        """Search with the values of the controls; return the results and the panel."""
         try:
             recipe = Recipe.of(values)
         except UsageError as error:
@@ -103,16 +104,17 @@ class Handlers:
         return _json(html=html, append=True, next=_next(results, offset), turn=asked.turn)
 
     def like(self, key: object, values: Mapping[str, object]) -> tuple[str, str, str]:
-        """Search for items like one, within the filters chosen: give the results, the panel and the subject."""
+        """Search for items like one, within the chosen filters; return the results, the panel and the subject."""
         try:
-            recipe = Recipe.of({**values, "text": "", "without": "", "subject": Subject(key=_key(key))})
+            asked = Recipe.of({**values, "text": "", "without": "", "subject": Subject(key=_key(key))})
         except UsageError as error:
             return self._problem(error), "", ""
+        recipe = self._with_subject(asked)
         results, panel = self._answer(recipe)
-        return results, panel, self._subject(recipe.subject.key)
+        return results, panel, _subject_json(recipe.subject)
 
     def item(self, key: object) -> str:
-        """Give the window of one item."""
+        """Return the window of one item."""
         try:
             (item,) = self._catalog.get([_key(key)])
             sources = {image.sha256.hex(): image.source for image in item.images}
@@ -123,21 +125,26 @@ class Handlers:
             return self._problem(error)
 
     def _answer(self, recipe: Recipe, session: str = "") -> tuple[str, str]:
-        """Search and count anew: give the results and the panel, whatever goes wrong."""
+        """Search and count; return the results and the panel, or a problem in place of the results."""
         try:
             narrowing = PanelFilter.read(recipe.chosen, self._kinds())
             results = self._search(recipe, 0, session, narrowing)
         except Exception as error:
             problem = str(error) if isinstance(error, FilterError) else ""
             return self._problem(error, recipe.turn), self._panel(recipe, None, problem)
-        panel = self._panel(recipe, narrowing)
+        panel = self._panel(recipe, narrowing, found=results.total)
         asked, filtered, upcoming = _is_search(recipe), bool(recipe.chosen.count), _next(results, 0)
         if results.hits:
-            html = results_html(results, self._fields, asked=asked, filtered=filtered, more=upcoming is not None)
+            least = recipe.min_score
+            html = results_html(
+                results, self._fields, asked=asked, filtered=filtered, more=upcoming is not None, min_score=least
+            )
         elif not filtered and not self._catalog.count():
             html = empty_html(self._catalog.name)
         else:
-            html = nothing_html(filtered=filtered, min_score=recipe.min_score is not None)
+            kinds = self._kinds()
+            crossed = [name for name in narrowing.conditions if is_crossed(name, kinds[name], recipe.chosen)]
+            html = nothing_html(filtered=filtered, min_score=recipe.min_score is not None, crossed=crossed)
         facts = recipe.model_dump(mode="json")
         return _json(html=html, recipe=facts, next=upcoming, address=recipe.address(), turn=recipe.turn), panel
 
@@ -162,20 +169,20 @@ class Handlers:
     def _has_appearance(self) -> bool:
         return self._catalog.has_appearance
 
-    def _panel(self, recipe: Recipe, narrowing: PanelFilter | None, problem: str = "") -> str:
-        """Give the panel, each field counted under what is asked of the others."""
+    def _panel(self, recipe: Recipe, narrowing: PanelFilter | None, problem: str = "", found: int | None = None) -> str:
+        """Return the panel, with each field counted under the conditions on the other fields."""
         try:
             kinds = self._kinds()
             narrowed = set(narrowing.conditions) if narrowing else set()
             text = narrowing.text() if narrowing else None
             free = [name for name in self._shown() if name not in narrowed]
-            found = {facet.name: facet for facet in self._catalog.facets(free, filter=text, limit=MAX_OFFERED)}
+            counts = {facet.name: facet for facet in self._catalog.facets(free, filter=text, limit=MAX_OFFERED)}
             for name in narrowed.intersection(self._shown()):
                 others = narrowing.text(without=name) if narrowing else None
-                (found[name],) = self._catalog.facets([name], filter=others, limit=MAX_OFFERED)
-            facets: list[Facet] = [found[name] for name in self._shown()]
+                (counts[name],) = self._catalog.facets([name], filter=others, limit=MAX_OFFERED)
+            facets: list[Facet] = [counts[name] for name in self._shown()]
             empty = not kinds.keys() - BUILT_IN.keys() and not self._catalog.count()
-            html = "" if empty else panel_html(facets, recipe.chosen, kinds, problem)
+            html = "" if empty else panel_html(facets, recipe.chosen, kinds, problem, found)
             return _json(html=html, chosen=recipe.chosen.model_dump(mode="json"), turn=recipe.turn)
         except Exception as error:
             self._note(error)
@@ -187,7 +194,7 @@ class Handlers:
     def _shown(self) -> tuple[str, ...]:
         if self._offered is None:
             self._look_at_fields(self._catalog.count())
-        kinds = self._kinds()  # a field may have been renamed or dropped since
+        kinds = self._kinds()  # a field may have been renamed or dropped since then
         return tuple(name for name in self._offered or () if name in kinds)
 
     def _look_at_fields(self, items: int) -> None:
@@ -196,16 +203,19 @@ class Handlers:
         self._fields = CardFields.choose(self._kinds(), facets, bare=not self._catalog.reads_pictures)
         self._offered = tuple(facet.name for facet in facets if is_offered(facet, items))
 
-    def _subject(self, key: str | None) -> str:
+    def _with_subject(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with the title and the thumbnail of the item that hits should be like."""
+        key = recipe.subject.key
         if key is None:
-            return ""
+            return recipe
         try:
             (item,) = self._catalog.get([key])
         except LookalikeError:
-            return ""
+            return recipe
         ids = (image.sha256.hex() for image in item.images)
         thumbnail = next((f"thumbnails/{one}.webp" for one in ids if self._catalog.thumbnail(one)), None)
-        return _json(key=key, title=title_of(key, {"title": item.title}), thumbnail=thumbnail)
+        subject = Subject(key=key, title=title_of(key, {"title": item.title}), thumbnail=thumbnail)
+        return recipe.model_copy(update={"subject": subject})
 
     def _problem(self, error: Exception, turn: int | None = None) -> str:
         self._note(error)
@@ -218,12 +228,19 @@ class Handlers:
             log.error("The page could not be answered.", exc_info=error)
 
 
+def _subject_json(subject: Subject) -> str:
+    """Return an item to compare with as the page shows it; empty if there is none, or it is gone."""
+    if subject.title is None:
+        return ""
+    return _json(key=subject.key, title=subject.title, thumbnail=subject.thumbnail)
+
+
 def _is_search(recipe: Recipe) -> bool:
     return bool(recipe.text.strip() or recipe.subject.picture or recipe.subject.key or recipe.without.strip())
 
 
 def _next(results: Results, offset: int) -> int | None:
-    """Give where the next page starts, None where there is none."""
+    """Return the offset of the next page, or None if there is no next page."""
     upcoming = offset + PAGE_ITEMS
     full = len(results) == PAGE_ITEMS
     return upcoming if full and upcoming < results.total and upcoming + PAGE_ITEMS <= MAX_LIMIT else None

@@ -17,7 +17,7 @@ _WEB_ADDRESS = re.compile(r"https?://[^\s\"'<>]+", re.IGNORECASE)
 
 
 class FieldRow(NamedTuple):
-    """One row of the table of fields; the values of a list of texts are `tags`, and `text` is then empty."""
+    """One row of the table of fields. The values of a list of texts are `tags`, and `text` is then empty."""
 
     label: str
     text: str = ""
@@ -28,7 +28,7 @@ class FieldRow(NamedTuple):
 def item_html(item: StoredItem, fields: CardFields, pictures: Sequence[tuple[str, str | None]]) -> str:
     """Return the content of the window of `item` as HTML.
 
-    `pictures` has the id of every image that has a thumbnail, and the time of those that are frames of a video.
+    `pictures` has the id of every image that has a thumbnail, and the time of each that is a frame of a video.
     """
     return render(
         "page/item.html",

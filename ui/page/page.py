@@ -1,4 +1,4 @@
-"""The layout of the page, and which event calls which handler.
+"""The layout of the page, and the handler that each event calls.
 
 The handlers are in `handlers.py`, the style in `static/page.css`, the behaviour in `static/page.js`.
 """
@@ -63,12 +63,14 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
             )
             with gr.Accordion("More options", open=False, elem_id="options"), gr.Row():
                 without = gr.Textbox(
+                    elem_id="without",
                     label="Without",
                     info="Results like these words come later.",
                     placeholder="words to avoid",
                     max_length=MAX_WORDS_LENGTH,
                 )
                 min_score = gr.Textbox(
+                    elem_id="min-score",
                     label="Minimum score",
                     info="Results with a lower score are left out.",
                     placeholder="any",
@@ -170,7 +172,7 @@ def create_web(catalog: Catalog, handlers: Handlers) -> gr.Blocks:
 
 
 def _event_value(event: gr.EventData, name: str) -> object:
-    """Return one of the values that `page.js` sent with an event, None if it was not sent."""
+    """Return one of the values that `page.js` sent with an event, or None if it was not sent."""
     return event._data.get(name) if isinstance(event._data, dict) else None
 
 
@@ -189,7 +191,7 @@ def _part(name: str, *events: str) -> gr.HTML:
 
 
 def page_theme() -> gr.themes.Base:
-    """Return the theme of Gradio's own controls: fonts of the system, so that none is fetched from another site."""
+    """Return the theme of Gradio's own controls, with system fonts, so that no font is fetched from another site."""
     return gr.themes.Base(
         primary_hue="neutral",
         neutral_hue="neutral",

@@ -1,4 +1,4 @@
-"""What the page's controls say, checked as the input of a public endpoint; and the same as a page address."""
+"""The values of the page's controls, checked as the input of a public endpoint, and their form in a page address."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ FewTexts = Annotated[list[ShortText], Field(max_length=MAX_CHOSEN)]
 
 
 class Subject(BaseModel):
-    """What the hits should look like: an uploaded picture by its id, or an item by its key.
+    """The thing that hits should look like: an uploaded picture by its id, or an item by its key.
 
-    The page shows an item by `title` and `thumbnail`, as it was given them, and sends them back; nothing goes by them.
+    The page displays `title` and `thumbnail` of an item and sends them back; the search does not use them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,13 +61,13 @@ class Chosen(BaseModel):
 
     @property
     def count(self) -> int:
-        """How many things are asked for."""
+        """The number of conditions."""
         ranges = {name for bounds in (self.low, self.high) for name, bound in bounds.items() if bound.strip()}
         return sum(map(len, self.values.values())) + len(ranges) + bool(self.expression.strip())
 
 
 class Recipe(BaseModel):
-    """One search of the page; `turn` counts searches and comes back with the answer, to recognise late ones."""
+    """One search of the page. `turn` counts searches and comes back with the answer, to recognise late answers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -111,7 +111,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def from_address(cls, parameters: Iterable[tuple[str, str]]) -> Recipe:
-        """Read the part of a page's address after the question mark; what is not understood is left out."""
+        """Read the part of a page's address after the question mark, leaving out parts that are not valid."""
         plain: dict[str, str] = {}
         values: dict[str, list[str]] = {}
         bounds: dict[str, dict[str, str]] = {"min": {}, "max": {}}

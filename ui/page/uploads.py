@@ -119,7 +119,7 @@ class FormLimit:
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold one place while a form is in progress.
+        """Occupy one place while a form is in progress.
 
         Raises:
             HTTPException: no place is free (503).

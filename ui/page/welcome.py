@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lookalike import Catalog, Hit
+from lookalike.data.counted import counted
 from lookalike.ui.page.cards import title_of
 from lookalike.ui.templates import render
 
@@ -17,8 +18,7 @@ _MAX_PHRASE_LENGTH = 28
 
 def header_html(name: str, items: int, *, appearance: bool = False) -> str:
     """Return the head of the page as HTML; `appearance` is true if the catalogue has a space for it."""
-    count = "1 item" if items == 1 else f"{items:,} items"
-    return render("page/header.html", name=name, count=count, has_appearance=appearance)
+    return render("page/header.html", name=name, count=counted(items, "item"), has_appearance=appearance)
 
 
 def examples_html(catalog: Catalog, items: int, *, words: bool) -> str:

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from lookalike.ui.templates import render
 
-__all__ = ["Body", "Row", "Section", "reference_html"]
+__all__ = ["Body", "Row", "Section", "reference_html", "type_words"]
 
 
 class Row(NamedTuple):
-    """A parameter or a field: its name, its type in a few words, its description."""
+    """A parameter or a field: its name, its type in a few words, and its description."""
 
     name: str
     type: str
@@ -88,16 +88,21 @@ def _row(name: str, schema: Mapping[str, Any], described: Mapping[str, Any]) -> 
     return Row(name, _type(schema), described.get("description", ""))
 
 
-def _type(schema: Mapping[str, Any]) -> str:
-    """Return the type of a JSON schema in a few words, with the default value if it has one."""
+def type_words(schema: Mapping[str, Any]) -> str:
+    """Return the type of a JSON schema in a few words, such as "string or list of string"."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_type(one) for one in schema["anyOf"] if one.get("type") != "null"))
+        return " or ".join(dict.fromkeys(type_words(one) for one in schema["anyOf"] if one.get("type") != "null"))
     if schema.get("type") == "array":
-        return f"list of {_type(schema.get('items', {}))}"
+        return f"list of {type_words(schema.get('items', {}))}"
+    return str(schema.get("type", "any"))
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """Return the type in the same words, with the default value if there is one."""
     default = schema.get("default")
-    return str(schema.get("type", "any")) + (f", default {json.dumps(default)}" if default is not None else "")
+    return type_words(schema) + (f", default {json.dumps(default)}" if default is not None else "")
 
 
 def _example(path: str, method: str, content: Mapping[str, Any], base: str) -> str:

@@ -1,4 +1,4 @@
-"""Requests in JSON: read without a stop of the event loop, with bounds on what a body can cost, and numbers exactly."""
+"""JSON requests, parsed without blocking the event loop, with exact numbers and limits on what a body can cost."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from lookalike.data.exact_numbers import exact_number
+from lookalike.ui.rest.refusals import described
 from lookalike.ui.server.bounds import MAX_JSON_PARTS
 
 __all__ = ["JsonReader", "json_value_of", "validated"]
@@ -51,7 +52,7 @@ def _parsed(model: type[Model], body: bytes) -> Model:
 
 
 def json_value_of(body: bytes) -> Any:  # noqa: ANN401  # any JSON
-    """Parse JSON; a number with a point or an exponent is a Decimal where float64 lies between other whole numbers.
+    """Parse JSON; a number with a fraction or exponent is a Decimal if its float64 lies between other whole numbers.
 
     Raises:
         ValueError: it is not JSON.
@@ -62,9 +63,10 @@ def json_value_of(body: bytes) -> Any:  # noqa: ANN401  # any JSON
     try:
         value = json.loads(body, parse_float=exact_number)
         if _SURROGATE.search(body):
-            orjson.loads(body)  # which takes no half of a character
-    except (ValueError, RecursionError):
-        raise ValueError("It is not JSON") from None
+            orjson.loads(body)  # which refuses half of a character
+    except (ValueError, RecursionError) as error:
+        where = f": line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"The body is not JSON{where}" if body else "The body is empty") from None
     return value
 
 
@@ -74,9 +76,10 @@ def validated(model: type[Model], value: object) -> Model:
     Raises:
         RequestValidationError: it does not fit the model.
     """
-    if isinstance(value, dict) and len(value) > _MOST_NAMES:  # the rest would be one error each
+    if isinstance(value, dict) and len(value) > _MOST_NAMES:  # each of the others would be one more error
         value = dict(list(value.items())[:_MOST_NAMES])
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)[:1]) from None
+        found = described(error.errors(include_url=False), model.model_json_schema())
+        raise RequestValidationError([found]) from None

@@ -50,8 +50,8 @@ _AS_JSON = ("params", "vector")
 _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "There is no such item."},
     413: {"model": ErrorAnswer, "description": "The request is too large."},
-    422: {"model": ErrorAnswer, "description": "Something about the request is not right; the message says what."},
-    503: {"model": ErrorAnswer, "description": "Too many such requests are under way; try again in a few seconds."},
+    422: {"model": ErrorAnswer, "description": "The request is not valid; the message says why."},
+    503: {"model": ErrorAnswer, "description": "Too many requests are in progress; try again in a few seconds."},
 }
 _SEARCH_BODIES = {
     "requestBody": {
@@ -74,7 +74,7 @@ _DELETE_BODY = {
 
 
 def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
-    """Make the routes under /api/v1."""
+    """Build the routes under /api/v1."""
     api = APIRouter(prefix="/api/v1", responses=_ERRORS)
     with_pictures = asyncio.Semaphore(MAX_PICTURE_SEARCHES)
     reader = JsonReader()
@@ -116,7 +116,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
 
     @api.delete("/items", summary="Delete items by key or by filter", openapi_extra=_DELETE_BODY)
     async def delete(request: Request) -> Deleted:
-        """Delete the items of some keys, or all that satisfy a filter; they are gone from the next search on."""
+        """Delete the items with these keys, or all that satisfy a filter; the next search no longer finds them."""
         asked = await reader.read(DeleteRequest, request)
         deleted = await run_in_threadpool(catalog.delete, asked.keys, filter=asked.filter, params=asked.params)
         return Deleted(deleted=deleted)
@@ -129,12 +129,12 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
         filter: Annotated[
             str | None, Query(max_length=MAX_TEXT_LENGTH, description="Count only items that satisfy this.")
         ] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_FACET_VALUES, description="How many values of each field.")] = 50,
+        limit: Annotated[int, Query(ge=1, le=MAX_FACET_VALUES, description="The number of values of each field.")] = 50,
     ) -> FacetsAnswer:
         """Return the values of fields with their counts, or their ranges, to build filters from."""
         return FacetsAnswer(facets=[FacetBody.of(one) for one in catalog.facets(field, filter=filter, limit=limit)])
 
-    @api.get("/info", summary="Get what the catalog is and how much it holds")
+    @api.get("/info", summary="Get the catalog's models, counts and size")
     def info() -> dict[str, Any]:
         """Return the same facts as `lookalike info --json`."""
         return asdict(catalog.info())
@@ -144,7 +144,7 @@ def create_api(catalog: Catalog, metrics: Metrics) -> APIRouter:
 
 @contextlib.asynccontextmanager
 async def _form(request: Request) -> AsyncIterator[FormData]:
-    """Receive a form; its files lie on the disk until it is done with."""
+    """Receive a form, whose files are on the disk until the end of the block."""
     with full_disk_as_507():
         form = await read_form(request, max_files=MAX_IMAGES, max_fields=MAX_FORM_FIELDS)
     try:
@@ -162,7 +162,7 @@ async def _read(form: FormData) -> tuple[SearchRequest, list[bytes]]:
 
 
 def _plain(form: FormData) -> dict[str, Any]:
-    """Return a form's fields as an equal JSON body."""
+    """Return a form's fields as an equivalent JSON body."""
     plain: dict[str, Any] = {}
     for name in form:
         if name == "image":

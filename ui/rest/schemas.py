@@ -55,7 +55,7 @@ Texts = Annotated[list[Text], Field(max_length=MAX_PARTS)]
 Key = Annotated[str, Field(max_length=MAX_KEY_LENGTH)]
 Keys = Annotated[list[Key], Field(max_length=MAX_PARTS)]
 Number = Annotated[Decimal, WithJsonSchema({"type": "number"})]
-"""A number with all its digits, where float64 would lie between other whole numbers."""
+"""A number with all its digits, even if its float64 lies between other whole numbers."""
 
 Scalar = bool | int | float | Number | Text
 Parameter = Scalar | list[Scalar]
@@ -65,13 +65,13 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _option(name: str, **more: Any) -> Any:  # noqa: ANN401  # Pydantic's field
-    """Return the field of a query's option: its default and description are those that `Query` declares."""
+    """Return the field of a query's option, with the default and the description that `Query` declares."""
     option = OPTIONS[name]
     return Field(None if option.default == () else option.default, description=option.help, **more)
 
 
 class SearchRequest(BaseModel):
-    """What to look for. Parts may be combined; with none, items come in the order they were added."""
+    """A query. Parts may be combined; without any, items come in the order they were added."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -109,22 +109,22 @@ class HitBody(BaseModel):
     scores: dict[str, float]
     image: str | None = Field(description="The picture that matched, as the feed named it.")
     fields: dict[str, JsonValue]
-    thumbnail: str | None = Field(description="Where a small WebP of that picture is.")
+    thumbnail: str | None = Field(description="The address of a small WebP of that picture.")
 
 
 class SearchAnswer(BaseModel):
     """Hits, best first, and how they were found."""
 
     hits: list[HitBody]
-    exact: bool = Field(description="Whether no better item can have been passed over.")
+    exact: bool = Field(description="Whether no better item can have been missed.")
     plan: str
     took_ms: float
-    total: int = Field(description="How many items satisfy the filter.")
+    total: int = Field(description="The number of items that satisfy the filter.")
     notices: list[str]
 
     @classmethod
     def of(cls, results: Results, thumbnails: list[str | None]) -> SearchAnswer:
-        """Make the answer; `thumbnails` are the addresses of the hits' pictures."""
+        """Build the answer; `thumbnails` are the addresses of the hits' pictures."""
         hits = [_hit(hit, address) for hit, address in zip(results, thumbnails, strict=True)]
         return cls.model_validate({**results_json(results), "hits": hits})
 
@@ -148,7 +148,7 @@ class ItemAnswer(BaseModel):
 
     @classmethod
     def of(cls, item: StoredItem, thumbnails: list[str | None]) -> ItemAnswer:
-        """Make the answer; `thumbnails` are the addresses of the item's pictures."""
+        """Build the answer; `thumbnails` are the addresses of the item's pictures."""
         images = [
             ImageBody(source=image.source, width=image.width, height=image.height, thumbnail=address)
             for image, address in zip(item.images, thumbnails, strict=True)
@@ -169,7 +169,7 @@ class FacetBody(BaseModel):
 
     @classmethod
     def of(cls, facet: Facet) -> FacetBody:
-        """Make the body."""
+        """Build the body."""
         return cls(
             name=facet.name,
             type=facet.type.value,
@@ -181,13 +181,13 @@ class FacetBody(BaseModel):
 
 
 class FacetsAnswer(BaseModel):
-    """Fields that filters can be made of."""
+    """Fields from which filters can be built."""
 
     facets: list[FacetBody]
 
 
 class DeleteRequest(BaseModel):
-    """What to delete: keys, or all items that satisfy a filter."""
+    """The items to delete: keys, or all items that satisfy a filter."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -197,18 +197,18 @@ class DeleteRequest(BaseModel):
 
 
 class Deleted(BaseModel):
-    """How many items were deleted."""
+    """The number of items deleted."""
 
     deleted: int
 
 
 class _Error(BaseModel):
     type: str = Field(description="The name of the error's class.")
-    message: str = Field(description="A sentence that says what to do.")
+    message: str = Field(description="A sentence that tells what is wrong and what to do.")
 
 
 class ErrorAnswer(BaseModel):
-    """What every request that fails is answered with."""
+    """The answer to every request that fails."""
 
     error: _Error
 

@@ -81,7 +81,7 @@ class LimitedBody:
         return message
 
     def close(self) -> None:
-        """Let go of the slot, when the request has been answered."""
+        """Release the slot, once the request has been answered."""
         if self._has_slot and self._slots is not None:
             self._slots.free += 1
             self._has_slot = False

@@ -42,5 +42,7 @@ def public_words(error: Exception) -> PublicWords:
 
 
 def public_message(error: Exception) -> str:
-    """Return the same words as one text, for the page."""
+    """Return the words as one text, for the page, whose visitors cannot install what reads a format."""
+    if isinstance(error, errors.NotAPicture) and error.unread:
+        return f"{error.unread} cannot be read here."
     return str(public_words(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import ipaddress
 import logging
@@ -12,7 +13,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 
 from lookalike import Catalog
 from lookalike.data.errors import LookalikeError, UsageError
@@ -34,6 +35,7 @@ from lookalike.ui.page.handlers import Handlers
 from lookalike.ui.page.uploads import Uploads, create_upload, remove_leftover_folders
 from lookalike.ui.process import configure
 from lookalike.ui.rest.reference import reference_html
+from lookalike.ui.rest.refusals import refusal_words
 from lookalike.ui.rest.routes import create_api
 from lookalike.ui.server.guard import LOOPBACK, Guard, error_body
 from lookalike.ui.server.messages import UNEXPECTED, public_words
@@ -76,10 +78,12 @@ def create_app(catalog: Catalog, *, api_key: str | None = None, hosts: Collectio
     )
     app.add_middleware(Guard, api_key=api_key, hosts=hosts)
     _add_errors(app, metrics)
-    app.include_router(create_api(catalog, metrics))
+    api, upload = create_api(catalog, metrics), create_upload(uploads)
+    app.include_router(api)
     _add_routes(app, catalog, metrics)
-    app.include_router(create_upload(uploads))
-    _in_a_loop(lambda: _mount_page(app, catalog, uploads, metrics))
+    app.include_router(upload)
+    others = [*app.router.routes, *api.routes, *upload.routes]  # of a router FastAPI may list only the router itself
+    _in_a_loop(lambda: _mount_page(app, catalog, uploads, metrics, others))
     return app
 
 
@@ -95,7 +99,7 @@ def serve(catalog: Catalog, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, 
             f"{host} can be reached from other machines, and there is no API key.",
             remedy="Set a key that callers have to know, with --api-key or LOOKALIKE_API_KEY.",
         )
-    with _listening(host, port) as listener:
+    with _bound(host, port) as listener:
         app = create_app(catalog, api_key=api_key, hosts=None if api_key else LOOPBACK)
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(f"Lookalike is at http://{shown}:{listener.getsockname()[1]} (stop with Ctrl+C)\n")
@@ -105,7 +109,7 @@ def serve(catalog: Catalog, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, 
 
 
 def _add_errors(app: FastAPI, metrics: Metrics) -> None:
-    """Answer every error with the body that `error_body` builds."""
+    """Install handlers that answer every error with the body that `error_body` builds."""
 
     @app.exception_handler(LookalikeError)
     async def lookalike_error(_: Request, error: LookalikeError) -> JSONResponse:
@@ -118,9 +122,7 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(RequestValidationError)
     async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
         metrics.failed(error)
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
-        return JSONResponse(error_body("UsageError", f"{place[:100] or 'The body'}: {first['msg']}."), 422)
+        return JSONResponse(error_body("UsageError", *refusal_words(error.errors()[0])), 422)
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
@@ -154,7 +156,7 @@ def _add_routes(app: FastAPI, catalog: Catalog, metrics: Metrics) -> None:
 
     @app.get("/healthz", summary="Check that the server can search")
     def health() -> dict[str, str]:
-        """Answer 200 if the catalog can be read, and an error otherwise."""
+        """Return status 200 if the catalog can be read, and an error otherwise."""
         catalog.count()
         return {"status": "ok"}
 
@@ -186,8 +188,10 @@ def _gradio_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="lookalike-page-"))
 
 
-def _mount_page(app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metrics) -> None:
-    """Mount the page at the root, after every other route; Gradio reads its folder when it is imported."""
+def _mount_page(
+    app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metrics, others: Sequence[BaseRoute]
+) -> None:
+    """Mount the page at the root, after all `others`; Gradio reads its folder when it is imported."""
     os.environ["GRADIO_TEMP_DIR"] = str(_gradio_folder())
     import gradio
 
@@ -212,7 +216,7 @@ def _mount_page(app: FastAPI, catalog: Catalog, uploads: Uploads, metrics: Metri
     inputs = {number: len(function.inputs) for number, function in page.fns.items() if function.fn is not None}
     queue = page._queue
     checks = CallChecks(inputs, queue.pending_event_ids_session, queue.pending_messages_per_session)
-    mounted.app = PageApp(mounted.app, checks, title=catalog.name)
+    mounted.app = PageApp(mounted.app, checks, title=catalog.name, others=others)
     shutil.rmtree(_gradio_folder(), ignore_errors=True)
 
 
@@ -251,7 +255,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address and does not listen yet.
+
+    Raises:
+        UsageError: the address cannot be used.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -262,7 +271,21 @@ def _listening(host: str, port: int) -> socket.socket:
         raise UsageError(f"{host!r} is no address to listen on.", remedy="Choose another with --host.") from None
     except OSError as error:
         listener.close()
-        raise UsageError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}.", remedy="Choose another --host or --port."
-        ) from None
+        reason, remedy = _why_unbound(error)
+        raise UsageError(f"Cannot listen on {host}, port {port}: {reason}.", remedy=remedy) from None
     return listener
+
+
+def _why_unbound(error: OSError) -> tuple[str, str]:
+    """Return why a socket could not be bound to an address, and what to do next."""
+    hosts = "Use 127.0.0.1 to serve this machine only, or 0.0.0.0 to serve its networks too: --host 127.0.0.1"
+    if isinstance(error, socket.gaierror):
+        return "there is no host of that name", hosts
+    match error.errno:
+        case errno.EADDRNOTAVAIL:
+            return "it is not an address of this machine", hosts
+        case errno.EADDRINUSE:
+            return "another program uses it", "Choose another port, or 0 for a free one: --port 0"
+        case errno.EACCES | errno.EPERM:
+            return "this user may not use it", "Choose a port above 1023, with --port."
+    return error.strerror or str(error), "Choose another --host or --port."

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.data.errors import FeedError
 from lookalike.data.sample.openclipart import DEBIAN_ROOT, write_evaluation
 from lookalike.ui.cli.bench import growth_bench, index_bench, query_bench, search_bench
@@ -45,7 +46,7 @@ def text_command(
                 f"There is no picture with a title below {pictures}.",
                 remedy="Install Debian's package openclipart, or name its folder with --pictures.",
             )
-        err.print(f"Indexing {summary.pictures:,} pictures")
+        err.print(f"Indexing {counted(summary.pictures, 'picture')}")
         with Catalog.create(Path(folder) / "shop", model=model) as catalog:
             catalog.index(Path(folder) / "pictures.csv").finish()
             catalog.optimize()

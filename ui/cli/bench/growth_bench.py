@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Column, Table
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import StorageFailed, UsageError
 from lookalike.retrieval.bench import growth
 from lookalike.retrieval.bench.catalog_build import Built, build
@@ -58,13 +59,13 @@ def growth_command(
         )
     steps = []
     for count in sizes:
-        err.print(f"{count:,} vectors: building", highlight=False)
+        err.print(f"{counted(count, 'vector')}: building", highlight=False)
         kind = index if disk_from is None or count < disk_from else IndexKind.DISK
         with tempfile.TemporaryDirectory() as name:
             folder, made = Path(name) / "catalog", Synthetic(count, dim)
             load = os.getloadavg()[0]
             built = fresh(build, folder, made, kind.value)
-            err.print(f"{count:,} vectors: searching", highlight=False)
+            err.print(f"{counted(count, 'vector')}: searching", highlight=False)
             fresh(growth.open_once, folder)
             steps.append(_step(count, kind, built, fresh(growth.open_and_search, folder, made), load))
     if plot is not None:
@@ -73,7 +74,7 @@ def growth_command(
         print_json({"dim": dim, "steps": steps})
         return
     columns = [Column(f"{step['count']:,}", justify="right") for step in steps]
-    table = Table("vectors", *columns, title=f"{dim} numbers a vector")
+    table = Table("vectors", *columns, title=f"{counted(dim, 'number')} a vector")
     table.add_row("index asked for", *(step["index"] for step in steps))
     for name, words in _WORDS.items():
         table.add_row(words, *(_number(step[name]) for step in steps))

@@ -17,6 +17,7 @@ from PIL import Image
 from rich.table import Column, Table
 
 from lookalike import Catalog
+from lookalike.data.counted import counted
 from lookalike.data.errors import FeedError
 from lookalike.data.feeds.feed import open_feed
 from lookalike.data.item import Item
@@ -98,7 +99,9 @@ def index_command(
     if json:
         print_json({"model": model, "pictures": len(paths), **figures, "step_ms": steps, "seconds": seconds})
         return
-    table = Table("side", Column("pictures a second", justify="right"), title=f"{model}, {len(paths):,} pictures")
+    table = Table(
+        "side", Column("pictures a second", justify="right"), title=f"{model}, {counted(len(paths), 'picture')}"
+    )
     for side, words in _SIDES.items():
         table.add_row(words, f"{figures['rates'][side]:.1f}")
     out.print(table)

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import os
 import statistics
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import orjson
 import typer
 from rich.table import Column, Table
 
+from lookalike.data.counted import counted
 from lookalike.data.errors import UsageError
 from lookalike.retrieval.bench import search_sides
 from lookalike.retrieval.bench.catalog_build import Built
+from lookalike.retrieval.bench.peers.registry import OURS, PEERS, checked_names
 from lookalike.retrieval.bench.search_sides import Measured, NewFilter, SearchPlan, WorkloadFigures
 from lookalike.retrieval.bench.speed import fresh
 from lookalike.retrieval.bench.synthetic import Synthetic
 from lookalike.retrieval.vector_index import IndexKind
 from lookalike.retrieval.vector_index.baselines import BaselineKind, BaselineSetting
+from lookalike.ui.cli.bench.kept_builds import KeptFile, bench_folder
+from lookalike.ui.cli.bench.peers_bench import compare_with_peers
 from lookalike.ui.cli.json_output import print_json
 from lookalike.ui.cli.options import JsonOption, RoundsOption
 from lookalike.ui.cli.terminal import err, out
 
 __all__ = ["register"]
 
-OURS: Final = "lookalike"
 TAIL_LIMIT: Final = 4.0
 """Largest acceptable ratio of the 99th percentile of search times to their median."""
 
@@ -60,16 +60,31 @@ def search_command(
     baselines: Annotated[
         str, typer.Option(help="Baselines to compare with, separated by commas; empty for none.")
     ] = ",".join(BaselineKind),
+    peers: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Compare with these as well, separated by commas, in tables of their own; "
+            f"needs the extra bench. Known are {', '.join(PEERS)}.",
+        ),
+    ] = "",
     seconds: Annotated[float, typer.Option(help="Longest time for one filter, side and round.")] = 1.2,
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the built indexes there and reuse them.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare filtered search over synthetic vectors with plain Faiss, at recall@10 of 0.95."""
+    """Compare filtered search over synthetic vectors with plain Faiss, at recall@10 of 0.95.
+
+    With --peers, databases and other index libraries take part.
+    """
     kinds = _kinds(baselines)
-    with _folder(keep) as folder:
+    named = checked_names(name.strip() for name in peers.split(",") if name.strip())
+    with bench_folder(keep) as folder:
         plan = SearchPlan(folder, Synthetic(count, dim), queries, seconds)
+        if named:
+            compare_with_peers(plan, [*map(str, kinds), *named], index, rounds, json)
+            return
         built, settings, agreement = _built(plan, kinds, index)
         measured: dict[str, list[Measured]] = {side: [] for side in (OURS, *map(str, kinds))}
         loads = []
@@ -113,16 +128,6 @@ def _kinds(names: str) -> list[BaselineKind]:
     return [BaselineKind(name) for name in wanted]
 
 
-@contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        yield keep.absolute()
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
 def _built(
     plan: SearchPlan, kinds: list[BaselineKind], index: IndexKind
 ) -> tuple[dict[str, Built], dict[str, dict[str, BaselineSetting]], float]:
@@ -136,20 +141,15 @@ def _built(
         UsageError: the folder holds other data.
     """
     made = {"count": plan.made.count, "dim": plan.made.dim, "queries": plan.queries, "index": index.value}
-    file = plan.folder / _KEPT
-    if file.exists():
-        kept = orjson.loads(file.read_bytes())
-        if kept["made"] != made:
-            raise UsageError(f"{plan.folder} was built with other options.", remedy="Name another folder with --keep.")
-    elif any(plan.folder.iterdir()):
-        raise UsageError(f"{plan.folder} holds files that are no benchmark.", remedy="Name another folder with --keep.")
-    else:
-        kept = {"made": made, "built": {}, "settings": {}}
-        err.print(f"Building the catalog of {plan.made.count:,} vectors", highlight=False)
+    kept_file = KeptFile(plan.folder / _KEPT, made)
+    kept = kept_file.read()
+    if kept is None:
+        kept = {"built": {}, "settings": {}}
+        err.print(f"Building the catalog of {counted(plan.made.count, 'vector')}", highlight=False)
         kept["built"][OURS] = asdict(fresh(search_sides.build_catalog, plan, index.value))
         err.print("Answering exactly", highlight=False)
         kept["agreement"] = fresh(search_sides.answer_exactly, plan)
-        file.write_bytes(orjson.dumps(kept))
+        kept_file.write(kept)
     for kind in kinds:
         if kind not in kept["built"]:
             err.print(f"Building and tuning {kind}", highlight=False)
@@ -157,7 +157,7 @@ def _built(
             tuned = fresh(search_sides.tune_baseline, plan, kind)
             kept["settings"][kind.value] = {name: asdict(setting) for name, setting in tuned.items()}
             kept["built"][kind.value] = built
-            file.write_bytes(orjson.dumps(kept))
+            kept_file.write(kept)
     settings = {
         side: {name: BaselineSetting(**setting) for name, setting in by_filter.items()}
         for side, by_filter in kept["settings"].items()
@@ -238,7 +238,7 @@ def _new_filter_json(one: NewFilter) -> dict[str, float]:
 def _show(facts: Mapping[str, Any]) -> None:
     sides = facts["sides"]
     for rate, words in _WORDS.items():
-        table = _table("filter", sides, f"{facts['count']:,} vectors: {words} (ratio of {OURS} to it)")
+        table = _table("filter", sides, f"{counted(facts['count'], 'vector')}: {words} (ratio of {OURS} to it)")
         for name in (*sides[OURS]["filters"], _MEAN):
             table.add_row(name, *(_rate(facts, side, rate, name) for side in sides))
         out.print(table)

@@ -55,6 +55,8 @@
 
   const keyOf = (element) => element.closest("[data-key]").dataset.key;
 
+  const MOST_PREVIEWS = 20; // pictures that were sent and are still shown when the visitor goes back to them
+
   // Picture formats that a browser may not recognise or display.
   const OTHER_PICTURES = [
     ".heic", ".heif", ".svg", ".svgz", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef",
@@ -85,7 +87,7 @@
       ".subject-add", ".subject-chip", ".subject-picture", ".subject-name", ".subject-problem",
     ].map((one) => root.querySelector(one));
     const input = root.querySelector("input");
-    let preview = "";
+    const sent = new Map(); // name and address of each picture that was sent, by its id
 
     const show = (source, text) => {
       chip.hidden = !text;
@@ -94,8 +96,6 @@
       picture.replaceChildren();
       if (source) picture.append(Object.assign(new Image(), { src: source, alt: "", onerror() { this.remove(); } }));
       document.body.classList.toggle("has-subject", Boolean(text));
-      if (preview && source !== preview) URL.revokeObjectURL(preview);
-      preview = source && source.startsWith("blob:") ? source : "";
     };
 
     const search = async (file) => {
@@ -103,7 +103,12 @@
       busy();
       try {
         const picture = await sendPicture(file);
-        show(URL.createObjectURL(file), file.name || "Pasted picture");
+        sent.set(picture, [URL.createObjectURL(file), file.name || "Pasted picture"]);
+        for (const [old, [address]] of [...sent].slice(0, -MOST_PREVIEWS)) {
+          URL.revokeObjectURL(address);
+          sent.delete(old);
+        }
+        show(...sent.get(picture));
         props.value = JSON.stringify({ picture });
         trigger("input");
       } catch (error) {
@@ -142,11 +147,17 @@
         input.focus();
       },
     });
-    watch("value", () => {
-      const { key, title, thumbnail } = read(props.value);
-      show(thumbnail || "", key ? title : "");
-    });
-    if (props.value) show(read(props.value).thumbnail, read(props.value).title);
+    const draw = () => {
+      const { key, title, thumbnail, picture } = read(props.value);
+      if (picture) show(...(sent.get(picture) || ["", "Picture"]));
+      else show(thumbnail || "", key ? title : "");
+    };
+    parts.subject = ({ key, title, thumbnail, picture }) => {
+      props.value = picture ? JSON.stringify({ picture }) : key ? JSON.stringify({ key, title, thumbnail }) : "";
+      draw();
+    };
+    watch("value", draw);
+    if (props.value) draw();
   };
 
   // --- examples ----------------------------------------------------------------------------------------------------
@@ -244,7 +255,12 @@
         send(gather());
       }
     });
-    onAction(root, { toggle: () => toggle(), clear: () => parts.clearFilters() });
+    const showResults = () => {
+      toggle(false);
+      root.querySelector(".panel-toggle").focus({ preventScroll: true });
+      document.querySelector("#found").scrollIntoView();
+    };
+    onAction(root, { toggle: () => toggle(), clear: () => parts.clearFilters(), show: showResults });
     watch("value", draw);
     draw();
   };
@@ -277,9 +293,7 @@
       } else {
         root.innerHTML = sent.html;
         recipe = sent.recipe || {};
-        if (sent.address !== undefined) {
-          history.replaceState(null, "", sent.address ? "?" + sent.address : location.pathname);
-        }
+        if (sent.address !== undefined) remember(sent.address, recipe);
       }
       props.value = "";
     };
@@ -334,6 +348,34 @@
       },
     });
   };
+
+  // --- the browser's history: each search is an entry that holds its recipe --------------------------------------------
+
+  const remember = (address, recipe) => {
+    const url = address ? "?" + address : location.pathname;
+    const before = history.state && history.state.recipe;
+    const picture = (one) => (one && one.subject && one.subject.picture) || "";
+    const isSame = !before || (location.search === (address ? url : "") && picture(before) === picture(recipe));
+    history[isSame ? "replaceState" : "pushState"]({ recipe }, "", url);
+  };
+
+  const type = (selector, text) => {
+    const box = document.querySelector(`${selector} :is(input, textarea)`);
+    if (!box || box.value === text) return;
+    box.value = text;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+
+  window.addEventListener("popstate", ({ state }) => {
+    if (!state || !state.recipe) return location.reload();
+    const { text, without, subject, chosen, min_score } = state.recipe;
+    type("#words", text);
+    type("#without", without);
+    type("#min-score", min_score === null ? "" : String(min_score));
+    parts.subject(subject);
+    parts.chosen.value = JSON.stringify(chosen);
+    setTimeout(() => parts.again(), 50); // by then the page has taken over the texts
+  });
 
   const chosenPart = ({ props }) => (parts.chosen = props);
 
