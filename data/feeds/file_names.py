@@ -21,6 +21,7 @@ _TAIL = (
 )
 _CAMERA_NUMBER = re.compile(
     rf"(?:{_PREFIX}[ _-]?(?:E?\d{{4,}}|{_MOMENT}|{_DATE}[-_]\d{{6,9}}|{_DATE}[-_]WA\d+|{_DATE}[-_]\d+)"
+    r"|(?:IMG|DSC[NFI]?|IMAGE|PHOTO|VIDEO)[ _-]?\d+"
     rf"|{_MOMENT}"
     r"|1\d\d_\d{4}|[PRL]\d{7}"
     rf"|(?:WhatsApp|Signal)[ _-](?:Image|Video)[ _-]{_MOMENT}"
