@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import shutil
@@ -7,7 +8,7 @@ import subprocess
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lookalike.data.feeds.file_names import folder_levels, is_camera_number, tit
 from lookalike.data.feeds.folder import pictures_beside, pictures_of_sidecars
 from lookalike.data.feeds.source_files import look_at_folder
 from lookalike.data.item import Item, Rejected
+from lookalike.data.pictures.picture_sources import read_place
 from lookalike.retrieval.ingest.dry_run import Action
 from lookalike.retrieval.ingest.watch import Watch
 from tests.fakes import ColourEncoder
@@ -355,7 +357,7 @@ def test_a_sidecar_that_comes_changes_or_goes_is_seen(catalog: Catalog, tmp_path
         catalog._core, photos, lambda: catalog.feeds(photos)[0], stop=stop, settle_s=0.05, missing_s=0.05
     )  # fmt: skip
     catalog.index(watch.feed).finish()
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: put(photos / "IMG_0.xmp", XMP),
         lambda: put(photos / "IMG_0.xmp", xmp(listed("dc:subject", "Bag", "day", "long"))),
         lambda: (photos / "IMG_0.xmp").unlink(),
@@ -392,6 +394,76 @@ def test_an_archive_may_be_thousands_of_folders_deep(tmp_path: Path) -> None:
     assert isinstance(deep, Rejected)
     assert "at most 512" in deep.reason
     assert top.key == "top.jpg"
+
+
+def tar_of(path: Path, *names: str, mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for number, name in enumerate(names):
+            info = tarfile.TarInfo(name)
+            content = b"{}" if name.endswith(".json") else bytes([number])
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_archive_appended_to_another_is_read(tmp_path: Path, compressed: bool) -> None:
+    first = tar_of(tmp_path / "1.tar", "a.jpg", "b.jpg").read_bytes()
+    second = tar_of(tmp_path / "2.tar", "c.jpg").read_bytes()
+    whole = first + second + b"\0" * 4096 + b"a trailer of something else" * 40
+    path = tmp_path / ("all.tar.gz" if compressed else "all.tar")
+    path.write_bytes(gzip.compress(first) + gzip.compress(whole[len(first) :]) if compressed else whole)
+    found = [item for item in open_feed(path) if isinstance(item, Item)]
+    assert [item.key for item in found] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert [read_place(item.images[0].place) for item in found] == [b"\0", b"\1", b"\0"]
+
+
+def test_members_that_cannot_belong_to_a_sample_are_in_the_ledger_with_the_reason(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    path = tar_of(
+        tmp_path / "s.tar", "1.jpg", "1.json", "1.jpg", "2.jpg", "2.json", "1.json", "1.png", "1.cls2", "3.jpg"
+    )
+    entries = list(open_feed(path))
+    assert [entry.key for entry in entries if isinstance(entry, Item)] == ["1", "2", "3"]
+    catalog.index(path).finish()
+    reasons = {(entry.source, entry.reason) for entry in catalog.ledger() if entry.source in ("1.json", "1.png")}
+    assert len(reasons) == 2
+    assert all("'1' does not lie together in s.tar" in (reason or "") for _, reason in reasons)
+    assert any(
+        isinstance(one, Rejected) and one.source == "1.jpg" and "second member of this name" in one.reason
+        for one in entries
+    )
+
+
+def zip_of(path: Path, *names: bytes) -> Path:
+    """Write a zip archive whose names are the bytes given, without a mark of their encoding."""
+    placeholders = [b"%c" % (65 + number) * len(name) for number, name in enumerate(names)]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in placeholders:
+            archive.writestr(name.decode(), b"x")
+    content = path.read_bytes()
+    for name, placeholder in zip(names, placeholders, strict=True):
+        content = content.replace(placeholder, name)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (["写真/富士山の表.jpg", "写真/ソフト.png"], "cp932"),
+        (["旅行/東京タワー 2019.jpg", "plain.jpg"], "cp932"),
+        (["süß.jpg", "Übung Größe.jpg", "straße.jpg"], "cp437"),
+        (["café créé.jpg", "forêt.jpg", "söt.jpg", "Ärmel.jpg"], "cp437"),
+        (["写真/ソフト.jpg", "café.jpg"], "utf-8"),
+    ],
+)
+def test_names_in_a_zip_are_read_in_their_encoding(tmp_path: Path, names: list[str], encoding: str) -> None:
+    path = zip_of(tmp_path / "a.zip", *(name.encode(encoding) for name in names))
+    found = [item for item in open_feed(path) if isinstance(item, Item)]
+    assert [item.key for item in found] == names
+    assert [read_place(item.images[0].place) for item in found] == [b"x"] * len(names)
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
