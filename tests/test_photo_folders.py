@@ -17,7 +17,7 @@ import pytest
 
 from lookalike import Catalog
 from lookalike.data.errors import FeedError
-from lookalike.data.feeds.feed import open_feed, open_feeds
+from lookalike.data.feeds.feed import named_feed, open_feed, open_feeds
 from lookalike.data.feeds.file_names import folder_levels, is_camera_number, title_of
 from lookalike.data.feeds.folder import pictures_beside, pictures_of_sidecars
 from lookalike.data.feeds.source_files import look_at_folder
@@ -318,7 +318,7 @@ def test_feeds_of_catalogs_made_before_keep_their_names_and_keys(catalog: Catalo
     put(tmp_path / "B" / "DCIM" / "IMG_2.png", 2)
     first, second = open_feeds([tmp_path / "A" / "DCIM", tmp_path / "B" / "DCIM"])
     for feed in (first, second):  # as they were written before places were compared
-        catalog.index(feed.under(feed.name, "")).finish()
+        catalog.index(named_feed(feed, feed.name)).finish()
     for name in ("A", "B"):
         (feed,) = catalog.feeds(tmp_path / name / "DCIM")
         assert (feed.name, feed.prefix) == (f"{name}/DCIM", "")
@@ -326,7 +326,7 @@ def test_feeds_of_catalogs_made_before_keep_their_names_and_keys(catalog: Catalo
     assert sorted(item.key for item in catalog.items()) == ["IMG_1.png", "IMG_2.png"]
     catalog._core.records.ledger._database.connection.execute("DELETE FROM sources")
     put(tmp_path / "photos" / "IMG_1.png", 1)
-    catalog.index(open_feed(tmp_path / "photos").under("photos", "")).finish()
+    catalog.index(named_feed(open_feed(tmp_path / "photos"), "photos")).finish()
     catalog._core.records.ledger._database.connection.execute("DELETE FROM sources")
     assert catalog.feeds(tmp_path / "photos")[0].name == "photos"
 

@@ -40,7 +40,18 @@ from lookalike.data.feeds.webdataset import are_shards, expand, open_shards
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Item, Rejected
 
-__all__ = ["IMAGE_NAMES", "KEY_NAMES", "TITLE_NAMES", "Feed", "FeedSource", "feed_of_files", "open_feed", "open_feeds"]
+__all__ = [
+    "IMAGE_NAMES",
+    "KEY_NAMES",
+    "TITLE_NAMES",
+    "Feed",
+    "FeedSource",
+    "feed_of_files",
+    "named_feed",
+    "open_feed",
+    "open_feeds",
+    "rows_of_feed",
+]
 
 _Named = Mapping[str, str | None]
 """The columns that the caller names as `key`, `image` and `title`; None to find a column by its usual names."""
@@ -101,16 +112,6 @@ class Feed:
                 yield entry
 
         return replace(self, _entries=entries)
-
-    def under(self, name: str, prefix: str, *, note: str = "") -> Feed:
-        """Return the same feed of a folder under a name that is settled; all keys begin with `prefix`."""
-        notes = (*self.notes, note) if note else self.notes
-        named = replace(self, name=name, is_named=True, prefix=prefix, notes=notes)
-        return replace(named, _entries=lambda: (_prefixed(one, prefix) for one in self._entries())) if prefix else named
-
-    def rows(self) -> Iterator[Item | Rejected]:
-        """Yield the rows in order without a look at repeated keys."""
-        return self._entries()
 
     def __iter__(self) -> Iterator[Item | Rejected]:
         """Yield one `Item` or `Rejected` for each row, in order.
@@ -174,8 +175,10 @@ def open_feed(
     Columns are found by their usual names in any case (`KEY_NAMES`, `IMAGE_NAMES`, `TITLE_NAMES`), unless `key`,
     `image` or `title` names them; every other column becomes a field. Picture paths are relative to the feed file, in
     an archive too. `types` has the types of fields that the catalog already has. For a folder or archive of pictures,
-    the key is the path within it, `category` is the first folder, and the title is the file name in words; hidden files
-    and catalogs are left out. Shards are named by a pattern (`shop-{000..009}.tar`), by their folder, or singly.
+    the key is the path within it, `category` is the first folder, `folder` its levels, and the title is the file name
+    in words, unless a camera made it up; metadata of the pictures becomes fields when they are indexed. Hidden files,
+    sidecars and catalogs are left out, as `notes` says. Shards are named by a pattern (`shop-{000..009}.tar`), by their
+    folder, or singly.
 
     >>> feed = open_feed("products.csv")
     >>> feed.columns["title"], feed.columns["price"]
@@ -192,6 +195,18 @@ def open_feed(
     named = {"key": key, "image": image, "title": title}
     feed = _open(source, named, types or {})
     return replace(feed, source=FeedSource(str(source.absolute()), **named))
+
+
+def named_feed(feed: Feed, name: str, prefix: str = "", *, note: str = "") -> Feed:
+    """Return the same feed of a folder under a name that is settled; all keys begin with `prefix`."""
+    notes = (*feed.notes, note) if note else feed.notes
+    named = replace(feed, name=name, is_named=True, prefix=prefix, notes=notes)
+    return replace(named, _entries=lambda: (_prefixed(one, prefix) for one in feed._entries())) if prefix else named
+
+
+def rows_of_feed(feed: Feed) -> Iterator[Item | Rejected]:
+    """Yield the rows of a feed in order, without a look at repeated keys."""
+    return feed._entries()
 
 
 def _prefixed(entry: Item | Rejected, prefix: str) -> Item | Rejected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 __all__ = ["folder_levels", "is_camera_number", "title_of"]
 
@@ -61,5 +62,6 @@ def folder_levels(folders: list[str]) -> list[str] | None:
     return ["/".join(names[:count]) for count in range(1, len(names) + 1)] or None
 
 
+@lru_cache(4_096)
 def _readable(name: str) -> str:
     return " ".join(re.sub(r"[_+]", " ", unicodedata.normalize("NFC", name)).split()) or name

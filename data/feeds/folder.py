@@ -27,7 +27,8 @@ def items_of_folder(folder: Path, files: Sequence[bytes]) -> Iterator[Item | Rej
         if parent != listed:
             listed, beside = parent, _sidecars_in(folder, parent)
         place = folder / os.fsdecode(relative)
-        sidecars = tuple(place.parent / one for one in beside.of.get(os.fsdecode(name), ()))
+        owned = beside.of.get(os.fsdecode(name), ()) if beside.of else ()
+        sidecars = tuple(place.parent / one for one in owned)
         yield picture_item(number, readable(relative), place, sidecars)
 
 

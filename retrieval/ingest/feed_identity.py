@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from lookalike.data.errors import NotAPicture
-from lookalike.data.feeds.feed import Feed
+from lookalike.data.feeds.feed import Feed, named_feed, rows_of_feed
 from lookalike.data.feeds.folder import readable_path
 from lookalike.data.item import Item
 from lookalike.data.pictures.image_decoder import read_bytes
@@ -43,7 +43,7 @@ def identified(feeds: Sequence[Feed], records: Records) -> list[Feed]:
 def as_known(feed: Feed, name: str, ledger: Ledger) -> Feed:
     """Return the feed of a folder under the name `name`, which the ledger has, with the keys it had there."""
     prefix = f"{name}/"
-    return feed.under(name, prefix if "/" in name and ledger.all_below(name, prefix) else "")
+    return named_feed(feed, name, prefix if "/" in name and ledger.all_below(name, prefix) else "")
 
 
 def _identified(feed: Feed, records: Records, taken: set[str], places: dict[str, Path]) -> Feed:
@@ -54,19 +54,19 @@ def _identified(feed: Feed, records: Records, taken: set[str], places: dict[str,
     if here:
         return as_known(feed, plain if plain in here else here[0], records.ledger)
     if plain in taken and plain not in places and plain in records.ledger.feeds():  # its place was never recorded
-        return feed.under(plain, "")
+        return named_feed(feed, plain, "")
     same = _are_same(feed, records)
     if same:
-        return feed.under(plain, "")
+        return named_feed(feed, plain, "")
     if same is None and plain not in taken:
         is_one_of_several = feed.name != plain  # of one name, opened together
-        return feed.under(feed.name, f"{feed.name}/" if is_one_of_several else "")
+        return named_feed(feed, feed.name, f"{feed.name}/" if is_one_of_several else "")
     name = _free_name(place, taken)
     note = (
         f"A feed of its own, {name!r}, whose keys begin with {name}/: the catalog has another folder of this name or "
         "other pictures under the same keys. If it is the same collection at a new place, name its feed with --feed"
     )
-    return feed.under(name, f"{name}/", note=note)
+    return named_feed(feed, name, f"{name}/", note=note)
 
 
 def _are_same(feed: Feed, records: Records) -> bool | None:
@@ -89,7 +89,7 @@ def _are_same(feed: Feed, records: Records) -> bool | None:
 
 def _known(feed: Feed, records: Records) -> Iterator[tuple[Item, set[bytes]]]:
     """Yield the items of a feed whose keys the catalog has, with the hashes of the pictures it has under them."""
-    entries = iter(feed.rows() if records.count() else ())
+    entries = iter(rows_of_feed(feed) if records.count() else ())
     while chunk := list(islice(entries, _ROWS_AT_ONCE)):
         items = {entry.key: entry for entry in chunk if isinstance(entry, Item)}
         rows = records.items_of_keys(list(items))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lookalike.data.counted import counted
 from lookalike.data.errors import FeedError, LookalikeError
-from lookalike.data.feeds.feed import Feed, feed_of_files
+from lookalike.data.feeds.feed import Feed, feed_of_files, named_feed
 from lookalike.data.feeds.folder import pictures_of_sidecars, readable
 from lookalike.data.feeds.source_files import Sighting, look_at_files, look_at_folder
 from lookalike.data.feeds.webdataset import expand
@@ -163,7 +163,7 @@ class Watch:
         return report
 
     def _feed_of(self, folder: Path, files: Sequence[bytes]) -> Feed:
-        return feed_of_files(folder, files).under(self.feed.name, self.feed.prefix)
+        return named_feed(feed_of_files(folder, files), self.feed.name, self.feed.prefix)
 
     def _remove_files(self, folder: Path, gone: Sequence[bytes]) -> tuple[int, IndexReport | None]:
         """Remove the items of files that are gone, and index pictures again whose sidecars are gone."""
