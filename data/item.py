@@ -43,11 +43,13 @@ class ItemImage:
     """One picture of an item.
 
     `source` is its name in the feed; it is stored and shown to people. `place` is where its bytes are at the moment;
-    it is never stored.
+    it is never stored. If the picture's metadata is to become fields of the item, `sidecars` has the files with
+    metadata beside it; None leaves all metadata unread.
     """
 
     source: str
     place: Place
+    sidecars: tuple[Place, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from lookalike.retrieval.evaluation.judged_queries import JudgedQuery, keep_quer
 from lookalike.retrieval.evaluation.measures import Evaluation, evaluated
 from lookalike.retrieval.filters.nodes import Parameters
 from lookalike.retrieval.ingest.dry_run import DryRun
+from lookalike.retrieval.ingest.feed_identity import identified
 from lookalike.retrieval.ingest.index_run import IndexReport, IndexRun
 from lookalike.retrieval.ingest.watch import Watch
 from lookalike.retrieval.input_checks import Column, checked_rows, checked_vectors
@@ -579,18 +580,25 @@ class Catalog:
             stop=stop,
         )
 
-    def feeds(self, source: str | Path | Feed | Sequence[str | Path], **options: Unpack[FeedOptions]) -> list[Feed]:
+    def feeds(
+        self, source: str | Path | Feed | Sequence[str | Path] | Sequence[Feed], **options: Unpack[FeedOptions]
+    ) -> list[Feed]:
         """Open sources as feeds whose values have the types of the catalogue's fields; see `open_feed`.
+
+        A folder has the name of the feed that was last read from there.
 
         >>> (feed,) = catalog.feeds("products.csv")
         >>> feed.count, feed.columns["price"]
         (9, 'float')
         """
-        if isinstance(source, Feed):
-            return [source]
-        paths = [source] if isinstance(source, str | Path) else source
+        sources = [source] if isinstance(source, str | Path | Feed) else source
+        feeds = [one for one in sources if isinstance(one, Feed)]
+        if feeds:
+            return identified(feeds, self._core.records)
+        paths = [one for one in sources if not isinstance(one, Feed)]
         types = self._core.records.schema()
-        return open_feeds([Path(path) for path in paths], types=types, **options)
+        opened = open_feeds([Path(path) for path in paths], types=types, **options)
+        return identified(opened, self._core.records)
 
     # --- searching -------------------------------------------------------------------------------------------------
 

@@ -169,8 +169,8 @@ def test_a_folder_gives_key_category_and_title(tmp_path: Path) -> None:
     found = {item.key: item for item in items(open_feed(tmp_path))}
     assert list(found) == ["loose.png", "mugs/big_blue-mug.png", "mugs/deep/x.jpg"]
     assert found["mugs/big_blue-mug.png"].title == "big blue mug"
-    assert found["mugs/deep/x.jpg"].fields == {"category": "mugs"}
-    assert found["loose.png"].fields == {"category": None}
+    assert found["mugs/deep/x.jpg"].fields == {"category": "mugs", "folder": ["mugs", "mugs/deep"], "file": "x.jpg"}
+    assert found["loose.png"].fields == {"category": None, "folder": None, "file": "loose.png"}
 
 
 def test_a_file_name_that_is_not_utf8_gets_a_readable_key(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from lookalike.data.archives.tar_archive import TarReader
 from lookalike.data.archives.zip_archive import ZipReader
 from lookalike.data.errors import FeedError
-from lookalike.data.feeds.folder import is_hidden
+from lookalike.data.feeds.left_out import LeftOut, kind_of_path
 from lookalike.data.pictures.picture_sources import Member, Unreadable
 from lookalike.data.record_files import is_record_file
 
@@ -35,14 +36,18 @@ class Archive:
     def __init__(self, name: str, reader: ZipReader | TarReader) -> None:
         self.name = name
         self.random_access = reader.random_access
+        self.left_out: Counter[LeftOut] = Counter()
         self._reader = reader
 
     def __iter__(self) -> Iterator[Member]:
-        """Yield the files under their cleaned names, in archive order, without hidden files.
+        """Yield the files under their cleaned names, in archive order, without those that are left out by their names.
+
+        A complete iteration counts these in `left_out`.
 
         Raises:
             FeedError: the archive cannot be read at all, or has more than ten million members.
         """
+        left_out: Counter[LeftOut] = Counter()
         for count, member in enumerate(self._reader.members(), start=1):
             if count > _MAX_MEMBERS:
                 raise FeedError(
@@ -52,8 +57,11 @@ class Archive:
             if name is None:
                 reason = "Its name points outside the archive."
                 yield Member(member.name, Unreadable(reason), reason)
-            elif not is_hidden(name):
+            elif (kind := kind_of_path(name)) is not None:
+                left_out[kind] += 1
+            else:
                 yield Member(name, member.place, member.refused)
+        self.left_out = left_out
 
     def with_random_access(self) -> Archive:
         """Return an archive whose members can be read in any order; it is unpacked into an unnamed file if necessary.

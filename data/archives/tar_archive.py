@@ -30,6 +30,9 @@ __all__ = ["TarReader", "compression_of"]
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _MAX_HEADER_BYTES = 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+_MAX_ZERO_BLOCKS = 2048
+"""Maximum number of blocks of zeros between two archives in one file; programs pad archives to 20 blocks."""
+
 _TRUSTED_BYTES = 1024**3
 _MAX_RATIO = 200
 _MIN_FREE_DISK_BYTES = 512 * 1024 * 1024
@@ -111,6 +114,13 @@ class TarReader:
 
 
 def _members(window: _Window) -> Iterator[Member]:
+    """Yield the members of an archive, and of further archives that were appended to it."""
+    yield from _members_of_one(window)
+    while window.is_at_archive():
+        yield from _members_of_one(window)
+
+
+def _members_of_one(window: _Window) -> Iterator[Member]:
     tar = tarfile.TarFile(fileobj=cast(IO[bytes], window), encoding="utf-8", errors="surrogateescape")
     previous = -1
     while (info := tar.next()) is not None:
@@ -179,6 +189,7 @@ class _Window:
         self._source = source
         self._max_bytes = max_bytes
         self._position = 0
+        self._again = b""  # a block to take once more
 
     def close(self) -> None:
         if not isinstance(self._source, _SharedFile):
@@ -189,7 +200,7 @@ class _Window:
 
     def seek(self, position: int) -> None:
         if isinstance(self._source, _SharedFile) and position >= 0:
-            self._position = position
+            self._position, self._again = position, b""
         elif position < self._position:
             raise tarfile.ReadError("a header points backwards")
         while self._position < position and self.take(min(position - self._position, _CHUNK_BYTES)):
@@ -214,8 +225,28 @@ class _Window:
         content = self.take(size)
         return hold(content) if len(content) == size else Unreadable("The archive ends in the middle of this file.")
 
+    def is_at_archive(self) -> bool:
+        """Skip the zeros that end an archive, and return whether another archive begins after them."""
+        for _ in range(_MAX_ZERO_BLOCKS):
+            block = self.take(tarfile.BLOCKSIZE)
+            if len(block) < tarfile.BLOCKSIZE:
+                return False
+            if any(block):
+                try:
+                    tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+                except tarfile.HeaderError:  # what follows is no archive
+                    return False
+                self._again = block
+                self._position -= len(block)
+                return True
+        return False
+
     def take(self, size: int) -> bytes:
         """Read the next `size` bytes; fewer are returned only at the end of the archive."""
+        if self._again:
+            again, self._again = self._again[:size], self._again[size:]
+            self._position += len(again)
+            return again + self.take(size - len(again)) if len(again) < size else again
         if isinstance(self._source, _SharedFile):
             content = self._source.read_at(self._position, size)
             self._position += len(content)

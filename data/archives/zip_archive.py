@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import stat
 import threading
 import zipfile
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lookalike.data.archives.member_names import decoded_name, encoding_of
 from lookalike.data.errors import FeedError, NotAPicture
 from lookalike.data.pictures.picture_sources import Member, Unreadable, check_size
 
@@ -36,6 +36,7 @@ class ZipReader:
             self._zip = zipfile.ZipFile(path)
         except Exception as error:  # a parser given hostile bytes may raise anything
             raise FeedError(f"{path.name} is not a zip archive, or is damaged: {error}.") from error
+        self._encoding = encoding_of([_raw_name(info) for info in self._zip.infolist() if not _is_marked(info)])
         self._files = [info for info in self._zip.infolist() if not info.is_dir()]
         if self._files and all(info.flag_bits & _ENCRYPTED for info in self._files):
             raise FeedError(f"{path.name} is encrypted.", remedy="Unpack it with its password and index the folder.")
@@ -45,7 +46,12 @@ class ZipReader:
         for info in self._files:
             reason = _refusal(info)
             place = Unreadable(reason) if reason else _ZipMember(self, info)
-            yield Member(_name_of(info), place, reason)
+            yield Member(self._name_of(info), place, reason)
+
+    def _name_of(self, info: zipfile.ZipInfo) -> str:
+        """Return a member's name with `/` between its parts."""
+        name = info.filename if _is_marked(info) else decoded_name(_raw_name(info), self._encoding)
+        return name.replace("\\", "/")
 
     def read(self, info: zipfile.ZipInfo, max_bytes: int) -> bytes:
         """Return the bytes of a member, up to the size that the directory declares.
@@ -91,10 +97,9 @@ def _refusal(info: zipfile.ZipInfo) -> str:
     return ""
 
 
-def _name_of(info: zipfile.ZipInfo) -> str:
-    """Return a member's name with `/` between its parts. An unmarked name is read as UTF-8 if it is valid UTF-8."""
-    name = info.filename
-    if not info.flag_bits & _NAME_IS_UTF8:
-        with contextlib.suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")
+def _is_marked(info: zipfile.ZipInfo) -> bool:
+    return bool(info.flag_bits & _NAME_IS_UTF8)
+
+
+def _raw_name(info: zipfile.ZipInfo) -> bytes:
+    return info.orig_filename.partition("\0")[0].encode("cp437", "replace")

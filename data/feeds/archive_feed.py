@@ -6,7 +6,7 @@ import posixpath
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,17 +20,44 @@ from lookalike.data.feeds.tables import TABLE_SUFFIXES, open_table
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Item, ItemImage, Rejected
 from lookalike.data.pictures.picture_sources import Address, Member, Stored, Unreadable, is_address
+from lookalike.data.pictures.sidecars import Sidecars, sidecars_among
 from lookalike.data.pictures.video import VIDEO_SUFFIXES
 
-__all__ = ["ExtractedFeed", "archive_resolver", "find_feed", "items_of_archive", "rejection_of"]
+__all__ = ["ExtractedFeed", "archive_resolver", "find_feed", "items_of_archive", "rejection_of", "sidecars_of_archive"]
 
 _MAX_FEED_BYTES = 1024**3
 
 
-def items_of_archive(archive: Archive) -> Iterator[Item | Rejected]:
-    """Yield one item for every file of an archive of pictures; a refused member becomes a rejected row."""
-    for number, member in enumerate(archive, start=1):
-        yield rejection_of(number, member) if member.refused else picture_item(number, member.name, _place_of(member))
+def sidecars_of_archive(names: Iterable[str]) -> Sidecars:
+    """Return the sidecars among the files of an archive, all under their names in it."""
+    by_folder: dict[str, list[str]] = {}
+    for name in names:
+        by_folder.setdefault(posixpath.dirname(name), []).append(posixpath.basename(name))
+    of: dict[str, list[str]] = {}
+    found: set[str] = set()
+    for folder, files in by_folder.items():
+        beside = sidecars_among(files)
+        found.update(posixpath.join(folder, name) for name in beside.names)
+        for picture, owned in beside.of.items():
+            of[posixpath.join(folder, picture)] = [posixpath.join(folder, name) for name in owned]
+    return Sidecars(of, frozenset(found))
+
+
+def items_of_archive(archive: Archive, beside: Sidecars) -> Iterator[Item | Rejected]:
+    """Yield one item for every file of an archive of pictures; a refused member becomes a rejected row.
+
+    The sidecars in `beside` are left out, and are read if the archive has random access.
+    """
+    places: dict[str, Stored] = {}
+    if archive.random_access and beside.names:
+        places = {member.name: member.place for member in archive if member.name in beside.names}
+    pictures = (member for member in archive if member.name not in beside.names)
+    for number, member in enumerate(pictures, start=1):
+        if member.refused:
+            yield rejection_of(number, member)
+        else:
+            sidecars = tuple(places[name] for name in beside.of.get(member.name, ()) if name in places)
+            yield picture_item(number, member.name, _place_of(member), sidecars)
 
 
 def _place_of(member: Member) -> Stored:

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Unpack
 
 from lookalike.data.archives.archive import is_archive, is_tar, open_archive
-from lookalike.data.errors import FeedError
-from lookalike.data.feeds.archive_feed import ExtractedFeed, archive_resolver, find_feed, items_of_archive
+from lookalike.data.errors import FeedError, UsageError
+from lookalike.data.feeds.archive_feed import (
+    ExtractedFeed,
+    archive_resolver,
+    find_feed,
+    items_of_archive,
+    sidecars_of_archive,
+)
 from lookalike.data.feeds.column_names import IMAGE_NAMES, KEY_NAMES, TITLE_NAMES
 from lookalike.data.feeds.feed_options import FeedOptions, absolute, variants_of
-from lookalike.data.feeds.folder import is_catalog, items_of_folder, readable, walk
+from lookalike.data.feeds.folder import items_of_folder, pictures_beside, readable
+from lookalike.data.feeds.folder_walk import is_catalog, walk
 from lookalike.data.feeds.hugging_face import is_dataset, open_dataset
 from lookalike.data.feeds.known_exports import export_of
+from lookalike.data.feeds.left_out import LeftOut, note_of
 from lookalike.data.feeds.named_pictures import Resolve, feed_folder_resolver
 from lookalike.data.feeds.products import products_of
 from lookalike.data.feeds.table import Table
@@ -41,8 +49,10 @@ __all__ = [
     "FeedOptions",
     "FeedSource",
     "feed_of_files",
+    "named_feed",
     "open_feed",
     "open_feeds",
+    "rows_of_feed",
 ]
 
 _CAPTIONS = ("caption", "text")
@@ -65,7 +75,8 @@ class Feed:
 
     `count` is the number of rows or files. `columns` maps each column to its role, in words. `folder` is the folder of
     the pictures if every file in it is an item. `source` has the arguments that open the whole feed again, if known.
-    `notes` are sentences about how the source was read.
+    `notes` are sentences about how the source was read. `is_named` is whether the name is settled, by the caller or by
+    the catalog, and `prefix` is what all keys begin with beside the path.
 
     >>> feed = open_feed("products.csv")
     >>> feed.count, [item.key for item in feed][:2]
@@ -79,6 +90,8 @@ class Feed:
     folder: Path | None = None
     source: FeedSource | None = None
     notes: tuple[str, ...] = ()
+    is_named: bool = False
+    prefix: str = ""
     _taken: dict[str, tuple[str, int]] | None = field(default=None, repr=False)
 
     def noting(self, keys: set[str]) -> Feed:
@@ -151,8 +164,10 @@ def open_feed(
     columns; the option `variants` ("join" or "items") decides whether the variants of a product are items of their own.
     Picture paths are relative to the feed file, in an archive too, unless the option `base` names another folder or a
     web address. `types` has the types of fields that the catalog already has. For a folder or archive of pictures,
-    the key is the path within it, `category` is the first folder, and the title is the file name in words; hidden files
-    and catalogs are left out. Shards are named by a pattern (`shop-{000..009}.tar`), by their folder, or singly.
+    the key is the path within it, `category` is the first folder, `folder` its levels, and the title is the file name
+    in words, unless a camera made it up; metadata of the pictures becomes fields when they are indexed. Hidden files,
+    sidecars and catalogs are left out, as `notes` says. Shards are named by a pattern (`shop-{000..009}.tar`), by their
+    folder, or singly.
 
     >>> feed = open_feed("products.csv")
     >>> feed.columns["title"], feed.columns["price"]
@@ -175,6 +190,28 @@ def open_feed(
     return replace(feed, source=FeedSource(str(source.absolute()), options))
 
 
+def named_feed(feed: Feed, name: str, prefix: str = "", *, note: str = "") -> Feed:
+    """Return the same feed of a folder under a name that is settled; all keys begin with `prefix`."""
+    notes = (*feed.notes, note) if note else feed.notes
+    named = replace(feed, name=name, is_named=True, prefix=prefix, notes=notes)
+    return replace(named, _entries=lambda: (_prefixed(one, prefix) for one in feed._entries())) if prefix else named
+
+
+def rows_of_feed(feed: Feed) -> Iterator[Item | Rejected]:
+    """Yield the rows of a feed in order, without a look at repeated keys."""
+    return feed._entries()
+
+
+def _prefixed(entry: Item | Rejected, prefix: str) -> Item | Rejected:
+    if isinstance(entry, Rejected):
+        return entry
+    images = tuple(replace(image, source=prefix + image.source) for image in entry.images)
+    try:
+        return replace(entry, key=prefix + entry.key, images=images)
+    except UsageError as error:
+        return Rejected(entry.row, str(error), source=ascii(entry.key))
+
+
 def _open(source: Path, options: FeedOptions, types: Mapping[str, FieldType]) -> Feed:
     if source.is_dir():
         return _open_folder(source, options)
@@ -187,11 +224,14 @@ def _open(source: Path, options: FeedOptions, types: Mapping[str, FieldType]) ->
 
 
 def feed_of_files(folder: Path, files: Sequence[bytes]) -> Feed:
-    """Return some files of a folder of pictures as a feed named after the folder; `files` are paths relative to it."""
-    return _feed_of_folder(folder, files, ())
+    """Return some files of a folder of pictures as a feed named after the folder; `files` are paths relative to it.
+
+    A sidecar among them stands for the pictures that it is about.
+    """
+    return _feed_of_folder(folder, pictures_beside(folder, files), ())
 
 
-def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str]) -> Feed:
+def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str], notes: tuple[str, ...] = ()) -> Feed:
     """Return files as a feed. The reasons in `unlisted`, one for each subfolder not listed, follow as rejected rows."""
 
     def entries() -> Iterator[Item | Rejected]:
@@ -199,7 +239,7 @@ def _feed_of_folder(folder: Path, files: Sequence[bytes], unlisted: Sequence[str
         for number, reason in enumerate(unlisted, start=len(files) + 1):
             yield Rejected(number, reason)
 
-    return Feed(_readable(folder), len(files) + len(unlisted), {}, entries, folder)
+    return Feed(_readable(folder), len(files) + len(unlisted), {}, entries, folder, notes=notes)
 
 
 def _open_folder(folder: Path, options: FeedOptions) -> Feed:
@@ -213,7 +253,8 @@ def _open_folder(folder: Path, options: FeedOptions) -> Feed:
         inner = readable(relpath(fsencode(error.filename), fsencode(folder)))
         unlisted.append(f"The folder {inner!r} cannot be listed: {error.strerror}.")
 
-    files = tuple(walk(folder, record))
+    left_out: Counter[LeftOut] = Counter()
+    files = tuple(walk(folder, record, left_out=left_out))
     if not files:
         raise FeedError(f"The folder {folder.name!r} has no files{' that can be listed' * bool(unlisted)}.")
     if is_dataset(files):
@@ -224,7 +265,7 @@ def _open_folder(folder: Path, options: FeedOptions) -> Feed:
     if shards and all(is_tar(name) or name.lower().endswith(_SHARD_COMPANIONS) for name in names):
         return _feed_of_shards(folder, shards, options)
     _check_unnamed("A folder", options)
-    return _feed_of_folder(folder, files, unlisted)
+    return _feed_of_folder(folder, files, unlisted, note_of(left_out))
 
 
 def _open_archive(source: Path, options: FeedOptions, types: Mapping[str, FieldType]) -> Feed:
@@ -242,7 +283,10 @@ def _open_archive(source: Path, options: FeedOptions, types: Mapping[str, FieldT
     if is_tar(source.name) and are_shards(names):
         return _feed_of_shards(source, [source], options)
     _check_unnamed("An archive", options)
-    return Feed(_readable(source), len(names), {}, lambda: items_of_archive(archive))
+    beside = sidecars_of_archive(names)
+    left_out = archive.left_out + Counter({LeftOut.SIDECAR: len(beside.names)})
+    count = len(names) - sum(name in beside.names for name in names)
+    return Feed(_readable(source), count, {}, lambda: items_of_archive(archive, beside), notes=note_of(left_out))
 
 
 def _feed_of_shards(source: Path, paths: Sequence[Path], options: FeedOptions) -> Feed:

@@ -1,45 +1,74 @@
-"""Folders of pictures as items: the path is the key, its first part the category, and the file name the title.
+"""Folders of pictures as items: the path is the key, its folders the category and the levels, its name the title.
 
-An archive of pictures is read in the same way.
+An archive of pictures is read in the same way. Metadata of the pictures is read later, when their bytes are.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from lookalike.data.catalog_layout import CATALOG_FILE, RECORDS
 from lookalike.data.errors import UsageError
+from lookalike.data.feeds.file_names import folder_levels, title_of
 from lookalike.data.item import Item, ItemImage, Rejected
 from lookalike.data.pictures.picture_sources import Place
+from lookalike.data.pictures.sidecars import Sidecars, sidecars_among
 
-__all__ = ["is_catalog", "is_hidden", "items_of_folder", "picture_item", "readable", "walk"]
-
-_CATALOG_FILES = (CATALOG_FILE, RECORDS)
+__all__ = ["items_of_folder", "picture_item", "pictures_beside", "pictures_of_sidecars", "readable", "readable_path"]
 
 
 def items_of_folder(folder: Path, files: Sequence[bytes]) -> Iterator[Item | Rejected]:
     """Yield an item for each file; `files` are paths relative to `folder`."""
+    listed = b"/"
+    beside = Sidecars()
     for number, relative in enumerate(files, start=1):
-        yield picture_item(number, readable(relative), folder / os.fsdecode(relative))
+        parent, _, name = relative.rpartition(b"/")
+        if parent != listed:
+            listed, beside = parent, _sidecars_in(folder, parent)
+        place = folder / os.fsdecode(relative)
+        owned = beside.of.get(os.fsdecode(name), ()) if beside.of else ()
+        sidecars = tuple(place.parent / one for one in owned)
+        yield picture_item(number, readable(relative), place, sidecars)
 
 
-def picture_item(number: int, key: str, place: Place) -> Item | Rejected:
+def picture_item(number: int, key: str, place: Place, sidecars: tuple[Place, ...] = ()) -> Item | Rejected:
     """Return the item of a picture file. `key` is its relative path with `/` between the parts."""
-    parts = key.split("/")
+    *folders, file = key.split("/")
     try:
         return Item(
             key=key,
-            title=_words(PurePosixPath(parts[-1]).stem),
-            fields={"category": parts[0] if len(parts) > 1 else None},
-            images=(ItemImage(key, place),),
+            title=title_of(PurePosixPath(file).stem),
+            fields={"category": folders[0] if folders else None, "folder": folder_levels(folders), "file": file},
+            images=(ItemImage(key, place, sidecars),),
             row=number,
         )
     except UsageError as error:
         return Rejected(number, str(error), source=ascii(key))
+
+
+def pictures_beside(folder: Path, files: Sequence[bytes]) -> list[bytes]:
+    """Return files of a folder without their sidecars, and with the pictures that those sidecars are about.
+
+    `files` are paths relative to `folder`.
+    """
+    found: dict[bytes, None] = {}
+    for parent, names in _by_parent(files).items():
+        beside = _sidecars_in(folder, parent).names
+        found.update((os.path.join(parent, name), None) for name in names if os.fsdecode(name) not in beside)  # noqa: PTH118
+    return list(found | dict.fromkeys(pictures_of_sidecars(folder, files)))
+
+
+def pictures_of_sidecars(folder: Path, files: Sequence[bytes]) -> list[bytes]:
+    """Return the pictures in a folder that the sidecars among `files` are about, or were about before they went."""
+    found: dict[bytes, None] = {}
+    for parent, names in _by_parent(files).items():
+        asked = {os.fsdecode(name) for name in names}
+        for picture, owned in _sidecars_in(folder, parent, also=names).of.items():
+            path = os.path.join(parent, os.fsencode(picture))  # noqa: PTH118  # a path of bytes
+            if not asked.isdisjoint(owned) and os.path.lexists(os.path.join(os.fsencode(folder), path)):  # noqa: PTH118
+                found[path] = None
+    return list(found)
 
 
 def readable(name: bytes) -> str:
@@ -47,32 +76,22 @@ def readable(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
-def is_hidden(key: str) -> bool:
-    """Return whether any part of a path begins with a dot."""
-    return key.startswith(".") or "/." in key
+def readable_path(path: Path) -> str:
+    """Return a path as text with `/` between its parts; see `readable`."""
+    return readable(os.fsencode(path.as_posix()))
 
 
-def is_catalog(folder: bytes) -> bool:
-    """Return whether a folder is a Lookalike catalog."""
-    with contextlib.suppress(OSError):  # no permission to look into it
-        return all(Path(os.fsdecode(folder), file).is_file() for file in _CATALOG_FILES)
-    return False
+def _by_parent(files: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+    by_parent: dict[bytes, list[bytes]] = {}
+    for relative in files:
+        parent, _, name = relative.rpartition(b"/")
+        by_parent.setdefault(parent, []).append(name)
+    return by_parent
 
 
-def walk(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[bytes]:
-    """Yield the relative paths of all files below `folder`, folder by folder, without hidden files and catalogs.
-
-    `on_error` is called with the error of each folder that cannot be listed.
-    """
-    root = os.fsencode(folder)
-    for parent, folders, files in os.walk(root, onerror=on_error):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(b".") and not is_catalog(parent + b"/" + name)
-        )
-        for name in sorted(files):
-            if not name.startswith(b"."):
-                yield os.path.relpath(parent + b"/" + name, root)
-
-
-def _words(stem: str) -> str:
-    return re.sub(r"[\s_\-+.]+", " ", stem).strip() or stem
+def _sidecars_in(folder: Path, parent: bytes, also: Sequence[bytes] = ()) -> Sidecars:
+    try:
+        names = os.listdir(os.path.join(os.fsencode(folder), parent))  # noqa: PTH118, PTH208  # a path of bytes
+    except OSError:  # it is gone, and so are its pictures
+        names = []
+    return sidecars_among(os.fsdecode(name) for name in {*names, *also})

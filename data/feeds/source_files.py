@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookalike.data.errors import FeedError
-from lookalike.data.feeds.folder import walk
+from lookalike.data.feeds.folder_walk import walk
 
 __all__ = ["Mark", "Sighting", "look_at_files", "look_at_folder"]
 
@@ -48,7 +48,7 @@ def look_at_folder(folder: Path) -> Sighting:
             unclear.append(os.path.relpath(path, root))
 
     files: dict[bytes, Mark] = {}
-    for file in walk(folder, record):
+    for file in walk(folder, record, with_sidecars=True):
         mark = _mark(root + b"/" + file, file, unclear)
         if mark is not None:
             files[file] = mark

@@ -128,14 +128,28 @@ def _samples(paths: Sequence[Path]) -> Iterator[tuple[str, dict[str, Member]] | 
 
 
 def _samples_of(archive: Archive) -> Iterator[tuple[str, dict[str, Member]] | Rejected]:
+    """Yield the samples of one shard; members that cannot belong to a sample are rejected, each with the reason."""
+    seen: set[str] = set()
     for key, members in itertools.groupby(archive, key=lambda member: _split(member.name)[0]):
         parts: dict[str, Member] = {}
         for member in members:
             if member.refused:
                 yield rejection_of(0, member)
+                continue
+            part = _split(member.name)[1]
+            if part in parts:
+                reason = f"{archive.name} has a second member of this name; only the first is used."
+                yield Rejected(0, reason, source=member.name)
+            elif key in seen and _is_used(part):
+                reason = (
+                    f"The sample {key!r} does not lie together in {archive.name}: other samples are between its "
+                    "members, and this one comes too late to be used."
+                )
+                yield Rejected(0, reason, source=member.name)
             else:
-                parts.setdefault(_split(member.name)[1], member)
-        if any(part in _SIDECARS or _is_picture(part) for part in parts):
+                parts[part] = member
+        if key not in seen and any(map(_is_used, parts)):
+            seen.add(key)
             yield key, parts
 
 
@@ -162,6 +176,10 @@ def _split(name: str) -> tuple[str, str]:
     folder, slash, file = name.rpartition("/")
     stem, _, part = file.partition(".")
     return folder + slash + stem, part.lower()
+
+
+def _is_used(part: str) -> bool:
+    return part in _SIDECARS or _is_picture(part)
 
 
 def _is_picture(part: str) -> bool:

@@ -18,7 +18,9 @@ from PIL import Image
 from lookalike.data.errors import FetchFailed, NotAPicture
 from lookalike.data.fetch.fetched import Fetched
 from lookalike.data.item import ItemImage
+from lookalike.data.pictures.description import facts_of
 from lookalike.data.pictures.image_decoder import Picture, decode, read_bytes
+from lookalike.data.pictures.picture_facts import PictureFacts
 from lookalike.data.pictures.picture_sources import read_place
 from lookalike.data.pictures.video import frame_sha256, frame_source, is_video, scenes, seconds_of, video_sha256
 from lookalike.models import Encoder, Prepared
@@ -36,7 +38,7 @@ Stored = dict[bytes, list[StoredImage]]
 class LoadedImage:
     """One picture of an item: known by its bytes (`kept`, `vectors`), `prepared` for the models, or `failed`.
 
-    `vectors` are float16 rows as bytes, by space.
+    `vectors` are float16 rows as bytes, by space. `facts` are from its metadata, if that was to be read.
     """
 
     source: str
@@ -47,6 +49,7 @@ class LoadedImage:
     kept: int | None = None
     prepared: Mapping[str, Prepared] | None = None
     failed: str | None = None
+    facts: PictureFacts | None = None
 
 
 class PictureLoader:
@@ -80,10 +83,11 @@ class PictureLoader:
             if fetched is not None:
                 return [self._load_fetched(image.source, fetched.result(), stored)]
             if isinstance(image.place, Path) and is_video(image.place):
-                return self._load_video(image.source, image.place, stored)
+                return _with_facts(self._load_video(image.source, image.place, stored), b"", image)
             content = read_place(image.place)
             digest = hashlib.sha256(content).digest()
-            return [self._known(image.source, digest, stored) or self._decoded(image.source, digest, content)]
+            loaded = self._known(image.source, digest, stored) or self._decoded(image.source, digest, content)
+            return _with_facts([loaded], content, image)
         except NotAPicture as error:
             return [LoadedImage(image.source, failed=str(error))]
 
@@ -169,3 +173,10 @@ def _read_fetched(fetched: Fetched) -> bytes:
             return content
         fetched.path.unlink(missing_ok=True)
     raise FetchFailed("The fetched picture is not on disk any more; run this again.", temporary=True)
+
+
+def _with_facts(loaded: list[LoadedImage], content: bytes, image: ItemImage) -> list[LoadedImage]:
+    """Set the facts of the first of the loaded pictures, which are scenes if the file is a video."""
+    if image.sidecars is not None and loaded:
+        loaded[0].facts = facts_of(content, image.sidecars)
+    return loaded

@@ -11,6 +11,7 @@ import orjson
 from lookalike.data.errors import FieldTypeError, LookalikeError
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import CellWarning, Item, Rejected, Value
+from lookalike.retrieval.ingest.described_item import described
 from lookalike.retrieval.ingest.item_pictures import LoadedImage
 from lookalike.retrieval.ingest.loader import Job, KnownItem
 from lookalike.retrieval.input_checks import fields_json, with_fields_of
@@ -72,7 +73,7 @@ class Decider:
 
     def decide(self, job: Job, loaded: Sequence[LoadedImage]) -> Decision:
         """Decide on one item."""
-        item = job.item
+        item = described(job.item, loaded)
         failed = [
             (place, Rejected(item.row, image.failed, item.key, image.source))
             for place, image in enumerate(loaded, start=1)

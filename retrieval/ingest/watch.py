@@ -15,8 +15,8 @@ from pathlib import Path
 
 from lookalike.data.counted import counted
 from lookalike.data.errors import FeedError, LookalikeError
-from lookalike.data.feeds.feed import Feed, feed_of_files
-from lookalike.data.feeds.folder import readable
+from lookalike.data.feeds.feed import Feed, feed_of_files, named_feed
+from lookalike.data.feeds.folder import pictures_of_sidecars, readable
 from lookalike.data.feeds.source_files import Sighting, look_at_files, look_at_folder
 from lookalike.data.feeds.webdataset import expand
 from lookalike.data.fetch.settings import FetchSettings
@@ -134,7 +134,8 @@ class Watch:
         try:
             if self._pictures:
                 report = self._index_files(self._pictures, changes.ready)
-                removed = self._remove_files(changes.gone)
+                removed, again = self._remove_files(self._pictures, changes.gone)
+                report = report or again
             elif changes.ready or changes.gone:
                 report, removed, trouble = self._index_anew(changes)
             optimized = self._optimize()
@@ -156,18 +157,23 @@ class Watch:
         files = sorted(ready)[:_MOST_FILES_AT_ONCE]
         if not files:
             return None
-        report = self._run(feed_of_files(folder, files), partial=True)
+        report = self._run(self._feed_of(folder, files), partial=True)
         if not self._stop.is_set():
             self._settling.done(read=files)
         return report
 
-    def _remove_files(self, gone: Sequence[bytes]) -> int:
+    def _feed_of(self, folder: Path, files: Sequence[bytes]) -> Feed:
+        return named_feed(feed_of_files(folder, files), self.feed.name, self.feed.prefix)
+
+    def _remove_files(self, folder: Path, gone: Sequence[bytes]) -> tuple[int, IndexReport | None]:
+        """Remove the items of files that are gone, and index pictures again whose sidecars are gone."""
         if not gone:
-            return 0
-        keys = [readable(file) for file in gone]
-        removed = self._remove(keys)
+            return 0, None
+        removed = self._remove([self.feed.prefix + readable(file) for file in gone])
+        pictures = pictures_of_sidecars(folder, gone)
+        report = self._run(self._feed_of(folder, pictures), partial=True) if pictures else None
         self._settling.done(removed=gone)
-        return removed
+        return removed, report
 
     def _index_anew(self, changes: Changes) -> tuple[IndexReport, int, str | None]:
         """Read a source again, and remove the items that it no longer has."""

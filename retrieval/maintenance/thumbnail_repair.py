@@ -18,7 +18,7 @@ from PIL import Image
 
 from lookalike.data.catalog_layout import FETCHED, RECORDS, THUMBNAILS
 from lookalike.data.errors import NotAPicture
-from lookalike.data.feeds.folder import walk
+from lookalike.data.feeds.folder_walk import walk
 from lookalike.data.pictures.image_decoder import decode, read_bytes
 from lookalike.data.pictures.picture_sources import is_address
 from lookalike.data.pictures.video import frame_sha256, is_video, scenes, seconds_of, video_sha256

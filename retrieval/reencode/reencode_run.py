@@ -22,6 +22,7 @@ from lookalike.data.fetch.settings import FetchSettings
 from lookalike.retrieval.core import Core
 from lookalike.retrieval.evaluation.judged_queries import JudgedQuery, kept_queries
 from lookalike.retrieval.evaluation.model_comparison import Comparison, compare
+from lookalike.retrieval.ingest.feed_identity import as_known
 from lookalike.retrieval.reencode.originals import Originals
 from lookalike.retrieval.reencode.target import Target
 from lookalike.retrieval.spaces.space_sets import SpaceSets
@@ -205,7 +206,7 @@ class Reencoding:
             except FeedError as error:
                 self.report.notes.append(f"The feed {name} cannot be read from its source: {error}")
                 continue
-            yield feed
+            yield feed if feed.folder is None else as_known(feed, name, self._core.records.ledger)
 
     def _write(self, vectors: Iterator[list[ImageVector]]) -> Iterator[None]:
         """Write vectors as they arrive, a transaction every few seconds."""

@@ -226,6 +226,15 @@ class Ledger:
         )
         return [entry for (entry,) in self._database.connection.execute(sql, (_json(keys), feed))]
 
+    def all_below(self, feed: str, prefix: str) -> bool:
+        """Return whether a feed has keys and all of them begin with `prefix`, which ends with a slash."""
+        sql = (
+            "SELECT count(*), coalesce(sum(key >= ?2 AND key < ?3), 0) FROM ledger "
+            "WHERE feed = ?1 AND part = 0 AND key IS NOT NULL"
+        )
+        keys, below = self._database.connection.execute(sql, (feed, prefix, f"{prefix[:-1]}0")).fetchone()
+        return bool(keys) and keys == below
+
     def size(self) -> int:
         """Return a number above every entry's."""
         return int(self._database.connection.execute("SELECT coalesce(max(rowid), 0) + 1 FROM ledger").fetchone()[0])

@@ -104,13 +104,15 @@ def index(
     fetch = FetchSettings(allow_private=allow_private, per_host=fetch_per_host, timeout_s=fetch_timeout)
     given = FeedOptions(key=key, image=image, title=title, variants=variants, base=base)
     feeds = open_feeds(sources, types=types_of(catalog), **given)  # before a catalog is made
-    feeds = feeds if feed_name is None else [replace(feeds[0], name=feed_name)]
+    feeds = feeds if feed_name is None else [replace(feeds[0], name=feed_name, is_named=True)]
     if dry_run:
         warn_of_empty(feeds)
         with opened_to_compare(catalog, model, appearance) as opened:
+            feeds = opened.feeds(feeds)
             show_plans({feed.name: opened.dry_run(feed, **options) for feed in feeds}, json=json)
         return
     with opened_or_created(catalog, model, appearance) as opened:
+        feeds = opened.feeds(feeds)
         if watch:
             watched = watch_of(opened, sources[0], given, fetch)
             show_report(*(run.report for run in run_index(opened, [watched.feed], fetch=fetch, **options)))
