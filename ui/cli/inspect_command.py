@@ -12,12 +12,19 @@ import typer
 from rich.table import Column, Table
 
 from lookalike.data.counted import counted
-from lookalike.data.feeds.feed import open_feed
+from lookalike.data.feeds.feed import FeedOptions, open_feed
 from lookalike.data.feeds.inspection import Finding, Inspection, inspect_feed
 from lookalike.data.field_type import FieldType
 from lookalike.data.item import Value
 from lookalike.ui.cli.json_output import print_json
-from lookalike.ui.cli.options import ImageColumnOption, JsonOption, KeyColumnOption, TitleColumnOption
+from lookalike.ui.cli.options import (
+    BaseOption,
+    ImageColumnOption,
+    JsonOption,
+    KeyColumnOption,
+    TitleColumnOption,
+    VariantsOption,
+)
 from lookalike.ui.cli.terminal import err, out, plain
 
 __all__ = ["app"]
@@ -34,6 +41,8 @@ def inspect(
     key: KeyColumnOption = None,
     image: ImageColumnOption = None,
     title: TitleColumnOption = None,
+    variants: VariantsOption = None,
+    base: BaseOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show how a feed is read and what it would bring, and index nothing.
@@ -41,7 +50,8 @@ def inspect(
     No picture is read and no address is fetched. `index --dry-run` also compares the feed with a catalog.
     """
     with err.status("Reading"):
-        found = inspect_feed(open_feed(source, key=key, image=image, title=title))
+        options = FeedOptions(key=key, image=image, title=title, variants=variants, base=base)
+        found = inspect_feed(open_feed(source, **options))
     if json:
         print_json(asdict(found) | {"first": [_item_json(found, place) for place in range(len(found.first))]})
         return
