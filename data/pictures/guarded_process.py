@@ -46,7 +46,10 @@ class GuardedProcess:
             NotAPicture: the file cannot be read, takes too much time or memory, the package is not installed, or this
                 system cannot keep a process from opening files.
         """
-        package = importlib.util.find_spec(self.package)
+        try:
+            package = importlib.util.find_spec(self.package)
+        except ValueError:  # the import of the package is blocked
+            package = None
         if package is None or package.origin is None:
             raise NotAPicture(
                 f"{self.plural} need an extra that is not installed.",
