@@ -194,7 +194,7 @@ class Catalog:
 
         >>> catalog.close()
         >>> catalog
-        Catalog(The catalog was closed. Open it again with Catalog.open to go on.)
+        Catalog(The catalog was closed. Open it again with Catalog.open to continue.)
         """
         self._core.close()
 
@@ -360,6 +360,7 @@ class Catalog:
         indexed 8
         unchanged 0
         rejected 1
+        warning 0
         missing 0
         """
         return self._core.records.ledger.counts(feed)

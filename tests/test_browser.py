@@ -341,6 +341,7 @@ def test_hostile_texts_of_the_catalogue_stay_texts(
     context: BrowserContext, tmp_path: Path, encoder: ColourEncoder
 ) -> None:
     with make_shop(tmp_path) as catalog, serving(create_app(catalog)) as address:
+        catalog.update(["k03"], titles=[HOSTILE])  # a feed would make plain text of it
         opened = watched(context, address, WIDE)
         page = next(opened)
         assert page.locator(".card-title").nth(3).inner_text() == HOSTILE

@@ -269,3 +269,12 @@ def test_the_picture_before_a_gain_map_is_the_picture() -> None:
     buffer = io.BytesIO()
     Image.fromarray(CHART).save(buffer, "MPO", save_all=True, append_images=[gain], quality=96, subsampling=0)
     assert difference(np.asarray(decode(buffer.getvalue()).rgb), CHART) < 2
+
+
+def test_a_photograph_with_other_metadata_is_not_searched_for_a_rule_that_it_lacks() -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"R03"  # a comment of the photographer
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "JPEG", exif=exif, quality=95)
+    assert b"R03" in buffer.getvalue()
+    assert decode(buffer.getvalue()).rgb.getpixel((4, 4))[0] > 250  # type: ignore[index]

@@ -65,7 +65,7 @@ def test_the_command_line_names_a_file_that_is_missing(tmp_path: Path, encoder: 
     (tmp_path / "q.csv").write_text("image,relevant\n0.png,k0\ngone.png,k0\n")
     for arguments, words in {
         ("search", "--image", "none.jpg"): "none.jpg: There is no such file.",
-        ("search", "--image", "0.png", "--image", "text.png"): "text.png: This is not a picture",
+        ("search", "--image", "0.png", "--image", "text.png"): "text.png: This is a text file, not a picture",
         ("evaluate", "none.csv"): "none.csv'.",
         ("evaluate", "q.csv"): "Query 2 cannot be searched: gone.png: There is no such file.",
         ("evaluate", "q.csv", "--keep"): "gone.png: There is no such file.",

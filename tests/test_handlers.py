@@ -132,7 +132,7 @@ def test_a_format_without_its_reader_is_no_command_for_a_visitor(
     drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="5" height="5"/></svg>'
     found = results(handlers, subject=sent(uploads, drawing))
     assert found["problem"] == "SVG drawings cannot be read here."
-    assert "Supported formats: JPEG, PNG" in found["html"] and "HEIC, camera RAW." in found["html"]
+    assert "Supported formats: JPEG, PNG" in found["html"] and "PDF, camera RAW." in found["html"]
     assert "pip" not in found["html"] and found["html"].count("SVG") == 1
     (tmp_path / "logo.svg").write_bytes(drawing)
     with pytest.raises(NotAPicture) as refused:

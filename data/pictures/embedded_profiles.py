@@ -58,7 +58,9 @@ def _is_adobe_rgb(image: Image.Image, content: bytes) -> bool:
     if content.find(_ADOBE_RGB_RULE.encode(), 0, _MAX_HEAD_BYTES) < 0 or image.mode != "RGB":
         return False
     exif = image.getexif()
-    found = exif.get_ifd(ExifTags.IFD.Interop) or exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.IFD.Interop)
+    found = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.IFD.Interop)
+    if found is not None and not isinstance(found, dict):  # where it lies in the file
+        found = exif.get_ifd(ExifTags.IFD.Interop)
     return isinstance(found, dict) and found.get(ExifTags.Interop.InteropIndex) == _ADOBE_RGB_RULE
 
 
