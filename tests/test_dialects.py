@@ -17,8 +17,6 @@ from lookalike.data.feeds.feed import open_feed
 from lookalike.data.feeds.table import Row
 from lookalike.data.item import Item, Rejected
 
-CASES = Path(__file__).parent.parent.parent / "shared" / "cases"
-
 WORDS = st.text(st.characters(codec="cp1252", exclude_characters="\r\n\0\x1a", exclude_categories=["Cc"]), max_size=10)
 TABLES = st.integers(2, 6).flatmap(
     lambda width: st.lists(st.lists(WORDS, min_size=width, max_size=width), min_size=1, max_size=12)
