@@ -6,14 +6,20 @@ other in busy loops. On a machine with other work, the forward pass of a query t
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np  # noqa: F401  # loads the library that is limited
-from threadpoolctl import ThreadpoolController
+
+from lookalike.models.lazy import Lazy
 
 __all__ = ["one_blas_thread"]
+
+
+_SET_BY_THREADPOOLCTL = "KMP_DUPLICATE_LIB_OK"
+"""The environment variable that importing threadpoolctl sets; importing Lookalike leaves the environment as it is."""
 
 
 class _Limit:
@@ -25,6 +31,11 @@ class _Limit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
+        before = os.environ.get(_SET_BY_THREADPOOLCTL)
+        from threadpoolctl import ThreadpoolController
+
+        if before is None:
+            os.environ.pop(_SET_BY_THREADPOOLCTL, None)
         openblas = ThreadpoolController().select(internal_api="openblas").lib_controllers
         self._libraries = [library for library in openblas if library.threading_layer == "pthreads"]
         self._counts: list[int] = []
@@ -48,7 +59,7 @@ class _Limit:
             library.clear_controlling_thread()  # the last thread to leave is not always the first to enter
 
 
-_limit = _Limit()
+_limit = Lazy(_Limit)
 
 
 @contextmanager
@@ -61,8 +72,9 @@ def one_blas_thread() -> Iterator[None]:
         ...     (np.ones((2, 3)) @ np.ones((3, 2))).tolist()
         [[3.0, 3.0], [3.0, 3.0]]
     """
-    _limit.enter()
+    limit = _limit.get()
+    limit.enter()
     try:
         yield
     finally:
-        _limit.leave()
+        limit.leave()
