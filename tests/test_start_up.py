@@ -87,7 +87,7 @@ def test_the_help_screen_imports_no_command() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("package", ["data", "models", "retrieval"])
 def test_importing_the_library_changes_nothing_of_the_process(package: str) -> None:
-    tools = {"sample_tools", "training", "svg_child.py"}
+    tools = {"sample_tools", "training", "jpeg_xl_child.py", "pdf_child.py", "svg_child.py"}
     names = [
         ".".join(("lookalike", *path.relative_to(ROOT).with_suffix("").parts))
         for path in sorted((ROOT / package).rglob("*.py"))

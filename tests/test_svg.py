@@ -202,9 +202,9 @@ def svg_to_bytes(**_):
     raise ValueError(" ".join(failed) + " " + " ".join(os.environ))
 """
     (tmp_path / "resvg_py.py").write_text("import os, socket, subprocess\n" + attempts)
-    child = Path(svg.__file__).with_name("svg_child.py")
+    child, renderer = (str(Path(svg.__file__).with_name(name)) for name in ("guarded_child.py", "svg_child.py"))
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(child), str(tmp_path), "64", "5", str(1024**3)],
+        [sys.executable, "-I", "-S", child, renderer, str(tmp_path), "5", str(1024**3), "64"],
         input=drawing(""),
         capture_output=True,
         env={},

@@ -20,6 +20,7 @@ from lookalike.data.pictures.decode_memory import decode_memory
 
 __all__ = ["GuardedProcess"]
 
+_CHILD = "guarded_child.py"
 _WAIT_S = 60.0
 
 
@@ -37,10 +38,7 @@ class GuardedProcess:
     plural: str
 
     def run(self, content: bytes, arguments: Sequence[object], *, cpu_seconds: int, memory_bytes: int) -> bytes:
-        """Return what the program writes when it reads `content`.
-
-        The program is called with the folder of its package, the arguments, the processor time in seconds and the
-        memory in bytes.
+        """Return what the program makes of `content`; its function `render` takes it and the `arguments`.
 
         Raises:
             NotAPicture: the file cannot be read, takes too much time or memory, the package is not installed, or this
@@ -63,11 +61,11 @@ class GuardedProcess:
                 remedy="Convert them to PNG.",
             )
         folder, limits = str(Path(package.origin).parent.parent), (cpu_seconds, memory_bytes)
-        program = str(Path(__file__).with_name(self.program))
+        child, program = (str(Path(__file__).with_name(name)) for name in (_CHILD, self.program))
         try:
             with decode_memory.reserve(memory_bytes):
                 done = subprocess.run(
-                    [sys.executable, "-I", "-S", program, folder, *map(str, (*arguments, *limits))],
+                    [sys.executable, "-I", "-S", child, program, folder, *map(str, (*limits, *arguments))],
                     input=content,
                     capture_output=True,
                     timeout=_WAIT_S,
